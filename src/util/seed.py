@@ -1,0 +1,31 @@
+"""Counted randomness: a generator is a function of what it is for, never of what was drawn before."""
+
+import hashlib
+
+import torch
+
+
+def derive_seed(seed: int, purpose: str, *counters: int) -> int:
+    """Mix the run's seed, a purpose and counters into one 63-bit seed.
+
+    Parameters
+    ----------
+    seed : int
+        The run's seed (`seed` in the configuration).
+    purpose : str
+        What the numbers are for ("crop", "noise", "mask", ...), so that uses never share a stream.
+    *counters : int
+        For example the epoch and the sample's index.
+
+    Returns
+    -------
+    int
+        In [0, 2**63), the same on every machine.
+    """
+    text = ":".join([str(seed), purpose, *map(str, counters)])
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def make_generator(seed: int, purpose: str, *counters: int) -> torch.Generator:
+    """A CPU generator seeded by `derive_seed` of the same arguments."""
+    return torch.Generator().manual_seed(derive_seed(seed, purpose, *counters))
