@@ -1,0 +1,177 @@
+"""The parts that the networks are made of, each once.
+
+Shape letters: B images, C channels, H rows, W columns, L levels (how often the size is halved).
+
+Attribute names and the order in which sub-modules are created belong to the checkpoint format: published
+weights are looked up by name, and the optimiser's state by the position of each parameter.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class DoubleConv(nn.Module):
+    """Twice: convolution with bias, batch norm, ReLU. The size of the image is kept.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels before and after.
+    kernel_size : int
+        Edge of both convolution kernels in pixels, odd.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3) -> None:
+        super().__init__()
+        padding = kernel_size // 2
+        self.conv = nn.Sequential(
+            nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(out_channels, out_channels, kernel_size, padding=padding),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(inplace=True),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, H, W) to (B, out_channels, H, W), values >= 0."""
+        return self.conv(x)
+
+
+class UpConv(nn.Module):
+    """Bilinear enlargement by two (corners aligned), 3x3 convolution, ReLU.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels before and after.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, H, W) to (B, out_channels, 2H, 2W), values >= 0."""
+        enlarged = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
+        return F.relu(self.conv(enlarged), inplace=True)
+
+
+class MaxBlurPool(nn.Module):
+    """2x2 max pooling, then a fixed 3x3 binomial blur against aliasing.
+
+    Notes
+    -----
+    The blur pads with zeros, so the outermost row and column of every pooled map are darkened by a quarter.
+    This is kept on purpose: published checkpoints were trained with it and lose accuracy without.
+
+    References
+    ----------
+    .. [1] E. Höck, T.-O. Buchholz, A. Brachmann, F. Jug, A. Freytag, "N2V2 - Fixing Noise2Void Checkerboard
+       Artifacts with Modified Sampling Strategies and a Tweaked Network Architecture", ECCV Workshops 2022.
+       :DOI:`10.1007/978-3-031-25069-9_33`
+    .. [2] R. Zhang, "Making Convolutional Networks Shift-Invariant Again", ICML 2019.
+    """
+
+    blur_kernel: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        row = torch.tensor([1.0, 2.0, 1.0])
+        self.register_buffer("blur_kernel", (torch.outer(row, row) / 16)[None, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, C, H // 2, W // 2), in the memory layout of `x`."""
+        channels = x.shape[1]
+        # One depthwise convolution leaves the memory layout alone. Folding the channels into the batch gives
+        # the same values but copies channels_last maps, at several times the cost.
+        kernel = self.blur_kernel.expand(channels, 1, 3, 3)
+        return F.conv2d(F.max_pool2d(x, 2), kernel, padding=1, groups=channels)
+
+
+class UShape(nn.Module):
+    """The frame that `UNet` and `UNet2` share: down, bottom, up with skip connections, 1x1 tail.
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels of the image, in and out.
+    features : sequence of int
+        Channels at each level from the top (full size) down, at least one; the bottom has twice the last.
+    pool : Module
+        Halves height and width between levels.
+    top_skip : bool
+        Whether the top level has a skip connection as the other levels do.
+
+    Attributes
+    ----------
+    stride : int
+        Height and width must be multiples of this (2 to the number of levels), in pixels.
+
+    Raises
+    ------
+    ValueError
+        If `features` is empty.
+    """
+
+    def __init__(self, in_channels: int, features: Sequence[int], pool: nn.Module, top_skip: bool) -> None:
+        super().__init__()
+        if not features:
+            raise ValueError("features: expected at least one width, got none")
+        self.stride = 2 ** len(features)
+        self.down_branch = nn.ModuleList(
+            DoubleConv(before, after)
+            for before, after in zip((in_channels, *features), features, strict=False)
+        )
+        self.up_branch = nn.ModuleList()
+        widths = (*features, 2 * features[-1])
+        for level in reversed(range(len(features))):
+            has_skip = level > 0 or top_skip
+            self.up_branch.append(UpConv(widths[level + 1], widths[level]))
+            self.up_branch.append(DoubleConv(widths[level] * (2 if has_skip else 1), widths[level]))
+        self.pool = pool
+        self.bottom_layer = DoubleConv(widths[-2], widths[-1])
+        self.tail = nn.Sequential(
+            DoubleConv(features[0], features[0], kernel_size=1), nn.Conv2d(features[0], in_channels, 1)
+        )
+        self._top_skip = top_skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Denoise images.
+
+        Parameters
+        ----------
+        x : Tensor
+            Images, (B, C, H, W), H and W multiples of `stride`, values about [0, 1].
+
+        Returns
+        -------
+        Tensor
+            Denoised images of the same shape, not clipped.
+
+        Raises
+        ------
+        ValueError
+            If H or W is not a multiple of `stride`; `NL_BSN` pads such images.
+        """
+        height, width = x.shape[-2:]
+        if height % self.stride or width % self.stride:
+            raise ValueError(
+                f"expected height and width to be multiples of {self.stride}, got {height}x{width};"
+                " NL_BSN takes any size"
+            )
+        skips: list[Tensor | None] = []
+        for down in self.down_branch:
+            x = down(x)
+            skips.append(x)
+            x = self.pool(x)
+        if not self._top_skip:
+            skips[0] = None
+        x = self.bottom_layer(x)
+        for up, merge in zip(self.up_branch[::2], self.up_branch[1::2], strict=True):
+            x, skip = up(x), skips.pop()
+            x = merge(x if skip is None else torch.cat([skip, x], dim=1))
+        return self.tail(x)

@@ -1,0 +1,184 @@
+"""What every network promises: sizes, channels, layouts, gradients, errors."""
+
+import pytest
+import torch
+from torch import nn
+
+from src.model import MODELS, NETWORKS, NL_BSN, UNet, UNet2
+from src.model.blocks import MaxBlurPool, UShape
+
+NARROW = {"UNet": [4, 8, 16], "UNet2": [4, 8]}
+
+
+def images(*shape: int) -> torch.Tensor:
+    """Give random images, the same ones for the same shape."""
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
+
+
+class Identity(nn.Module):
+    """A network that changes nothing, to see what `NL_BSN` itself does to an image."""
+
+    stride = 16
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Refuse sizes that a real network of this stride could not take."""
+        assert x.shape[-2] % self.stride == 0 and x.shape[-1] % self.stride == 0
+        return x
+
+
+def test_sweep_knows_every_registered_network() -> None:
+    """A newly registered network gets narrow widths here, and so enters the sweep."""
+    assert set(NARROW) == set(NETWORKS)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("channels", [1, 5])
+def test_every_registered_name_denoises_and_learns(model: str, network: str, channels: int) -> None:
+    """Output shape is input shape; every parameter gets a finite gradient."""
+    built = MODELS[model](bsn=network, in_channels=channels, features=NARROW[network])
+    noisy = images(2, channels, 30, 41)
+    denoised = built(noisy)
+    assert denoised.shape == noisy.shape
+    denoised.square().mean().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in built.parameters())
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_u4_default_features_suit_every_network(network: str) -> None:
+    """Left out, the widths are the network's own and not those of another one."""
+    model = NL_BSN(bsn=network)
+    widths = {"UNet": [64, 128, 256, 512], "UNet2": [96, 192]}[network]
+    assert [down.conv[0].out_channels for down in model.bsn.down_branch] == widths
+
+
+def test_published_network_has_its_published_size() -> None:
+    """UNet2 [96, 192] is the network of the paper."""
+    assert sum(p.numel() for p in NL_BSN("UNet2", 3, [96, 192]).parameters()) == 4_589_859
+
+
+@pytest.mark.parametrize("features", [[8], [8, 16, 32], []])
+def test_u4_unet2_refuses_other_than_two_widths(features: list[int]) -> None:
+    """The message names the key."""
+    with pytest.raises(ValueError, match=r"^features: expected two widths"):
+        UNet2(3, features)
+
+
+def test_unet_refuses_no_widths() -> None:
+    """A network without levels is a mistake in the configuration."""
+    with pytest.raises(ValueError, match=r"^features: "):
+        UNet(3, [])
+
+
+def test_unknown_network_is_refused_with_the_nearest_name() -> None:
+    """The message is enough to mend the YAML."""
+    with pytest.raises(ValueError, match=r"^bsn: .*got 'Unet2'; did you mean 'UNet2'\?"):
+        NL_BSN("Unet2")
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_pixel_shuffle_strides_are_accepted(network: str) -> None:
+    """Published YAML files carry them; strides change nothing."""
+    with_strides = NL_BSN(network, 3, NARROW[network], pd_training=3, pd_testing=4)
+    assert list(with_strides.state_dict()) == list(NL_BSN(network, 3, NARROW[network]).state_dict())
+
+
+@pytest.mark.parametrize(("network", "shape"), [("UNet", (64, 40)), ("UNet2", (64, 44))])
+def test_fitting_sizes_reach_the_network_untouched(network: str, shape: tuple[int, int]) -> None:
+    """Bit for bit the output of the bare network."""
+    model = NL_BSN(network, 3, NARROW[network]).eval()
+    noisy = images(1, 3, *shape)
+    assert torch.equal(model(noisy), model.bsn(noisy))
+
+
+@pytest.mark.parametrize("width", [1, 3, 65, 250])
+@pytest.mark.parametrize("height", [1, 2, 3, 65, 66, 67, 250])
+def test_u1_u3_no_size_is_resampled(height: int, width: int) -> None:
+    """Around a network that changes nothing, no pixel changes, whatever the size."""
+    model = NL_BSN("UNet2", 3, [4, 8])
+    model.bsn = Identity()
+    noisy = images(1, 3, height, width)
+    assert torch.equal(model(noisy), noisy)
+
+
+def test_u1_odd_sizes_are_reflected_to_the_right_and_below() -> None:
+    """The network sees the image with its own mirrored content beyond the edge."""
+    model = NL_BSN("UNet2", 1, [4, 8]).eval()
+    noisy = images(1, 1, 6, 7)
+    rows, columns = [0, 1, 2, 3, 4, 5, 4, 3], [0, 1, 2, 3, 4, 5, 6, 5]
+    assert torch.equal(model(noisy), model.bsn(noisy[:, :, rows][..., columns])[..., :6, :7])
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (3, 1), (1, 66)])
+def test_u3_images_of_a_few_pixels_pass(network: str, size: tuple[int, int]) -> None:
+    """Down to a single pixel, in training too."""
+    noisy = images(2, 3, *size)
+    denoised = NL_BSN(network, 3, NARROW[network])(torch.cat([noisy, noisy.flip(0)]))
+    assert denoised.shape == (4, 3, *size)
+    assert denoised.isfinite().all()
+
+
+def test_input_is_not_modified() -> None:
+    """Some layers work in place; none of them on the caller's tensor."""
+    noisy = images(1, 3, 64, 64)
+    before = noisy.clone()
+    NL_BSN("UNet", 3, [4, 8])(noisy)
+    assert torch.equal(noisy, before)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_u2_channels_last_gives_the_same_and_stays_channels_last(network: str) -> None:
+    """The faster memory layout is a free choice."""
+    model = NL_BSN(network, 3, NARROW[network]).eval()
+    noisy = images(2, 3, 64, 64)
+    expected = model(noisy)
+    model = model.to(memory_format=torch.channels_last)
+    output = model(noisy.contiguous(memory_format=torch.channels_last))
+    torch.testing.assert_close(output, expected, rtol=0, atol=1e-5)
+    assert output.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_bfloat16_autocast_learns(network: str) -> None:
+    """Mixed precision on the CPU, odd size included, gives finite float32 gradients."""
+    model = NL_BSN(network, 3, NARROW[network])
+    with torch.autocast("cpu", torch.bfloat16):
+        denoised = model(images(2, 3, 31, 33))
+    denoised.float().square().mean().backward()
+    assert all(p.grad.isfinite().all() and p.grad.dtype == torch.float32 for p in model.parameters())
+
+
+@pytest.mark.parametrize("network", [UNet(3, (4, 8)), UNet2(3, (4, 8))], ids=["UNet", "UNet2"])
+@pytest.mark.parametrize("size", [(66, 64), (64, 65)])
+def test_bare_network_refuses_sizes_it_would_change(network: UShape, size: tuple[int, int]) -> None:
+    """Rather an error than an output of another size."""
+    with pytest.raises(ValueError, match="multiples of 4"):
+        network(images(1, 3, *size))
+
+
+def test_u7_widths_are_not_shared_between_networks() -> None:
+    """The caller's list is read and neither kept nor changed."""
+    features = [4, 8]
+    model = NL_BSN("UNet", 3, features)
+    features.append(16)
+    assert model.bsn.stride == 4
+    assert NL_BSN("UNet", 3, features).bsn.stride == 8
+
+
+def test_u5_blur_kernel_is_symmetric_and_keeps_the_mean() -> None:
+    """One bright pixel spreads as 1 2 1 in both directions."""
+    pool = MaxBlurPool()
+    spot = torch.zeros(1, 1, 10, 10)
+    spot[..., 4, 4] = 16
+    expected = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]])
+    torch.testing.assert_close(pool(spot)[0, 0, 1:4, 1:4], expected)
+    assert pool.blur_kernel.shape == (1, 1, 3, 3)
+    assert pool.blur_kernel.sum() == 1
+
+
+def test_u6_pooled_maps_are_dark_at_the_border_as_published() -> None:
+    """Zero padding is part of the method: edges keep 3/4, corners 9/16."""
+    pooled = MaxBlurPool()(torch.ones(1, 2, 8, 8))
+    torch.testing.assert_close(pooled[0, 1, 0], torch.tensor([0.5625, 0.75, 0.75, 0.5625]))
+    torch.testing.assert_close(pooled[0, 1, 1], torch.tensor([0.75, 1.0, 1.0, 0.75]))
