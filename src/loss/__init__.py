@@ -1,0 +1,6 @@
+"""Self-supervised losses: `LOSSES` (the terms) and `Loss` (terms weighted by a line of YAML)."""
+
+from src.loss.grammar import Loss, LossValue, Term, parse
+from src.loss.losses import LOSSES
+
+__all__ = ["LOSSES", "Loss", "LossValue", "Term", "parse"]
