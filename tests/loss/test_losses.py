@@ -51,7 +51,7 @@ def test_pixels_outside_the_mask_get_no_gradient(name: str) -> None:
 def test_sum_is_float32_for_bfloat16_images(name: str) -> None:
     """256 * 256 small errors would be lost in bfloat16."""
     denoised = torch.full((1, 1, 256, 256), 0.125, dtype=torch.bfloat16)
-    value = LOSSES[name](denoised, torch.zeros(1, 1, 256, 256), torch.ones(1, 1, 256, 256, dtype=torch.uint8))
+    value = LOSSES[name](denoised, torch.zeros_like(denoised), torch.ones(1, 1, 256, 256, dtype=torch.uint8))
     assert value.dtype == torch.float32
     assert value.item() == pytest.approx({"self_L1": 0.125, "self_L2": 0.015625}[name], rel=1e-6)
 
