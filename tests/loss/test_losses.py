@@ -48,12 +48,14 @@ def test_pixels_outside_the_mask_get_no_gradient(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_sum_is_float32_for_bfloat16_images(name: str) -> None:
-    """256 * 256 small errors would be lost in bfloat16."""
-    denoised = torch.full((1, 1, 256, 256), 0.125, dtype=torch.bfloat16)
-    value = LOSSES[name](denoised, torch.zeros_like(denoised), torch.ones(1, 1, 256, 256, dtype=torch.uint8))
+def test_bfloat16_images_are_compared_in_float32(name: str) -> None:
+    """1 - 1/512 has more digits than bfloat16, and so has a mean over 65,536 pixels."""
+    denoised = torch.full((1, 1, 256, 256), 1 / 512, dtype=torch.bfloat16)
+    mask = torch.ones(1, 1, 256, 256, dtype=torch.bfloat16)
+    value = LOSSES[name](denoised, torch.ones_like(denoised), mask)
     assert value.dtype == torch.float32
-    assert value.item() == pytest.approx({"self_L1": 0.125, "self_L2": 0.015625}[name], rel=1e-6)
+    difference = 1 - 1 / 512
+    assert value.item() == pytest.approx({"self_L1": difference, "self_L2": difference**2}[name], rel=1e-6)
 
 
 @pytest.mark.parametrize("name", LOSSES)
