@@ -62,7 +62,7 @@ def _masked_difference(denoised: Tensor, noisy: Tensor, mask: Tensor) -> Tensor:
             "expected denoised and noisy (B, C, H, W) and mask (B, 1, H, W),"
             f" got {tuple(denoised.shape)}, {tuple(noisy.shape)} and {tuple(mask.shape)}"
         )
-    return (denoised.float() - noisy.float()) * mask.float()
+    return (denoised.float() - noisy.float()) * mask
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {"self_L1": self_l1, "self_L2": self_l2}
