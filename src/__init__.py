@@ -1,0 +1,1 @@
+"""NL-N2V: denoisers trained from noisy pictures alone."""

@@ -1,0 +1,1 @@
+"""Names to objects, then training, evaluation and inference."""

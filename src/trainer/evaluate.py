@@ -1,0 +1,146 @@
+"""Scores of a network on whole pictures: against the clean ones, or without them by the masked loss."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from src.loss import Loss
+from src.masker import Masker
+from src.trainer.network import Network
+from src.util.image_io import to_uint8
+from src.util.metrics import psnr, ssim
+from src.util.seed import make_generator
+
+BETTER = {"psnr": max, "ssim": max, "loss": min}
+
+
+@dataclass(frozen=True)
+class PictureScore:
+    """One picture's metrics: `psnr` (dB) and `ssim` against the clean picture, else `loss`."""
+
+    name: str
+    metrics: dict[str, float]
+
+
+@dataclass
+class Scores:
+    """The metrics of a set of pictures.
+
+    Parameters
+    ----------
+    available : int
+        Pictures the dataset holds, of which `n_data` may have left some out.
+    """
+
+    available: int
+    pictures: list[PictureScore] = field(default_factory=list)
+
+    def means(self) -> dict[str, float]:
+        """Mean of each metric over the pictures that have it; NaN (as SSIM under 7 px) is left out."""
+        values: dict[str, list[float]] = {}
+        for picture in self.pictures:
+            for name, value in picture.metrics.items():
+                values.setdefault(name, []).extend([] if math.isnan(value) else [value])
+        return {name: sum(found) / len(found) for name, found in values.items() if found}
+
+    def line(self) -> str:
+        """The means, with what a reader must know to compare them."""
+        means = self.means()
+        named = {"psnr": "PSNR {:.2f} dB", "ssim": "SSIM {:.4f}", "loss": "masked loss {:.6g}"}
+        figures = ", ".join(named[name].format(value) for name, value in means.items()) or "no score"
+        how = "" if "psnr" not in means else "rounded to 8 bits, SSIM of 7x7 uniform windows, "
+        count, total = len(self.pictures), self.available
+        of = f"all {total} pictures" if count == total else f"ONLY {count} OF {total} PICTURES"
+        return f"{figures} ({how}{of})"
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A picture after evaluation: tensors (C, H, W) in [0, 1] on the CPU, and its score."""
+
+    index: int
+    noisy: Tensor
+    denoised: Tensor
+    clean: Tensor | None
+    score: PictureScore
+
+
+class MaskedLoss:
+    """The self-supervised loss with blind spots that stay the same from one validation to the next.
+
+    Parameters
+    ----------
+    masker : Masker
+        Of the training.
+    loss : Loss
+        Of the training, at its full weights.
+    seed : int
+        Of the run; a picture's spots are a function of it and the picture's index.
+    """
+
+    def __init__(self, masker: Masker, loss: Loss, seed: int) -> None:
+        self.masker = masker
+        self.loss = loss
+        self.seed = seed
+
+    @torch.no_grad()
+    def __call__(self, network: Network, noisy: Tensor, index: int) -> float:
+        """The loss of one picture (C, H, W)."""
+        batch = noisy[None].to(network.device)
+        masked = self.masker.mask(batch, make_generator(self.seed, "validation mask", index))
+        network.module.eval()
+        return self.loss(network(masked.image), batch, masked.mask, 1.0).total.item()
+
+
+def evaluate(
+    network: Network, pictures: Iterable[dict[str, Any]], masked_loss: MaskedLoss | None
+) -> Iterator[Evaluated]:
+    """Denoise and score pictures one by one.
+
+    Parameters
+    ----------
+    network : Network
+        Left in the mode (training or not) it was in.
+    pictures : iterable of dict
+        Batches of one, of `src.data_handlers.build_loader`.
+    masked_loss : MaskedLoss or None
+        Scores a picture without a clean one; None leaves it without a score.
+
+    Yields
+    ------
+    Evaluated
+        In the order of the dataset.
+    """
+    was_training = network.module.training
+    try:
+        for index, batch in enumerate(pictures):
+            noisy, name = batch["noisy"][0], batch["name"][0]
+            clean = batch["clean"][0] if "clean" in batch else None
+            denoised = network.denoise(noisy, name)
+            metrics: dict[str, float] = {}
+            if clean is not None:
+                metrics = compare(clean, denoised)
+            elif masked_loss is not None:
+                metrics = {"loss": masked_loss(network, noisy, index)}
+            yield Evaluated(index, noisy, denoised, clean, PictureScore(name, metrics))
+    finally:
+        network.module.train(was_training)
+
+
+def compare(clean: Tensor, other: Tensor) -> dict[str, float]:
+    """PSNR and SSIM of two pictures (C, H, W) in [0, 1], both rounded to 8 bits."""
+    first, second = to_uint8(clean), to_uint8(other)
+    return {"psnr": psnr(first, second), "ssim": ssim(first, second)}
+
+
+def score_all(results: Iterable[Evaluated], available: int, use: Callable[[Evaluated], None]) -> Scores:
+    """Collect the scores of evaluated pictures, handing each to `use` on the way."""
+    scores = Scores(available)
+    for result in results:
+        use(result)
+        scores.pictures.append(result.score)
+    return scores

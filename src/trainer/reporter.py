@@ -1,0 +1,102 @@
+"""What a training tells: the bar, the log lines, TensorBoard, the table of scores and the pictures."""
+
+import csv
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from src.trainer.evaluate import Evaluated, Scores
+from src.util.board import Board
+from src.util.file_manager import FileManager, save_pictures
+from src.util.logger import LOG, PROGRESS_LOG, progress_bar
+from src.util.stopwatch import Stopwatch
+
+BOARD_PICTURES = 4
+
+
+class Reporter:
+    """Says how a training goes, while the `with` block runs.
+
+    Parameters
+    ----------
+    files : FileManager
+        The run's folder, open for writing.
+    stopwatch : Stopwatch
+        Knows what the time of the steps went into.
+    batch_size : int
+        Images in a step, for images/s.
+    first_step, total_steps : int
+        Where this process starts, and where the training ends.
+    """
+
+    def __init__(
+        self, files: FileManager, stopwatch: Stopwatch, batch_size: int, first_step: int, total_steps: int
+    ) -> None:
+        self.files = files
+        self.stopwatch = stopwatch
+        self.batch_size = batch_size
+        self.total_steps = total_steps
+        self.board = Board(files.tensorboard, first_step)
+        self.bar = progress_bar(total_steps, "step", first_step)
+        self._last_step = first_step
+        self._last_time = time.perf_counter()
+
+    def __enter__(self) -> "Reporter":
+        self._last_time = time.perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.close()
+        self.board.close()
+
+    def training(self, where: str, step: int, losses: Mapping[str, float], learning_rate: float) -> None:
+        """Report the running means of the losses, `total` and each term, at a step."""
+        steps, seconds = step - self._last_step, time.perf_counter() - self._last_time
+        self._last_step, self._last_time = step, time.perf_counter()
+        speed = steps * self.batch_size / seconds
+        left = _duration(seconds / steps * (self.total_steps - step))
+        self.bar.set_postfix(
+            loss=f"{losses['total']:.3e}", lr=f"{learning_rate:.2e}", images_s=f"{speed:.1f}"
+        )
+        terms = ", ".join(f"{name} {value:.4e}" for name, value in losses.items() if name != "total")
+        PROGRESS_LOG.info(
+            "%s: loss %.4e (%s), learning rate %.3e, %.1f images/s, %s left",
+            where, losses["total"], terms, learning_rate, speed, left,
+        )  # fmt: skip
+        parts = {f"seconds_per_step/{name}": s / steps for name, s in self.stopwatch.report().items()}
+        curves = {f"loss/{name}": value for name, value in losses.items()}
+        self.board.curves(
+            {**curves, "learning_rate": learning_rate, "images_per_second": speed, **parts}, step
+        )
+
+    def picture(self, result: Evaluated, step: int, folder: Path | None) -> None:
+        """Show one of the first validation pictures, and save it if there is a folder for it."""
+        if folder is not None:
+            psnr = result.score.metrics.get("psnr")
+            save_pictures(folder, result.index, result.noisy, result.denoised, result.clean, psnr)
+        if result.index < BOARD_PICTURES:
+            title = f"{result.index:04d} {result.score.name}: noisy, denoised, residual x4, clean"
+            self.board.picture(title, result.noisy, result.denoised, result.clean, step)
+
+    def validation(self, epoch: int, step: int, scores: Scores, began: float) -> None:
+        """Report a validation that began at a `time.perf_counter`; its time is not the training's."""
+        LOG.info("validation after epoch %d: %s", epoch, scores.line())
+        means = scores.means()
+        self.board.curves({f"validation/{name}": value for name, value in means.items()}, step)
+        self.board.flush()
+        new = not self.files.scores_file.exists()
+        with open(self.files.scores_file, "a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            if new:
+                writer.writerow(["epoch", "step", "psnr_db", "ssim", "masked_loss", "pictures", "of"])
+            values = [means.get(name, "") for name in ("psnr", "ssim", "loss")]
+            writer.writerow([epoch, step, *values, len(scores.pictures), scores.available])
+        self._last_time += time.perf_counter() - began
+
+
+def _duration(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"

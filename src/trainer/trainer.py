@@ -1,0 +1,182 @@
+"""The training loop."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from src.data_handlers import EpochSampler
+from src.loss import LossValue
+from src.trainer.checkpoint import CheckpointStore
+from src.trainer.evaluate import BETTER, MaskedLoss, evaluate, score_all
+from src.trainer.optim import learning_rate
+from src.trainer.reporter import Reporter
+from src.trainer.run_config import RunConfig
+from src.trainer.state import Best, TrainingState
+from src.trainer.step import TrainingStep
+from src.util.errors import NonFiniteError
+from src.util.seed import make_generator
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """Pictures to score: a loader that gives them one at a time, and how many the dataset holds in all."""
+
+    loader: DataLoader[Any]
+    available: int
+
+
+class Trainer:
+    """Trains one network; everything it needs is built and checked beforehand (`src.trainer.build`).
+
+    Parameters
+    ----------
+    config : RunConfig
+        The run's configuration.
+    store : CheckpointStore
+        Where checkpoints go.
+    reporter : Reporter
+        Told how it goes.
+    step : TrainingStep
+        What happens to one batch.
+    loader : DataLoader
+        Training batches.
+    sampler : EpochSampler
+        The loader's.
+    validation : ValidationSet or None
+        None when nothing is validated.
+    masked_loss : MaskedLoss
+        Scores pictures that have no clean one.
+    state : TrainingState
+        Where to go on; a fresh one at the start.
+    """
+
+    def __init__(
+        self, config: RunConfig, store: CheckpointStore, reporter: Reporter, step: TrainingStep,
+        loader: DataLoader[Any], sampler: EpochSampler, validation: ValidationSet | None,
+        masked_loss: MaskedLoss, state: TrainingState,
+    ) -> None:  # fmt: skip
+        self.config = config
+        self.store = store
+        self.reporter = reporter
+        self.step = step
+        self.network = step.network
+        self.loader = loader
+        self.sampler = sampler
+        self.validation = validation
+        self.masked_loss = masked_loss
+        self.state = state
+        self.total_steps = len(loader) * config.training.max_epochs
+        self._unread: list[LossValue] = []  # losses still on the device
+
+    def fit(self) -> None:
+        """Train to the last epoch, saving and validating when due."""
+        with self.reporter:
+            if self.validation_is_due(self.state.epoch) and self.state.validated_epoch < self.state.epoch:
+                self.validate(self.state.epoch)
+            for epoch in range(self.state.epoch + 1, self.config.training.max_epochs + 1):
+                self.train_epoch(epoch)
+                self.save_if_due(epoch)
+                if self.validation_is_due(epoch):
+                    self.validate(epoch)
+                    self.save_if_due(epoch)  # now with its scores
+
+    def train_epoch(self, epoch: int) -> None:
+        """One pass over the training pictures."""
+        self.sampler.set_epoch(epoch)
+        self.network.module.train()
+        batches = iter(self.loader)
+        for _ in range(len(self.loader)):
+            with self.step.stopwatch.part("data", host=True):
+                noisy = next(batches)["noisy"].to(self.network.device, non_blocking=True)
+            progress = self.state.step / self.total_steps
+            rate = self._set_learning_rate(epoch, progress)
+            generator = make_generator(self.config.seed, "mask", self.state.step)
+            self._unread.append(self.step(noisy, progress, generator, lambda: self._where(epoch)))
+            self.state.step += 1
+            self.reporter.bar.update()
+            if self.state.step % self.config.log.iter_interval == 0 or self.state.step == self.total_steps:
+                self._read_losses(epoch)
+                where, means = self._where(epoch), self.state.running_means()
+                self.reporter.training(where, self.state.step, means, rate)
+        self._read_losses(epoch)
+        self.state.epoch = epoch
+
+    def validation_is_due(self, epoch: int) -> bool:
+        """By `validation.start_epoch` and `interval_epoch`."""
+        block = self.config.validation
+        return self.validation is not None and _due(epoch, block.start_epoch, block.interval_epoch)
+
+    def validate(self, epoch: int) -> None:
+        """Score the validation pictures, show and save some, and keep the best network by each metric."""
+        assert self.validation is not None
+        began = time.perf_counter()
+        folder = self.store.files.validation_folder(epoch) if epoch in self._picture_epochs() else None
+        results = evaluate(self.network, self.validation.loader, self.masked_loss)
+        scores = score_all(
+            results, self.validation.available, lambda r: self.reporter.picture(r, self.state.step, folder)
+        )
+        self.reporter.validation(epoch, self.state.step, scores, began)
+        self.state.validated_epoch = epoch
+        for metric, value in scores.means().items():
+            best = self.state.best.get(metric)
+            if best is None or (value != best.value and BETTER[metric](value, best.value) == value):
+                self.state.best[metric] = Best(value, epoch)
+                self.store.save_best(self.content(), epoch, metric, value)
+
+    def save_if_due(self, epoch: int) -> None:
+        """By the `checkpoint` block; the last epoch always."""
+        block = self.config.checkpoint
+        due = block.save and _due(epoch, block.start_epoch, block.interval_epoch)
+        if due or epoch == self.config.training.max_epochs:
+            self.store.save_last(self.content(), epoch, block.save_all)
+
+    def content(self) -> dict[str, Any]:
+        """What a checkpoint holds: plain types and tensors."""
+        weights = self.network.module.state_dict()
+        if not all(torch.isfinite(value).all() for value in weights.values() if value.is_floating_point()):
+            raise NonFiniteError(f"{self._where(self.state.epoch)}: a weight is not finite; it is not saved")
+        return {
+            "epoch": self.state.epoch,
+            "model_weights": weights,
+            "optimizer_weights": self.step.optimizer.state_dict(),
+            "config": self.config.model_dump(mode="json"),
+            "state": self.state.to_plain(),
+            "torch_version": str(torch.__version__),
+        }
+
+    def _set_learning_rate(self, epoch: int, progress: float) -> float:
+        training = self.config.training
+        rate = learning_rate(training.scheduler, training.init_lr, epoch, progress)
+        for group in self.step.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _read_losses(self, epoch: int) -> None:
+        """Bring the losses of the latest steps from the device, all at once."""
+        if not self._unread:
+            return
+        names = ["total", *self._unread[0].terms]
+        rows = torch.stack([torch.stack([v.total, *v.terms.values()]) for v in self._unread]).tolist()
+        self._unread.clear()
+        self.state.recent.extend(dict(zip(names, row, strict=True)) for row in rows)
+        if not all(math.isfinite(value) for row in rows for value in row):
+            raise NonFiniteError(f"{self._where(epoch)}: the loss is not finite; try a smaller init_lr")
+
+    def _picture_epochs(self) -> set[int]:
+        """The validations that save pictures: `num_of_saves` of them, evenly spread, the last included."""
+        block = self.config.validation
+        epochs = [e for e in range(1, self.config.training.max_epochs + 1) if self.validation_is_due(e)]
+        saves = min(block.num_of_saves, len(epochs)) if block.save_image else 0
+        return {epochs[math.ceil((i + 1) * len(epochs) / saves) - 1] for i in range(saves)}
+
+    def _where(self, epoch: int) -> str:
+        epochs = self.config.training.max_epochs
+        return f"epoch {epoch}/{epochs}, step {self.state.step}/{self.total_steps}"
+
+
+def _due(epoch: int, start: int, interval: int) -> bool:
+    return epoch >= start and (epoch - start) % interval == 0

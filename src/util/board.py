@@ -1,0 +1,61 @@
+"""TensorBoard: the run's curves and a few pictures, in `tboard`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+# Residuals are a few grey levels; shown around mid-grey and amplified, structure in them can be seen.
+RESIDUAL_GAIN = 4.0
+
+
+class Board:
+    """Writes event files while the `with` block runs.
+
+    Parameters
+    ----------
+    folder : Path
+        One folder a run; a resumed run adds a file to it.
+    first_step : int
+        Points of an earlier process from this step on are hidden: they are about to be drawn again.
+    """
+
+    def __init__(self, folder: Path, first_step: int) -> None:
+        self.writer = SummaryWriter(str(folder), purge_step=first_step or None, flush_secs=30)
+
+    def __enter__(self) -> "Board":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.writer.close()
+
+    def curves(self, values: Mapping[str, float], step: int) -> None:
+        """Add one point to each named curve."""
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, step)
+
+    def picture(self, name: str, noisy: Tensor, denoised: Tensor, clean: Tensor | None, step: int) -> None:
+        """Add noisy, denoised, residual (noisy - denoised, amplified) and, where known, clean side by side.
+
+        Parameters
+        ----------
+        name : str
+            The picture's name.
+        noisy, denoised, clean : Tensor
+            (C, H, W) in [0, 1], C = 1 or 3; of more channels the first is shown.
+        step : int
+            Where on the time axis.
+        """
+        residual = 0.5 + RESIDUAL_GAIN * (noisy - denoised)
+        shown = [noisy, denoised, residual] + ([] if clean is None else [clean])
+        row = torch.cat(shown, dim=2).clamp(0, 1)
+        self.writer.add_image(name, row if row.shape[0] in (1, 3) else row[:1], step)
+
+    def flush(self) -> None:
+        """Put everything on disk."""
+        self.writer.flush()

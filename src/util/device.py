@@ -1,0 +1,44 @@
+"""The one place where a device is chosen, from the `-g` flag."""
+
+import torch
+
+from src.util.errors import ConfigError
+
+
+def resolve_device(choice: str | None) -> tuple[torch.device, str]:
+    """Turn the `-g` flag into a device.
+
+    Parameters
+    ----------
+    choice : str or None
+        A GPU's number, ``cpu``, ``mps``, or None (or ``auto``) for the GPU if there is one, else the CPU.
+
+    Returns
+    -------
+    device : torch.device
+    line : str
+        What was chosen and why, for the log.
+
+    Raises
+    ------
+    ConfigError
+        When the GPU asked for is not there, or more than one is asked for.
+    """
+    count = torch.cuda.device_count()
+    if choice is None or choice == "auto":
+        if count:
+            return torch.device("cuda", 0), f"device: GPU 0, {torch.cuda.get_device_name(0)}"
+        return torch.device("cpu"), "device: CPU (no CUDA GPU is there; -g mps asks for Apple's)"
+    if choice == "cpu":
+        return torch.device("cpu"), "device: CPU, as asked"
+    if choice == "mps":
+        if not torch.backends.mps.is_available():
+            raise ConfigError("-g mps: this machine has no Apple GPU that PyTorch can use; try -g cpu")
+        return torch.device("mps"), "device: Apple GPU, as asked"
+    if not choice.isdecimal():
+        raise ConfigError(f"-g {choice}: expected the number of one GPU, cpu, mps or auto")
+    if int(choice) >= count:
+        there = f"only {', '.join(map(str, range(count)))}" if count else "no CUDA GPU"
+        raise ConfigError(f"-g {choice}: that GPU is not there ({there} found); use -g cpu for the CPU")
+    name = torch.cuda.get_device_name(int(choice))
+    return torch.device("cuda", int(choice)), f"device: GPU {choice}, {name}"

@@ -1,0 +1,175 @@
+"""The only module that knows how a run's folder is laid out."""
+
+import re
+from datetime import datetime
+from pathlib import Path
+
+import filelock
+from torch import Tensor
+
+from src.util.errors import ConfigError, RunExistsError, StorageError
+from src.util.image_io import to_uint8, write_picture
+
+_FORBIDDEN = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f]')
+_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
+
+
+class FileManager:
+    """Paths of one run, `OUTPUT/RUN/{best_ckpts,checkpoint,img,logs,tboard}`.
+
+    Making one touches nothing on disk; `create` and `open` do.
+
+    Parameters
+    ----------
+    output_folder : Path
+        Where runs are kept.
+    run_name : str
+        The run's folder in it: one plain name.
+
+    Raises
+    ------
+    ConfigError
+        When the name is empty, leaves the output folder or cannot be a folder's name everywhere.
+    """
+
+    def __init__(self, output_folder: Path, run_name: str) -> None:
+        self.run_name = _checked_name(run_name)
+        self.folder = output_folder / run_name
+        if self.folder.is_symlink():
+            raise ConfigError(f"-s {run_name}: {self.folder} is a link; a run is a folder of its own")
+        self.checkpoints = self.folder / "checkpoint"
+        self.best_checkpoints = self.folder / "best_ckpts"
+        self.images = self.folder / "img"
+        self.logs = self.folder / "logs"
+        self.tensorboard = self.folder / "tboard"
+        self.config_file = self.folder / "config.yaml"
+        self.manifest_file = self.folder / "manifest.json"
+        self.log_file = self.logs / "train.log"
+        self.scores_file = self.logs / "validation.csv"
+        self._lock = filelock.FileLock(self.folder / ".lock")
+
+    def create(self) -> None:
+        """Make the folders of a new run and take its lock.
+
+        Raises
+        ------
+        RunExistsError
+            When the name is taken: nothing of an earlier run is ever mixed with a new one.
+        StorageError
+            When the folder cannot be made.
+        """
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir()
+        except FileExistsError:
+            raise RunExistsError(
+                f"-s {self.run_name}: {self.folder} exists; add -r to resume it, or choose another name"
+            ) from None
+        except OSError as error:
+            raise StorageError(f"{self.folder}: cannot be made: {error.strerror}") from None
+        self._take()
+
+    def open(self) -> None:
+        """Take the lock of a run that is there, to resume it.
+
+        Raises
+        ------
+        ConfigError
+            When there is no such run.
+        RunExistsError
+            When another process is writing to it.
+        """
+        if not self.folder.is_dir():
+            raise ConfigError(f"-r: there is no run {self.folder} to resume; leave -r out to start it")
+        self._take()
+
+    def _take(self) -> None:
+        try:
+            for folder in (self.checkpoints, self.best_checkpoints, self.images, self.logs, self.tensorboard):
+                folder.mkdir(exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise RunExistsError(f"{self.folder}: another process is training this run") from None
+        except OSError as error:
+            raise StorageError(f"{self.folder}: cannot be written to: {error.strerror}") from None
+
+    def close(self) -> None:
+        """Give the lock back."""
+        self._lock.release()
+
+    def checkpoint_file(self, epoch: int) -> Path:
+        """`checkpoint/RUN_EEE.pth`."""
+        return self.checkpoints / f"{self.run_name}_{epoch:03d}.pth"
+
+    def best_file(self, epoch: int, metric: str, value: float) -> Path:
+        """`best_ckpts/RUN_EEE_psnr_PP.PP.pth` and the like; the digits are for people, never read back."""
+        digits = {"psnr": 2, "ssim": 3}.get(metric, 6)
+        return self.best_checkpoints / f"{self.run_name}_{epoch:03d}_{metric}_{value:.{digits}f}.pth"
+
+    def find_checkpoint(self, name: str) -> Path | None:
+        """A checkpoint of this run by its file name, with or without `.pth`."""
+        for folder in (self.checkpoints, self.best_checkpoints):
+            for candidate in (folder / name, folder / f"{name}.pth"):
+                if Path(name).name == name and candidate.is_file():
+                    return candidate
+        return None
+
+    def validation_folder(self, epoch: int) -> Path:
+        """`img/val_EEE`, made if need be."""
+        return _made(self.images / f"val_{epoch:03d}")
+
+    def test_folder(self, dataset: str, epoch: int) -> Path:
+        """A new folder `img/test_DATASET_EEE_TIME`."""
+        stem = f"test_{dataset}_{epoch:03d}_{timestamp()}"
+        for attempt in range(1, 1000):
+            folder = self.images / (stem if attempt == 1 else f"{stem}_{attempt}")
+            if not folder.exists():
+                return _made(folder)
+        raise StorageError(f"{self.images}: a thousand tests in one second; remove some of {stem}*")
+
+
+def save_pictures(
+    folder: Path, index: int, noisy: Tensor, denoised: Tensor, clean: Tensor | None, psnr: float | None
+) -> None:
+    """Write one evaluated picture: `NNNN_NOISY.png`, `NNNN_DN.png` (`NNNN_DN_PP.PP.png`), `NNNN_CLEAN.png`.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a validation or a test.
+    index : int
+        NNNN, the picture's place in its dataset.
+    noisy, denoised, clean : Tensor
+        (C, H, W) in [0, 1]; rounded and clipped to 8 bits.
+    psnr : float or None
+        PP.PP in dB, where the clean picture is known.
+    """
+    result = "DN" if psnr is None else f"DN_{psnr:.2f}"
+    pictures = {"NOISY": noisy, result: denoised} | ({} if clean is None else {"CLEAN": clean})
+    for suffix, picture in pictures.items():
+        write_picture(folder / f"{index:04d}_{suffix}.png", to_uint8(picture))
+
+
+def timestamp() -> str:
+    """The time for a name, `YYYYMMDD_HHMMSS`."""
+    return datetime.now().strftime("%Y%m%d_%H%M%S")
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{folder}: cannot be made: {error.strerror}") from None
+    return folder
+
+
+def _checked_name(name: str) -> str:
+    wrong = (
+        not name.strip() or name.startswith(".") or name != name.strip() or name.endswith(".")
+        or len(name.encode()) > 150 or _FORBIDDEN.search(name) or _RESERVED.fullmatch(name)
+    )  # fmt: skip
+    if wrong:
+        raise ConfigError(
+            f"-s {name!r}: expected one plain folder name (no path, no leading dot, at most 150 bytes)"
+        )
+    return name

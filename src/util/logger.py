@@ -1,0 +1,75 @@
+"""Messages to the terminal and to a run's log file, and the one progress bar."""
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
+
+from tqdm import tqdm
+
+LOG = logging.getLogger("nl_n2v")
+# On a terminal the bar shows the same figures; the file and a pipe get them as lines.
+PROGRESS_LOG = LOG.getChild("progress")
+
+
+class _ConsoleHandler(logging.Handler):
+    """Prints above the bar, so that neither garbles the other."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self.stream = stream
+        if stream.isatty():
+            self.addFilter(lambda record: record.name != PROGRESS_LOG.name)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        label = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+        tqdm.write(label + record.getMessage(), file=self.stream)
+        self.stream.flush()
+
+
+def start_console() -> None:
+    """Send the program's messages to standard output, a warning of any library included."""
+    LOG.setLevel(logging.INFO)
+    LOG.propagate = False
+    for handler in [h for h in LOG.handlers if isinstance(h, _ConsoleHandler)]:
+        LOG.removeHandler(handler)
+    LOG.addHandler(_ConsoleHandler(sys.stdout))
+    warnings.showwarning = lambda message, *_: LOG.warning("%s", message)
+
+
+class LogFile:
+    """Appends dated lines to a file while the `with` block runs.
+
+    Parameters
+    ----------
+    path : Path
+        UTF-8 text, appended to: a resumed run goes on in the same file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.handler = logging.FileHandler(path, mode="a", encoding="utf-8")
+        self.handler.setFormatter(
+            logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
+        )
+
+    def __enter__(self) -> "LogFile":
+        LOG.addHandler(self.handler)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            LOG.error("stopped: %s", error or type(error).__name__)
+        LOG.removeHandler(self.handler)
+        self.handler.close()
+
+
+def progress_bar(total: int, unit: str, initial: int = 0, description: str = "") -> "tqdm[None]":
+    """A bar with an ETA on a terminal, nothing elsewhere."""
+    return tqdm(
+        total=total, initial=initial, unit=unit, desc=description, dynamic_ncols=True,
+        disable=not sys.stderr.isatty(), leave=False, smoothing=0.05,
+    )  # fmt: skip

@@ -1,0 +1,49 @@
+"""What all scripts share: flags with one meaning, and errors as one line and an exit code."""
+
+import argparse
+import errno
+import sys
+from collections.abc import Callable
+
+from src.util.errors import StorageError, UserError
+from src.util.logger import start_console
+
+INTERRUPTED = 130  # what a shell expects of a program stopped by Ctrl-C
+
+
+def run(script: Callable[[], int]) -> int:
+    """Run a script's main function; a user's mistake ends in its line and exit code, without a traceback."""
+    start_console()
+    try:
+        return script()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped by Ctrl-C; -r goes on from the last checkpoint", file=sys.stderr)
+        return INTERRUPTED
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        print(f"error: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
+        return StorageError.exit_code
+
+
+def common_flags(description: str) -> argparse.ArgumentParser:
+    """The flags that `main.py` and `test.py` share."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("-c", "--config", help="a name in configs/, with or without .yaml, or a path")
+    parser.add_argument("-s", "--session", metavar="RUN", help="name of the run, a folder of output_folder")
+    parser.add_argument("-g", "--gpu", help="number of a GPU, cpu, mps or auto (default: the GPU if there is one)")
+    parser.add_argument("--thread", type=_count, default=4, help="workers that load pictures (default: 4; 0: none)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
+        help="override a key of the configuration, for example training.batch_size=4; may be repeated",
+    )  # fmt: skip
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a number of workers, 0 or more, got '{text}'")
+    return int(text)

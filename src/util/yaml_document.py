@@ -1,0 +1,161 @@
+"""YAML as data plus the place each key was written, so that every message can say where to look."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+
+from src.util.errors import ConfigError
+
+KeyPath: TypeAlias = tuple[str | int, ...]
+
+# A configuration has about 60; aliases that multiply into millions are an attack or an accident.
+MAX_ENTRIES = 10_000
+
+
+@dataclass(frozen=True)
+class Document:
+    """A mapping read from YAML, and where each of its entries stands.
+
+    Parameters
+    ----------
+    data : dict
+        Plain Python values; `None`, `none` and `null` are all None.
+    places : dict
+        Key path -> "FILE, line N".
+    name : str
+        The file's name, said where no line is known.
+    """
+
+    data: dict[str, Any]
+    places: dict[KeyPath, str]
+    name: str
+
+    def place(self, path: KeyPath) -> str:
+        """Where `path` is written, or its nearest written parent, or the document."""
+        for end in range(len(path), 0, -1):
+            if path[:end] in self.places:
+                return self.places[path[:end]]
+        return self.name
+
+
+def read_yaml(path: Path) -> Document:
+    """Read a configuration file.
+
+    Raises
+    ------
+    ConfigError
+        When the file cannot be read, is not YAML, is no mapping, or says a key twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"{path}: cannot be read: {reason}") from None
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, name: str) -> Document:
+    """Parse the text of a configuration; see `read_yaml`."""
+    data, places = _Reader(name).read(text)
+    if not isinstance(data, dict):
+        found = "nothing" if data is None else f"a {type(data).__name__}"
+        raise ConfigError(f"{name}: expected keys and values ('training:' and so on), found {found}")
+    return Document(data, places, name)
+
+
+def override(document: Document, settings: Sequence[str]) -> Document:
+    """Apply `KEY.PATH=VALUE` settings; VALUE is YAML, so lists and mappings work too.
+
+    Parameters
+    ----------
+    document : Document
+        Left as it is.
+    settings : sequence of str
+        For example ``training.batch_size=4``.
+    """
+    data, places = _copied(document.data), dict(document.places)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        path = tuple(key.strip().split("."))
+        if not equals or not all(path):
+            raise ConfigError(f"--set {setting}: expected KEY.PATH=VALUE, for example training.batch_size=4")
+        value, _ = _Reader(f"--set {setting}").read(text)
+        block = data
+        for part in path[:-1]:
+            if block.get(part) is None:
+                block[part] = {}
+            block = block[part]
+            if not isinstance(block, dict):
+                raise ConfigError(f"--set {setting}: '{part}' holds a value, no keys of its own")
+        block[path[-1]] = value
+        places[path] = f"--set {setting}"
+    return Document(data, places, document.name)
+
+
+def _copied(value: Any) -> Any:
+    return {key: _copied(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+class _Reader:
+    """Turns YAML nodes into values, counting entries and noting lines on the way."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.places: dict[KeyPath, str] = {}
+        self.entries = 0
+
+    def read(self, text: str) -> tuple[Any, dict[KeyPath, str]]:
+        loader = None
+        try:
+            loader = yaml.SafeLoader(text)
+            node = loader.get_single_node()
+            return (None if node is None else self._value(loader, node, ())), self.places
+        except yaml.MarkedYAMLError as error:
+            line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+            raise ConfigError(f"{self.name}{line}: not valid YAML: {error.problem}") from None
+        except (yaml.YAMLError, ValueError) as error:
+            raise ConfigError(f"{self.name}: not valid YAML: {str(error).splitlines()[0]}") from None
+        except RecursionError:
+            raise ConfigError(f"{self.name}: nested too deeply to be a configuration") from None
+        finally:
+            if loader is not None:
+                loader.dispose()
+
+    def _value(self, loader: yaml.SafeLoader, node: yaml.Node, path: KeyPath) -> Any:
+        self.entries += 1
+        if self.entries > MAX_ENTRIES:
+            raise ConfigError(f"{self.name}: expands to over {MAX_ENTRIES:,} entries: look at its aliases")
+        self.places[path] = f"{self.name}, line {node.start_mark.line + 1}"
+        if isinstance(node, yaml.MappingNode):
+            pairs = self._pairs(loader, node, path)
+            return {key: self._value(loader, value, (*path, key)) for key, value in pairs}
+        if isinstance(node, yaml.SequenceNode):
+            return [self._value(loader, item, (*path, i)) for i, item in enumerate(node.value)]
+        return _scalar(loader, node)
+
+    def _pairs(
+        self, loader: yaml.SafeLoader, node: yaml.MappingNode, path: KeyPath
+    ) -> Iterator[tuple[str, yaml.Node]]:
+        seen: dict[str, int] = {}
+        for key_node, _ in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise ConfigError(f"{self.name}, line {line}: a key must be a plain word")
+            if key_node.value in seen:
+                where = ".".join(map(str, (*path, key_node.value)))
+                lines = f"lines {seen[key_node.value]} and {line}"
+                raise ConfigError(f"{where}: said twice, in {lines} of {self.name}: keep one")
+            seen[key_node.value] = line
+        loader.flatten_mapping(node)
+        # A merged key (`<<: *other`) comes before the mapping's own, which therefore wins.
+        yield from {key_node.value: value for key_node, value in node.value}.items()
+
+
+def _scalar(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
+    if node.tag == "tag:yaml.org,2002:timestamp":
+        return node.value
+    value = loader.construct_object(node)
+    return None if isinstance(value, str) and value.lower() == "none" else value
