@@ -1,6 +1,5 @@
 """Scores of a network on whole pictures: against the clean ones, or without them by the masked loss."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +11,7 @@ from src.loss import Loss
 from src.masker import Masker
 from src.trainer.network import Network
 from src.util.image_io import to_uint8
-from src.util.metrics import psnr, ssim
+from src.util.metrics import mean_score, psnr, ssim
 from src.util.seed import make_generator
 
 BETTER = {"psnr": max, "ssim": max, "loss": min}
@@ -40,12 +39,10 @@ class Scores:
     pictures: list[PictureScore] = field(default_factory=list)
 
     def means(self) -> dict[str, float]:
-        """Mean of each metric over the pictures that have it; NaN (as SSIM under 7 px) is left out."""
-        values: dict[str, list[float]] = {}
-        for picture in self.pictures:
-            for name, value in picture.metrics.items():
-                values.setdefault(name, []).extend([] if math.isnan(value) else [value])
-        return {name: sum(found) / len(found) for name, found in values.items() if found}
+        """Mean of each metric over the pictures that have it (see `mean_score` for what is left out)."""
+        names = dict.fromkeys(name for picture in self.pictures for name in picture.metrics)
+        found = {n: mean_score(p.metrics[n] for p in self.pictures if n in p.metrics) for n in names}
+        return {name: score.mean for name, score in found.items() if score.used}
 
     def line(self) -> str:
         """The means, with what a reader must know to compare them."""

@@ -20,7 +20,7 @@ class ModelBlock(Block):
 
     type: str = "NL_BSN"
     """Name of the denoiser, one of `src.model.MODELS`."""
-    kwargs: dict[str, Any] = {}
+    kwargs: dict[str, Any] = Field(default_factory=dict)
     """Arguments of that class; `bsn` names the network inside it."""
 
 
@@ -53,7 +53,7 @@ class TrainingBlock(Block):
 
     dataset: str = "SIDD_train"
     """One of `src.data_handlers.DATASETS`."""
-    dataset_args: dict[str, Any] = {}
+    dataset_args: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the dataset: where it is, crop, augmentation, noise."""
     batch_size: Annotated[int, Field(ge=1)] = 32
     """Crops in each step."""
@@ -63,11 +63,11 @@ class TrainingBlock(Block):
     """Learning rate of the first epoch."""
     loss: str = "1*self_L2"
     """Terms `WEIGHT*NAME` joined by `+`; an `r` in the weight multiplies by the fraction of training done."""
-    tmp_info: list[str] | str = []
+    tmp_info: list[str] | str = Field(default_factory=list)
     """Loss terms that are computed for the log alone."""
     masker_type: str = "Masker"
     """One of `src.masker.MASKERS`: `Masker` (non-local patches) or `N2V_Masker` (single pixels)."""
-    masker_args: dict[str, Any] = {}
+    masker_args: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the masker."""
     scheduler: SchedulerBlock = SchedulerBlock()
     optimizer: OptimizerBlock = OptimizerBlock()
@@ -84,7 +84,7 @@ class ValidationBlock(Block):
     """Whether to validate at all."""
     dataset: str | None = None
     """One of `src.data_handlers.DATASETS`; None = the training pictures, without augmentation."""
-    dataset_args: dict[str, Any] = {}
+    dataset_args: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the dataset."""
     batch_size: Literal[1] = 1
     """Pictures are scored one at a time, whole."""
@@ -103,7 +103,7 @@ class TestBlock(Block):
 
     dataset: str | None = None
     """One of `src.data_handlers.DATASETS`; None = the validation pictures."""
-    dataset_args: dict[str, Any] = {}
+    dataset_args: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the dataset."""
     batch_size: Literal[1] = 1
     """Pictures are scored one at a time, whole."""
@@ -147,7 +147,7 @@ class RunConfig(Block):
 
 
 # Keys of the original's files that none of its code reads, or whose only effect was a defect.
-DEAD_KEYS = {
+DEAD_KEYS: dict[tuple[str, ...], str] = {
     ("model", "restore"): "nothing reads it; -r and --pretrained say what to load",
     ("validation", "save_only_preds"): "nothing reads it",
     ("validation", "add_constant"): "pictures are always rounded",
@@ -160,4 +160,5 @@ DEAD_ANYWHERE = {
     "test_pad": "only the pixel-shuffle trainer read it",
     "self_en": "nothing reads it",
 }
-FLAGS = {"config": "-c", "run_name": "-s", "resume": "-r", "gpu": "-g", "thread": "--thread", "pretrained": "--pretrained"}
+# Settings of a call, not of a training.
+FLAGS = {"config": "-c", "run_name": "-s", "resume": "-r", "gpu": "-g", "thread": "--thread"}

@@ -2,13 +2,11 @@
 
 import math
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
 
-from src.data_handlers import EpochSampler
+from src.data_handlers import Loader
 from src.loss import LossValue
 from src.trainer.checkpoint import CheckpointStore
 from src.trainer.evaluate import BETTER, MaskedLoss, evaluate, score_all
@@ -19,14 +17,6 @@ from src.trainer.state import Best, TrainingState
 from src.trainer.step import TrainingStep
 from src.util.errors import NonFiniteError
 from src.util.seed import make_generator
-
-
-@dataclass(frozen=True)
-class ValidationSet:
-    """Pictures to score: a loader that gives them one at a time, and how many the dataset holds in all."""
-
-    loader: DataLoader[Any]
-    available: int
 
 
 class Trainer:
@@ -42,12 +32,10 @@ class Trainer:
         Told how it goes.
     step : TrainingStep
         What happens to one batch.
-    loader : DataLoader
+    loader : Loader
         Training batches.
-    sampler : EpochSampler
-        The loader's.
-    validation : ValidationSet or None
-        None when nothing is validated.
+    validation : Loader or None
+        Pictures to score, one at a time; None when nothing is validated.
     masked_loss : MaskedLoss
         Scores pictures that have no clean one.
     state : TrainingState
@@ -56,8 +44,7 @@ class Trainer:
 
     def __init__(
         self, config: RunConfig, store: CheckpointStore, reporter: Reporter, step: TrainingStep,
-        loader: DataLoader[Any], sampler: EpochSampler, validation: ValidationSet | None,
-        masked_loss: MaskedLoss, state: TrainingState,
+        loader: Loader, validation: Loader | None, masked_loss: MaskedLoss, state: TrainingState,
     ) -> None:  # fmt: skip
         self.config = config
         self.store = store
@@ -65,7 +52,6 @@ class Trainer:
         self.step = step
         self.network = step.network
         self.loader = loader
-        self.sampler = sampler
         self.validation = validation
         self.masked_loss = masked_loss
         self.state = state
@@ -86,7 +72,7 @@ class Trainer:
 
     def train_epoch(self, epoch: int) -> None:
         """One pass over the training pictures."""
-        self.sampler.set_epoch(epoch)
+        self.loader.set_epoch(epoch)
         self.network.module.train()
         batches = iter(self.loader)
         for _ in range(len(self.loader)):
@@ -115,10 +101,9 @@ class Trainer:
         assert self.validation is not None
         began = time.perf_counter()
         folder = self.store.files.validation_folder(epoch) if epoch in self._picture_epochs() else None
-        results = evaluate(self.network, self.validation.loader, self.masked_loss)
-        scores = score_all(
-            results, self.validation.available, lambda r: self.reporter.picture(r, self.state.step, folder)
-        )
+        results = evaluate(self.network, self.validation, self.masked_loss)
+        available = len(self.validation.samples.source)
+        scores = score_all(results, available, lambda r: self.reporter.picture(r, self.state.step, folder))
         self.reporter.validation(epoch, self.state.step, scores, began)
         self.state.validated_epoch = epoch
         for metric, value in scores.means().items():

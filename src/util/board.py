@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 
 import torch
 from torch import Tensor
@@ -13,7 +12,7 @@ RESIDUAL_GAIN = 4.0
 
 
 class Board:
-    """Writes event files while the `with` block runs.
+    """Writes the event files of a run.
 
     Parameters
     ----------
@@ -25,14 +24,6 @@ class Board:
 
     def __init__(self, folder: Path, first_step: int) -> None:
         self.writer = SummaryWriter(str(folder), purge_step=first_step or None, flush_secs=30)
-
-    def __enter__(self) -> "Board":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.writer.close()
 
     def curves(self, values: Mapping[str, float], step: int) -> None:
         """Add one point to each named curve."""
@@ -59,3 +50,7 @@ class Board:
     def flush(self) -> None:
         """Put everything on disk."""
         self.writer.flush()
+
+    def close(self) -> None:
+        """Write what is left and end the file."""
+        self.writer.close()

@@ -62,6 +62,12 @@ def arguments_model(*constructors: Callable[..., Any]) -> type[Block]:
     return create_model("_".join(c.__name__ for c in constructors), __base__=Block, **fields)
 
 
+def arguments(data: dict[str, Any], *constructors: Callable[..., Any]) -> dict[str, Any]:
+    """Typed arguments for constructors from their checked YAML block."""
+    block = arguments_model(*constructors).model_validate(data)
+    return {name: getattr(block, name) for name in type(block).model_fields}
+
+
 def validate(
     schema: type[AnyBlock], data: Any, document: Document, path: KeyPath = ()
 ) -> tuple[AnyBlock | None, list[str]]:
@@ -122,11 +128,11 @@ def _problem(schema: type[Block], detail: ErrorDetails, document: Document, pref
 
 def _resolve(
     schema: type[Block], location: tuple[int | str, ...]
-) -> tuple[KeyPath, FieldInfo | None, type[Block]]:
+) -> tuple[KeyPath, FieldInfo | None, type[BaseModel]]:
     """Follow an error's location as far as it names keys; beyond that it names branches of a union."""
     path: KeyPath = ()
     field: FieldInfo | None = None
-    owner = schema
+    owner: type[BaseModel] = schema
     for part in location:
         inner = owner if field is None else _block_in(field.annotation)
         if inner is None:
@@ -138,8 +144,9 @@ def _resolve(
     return path, field, owner
 
 
-def _block_in(annotation: Any) -> type[Block] | None:
-    return next((t for t in _plain_types(annotation) if isinstance(t, type) and issubclass(t, Block)), None)
+def _block_in(annotation: Any) -> type[BaseModel] | None:
+    blocks = (t for t in _plain_types(annotation) if isinstance(t, type) and issubclass(t, BaseModel))
+    return next(blocks, None)
 
 
 def _plain_types(annotation: Any) -> list[Any]:

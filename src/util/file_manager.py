@@ -116,7 +116,7 @@ class FileManager:
 
     def validation_folder(self, epoch: int) -> Path:
         """`img/val_EEE`, made if need be."""
-        return _made(self.images / f"val_{epoch:03d}")
+        return made_folder(self.images / f"val_{epoch:03d}")
 
     def test_folder(self, dataset: str, epoch: int) -> Path:
         """A new folder `img/test_DATASET_EEE_TIME`."""
@@ -124,7 +124,7 @@ class FileManager:
         for attempt in range(1, 1000):
             folder = self.images / (stem if attempt == 1 else f"{stem}_{attempt}")
             if not folder.exists():
-                return _made(folder)
+                return made_folder(folder)
         raise StorageError(f"{self.images}: a thousand tests in one second; remove some of {stem}*")
 
 
@@ -155,7 +155,8 @@ def timestamp() -> str:
     return datetime.now().strftime("%Y%m%d_%H%M%S")
 
 
-def _made(folder: Path) -> Path:
+def made_folder(folder: Path) -> Path:
+    """The folder, made with its parents if it is not there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

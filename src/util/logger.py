@@ -5,7 +5,7 @@ import sys
 import warnings
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -67,7 +67,7 @@ class LogFile:
         self.handler.close()
 
 
-def progress_bar(total: int, unit: str, initial: int = 0, description: str = "") -> "tqdm[None]":
+def progress_bar(total: int, unit: str, initial: int = 0, description: str = "") -> "tqdm[Any]":
     """A bar with an ETA on a terminal, nothing elsewhere."""
     return tqdm(
         total=total, initial=initial, unit=unit, desc=description, dynamic_ncols=True,

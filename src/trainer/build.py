@@ -1,0 +1,228 @@
+"""From names to objects: the configuration is checked to the last key before anything is made."""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from src.data_handlers import DATASETS, Samples, View, build_samples
+from src.loss import Loss
+from src.masker import MASKERS, Masker
+from src.model import MODELS
+from src.trainer.network import Network
+from src.trainer.run_config import DEAD_ANYWHERE, DEAD_KEYS, FLAGS, RunConfig
+from src.util.config import arguments, arguments_model, nearest, problem, validate
+from src.util.errors import ConfigError
+from src.util.logger import LOG
+from src.util.seed import derive_seed
+from src.util.yaml_document import Document, KeyPath, override, read_yaml
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+
+def read_config(name: str, settings: Sequence[str] = ()) -> RunConfig:
+    """Read a configuration by its name in `configs/` (with or without `.yaml`) or by its path.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such file, or it has problems: all of them, a line each.
+    """
+    path = Path(name)
+    candidates = [path] if path.name != name or path.suffix else []
+    if path.name == name:
+        candidates += [CONFIGS / name, CONFIGS / f"{name}.yaml"]
+    for candidate in candidates:
+        if candidate.is_file():
+            return check_config(override(read_yaml(candidate), settings))
+    known = sorted(file.stem for file in CONFIGS.glob("*.yaml"))
+    raise ConfigError(f"-c {name}: there is no such configuration{nearest(name, known)}")
+
+
+def check_config(document: Document) -> RunConfig:
+    """Check a document and fill in every default.
+
+    Parameters
+    ----------
+    document : Document
+        Of a YAML file or of a checkpoint.
+
+    Returns
+    -------
+    RunConfig
+        With the components' arguments complete.
+
+    Raises
+    ------
+    ConfigError
+        With all problems of the document, a line each.
+    """
+    data, problems = _without_dead_keys(document)
+    config, found = validate(RunConfig, data, document)
+    problems += found
+    blocks, found = _component_blocks(data, document)
+    problems += found
+    if config is not None and not problems:
+        for path, arguments in blocks.items():
+            config = _replaced(config, path, arguments)
+        problems += _cross_checks(config, document)
+    if problems or config is None:
+        raise ConfigError(problems)
+    return config
+
+
+def to_yaml(config: RunConfig) -> str:
+    """The resolved configuration as YAML that loads to the same."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=100)
+
+
+def build_model(config: RunConfig, device: torch.device) -> Network:
+    """The denoiser with initial weights that are a function of the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derive_seed(config.seed, "weights") % 2**32)
+        module = _model(config)
+    return Network(module, device, config.training.precision, config.training.channels_last)
+
+
+def build_masker(config: RunConfig) -> Masker:
+    """The masker of `training.masker_type`."""
+    constructor = MASKERS[config.training.masker_type]
+    return constructor(**arguments(config.training.masker_args, constructor))
+
+
+def build_loss(config: RunConfig) -> Loss:
+    """The loss of `training.loss`."""
+    return Loss(config.training.loss, config.training.tmp_info)
+
+
+def build_pictures(config: RunConfig, part: str) -> Samples:
+    """The pictures of `training`, `validation` or `test`, each looked at.
+
+    A part that names no dataset takes the one before it; the training pictures are then seen as they are.
+
+    Raises
+    ------
+    DataError
+        When pictures are missing, damaged, too small or of the wrong kind: a line for each.
+    """
+    order = ["test", "validation", "training"]
+    blocks = [getattr(config, name) for name in order[order.index(part) :]]
+    named = next(i for i, block in enumerate(blocks) if block.dataset is not None)
+    own: dict[str, Any] = {}
+    for block in reversed(blocks[: named + 1]):
+        own |= block.dataset_args
+    dataset = blocks[named].dataset
+    samples = build_samples(
+        dataset, arguments(own, DATASETS[dataset], View),
+        channels=config.model.kwargs["in_channels"], seed=config.seed, training=part == "training",
+    )  # fmt: skip
+    samples.check(config.training.batch_size if part == "training" else 1)
+    return samples
+
+
+def _model(config: RunConfig) -> torch.nn.Module:
+    constructor = MODELS[config.model.type]
+    return constructor(**arguments(config.model.kwargs, constructor))
+
+
+def _without_dead_keys(document: Document) -> tuple[dict[str, Any], list[str]]:
+    """Drop keys of the original that mean nothing, with one warning; refuse flags with a hint."""
+    dropped: list[str] = []
+
+    def clean(block: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+        kept = {}
+        for key, value in block.items():
+            reason = DEAD_KEYS.get((*path, key)) or DEAD_ANYWHERE.get(key)
+            if reason:
+                dropped.append(f"{'.'.join((*path, key))} ({reason})")
+            else:
+                kept[key] = clean(value, (*path, key)) if isinstance(value, dict) else value
+        return kept
+
+    data = clean(document.data, ())
+    if dropped:
+        LOG.warning("%s: keys without effect: %s", document.name, "; ".join(dropped))
+    flags = [key for key in data if key in FLAGS]
+    problems = [problem((key,), f"is said on the command line, by {FLAGS[key]}", document) for key in flags]
+    return {key: value for key, value in data.items() if key not in flags}, problems
+
+
+def _component_blocks(
+    data: dict[str, Any], document: Document
+) -> tuple[dict[KeyPath, dict[str, Any]], list[str]]:
+    """The complete arguments of each component that the configuration names, and what is wrong with them."""
+    defaults = RunConfig()
+    components: list[tuple[KeyPath, KeyPath, Mapping[str, Callable[..., Any]]]] = [
+        (("model", "type"), ("model", "kwargs"), MODELS),
+        (("training", "masker_type"), ("training", "masker_args"), MASKERS),
+        (("training", "dataset"), ("training", "dataset_args"), DATASETS),
+        (("validation", "dataset"), ("validation", "dataset_args"), DATASETS),
+        (("test", "dataset"), ("test", "dataset_args"), DATASETS),
+    ]
+    blocks: dict[KeyPath, dict[str, Any]] = {}
+    problems: list[str] = []
+    constructor = None
+    for name_path, arguments_path, registry in components:
+        name = _get(data, name_path, getattr(getattr(defaults, str(name_path[0])), str(name_path[1])))
+        if isinstance(name, str) and name not in registry:
+            problems.append(problem(name_path, f"no '{name}' is known{nearest(name, registry)}", document))
+            constructor = None
+        elif isinstance(name, str):
+            constructor = registry[name]
+        if constructor is None:
+            continue
+        schema = arguments_model(constructor, View) if registry is DATASETS else arguments_model(constructor)
+        block, found = validate(schema, _get(data, arguments_path, None), document, arguments_path)
+        problems += found
+        # A dataset without a name of its own is the one before it with other arguments; see build_pictures.
+        if block is not None and isinstance(name, str):
+            blocks[arguments_path] = block.model_dump(mode="json")
+    return blocks, problems
+
+
+def _cross_checks(config: RunConfig, document: Document) -> list[str]:
+    """What single keys cannot tell: components are made once, on no device, and the crop is tried on them."""
+    problems: list[str] = []
+
+    def attempt(path: KeyPath, make: Callable[[], Any]) -> Any:
+        try:
+            return make()
+        except ValueError as error:
+            key, _, message = str(error).partition(": ")
+            problems.append(problem((*path, key), message, document))
+
+    training = config.training
+    with torch.device("meta"):
+        attempt(("model", "kwargs"), lambda: _model(config))
+    masker = attempt(("training", "masker_args"), lambda: build_masker(config))
+    attempt(("training",), lambda: build_loss(config))
+    for name in ("training", "validation", "test"):
+        block = getattr(config, name)
+        if block.dataset is not None:
+            own = arguments(block.dataset_args, DATASETS[block.dataset], View)
+            view = {key: own[key] for key in inspect.signature(View).parameters}
+            attempt((name, "dataset_args"), functools.partial(View, **view))
+    crop = training.dataset_args["crop_size"]
+    if masker is not None and crop is not None:
+        height, width = (crop, crop) if isinstance(crop, int) else crop
+        attempt(("training", "masker_args"), lambda: masker.check_size(height, width))
+    return problems
+
+
+def _get(data: dict[str, Any], path: KeyPath, default: Any) -> Any:
+    value: Any = data
+    for key in path:
+        if not isinstance(value, dict) or key not in value:
+            return default
+        value = value[key]
+    return value
+
+
+def _replaced(config: RunConfig, path: KeyPath, arguments: dict[str, Any]) -> RunConfig:
+    block_name, key = map(str, path)
+    block = getattr(config, block_name).model_copy(update={key: arguments})
+    return config.model_copy(update={block_name: block})

@@ -1,0 +1,149 @@
+"""A training from its configuration to its last epoch: the run's folder, its parts, and resuming."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from src.data_handlers import Loader, build_loader
+from src.trainer.build import build_loss, build_masker, build_model, build_pictures, check_config, to_yaml
+from src.trainer.checkpoint import CheckpointStore
+from src.trainer.evaluate import MaskedLoss
+from src.trainer.network import Network
+from src.trainer.optim import make_optimizer
+from src.trainer.reporter import Reporter
+from src.trainer.run_config import RunConfig
+from src.trainer.state import TrainingState
+from src.trainer.step import TrainingStep
+from src.trainer.trainer import Trainer
+from src.util.atomic_file import write_atomically
+from src.util.errors import CheckpointError, ConfigError
+from src.util.file_manager import FileManager
+from src.util.logger import LOG, LogFile
+from src.util.stopwatch import Stopwatch
+from src.util.yaml_document import Document, override, read_yaml
+
+
+def train(
+    config: RunConfig, files: FileManager, device: torch.device, workers: int, resume: bool = False
+) -> Network:
+    """Train a run to its last epoch.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Checked.
+    files : FileManager
+        Names the run; nothing is on disk yet, unless it is resumed.
+    device : torch.device
+        Where the network is trained.
+    workers : int
+        Processes that load pictures; 0 loads them in this one.
+    resume : bool
+        Go on from the newest whole checkpoint.
+
+    Returns
+    -------
+    Network
+        As after the last step.
+    """
+    on_gpu = device.type == "cuda"
+    # All pictures are looked at before a folder is made.
+    loader = build_loader(build_pictures(config, "training"), config.training.batch_size, workers, on_gpu)
+    validation = None
+    if config.validation.val:
+        validation = build_loader(build_pictures(config, "validation"), 1, workers, on_gpu)
+    if resume:
+        files.open()
+    else:
+        files.create()
+    try:
+        with LogFile(files.log_file):
+            return _fit(config, files, device, loader, validation, resume)
+    finally:
+        files.close()
+
+
+def named_run(session: str, settings: Sequence[str]) -> FileManager:
+    """A run by its name alone: in the default output folder, or that of an override."""
+    overrides = override(Document({}, {}, ""), settings).data
+    return FileManager(Path(overrides.get("output_folder", RunConfig().output_folder)), session)
+
+
+def run_config(session: str, settings: Sequence[str]) -> RunConfig:
+    """The configuration that a run was started with, and overrides."""
+    files = named_run(session, settings)
+    if not files.config_file.is_file():
+        raise ConfigError(f"-s {session}: {files.folder} holds no run with a configuration; say which by -c")
+    return check_config(override(read_yaml(files.config_file), settings))
+
+
+def _fit(
+    config: RunConfig, files: FileManager, device: torch.device,
+    loader: Loader, validation: Loader | None, resume: bool,
+) -> Network:  # fmt: skip
+    network = build_model(config, device)
+    masker, loss = build_masker(config), build_loss(config)
+    optimizer = make_optimizer(
+        network.module.parameters(), config.training.optimizer, config.training.init_lr
+    )
+    store, state = CheckpointStore(files), TrainingState()
+    if resume:
+        path, content = store.newest(device)
+        state = _restore(config, network, optimizer, content)
+        LOG.info("resumed %s after epoch %d", path, state.epoch)
+    write_atomically(files.config_file, lambda file: file.write(to_yaml(config).encode()))
+    stopwatch = Stopwatch(device)
+    steps = len(loader) * config.training.max_epochs
+    _describe(config, network, loader, steps)
+    if state.epoch >= config.training.max_epochs:
+        LOG.info("already finished: %d epochs; raise training.max_epochs to train on", state.epoch)
+        return network
+    reporter = Reporter(files, stopwatch, config.training.batch_size, state.step, steps)
+    step = TrainingStep(network, masker, loss, optimizer, stopwatch)
+    masked_loss = MaskedLoss(masker, loss, config.seed)
+    Trainer(config, store, reporter, step, loader, validation, masked_loss, state).fit()
+    LOG.info("finished; the run is in %s", files.folder)
+    return network
+
+
+def _restore(
+    config: RunConfig, network: Network, optimizer: torch.optim.Optimizer, content: dict[str, Any]
+) -> TrainingState:
+    """Put a checkpoint into network and optimiser; a changed network is refused, other changes are said."""
+    if "state" not in content:
+        raise CheckpointError("-r: this checkpoint has no training state; only runs of this program resume")
+    before = _flat(check_config(Document(content["config"], {}, "the checkpoint")).model_dump(mode="json"))
+    now = _flat(config.model_dump(mode="json"))
+    changes = [
+        f"{key}: {before.get(key)} -> {now.get(key)}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
+    if any(change.startswith("model.") for change in changes):
+        listed = "; ".join(change for change in changes if change.startswith("model."))
+        raise CheckpointError(f"-r: the checkpoint is of another network ({listed}); start a new run for it")
+    if changes:
+        LOG.warning("resumed with changed settings: %s", "; ".join(changes))
+    network.module.load_state_dict(content["model_weights"])
+    optimizer.load_state_dict(content["optimizer_weights"])
+    return TrainingState.from_plain(content["state"])
+
+
+def _describe(config: RunConfig, network: Network, loader: Loader, steps: int) -> None:
+    parameters = sum(p.numel() for p in network.module.parameters())
+    training = config.training
+    LOG.info(
+        "%s %s, %s parameters; %s, %d pictures; %d epochs of %d steps, batch %d; %s; seed %d",
+        config.model.type, config.model.kwargs["bsn"], f"{parameters:,}", training.dataset,
+        loader.samples.pictures, training.max_epochs,
+        steps // training.max_epochs, training.batch_size, training.masker_type, config.seed,
+    )  # fmt: skip
+
+
+def _flat(block: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in block.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

@@ -1,0 +1,49 @@
+"""Use a trained denoiser: `python test.py --pretrained ckpt.pth --test_dir my_photos`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from src.trainer.testing import denoise_file, denoise_folder, load_trained, result_names, score_dataset
+from src.util.device import resolve_device
+from src.util.errors import ConfigError, DataError
+from src.util.file_manager import made_folder
+from src.util.logger import LOG
+from src.util.script import common_flags, run
+
+
+def main() -> int:
+    """Read the flags, load the network, denoise."""
+    flags = _flags()
+    device, line = resolve_device(flags.gpu)
+    LOG.info(line)
+    trained = load_trained(
+        device, flags.settings, flags.config, flags.session, flags.epoch, flags.pretrained
+    )
+    if flags.test_img is not None:
+        out = made_folder(flags.out or Path.cwd()) / result_names([flags.test_img])[flags.test_img]
+        denoise_file(trained, flags.test_img, out)
+        LOG.info("result: %s", out)
+    elif flags.test_dir is not None:
+        failures = denoise_folder(trained, flags.test_dir, flags.out or flags.test_dir / "results")
+        return DataError.exit_code if failures else 0
+    else:
+        score_dataset(trained, flags.thread, flags.out)
+    return 0
+
+
+def _flags() -> argparse.Namespace:
+    parser = common_flags("Denoise pictures with a trained network, or score it on the dataset of `test`.")
+    parser.add_argument("-e", "--epoch", type=int, help="checkpoint of the run of -s (default: its last)")
+    parser.add_argument("--pretrained", metavar="CKPT", help="a checkpoint's path, or its name in the run")
+    parser.add_argument("--test_img", type=Path, metavar="PATH", help="denoise one picture to NAME_DN.png")
+    parser.add_argument("--test_dir", type=Path, metavar="DIR", help="denoise a folder's pictures")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the results")
+    flags = parser.parse_args()
+    if flags.test_img is not None and flags.test_dir is not None:
+        raise ConfigError("--test_img and --test_dir: say one of them")
+    return flags
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
