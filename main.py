@@ -34,7 +34,9 @@ def main() -> int:
 def _flags() -> argparse.Namespace:
     parser = common_flags("Train a denoiser on noisy pictures. Without -c: the demo, in a few minutes.")
     parser.add_argument("-r", "--resume", action="store_true", help="go on with the run of -s")
-    parser.add_argument("--print-config", action="store_true", help="print the complete configuration, then stop")
+    parser.add_argument(
+        "--print-config", action="store_true", help="print the whole configuration, then stop"
+    )
     flags = parser.parse_args()
     if flags.resume and flags.session is None:
         raise ConfigError("-r: say by -s RUN which run to resume")

@@ -17,9 +17,7 @@ def main() -> int:
     flags = _flags()
     device, line = resolve_device(flags.gpu)
     LOG.info(line)
-    trained = load_trained(
-        device, flags.settings, flags.config, flags.session, flags.epoch, flags.pretrained
-    )
+    trained = load_trained(device, flags.settings, flags.config, flags.session, flags.epoch, flags.pretrained)
     if flags.test_img is not None:
         out = made_folder(flags.out or Path.cwd()) / result_names([flags.test_img])[flags.test_img]
         denoise_file(trained, flags.test_img, out)

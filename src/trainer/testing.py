@@ -87,7 +87,7 @@ def load_trained(
         network.module.load_state_dict(content["model_weights"])
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise CheckpointError(f"{path}: made for another network than the configuration's: {reason}") from None
+        raise CheckpointError(f"{path}: does not fit the configuration's network: {reason}") from None
     LOG.info("checkpoint %s, after epoch %d", path, content["epoch"])
     return Trained(path, content["epoch"], given, network, run)
 

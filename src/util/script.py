@@ -34,7 +34,7 @@ def common_flags(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("-c", "--config", help="a name in configs/, with or without .yaml, or a path")
     parser.add_argument("-s", "--session", metavar="RUN", help="name of the run, a folder of output_folder")
-    parser.add_argument("-g", "--gpu", help="a GPU's number, cpu, mps or auto (default: a GPU if there is one)")
+    parser.add_argument("-g", "--gpu", help="a GPU's number, cpu, mps or auto (the default: a GPU if any)")
     parser.add_argument("--thread", type=_count, default=4, help="workers that load pictures (default: 4)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
