@@ -1,0 +1,370 @@
+import os
+import struct
+import warnings
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageOps
+
+from src.util import image_io
+from src.util.errors import DataError, NonFiniteError, StorageError
+from src.util.image_io import (
+    PictureWarning,
+    as_channels,
+    inspect_picture,
+    list_pictures,
+    read_picture,
+    to_float,
+    to_uint8,
+    write_picture,
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_warning_but_ours():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+@pytest.fixture
+def rgb():
+    return np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+
+def save(array, path, **options):
+    Image.fromarray(array).save(path, **options)
+    return path
+
+
+# What is read
+
+
+@pytest.mark.parametrize("ending", [".png", ".PNG", ".bmp", ".tif", ".ppm"])
+def test_a_colour_picture_comes_back_as_it_was_written(tmp_path, rgb, ending):
+    path = tmp_path / f"a{ending}"
+    write_picture(path, rgb)
+    assert np.array_equal(read_picture(path), rgb)
+    info = inspect_picture(path)
+    assert (info.height, info.width, info.channels) == (20, 30, 3)
+
+
+def test_channels_are_red_green_blue(tmp_path):
+    red = np.zeros((8, 8, 3), np.uint8)
+    red[..., 0] = 255
+    assert np.array_equal(read_picture(save(red, tmp_path / "a.png")), red)
+    write_picture(tmp_path / "b.png", red)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "b.png")), red)
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".pgm", ".tif", ".bmp"])
+def test_d8_a_grey_picture_keeps_its_one_channel(tmp_path, ending):
+    path = save(np.full((9, 12), 77, np.uint8), tmp_path / f"a{ending}")
+    assert read_picture(path).shape == (9, 12, 1)
+    assert inspect_picture(path).channels == 1
+    assert np.all(read_picture(path) == 77)
+
+
+def test_a_grey_picture_is_written_grey(tmp_path):
+    write_picture(tmp_path / "a.png", np.full((9, 12, 1), 77, np.uint8))
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.mode == "L"
+
+
+def test_d9_transparency_is_dropped_and_said(tmp_path, rgb):
+    path = save(np.dstack([rgb, np.zeros((20, 30), np.uint8)]), tmp_path / "a.png")
+    with pytest.warns(PictureWarning, match="transparency is dropped"):
+        assert np.array_equal(read_picture(path), rgb)
+    grey = np.dstack([rgb[..., 0], rgb[..., 1]])
+    with pytest.warns(PictureWarning, match="transparency"):
+        picture = read_picture(save(grey, tmp_path / "b.png"))
+    assert np.array_equal(picture[..., 0], grey[..., 0])
+
+
+def test_a_palette_is_expanded_and_said(tmp_path, rgb):
+    image = Image.fromarray(rgb).convert("P", palette=Image.Palette.ADAPTIVE, colors=16)
+    image.save(tmp_path / "a.png")
+    with pytest.warns(PictureWarning, match="palette is expanded"):
+        assert np.array_equal(read_picture(tmp_path / "a.png"), np.asarray(image.convert("RGB")))
+
+
+def test_names_beyond_ascii_are_read_and_written(tmp_path, rgb):
+    path = tmp_path / "übung_тест_写真.png"
+    write_picture(path, rgb)
+    assert np.array_equal(read_picture(path), rgb)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_is_read_upright(tmp_path, orientation):
+    stored = np.zeros((32, 48, 3), np.uint8)
+    stored[:16, :16] = 200
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(stored, tmp_path / "a.jpg", exif=exif, quality=100)
+    with Image.open(path) as image:
+        upright = np.asarray(ImageOps.exif_transpose(image))
+    picture = read_picture(path)
+    assert picture.shape == upright.shape
+    assert np.abs(picture.astype(int) - upright).max() < 10
+    info = inspect_picture(path)
+    assert (info.height, info.width) == picture.shape[:2]
+
+
+def test_a_film_appended_to_a_jpeg_or_png_does_no_harm(tmp_path, rgb):
+    for ending in ("png", "jpg"):
+        path = save(rgb, tmp_path / f"a.{ending}")
+        path.write_bytes(path.read_bytes() + b"film" * 50_000)
+        assert read_picture(path).shape == rgb.shape
+
+
+def test_a_picture_under_another_pictures_ending_is_read(tmp_path, rgb):
+    path = save(rgb, tmp_path / "a.png").rename(tmp_path / "a.jpg")
+    assert np.array_equal(read_picture(path), rgb)
+
+
+# What is refused, in one line that names the file
+
+
+def refused(path, reason):
+    """Both the header's check and the reader refuse the file, with the reason on one line."""
+    for function in (inspect_picture, read_picture):
+        with pytest.raises(DataError, match=reason) as caught:
+            function(path)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_d7_what_is_no_picture_is_refused(tmp_path):
+    empty, text, folder, link = (tmp_path / name for name in ("a.png", "b.png", "c.png", "d.png"))
+    empty.touch()
+    text.write_text("not a picture at all")
+    folder.mkdir()
+    link.symlink_to(tmp_path / "gone.png")
+    refused(empty, "empty")
+    refused(text, "not a picture")
+    refused(folder, "folder")
+    refused(link, "gone.png, which does not exist")
+    refused(tmp_path / "missing.png", "No such file")
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+@pytest.mark.parametrize("part", [0.02, 0.3, 0.7, 0.99])
+def test_d7_a_picture_cut_short_is_refused_from_its_header(tmp_path, ending, part):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    path = save(noise, tmp_path / f"a.{ending}")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * part)])
+    refused(path, "cut short|damaged|not a picture")
+
+
+def test_a_jpeg_cut_short_behind_its_thumbnail_is_refused(tmp_path, rgb):
+    thumbnail = save(rgb, tmp_path / "thumbnail.jpg").read_bytes()
+    path = save(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8), tmp_path / "a.jpg")
+    plain = path.read_bytes()
+    segment = b"\xff\xe5" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
+    path.write_bytes((plain[:2] + segment + plain[2:])[: len(segment) + len(plain) // 2])
+    refused(path, "cut short")
+
+
+@pytest.mark.parametrize("ending", ["bmp", "ppm", "tif", "webp"])
+def test_d7_other_pictures_cut_short_are_refused_when_read(tmp_path, rgb, ending):
+    path = save(rgb, tmp_path / f"a.{ending}")
+    path.write_bytes(path.read_bytes()[:-600])
+    with pytest.raises(DataError, match="damaged|not a picture"):
+        read_picture(path)
+
+
+def test_d7_a_flipped_bit_in_a_png_is_noticed(tmp_path, rgb):
+    path = save(rgb, tmp_path / "a.png")
+    stored = bytearray(path.read_bytes())
+    stored[len(stored) // 2] ^= 1
+    path.write_bytes(stored)
+    with pytest.raises(DataError, match=r"a\.png.*damaged"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif", ".ppm"])
+@pytest.mark.parametrize("colours", [1, 3])
+def test_d10_16_bit_pictures_are_refused_not_reduced(tmp_path, ending, colours):
+    path = tmp_path / f"a{ending if ending != '.ppm' or colours == 3 else '.pgm'}"
+    cv2.imwrite(str(path), np.full((8, 8, colours), 40_000, np.uint16))
+    refused(path, "only 8-bit pictures are supported")
+
+
+def test_d10_pictures_of_floats_are_refused(tmp_path):
+    refused(save(np.full((8, 8), 0.5, np.float32), tmp_path / "a.tif"), "only 8-bit")
+
+
+def test_cmyk_and_several_pages_are_refused(tmp_path, rgb):
+    Image.fromarray(rgb).convert("CMYK").save(tmp_path / "a.jpg")
+    refused(tmp_path / "a.jpg", "CMYK")
+    page = Image.fromarray(rgb)
+    page.save(tmp_path / "b.tif", save_all=True, append_images=[page])
+    refused(tmp_path / "b.tif", "several")
+
+
+def bomb(path, width, height):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    )
+    return path
+
+
+def test_d16_a_bomb_is_refused_from_its_header(tmp_path):
+    refused(bomb(tmp_path / "a.png", 100_000, 100_000), "100000x100000 pixels")
+    refused(bomb(tmp_path / "b.png", 20_000, 10_001), "megapixels")
+
+
+def test_a_photo_of_200_megapixels_is_allowed_and_pillows_limit_is_as_before(tmp_path):
+    before = Image.MAX_IMAGE_PIXELS
+    assert inspect_picture(bomb(tmp_path / "a.png", 16_320, 12_240)).size == "12240x16320"
+    assert Image.MAX_IMAGE_PIXELS == before
+
+
+# What is written
+
+
+def test_f8_a_picture_that_cannot_be_written_is_an_error(tmp_path, rgb):
+    with pytest.raises(StorageError, match=r"missing.a\.png"):
+        write_picture(tmp_path / "missing" / "a.png", rgb)
+    with pytest.raises(StorageError, match="must end with one of"):
+        write_picture(tmp_path / "a.txt", rgb)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_write_leaves_the_old_picture_and_no_rest(tmp_path, rgb, monkeypatch):
+    path = tmp_path / "a.png"
+    write_picture(path, rgb)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(StorageError, match="No space left"):
+        write_picture(path, rgb // 2)
+    assert np.array_equal(read_picture(path), rgb)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_only_8_bit_pictures_are_written(tmp_path, rgb):
+    for wrong in (rgb / 255, rgb[..., 0], rgb[..., :2]):
+        with pytest.raises(ValueError, match="uint8"):
+            write_picture(tmp_path / "a.png", wrong)
+
+
+# Values
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, torch.float32, torch.bfloat16])
+def test_f9_values_outside_are_clipped_not_wrapped(kind):
+    values = [[[1.02, -0.3, 0.0, 1.0]]]
+    made = torch.tensor(values, dtype=kind) if isinstance(kind, torch.dtype) else np.array(values, kind)
+    assert to_uint8(made)[0, :, 0].tolist() == [255, 0, 0, 255]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_f10_a_value_that_is_not_finite_is_refused(value):
+    with pytest.raises(NonFiniteError, match="1 of a picture's 4 values"):
+        to_uint8(torch.tensor([[[0.5, value], [0, 1]]]))
+
+
+def test_f11_values_are_left_as_they_are():
+    values = torch.rand(3, 4, 5)
+    before = values.clone()
+    to_uint8(values)
+    assert torch.equal(values, before)
+    picture = to_uint8(values)
+    kept = picture.copy()
+    to_float(picture).mul_(0)
+    assert np.array_equal(picture, kept)
+
+
+def test_values_are_rounded_to_nearest():
+    assert to_uint8(np.array([[[0.49, 0.51, 254.51]]]) / 255).ravel().tolist() == [0, 1, 255]
+
+
+def test_every_grey_level_survives_both_ways():
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    assert np.array_equal(to_uint8(to_float(levels)), levels)
+
+
+def test_e18_to_float_takes_grey_and_colour(rgb):
+    for picture in (rgb, rgb[..., :1], rgb[::-1, ::2]):
+        values = to_float(picture)
+        assert values.shape == (picture.shape[2], *picture.shape[:2])
+        assert values.dtype == torch.float32
+        assert values[0, 1, 2] == pytest.approx(picture[1, 2, 0] / 255)
+        assert np.array_equal(to_uint8(values), picture)
+
+
+def test_to_float_copies_a_float_picture():
+    picture = np.ones((4, 4, 1), np.float32)
+    to_float(picture).zero_()
+    assert picture.min() == 1
+
+
+def test_to_uint8_refuses_what_is_no_picture():
+    for wrong in (np.zeros((4, 4)), np.zeros((1, 4, 4), int)):
+        with pytest.raises(ValueError, match="floating point"):
+            to_uint8(wrong)
+
+
+def test_grey_becomes_equal_channels_and_colour_is_never_made_grey(rgb):
+    grey = rgb[..., :1]
+    assert as_channels(rgb, 3) is rgb
+    assert np.array_equal(as_channels(grey, 3), np.dstack([grey] * 3))
+    with pytest.raises(DataError, match="in_channels: 1"):
+        as_channels(rgb, 1)
+
+
+# Listing
+
+
+def test_a_folder_is_listed_in_order_without_debris(tmp_path, rgb):
+    (tmp_path / "sub" / ".hidden").mkdir(parents=True)
+    for name in ("b.png", "a.PNG", "sub/c.jpg", "sub/.hidden/d.png", ".e.png"):
+        (tmp_path / name).touch()
+    for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "sub/.gitignore"):
+        (tmp_path / name).write_text("x")
+    names = [path.relative_to(tmp_path).as_posix() for path in list_pictures(tmp_path)]
+    assert names == ["a.PNG", "b.png", "sub/c.jpg"]
+    assert [path.name for path in list_pictures(tmp_path, recursive=False)] == ["a.PNG", "b.png"]
+
+
+def test_a_link_to_a_folder_above_does_not_hang(tmp_path, rgb):
+    save(rgb, tmp_path / "a.png")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert [path.name for path in list_pictures(tmp_path)] == ["a.png"]
+
+
+def test_d7_everything_wrong_in_a_folder_is_listed_at_once(tmp_path, rgb):
+    save(rgb, tmp_path / "good.png")
+    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "table.csv").write_text("x")
+    (tmp_path / "empty.png").touch()
+    with pytest.raises(DataError) as caught:
+        list_pictures(tmp_path)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 3
+    assert all(name in str(caught.value) for name in ("notes.txt", "table.csv", "empty.png"))
+
+
+def test_t6_a_folder_without_pictures_is_refused(tmp_path):
+    with pytest.raises(DataError, match="no pictures"):
+        list_pictures(tmp_path)
+    with pytest.raises(DataError, match="found nothing"):
+        list_pictures(tmp_path / "gone")
+
+
+def test_many_problems_are_counted():
+    with pytest.raises(DataError) as caught:
+        image_io.raise_together([f"problem {n}" for n in range(150)])
+    assert str(caught.value).endswith("... and 50 more")
+    image_io.raise_together([])

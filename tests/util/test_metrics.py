@@ -1,0 +1,80 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from src.util.image_io import to_uint8
+from src.util.metrics import mean_score, psnr, ssim
+
+PARITY = Path(__file__).parents[1] / "parity" / "metrics.npz"
+
+
+@pytest.fixture
+def picture():
+    return np.random.default_rng(0).integers(0, 256, (16, 20, 3), dtype=np.uint8)
+
+
+def test_psnr_agrees_with_the_original_when_truncated():
+    stored = np.load(PARITY)
+    truncated = (stored["test"][0].transpose(1, 2, 0).clip(0, 1) * 255).astype(np.uint8)
+    assert psnr(stored["clean"], truncated) == pytest.approx(float(stored["psnr_trunc"]), abs=1e-10)
+
+
+def test_e6_ssim_agrees_with_the_original_but_for_its_ruined_ground_truth():
+    stored = np.load(PARITY)
+    clean = stored["clean"]
+    truncated = (stored["test"][0].transpose(1, 2, 0).clip(0, 1) * 255).astype(np.uint8)
+    # The original's PSNR had multiplied the clean picture by 255 in place, so that its SSIM saw it wrapped around.
+    wrapped = clean * np.uint8(255)
+    assert ssim(wrapped, truncated) == pytest.approx(float(stored["ssim_trunc"]), abs=1e-10)
+    assert ssim(clean, truncated) > 0.6
+
+
+def test_e6_scores_leave_their_arguments_alone(picture):
+    other = picture // 2
+    before = picture.copy(), other.copy()
+    psnr(picture, other)
+    assert ssim(picture, picture) == 1.0
+    assert np.array_equal(picture, before[0])
+    assert np.array_equal(other, before[1])
+
+
+def test_e7_a_prediction_is_rounded_so_that_it_scores_better_than_truncated():
+    clean = np.full((32, 32, 1), 100, np.uint8)
+    prediction = np.random.default_rng(0).normal(100 / 255, 2 / 255, (1, 32, 32)).astype(np.float32)
+    truncated = (prediction.transpose(1, 2, 0) * 255).astype(np.uint8)
+    assert psnr(clean, to_uint8(prediction)) > psnr(clean, truncated) + 0.1
+
+
+def test_e8_only_8_bit_pictures_are_scored_so_nan_cannot_be(picture):
+    with pytest.raises(ValueError, match="uint8"):
+        psnr(picture, np.full(picture.shape, np.nan))
+    with pytest.raises(ValueError, match="uint8"):
+        ssim(picture.astype(float), picture)
+
+
+def test_shapes_must_agree(picture):
+    for score in (psnr, ssim):
+        with pytest.raises(ValueError, match="one shape"):
+            score(picture, picture[:, :, :1])
+
+
+def test_psnr_of_a_hand_computed_pair():
+    clean = np.full((8, 8, 1), 100, np.uint8)
+    assert psnr(clean, clean + np.uint8(10)) == pytest.approx(10 * math.log10(255**2 / 100))
+
+
+def test_e5_identical_pictures_have_infinite_psnr_and_do_not_spoil_the_mean(picture):
+    assert psnr(picture, picture) == math.inf
+    score = mean_score([30.0, math.inf, 20.0])
+    assert score.mean == 25.0
+    assert (score.used, score.total) == (2, 3)
+
+
+def test_e17_tiny_pictures_have_no_ssim_and_are_left_out():
+    tiny = np.zeros((6, 30, 3), np.uint8)
+    assert math.isnan(ssim(tiny, tiny))
+    assert mean_score([ssim(tiny, tiny), 0.5]).mean == 0.5
+    assert math.isnan(mean_score([math.nan]).mean)
+    assert ssim(tiny.repeat(2, axis=0), tiny.repeat(2, axis=0)) == 1.0
