@@ -1,0 +1,75 @@
+"""Datasets: where pictures come from, how they are seen, and how they reach the trainer."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from src.data_handlers.base import Picture, Source
+from src.data_handlers.bsd68 import bsd68_test, bsd68_train, bsd68_val
+from src.data_handlers.demo import Demo
+from src.data_handlers.dnd import dnd_test, dnd_train
+from src.data_handlers.folder import Folder
+from src.data_handlers.noise import NoiseOptions, add_noise
+from src.data_handlers.samples import Sample, Samples
+from src.data_handlers.sampling import EpochSampler, Loader, build_loader
+from src.data_handlers.sidd import sidd_test, sidd_train, sidd_val
+from src.data_handlers.view import View
+
+__all__ = [
+    "DATASETS",
+    "EpochSampler",
+    "Loader",
+    "NoiseOptions",
+    "Picture",
+    "Sample",
+    "Samples",
+    "Source",
+    "View",
+    "add_noise",
+    "build_loader",
+    "build_samples",
+]
+
+DATASETS: dict[str, Callable[..., Source]] = {
+    "SIDD_train": sidd_train,
+    "SIDD_val": sidd_val,
+    "SIDD_test": sidd_test,
+    "DND_train": dnd_train,
+    "DND_val": dnd_test,
+    "DND_test": dnd_test,
+    "BSD68_train": bsd68_train,
+    "BSD68_val": bsd68_val,
+    "BSD68_test": bsd68_test,
+    "Folder": Folder,
+    "Demo": Demo,
+}
+"""Name in the configuration -> what makes the source; its parameters and `View`'s are `dataset_args`."""
+
+
+def build_samples(
+    dataset: str, dataset_args: Mapping[str, Any], *, channels: int, seed: int, training: bool
+) -> Samples:
+    """The samples of a dataset as the configuration describes it.
+
+    Parameters
+    ----------
+    dataset : str
+        A name in `DATASETS`.
+    dataset_args : mapping
+        Arguments of the source and of `View` in one flat mapping, already checked.
+    channels, seed, training
+        See `Samples`.
+
+    Returns
+    -------
+    Samples
+
+    Raises
+    ------
+    DataError
+        When the pictures are not there.
+    """
+    of_view = inspect.signature(View).parameters
+    view = View(**{key: value for key, value in dataset_args.items() if key in of_view})
+    source = DATASETS[dataset](**{key: value for key, value in dataset_args.items() if key not in of_view})
+    return Samples(source, view, channels=channels, seed=seed, training=training)

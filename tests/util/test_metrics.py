@@ -25,7 +25,7 @@ def test_e6_ssim_agrees_with_the_original_but_for_its_ruined_ground_truth():
     stored = np.load(PARITY)
     clean = stored["clean"]
     truncated = (stored["test"][0].transpose(1, 2, 0).clip(0, 1) * 255).astype(np.uint8)
-    # The original's PSNR had multiplied the clean picture by 255 in place, so that its SSIM saw it wrapped around.
+    # The original's PSNR had multiplied the clean picture by 255 in place: its SSIM saw it wrapped around.
     wrapped = clean * np.uint8(255)
     assert ssim(wrapped, truncated) == pytest.approx(float(stored["ssim_trunc"]), abs=1e-10)
     assert ssim(clean, truncated) > 0.6

@@ -1,0 +1,102 @@
+"""Pictures and where they come from: what every dataset offers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from src.util.errors import DataError
+from src.util.image_io import PictureInfo
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A noisy picture and, where it is known, the clean one.
+
+    Attributes
+    ----------
+    name : str
+        Unique in its source.
+    noisy : ndarray of uint8 or float32, shape (H, W, C)
+        0 to 255 if uint8; float32 where 1.0 is white.
+    clean : ndarray or None
+        Of the same shape; None where there is no ground truth.
+    """
+
+    name: str
+    noisy: np.ndarray
+    clean: np.ndarray | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in px."""
+        return self.noisy.shape[0], self.noisy.shape[1]
+
+    def map(self, change: Callable[[np.ndarray], np.ndarray]) -> "Picture":
+        """The same change made to noisy and clean."""
+        clean = None if self.clean is None else change(self.clean)
+        return replace(self, noisy=change(self.noisy), clean=clean)
+
+    def crop(self, top: int, left: int, height: int, width: int) -> "Picture":
+        """The part of `height` x `width` px that starts at row `top`, column `left`."""
+        return self.map(lambda values: values[top : top + height, left : left + width])
+
+    def turn(self, quarters: int) -> "Picture":
+        """Turned anticlockwise by so many quarters."""
+        return self.map(lambda values: np.rot90(values, quarters))
+
+
+class Source(Protocol):
+    """Named pictures. A source has no randomness and can be sent to loader workers."""
+
+    where: str
+    """The folder or file they come from, for messages."""
+
+    def __len__(self) -> int:
+        """How many pictures there are."""
+        ...
+
+    def name(self, number: int) -> str:
+        """The name of a picture, unique in the source."""
+        ...
+
+    def inspect(self, number: int) -> PictureInfo:
+        """Size and channels of a picture, without decoding it.
+
+        Raises
+        ------
+        DataError
+            When it, or its clean partner, is missing, damaged or of the wrong kind.
+        """
+        ...
+
+    def read(self, number: int) -> Picture:
+        """The picture itself."""
+        ...
+
+
+def expect_folder(folder: str, content: str, page: str) -> Path:
+    """The folder of a published dataset.
+
+    Parameters
+    ----------
+    folder : str
+        Where it should be.
+    content, page : str
+        What belongs there, and where to get it, for the message.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    DataError
+        When there is no such folder.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        raise DataError(f"{folder}: no such folder; put {content} there ({page}), or set `folder`")
+    return path

@@ -1,0 +1,80 @@
+"""BSD68: clean grey pictures that get simulated noise.
+
+Martin, Fowlkes, Tal, Malik: A database of human segmented natural images. ICCV 2001.
+https://doi.org/10.1109/ICCV.2001.937655
+"""
+
+from dataclasses import replace
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from src.data_handlers.base import Picture, Source, expect_folder
+from src.data_handlers.folder import Folder
+from src.util.image_io import PictureInfo
+
+PAGE = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/bsds/"
+
+_LUMINANCE = np.array([0.299, 0.587, 0.114])  # of R, G, B; ITU-R BT.601, with which the set was made grey
+
+
+def bsd68_train(
+    folder: Annotated[str, Field(description="folder of clean training pictures")] = "datasets/BSD68_train",
+) -> "Grey":
+    """Training pictures, without the 68 of the test; `add_noise` makes them noisy."""
+    return _grey_folder(folder)
+
+
+def bsd68_val(
+    folder: Annotated[str, Field(description="folder of clean validation pictures")] = "datasets/BSD68_val",
+) -> "Grey":
+    """Validation pictures, without the 68 of the test; `add_noise` makes them noisy."""
+    return _grey_folder(folder)
+
+
+def bsd68_test(
+    folder: Annotated[str, Field(description="folder of the 68 clean test pictures")] = "datasets/BSD68_test",
+) -> "Grey":
+    """The 68 test pictures; `add_noise` makes them noisy."""
+    return _grey_folder(folder)
+
+
+def _grey_folder(folder: str) -> "Grey":
+    expect_folder(folder, "clean pictures of the Berkeley set", PAGE)
+    return Grey(Folder(folder))
+
+
+class Grey:
+    """The pictures of another source as luminance.
+
+    Parameters
+    ----------
+    source : Source
+        Of 8-bit pictures, grey or RGB.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.where = source.where
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def name(self, number: int) -> str:
+        """As in the other source."""
+        return self._source.name(number)
+
+    def inspect(self, number: int) -> PictureInfo:
+        """As in the other source, but for one channel."""
+        return replace(self._source.inspect(number), channels=1)
+
+    def read(self, number: int) -> Picture:
+        """The picture's luminance, 0 to 255."""
+        return self._source.read(number).map(_luminance)
+
+
+def _luminance(picture: np.ndarray) -> np.ndarray:
+    if picture.shape[2] == 1:
+        return picture
+    return np.rint(picture @ _LUMINANCE).astype(np.uint8)[..., np.newaxis]

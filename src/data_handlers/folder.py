@@ -1,0 +1,104 @@
+"""Pictures in a folder, with or without clean ones beside them."""
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from src.data_handlers.base import Picture
+from src.util.errors import DataError
+from src.util.image_io import PictureInfo, inspect_picture, list_pictures, raise_together, read_picture
+
+
+class Folder:
+    """The pictures of a folder; one is enough to train on.
+
+    Parameters
+    ----------
+    folder, clean_folder, recursive
+        See their descriptions.
+
+    Raises
+    ------
+    DataError
+        When the folder is missing, empty or holds something that is no picture, or a clean picture is
+        missing.
+    """
+
+    def __init__(
+        self,
+        folder: Annotated[str, Field(description="folder of the noisy pictures")],
+        clean_folder: Annotated[
+            str | None,
+            Field(
+                description="folder of the clean pictures, of the same names (endings may differ), for PSNR"
+                " and SSIM; None = not known"
+            ),
+        ] = None,
+        recursive: Annotated[bool, Field(description="whether sub-folders are looked into")] = True,
+    ) -> None:
+        self.where = folder
+        self._folder = Path(folder)
+        self._noisy = list_pictures(folder, recursive)
+        self._clean: list[Path] | None = None
+        if clean_folder is not None:
+            self._noisy = _outside(self._noisy, self._folder, Path(clean_folder))
+            clean = list_pictures(clean_folder, recursive)
+            self._clean = _partners(self._noisy, self._folder, clean, Path(clean_folder))
+
+    def __len__(self) -> int:
+        return len(self._noisy)
+
+    def name(self, number: int) -> str:
+        """Path of the picture from the folder on, with its ending, such as `holiday/beach.png`."""
+        return self._noisy[number].relative_to(self._folder).as_posix()
+
+    def inspect(self, number: int) -> PictureInfo:
+        """Size and channels, which the clean picture must share; see `Source`."""
+        info = inspect_picture(self._noisy[number])
+        if self._clean is not None:
+            clean = inspect_picture(self._clean[number])
+            if (clean.height, clean.width, clean.channels) != (info.height, info.width, info.channels):
+                raise DataError(
+                    f"{self._clean[number]}: {clean.size} px and {clean.channels} channel(s), but"
+                    f" {self._noisy[number]} has {info.size} px and {info.channels}"
+                )
+        return info
+
+    def read(self, number: int) -> Picture:
+        """The picture, and its clean partner where there is one."""
+        clean = None if self._clean is None else read_picture(self._clean[number])
+        return Picture(self.name(number), read_picture(self._noisy[number]), clean)
+
+
+def _outside(pictures: list[Path], folder: Path, clean_folder: Path) -> list[Path]:
+    """The noisy pictures, when the clean ones lie in a sub-folder of theirs."""
+    inner = clean_folder.resolve()
+    if inner == folder.resolve():
+        raise DataError(f"clean_folder: expected another folder than `folder`, got {clean_folder} for both")
+    if folder.resolve() not in inner.parents:
+        return pictures
+    outside = [path for path in pictures if inner not in path.resolve().parents]
+    if not outside:
+        raise DataError(f"{folder}: no pictures in it but the clean ones")
+    return outside
+
+
+def _partners(noisy: list[Path], folder: Path, clean: list[Path], clean_folder: Path) -> list[Path]:
+    """The clean picture of each noisy one: the same path in its folder, or the same but for the ending."""
+    by_stem: dict[Path, list[Path]] = defaultdict(list)
+    for path in clean:
+        by_stem[path.relative_to(clean_folder).with_suffix("")].append(path)
+    partners, problems = [], []
+    for path in noisy:
+        name = path.relative_to(folder)
+        found = by_stem[name.with_suffix("")]
+        found = [clean_folder / name] if clean_folder / name in found else found
+        if len(found) == 1:
+            partners += found
+        else:
+            count = "no" if not found else "more than one"
+            problems.append(f"{path}: {count} clean picture {name.with_suffix('')}.* in {clean_folder}")
+    raise_together(problems)
+    return partners

@@ -1,0 +1,201 @@
+"""From pictures to the network's input: a source seen through a view."""
+
+import warnings
+from collections import defaultdict
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from src.data_handlers.base import Picture, Source
+from src.data_handlers.noise import add_noise
+from src.data_handlers.view import View
+from src.util.errors import DataError
+from src.util.image_io import (
+    PictureInfo,
+    PictureWarning,
+    as_channels,
+    channels_message,
+    raise_together,
+    to_float,
+)
+from src.util.seed import make_generator
+
+CACHE_BYTES = 128 * 2**20
+"""Decoded pictures that each process may keep: small sets are read once, not once for each crop."""
+
+Sample = dict[str, Any]
+
+
+class Samples(Dataset[Sample]):
+    """The samples of a dataset; each is a function of (seed, epoch, index) and nothing else.
+
+    Parameters
+    ----------
+    source : Source
+        The pictures.
+    view : View
+        Crop, augmentation, noise, and how many.
+    channels : int
+        The network's `in_channels`; grey pictures become so many equal channels.
+    seed : int
+        The run's seed.
+    training : bool
+        Random crops, flips and turns, or each picture once and always alike.
+
+    Raises
+    ------
+    DataError
+        When the source has no picture, or fewer than `n_data`.
+
+    Examples
+    --------
+    >>> from src.data_handlers.demo import Demo
+    >>> samples = Samples(Demo("train"), View(crop_size=64), channels=3, seed=0, training=True)
+    >>> samples.check()
+    3
+    >>> samples[1, 0]["noisy"].shape  # the first sample of epoch 1
+    torch.Size([3, 64, 64])
+    """
+
+    def __init__(self, source: Source, view: View, *, channels: int, seed: int, training: bool) -> None:
+        if not len(source):
+            raise DataError(f"{source.where}: no pictures in it")
+        if view.n_data is not None and view.n_data > len(source):
+            raise DataError(f"n_data: {view.n_data} pictures asked for, {source.where} has {len(source)}")
+        self.source = source
+        self.view = view
+        self.channels = channels
+        self.seed = seed
+        self.training = training
+        self.pictures = view.n_data or len(source)
+        self._cache: dict[int, tuple[int, Picture]] = {}
+        self._cached_bytes = 0
+
+    def __len__(self) -> int:
+        return self.pictures * (self.view.repeat_times if self.training else 1)
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        """One sample.
+
+        Parameters
+        ----------
+        key : (int, int)
+            Epoch, and index of the sample; the epoch changes nothing in validation and test.
+
+        Returns
+        -------
+        dict
+            `noisy` and, where it is known, `clean`: Tensors of float32 (C, H, W), white is 1.0 (simulated
+            noise may leave [0, 1]); `index`: int; `name`: str.
+        """
+        epoch, index = key
+        picture = self._prepared(epoch if self.training else 0, index % self.pictures)
+        if self.training:
+            picture = self.view.random(picture, self.seed, epoch, index)
+        else:
+            picture = self.view.central(picture)
+        sample: Sample = {"noisy": to_float(picture.noisy), "index": index, "name": picture.name}
+        if picture.clean is not None:
+            sample["clean"] = to_float(picture.clean)
+        return sample
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_cache": {}, "_cached_bytes": 0}
+
+    def _prepared(self, epoch: int, number: int) -> Picture:
+        """A whole picture with its noise and the network's channels; kept while there is room."""
+        draw = 0 if self.view.noise is None or self.view.noise.fixed else epoch
+        kept_draw, picture = self._cache.get(number, (None, None))
+        if picture is not None and kept_draw == draw:
+            return picture
+        fresh = self._with_noise(self.source.read(number), draw, number)
+        fresh = fresh.map(lambda values: as_channels(values, self.channels))
+        size = _bytes(fresh) - (_bytes(picture) if picture else 0)
+        if self._cached_bytes + size <= CACHE_BYTES:
+            self._cache[number] = (draw, fresh)
+            self._cached_bytes += size
+        return fresh
+
+    def _with_noise(self, picture: Picture, draw: int, number: int) -> Picture:
+        if self.view.noise is None:
+            return picture
+        clean = picture.noisy if picture.clean is None else picture.clean
+        generator = make_generator(self.seed, "noise", draw, number)
+        noisy = add_noise(to_float(clean), self.view.noise, generator)
+        return Picture(picture.name, noisy.permute(1, 2, 0).numpy(), clean)
+
+    def check(self, batch_size: int = 1) -> int:
+        """Look at every picture's header before the first step, and tell what will be adapted.
+
+        Parameters
+        ----------
+        batch_size : int
+            Pictures that are stacked, and so must come out in one size.
+
+        Returns
+        -------
+        int
+            Channels of the pictures themselves: 3 if any is in colour, otherwise 1.
+
+        Raises
+        ------
+        DataError
+            One line for every picture that is damaged, of the wrong kind, or smaller than the crop.
+        """
+        infos: dict[int, PictureInfo] = {}
+        problems = []
+        for number in range(self.pictures):
+            try:
+                infos[number] = self.source.inspect(number)
+            except DataError as error:
+                problems.append(str(error))
+        problems += [line for number, info in infos.items() if (line := self._too_small(number, info))]
+        problems += self._wrong_channels(infos)
+        if batch_size > 1 and self.view.crop is None:
+            problems += self._mixed_sizes(infos)
+        raise_together(problems)
+        self._tell(infos)
+        return max(info.channels for info in infos.values())
+
+    def _too_small(self, number: int, info: PictureInfo) -> str | None:
+        crop = self.view.crop
+        if crop is None or (info.height >= crop[0] and info.width >= crop[1]):
+            return None
+        return f"{self._place(number)}: {info.size} px are less than crop_size {crop[0]}x{crop[1]}"
+
+    def _wrong_channels(self, infos: dict[int, PictureInfo]) -> list[str]:
+        wrong = [n for n, info in infos.items() if info.channels not in (1, self.channels)]
+        if not wrong:
+            return []
+        message = channels_message(infos[wrong[0]].channels, self.channels)
+        return [f"{self._place(wrong[0])}: {message}; {len(wrong)} of {self.pictures} pictures are like it"]
+
+    def _mixed_sizes(self, infos: dict[int, PictureInfo]) -> list[str]:
+        sizes = {info.size: number for number, info in infos.items()}
+        if self.training and "rotate" in self.view.augmentations:
+            sizes.update({f"{info.width}x{info.height}": number for number, info in infos.items()})
+        if len(sizes) < 2:
+            return []
+        (one, first), (other, second) = list(sizes.items())[:2]
+        return [
+            "crop_size: expected one for a batch of pictures that come in several sizes"
+            f" ({self._place(first)}: {one}, {self._place(second)}: {other})"
+        ]
+
+    def _tell(self, infos: dict[int, PictureInfo]) -> None:
+        told = defaultdict(list)
+        for number, info in infos.items():
+            if info.change:
+                told[info.change].append(number)
+            if info.channels < self.channels:
+                told[f"grey is repeated into {self.channels} equal channels"].append(number)
+        for change, numbers in told.items():
+            count = f"{len(numbers)} of {self.pictures} pictures, first {self._place(numbers[0])}"
+            warnings.warn(f"{change} in {count}", PictureWarning, stacklevel=3)
+
+    def _place(self, number: int) -> str:
+        return f"{self.source.where}: {self.source.name(number)}"
+
+
+def _bytes(picture: Picture) -> int:
+    return picture.noisy.nbytes + (0 if picture.clean is None else picture.clean.nbytes)

@@ -1,0 +1,160 @@
+"""The order of samples, and the workers that prepare them."""
+
+import signal
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+
+from src.data_handlers.samples import Sample, Samples
+from src.util.errors import DataError, UserError
+from src.util.image_io import PictureWarning, use_one_thread
+from src.util.seed import make_generator
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Keys (epoch, index) of one epoch; the order is a function of (seed, epoch).
+
+    Parameters
+    ----------
+    count : int
+        Number of samples.
+    seed : int
+        The run's seed.
+    shuffle : bool
+        Random order, or 0, 1, 2, ...
+    """
+
+    def __init__(self, count: int, seed: int, shuffle: bool) -> None:
+        self.count = count
+        self.seed = seed
+        self.shuffle = shuffle
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next pass goes through."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = torch.arange(self.count)
+        if self.shuffle:
+            order = torch.randperm(self.count, generator=make_generator(self.seed, "order", self.epoch))
+        return iter([(self.epoch, index) for index in order.tolist()])
+
+
+class Loader:
+    """Batches of samples; `build_loader` makes one.
+
+    A batch is the samples' dict with `noisy` and `clean` stacked to (B, C, H, W), `index` to a Tensor (B,)
+    and `name` to a list. The last batch of an epoch holds what is left, so a set smaller than a batch trains
+    too.
+
+    Parameters
+    ----------
+    samples : Samples
+        What is loaded.
+    batches : DataLoader
+        How.
+    sampler : EpochSampler
+        In which order.
+    """
+
+    def __init__(self, samples: Samples, batches: DataLoader[Any], sampler: EpochSampler) -> None:
+        self.samples = samples
+        self._batches: DataLoader[Any] | None = batches
+        self._length = len(batches)
+        self._sampler = sampler
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next pass goes through: its order, crops and noise."""
+        self._sampler.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Sample]:
+        if self._batches is None:
+            raise RuntimeError("this loader has been closed")
+        try:
+            for batch in self._batches:
+                if isinstance(batch, UserError):
+                    raise batch
+                yield batch
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise DataError(
+                f"{self.samples.source.where}: {str(error).rstrip('.')}; most often memory or shared memory"
+                " (/dev/shm) ran out: use fewer workers (--thread)"
+            ) from None
+
+    def close(self) -> None:
+        """End the workers."""
+        self._batches = None
+
+
+def build_loader(samples: Samples, batch_size: int, workers: int = 0, pin_memory: bool = False) -> Loader:
+    """A loader that gives the same batches whatever the number of workers.
+
+    Parameters
+    ----------
+    samples : Samples
+        Shuffled if they are for training.
+    batch_size : int
+        Samples in a batch; pictures without a crop size may differ in size and then come one at a time.
+    workers : int
+        Processes that prepare samples; 0 = this one. Validation and test use at most one: the arrays of
+        SIDD (250 MB each) would be in memory once for each.
+    pin_memory : bool
+        Whether batches are put where a GPU can fetch them by itself.
+
+    Returns
+    -------
+    Loader
+    """
+    sampler = EpochSampler(len(samples), samples.seed, shuffle=samples.training)
+    workers = workers if samples.training else min(workers, 1)
+    batches: DataLoader[Any] = DataLoader(
+        _Guarded(samples),
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        collate_fn=_collate,
+        pin_memory=pin_memory,
+        worker_init_fn=_start_worker,
+        persistent_workers=workers > 0,
+        generator=torch.Generator(),  # otherwise each pass would consume the global one
+    )
+    return Loader(samples, batches, sampler)
+
+
+class _Guarded(Dataset[Any]):
+    """Gives a user's error back as a value: raised in a worker it would arrive as a traceback."""
+
+    def __init__(self, samples: Samples) -> None:
+        self.samples = samples
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample | UserError:
+        try:
+            return self.samples[key]
+        except UserError as error:
+            return error
+
+
+def _collate(items: list[Sample | UserError]) -> Sample | UserError:
+    for item in items:
+        if isinstance(item, UserError):
+            return item
+    return default_collate(items)
+
+
+def _start_worker(worker: int) -> None:
+    """Set up a worker process; PyTorch gives it one thread of its own accord."""
+    use_one_thread()
+    warnings.simplefilter("ignore", PictureWarning)  # `Samples.check` has told all of it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the trainer, which ends its workers

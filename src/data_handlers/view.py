@@ -1,0 +1,115 @@
+"""What of a picture is shown: crop, flip, turn, noise, and how often."""
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+
+from src.data_handlers.base import Picture
+from src.data_handlers.noise import NoiseOptions
+from src.util.seed import make_generator
+
+Augmentation = Literal["flip", "rotate"]
+Edge = Annotated[int, Field(ge=1)]
+
+
+class View:
+    """How pictures of any source are turned into samples; these are keys of every `dataset_args`.
+
+    Training sees random crops, flips and turns; validation and test see each picture once, its centre if
+    there is a crop size, and the same simulated noise at every visit.
+
+    Parameters
+    ----------
+    crop_size, augmentations, add_noise, n_data, repeat_times
+        See their descriptions.
+
+    Raises
+    ------
+    ValueError
+        When a picture could change its shape by a turn, or an augmentation is unknown.
+    """
+
+    def __init__(
+        self,
+        crop_size: Annotated[
+            Edge | tuple[Edge, Edge] | None,
+            Field(description="edge of the crop, or its [height, width], in px; None = whole pictures"),
+        ] = None,
+        augmentations: Annotated[
+            list[Augmentation] | Augmentation | None,
+            Field(
+                description="training only: `flip` (none, horizontal, vertical or both) and `rotate` (by 0,"
+                " 90, 180 or 270 degrees), each drawn at random"
+            ),
+        ] = None,
+        add_noise: Annotated[
+            NoiseOptions | None,
+            Field(
+                description="simulated noise; the picture without it (the clean one, where there is a pair)"
+                " becomes the ground truth. None = the pictures are noisy already"
+            ),
+        ] = None,
+        n_data: Annotated[
+            int | None, Field(ge=1, description="use the first so many pictures; None = all of them")
+        ] = None,
+        repeat_times: Annotated[
+            int, Field(ge=1, description="training only: crops of each picture in an epoch")
+        ] = 1,
+    ) -> None:
+        self.crop = (crop_size, crop_size) if isinstance(crop_size, int) else crop_size and tuple(crop_size)
+        self.augmentations = _as_tuple(augmentations)
+        self.noise = add_noise
+        self.n_data = n_data
+        self.repeat_times = repeat_times
+        if "rotate" in self.augmentations and self.crop and self.crop[0] != self.crop[1]:
+            raise ValueError(
+                f"augmentations: `rotate` needs a square crop_size, got {list(self.crop)}:"
+                " a batch would mix two shapes"
+            )
+
+    def random(self, picture: Picture, seed: int, epoch: int, index: int) -> Picture:
+        """The view of a training sample; noisy and clean get the same crop, flip and turn.
+
+        Parameters
+        ----------
+        picture : Picture
+            At least as large as the crop.
+        seed, epoch, index : int
+            The draw is a function of these: the run's seed, the epoch, the sample.
+
+        Returns
+        -------
+        Picture
+            Views of the arrays, not copies.
+        """
+        if self.crop:
+            generator = make_generator(seed, "crop", epoch, index)
+            free = [whole - part + 1 for whole, part in zip(picture.shape, self.crop, strict=True)]
+            picture = picture.crop(_draw(free[0], generator), _draw(free[1], generator), *self.crop)
+        generator = make_generator(seed, "augment", epoch, index)
+        if "flip" in self.augmentations:
+            rows, columns = (1 - 2 * _draw(2, generator) for _ in range(2))
+            picture = picture.map(lambda values: values[::rows, ::columns])
+        if "rotate" in self.augmentations:
+            picture = picture.turn(_draw(4, generator))
+        return picture
+
+    def central(self, picture: Picture) -> Picture:
+        """The view of a picture that is scored: its centre, or the whole where there is no crop size."""
+        if not self.crop:
+            return picture
+        top, left = ((whole - part) // 2 for whole, part in zip(picture.shape, self.crop, strict=True))
+        return picture.crop(top, left, *self.crop)
+
+
+def _as_tuple(augmentations: list[Augmentation] | Augmentation | None) -> tuple[str, ...]:
+    names = (augmentations,) if isinstance(augmentations, str) else tuple(augmentations or ())
+    for name in names:
+        if name not in ("flip", "rotate"):
+            raise ValueError(f"augmentations: expected `flip` or `rotate`, got {name!r}")
+    return names
+
+
+def _draw(below: int, generator: torch.Generator) -> int:
+    return int(torch.randint(below, (), generator=generator))

@@ -1,0 +1,132 @@
+import multiprocessing
+import os
+import signal
+
+import pytest
+import torch
+
+from src.data_handlers import EpochSampler, NoiseOptions, Samples, View, build_loader, build_samples
+from src.data_handlers.folder import Folder
+from src.util.errors import DataError
+
+
+def samples_of(source, training=True, **options):
+    return Samples(source, View(**options), channels=3, seed=7, training=training)
+
+
+def batches(loader, epoch):
+    loader.set_epoch(epoch)
+    return list(loader)
+
+
+@pytest.fixture
+def folder(tmp_path, fill_folder):
+    return fill_folder(tmp_path, {f"{n}.png": (24, 20 + n, 3) for n in range(5)})
+
+
+# Order
+
+
+def test_the_order_is_a_permutation_counted_by_seed_and_epoch():
+    def order(epoch, seed=0, shuffle=True):
+        sampler = EpochSampler(50, seed, shuffle)
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    assert sorted(order(3)) == [(3, index) for index in range(50)]
+    assert order(3) == order(3)
+    assert len({tuple(index for _, index in o) for o in (order(1), order(2), order(1, seed=1))}) == 3
+    assert order(4, shuffle=False) == [(4, index) for index in range(50)]
+
+
+@pytest.mark.parametrize("name", ["Folder", "BSD68_train"])
+def test_t7_training_is_always_shuffled_and_validation_never(folder, name):
+    def names(training):
+        samples = build_samples(
+            name,
+            {"folder": folder, "crop_size": 16, "repeat_times": 4},
+            channels=3,
+            seed=0,
+            training=training,
+        )
+        return [batch["index"].item() for batch in build_loader(samples, 1)]
+
+    assert names(False) == [0, 1, 2, 3, 4]
+    assert sorted(names(True)) == list(range(20)) != names(True)
+
+
+# Batches
+
+
+def test_a_batch_stacks_samples_and_the_rest_of_an_epoch_is_kept(folder):
+    loader = build_loader(samples_of(Folder(folder), crop_size=16), batch_size=3)
+    first, rest = batches(loader, 1)
+    assert len(loader) == 2
+    assert first["noisy"].shape == (3, 3, 16, 16)
+    assert first["index"].shape == (3,)
+    assert len(rest["name"]) == 2
+    assert len(batches(build_loader(samples_of(Folder(folder), crop_size=16), batch_size=32), 1)) == 1
+
+
+def test_batches_are_the_same_whatever_the_number_of_workers_and_the_epochs_before(folder):
+    def content(workers, epochs):
+        options = {"crop_size": 16, "augmentations": ["flip", "rotate"], "repeat_times": 2}
+        noise = NoiseOptions(correlate=True, shot=10)
+        loader = build_loader(samples_of(Folder(folder), add_noise=noise, **options), 4, workers)
+        passes = [batches(loader, epoch) for epoch in epochs]
+        loader.close()
+        return passes[-1]
+
+    alone, helped = content(0, [2]), content(2, [1, 2])
+    assert len(alone) == len(helped) == 3
+    for one, other in zip(alone, helped, strict=True):
+        assert one["name"] == other["name"]
+        assert all(torch.equal(one[key], other[key]) for key in ("noisy", "clean", "index"))
+
+
+def test_d17_a_pass_does_not_touch_the_global_generator(folder):
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    batches(build_loader(samples_of(Folder(folder), crop_size=16), 2), 1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_validation_shows_pictures_of_any_size_one_at_a_time(folder):
+    loader = build_loader(samples_of(Folder(folder), training=False), batch_size=1, workers=2)
+    assert [batch["noisy"].shape[-1] for batch in batches(loader, 1)] == [20, 21, 22, 23, 24]
+    loader.close()
+
+
+# Trouble
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_picture_lost_while_training_is_named_in_one_line(folder, workers, tmp_path):
+    loader = build_loader(samples_of(Folder(folder), crop_size=16), 2, workers)
+    (tmp_path / "3.png").unlink()
+    with pytest.raises(DataError, match=r"3\.png: cannot be read: No such file") as caught:
+        batches(loader, 1)
+    assert "\n" not in str(caught.value)
+    loader.close()
+
+
+def test_t12_a_lost_worker_names_itself_and_says_what_to_try(folder):
+    class Deadly(Folder):
+        def read(self, number):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    loader = build_loader(samples_of(Deadly(folder), crop_size=16), 2, workers=1)
+    with pytest.raises(DataError, match=r"worker \(pid.*--thread"):
+        batches(loader, 1)
+    loader.close()
+
+
+def test_t12_closing_ends_the_workers(folder):
+    before = set(multiprocessing.active_children())
+    loader = build_loader(samples_of(Folder(folder), crop_size=16), 2, workers=2)
+    batches(loader, 1)
+    assert len(set(multiprocessing.active_children()) - before) == 2
+    loader.close()
+    assert not set(multiprocessing.active_children()) - before
+    with pytest.raises(RuntimeError, match="closed"):
+        batches(loader, 2)

@@ -1,0 +1,294 @@
+import inspect
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from scipy import io
+
+from src.data_handlers import DATASETS, View, build_samples
+from src.data_handlers.bsd68 import Grey
+from src.data_handlers.demo import PHOTOGRAPHS, Demo
+from src.data_handlers.folder import Folder
+from src.util.config import arguments_model
+from src.util.errors import DataError
+from src.util.image_io import read_picture, write_picture
+
+SHAPE = (2, 3, 16, 18, 3)
+
+
+def save_mat(path, shape=SHAPE, seed=0, kind=np.uint8, name=None):
+    array = np.random.default_rng(seed).integers(0, 256, shape).astype(kind)
+    io.savemat(path, {name or path.stem: array}, do_compression=True)
+    return array
+
+
+@pytest.fixture
+def blocks(tmp_path):
+    """A folder like SIDD's, with small arrays."""
+    noisy = save_mat(tmp_path / "ValidationNoisyBlocksSrgb.mat", seed=1)
+    clean = save_mat(tmp_path / "ValidationGtBlocksSrgb.mat", seed=2)
+    save_mat(tmp_path / "BenchmarkNoisyBlocksSrgb.mat", seed=3)
+    return tmp_path, noisy, clean
+
+
+@pytest.fixture
+def folders(blocks, fill_folder):
+    """Arguments with which every registered dataset can be made."""
+    root = blocks[0]
+    pictures = fill_folder(root / "pictures", {"a.png": (20, 24, 3), "b.png": (20, 24, 3)})
+    boxes = fill_folder(root / "boxes", {"0001_01.png": (20, 24, 3), "0002_20.png": (20, 24, 3)})
+    return {
+        name: {} if name == "Demo" else {"folder": boxes if name in ("DND_val", "DND_test") else pictures}
+        for name in DATASETS
+    } | {name: {"folder": str(root)} for name in ("SIDD_val", "SIDD_test")}
+
+
+# All
+
+
+def test_every_registered_dataset_gives_samples(folders):
+    published = {f"{name}_{part}" for name in ("SIDD", "DND", "BSD68") for part in ("train", "val", "test")}
+    assert set(DATASETS) == published | {"Folder", "Demo"}
+    for name, arguments in folders.items():
+        samples = build_samples(name, {**arguments, "crop_size": 16}, channels=3, seed=0, training=True)
+        with warnings.catch_warnings(record=True) as told:
+            assert samples.check(batch_size=2) == (1 if told else 3)
+        assert bool(told) == name.startswith("BSD68")
+        sample = samples[1, 1]
+        assert sample["noisy"].shape == (3, 16, 16)
+        names = [samples.source.name(number) for number in range(samples.pictures)]
+        assert len(set(names)) == len(names)
+        info = samples.source.inspect(1)
+        assert samples.source.read(1).noisy.shape == (info.height, info.width, info.channels)
+
+
+def test_every_registered_dataset_goes_to_a_worker_and_back(folders):
+    for name, arguments in folders.items():
+        samples = build_samples(name, arguments, channels=3, seed=0, training=False)
+        first = samples[0, 0]["noisy"]
+        assert (pickle.loads(pickle.dumps(samples))[0, 0]["noisy"] == first).all()
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_arguments_of_source_and_view_never_share_a_name_and_all_say_what_they_mean(name):
+    of_source, of_view = (inspect.signature(made).parameters for made in (DATASETS[name], View))
+    assert not set(of_source) & set(of_view)
+    schema = arguments_model(DATASETS[name], View)
+    assert set(schema.model_fields) == set(of_source) | set(of_view)
+    assert all(field.description for field in schema.model_fields.values())
+
+
+@pytest.mark.parametrize("name", set(DATASETS) - {"Demo", "Folder"})
+def test_a_dataset_that_is_not_there_says_what_to_put_where(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"^datasets/\w+: no such folder; put .*https://.*`folder`"):
+        DATASETS[name]()
+
+
+def test_yaml_values_reach_the_samples(fill_folder, tmp_path):
+    folder = fill_folder(tmp_path, {"a.png": (20, 24, 3)})
+    block = {"folder": folder, "crop_size": [8, 10], "augmentations": ["flip"], "add_noise": {"sigma": 5}}
+    arguments = dict(arguments_model(Folder, View).model_validate(block))
+    sample = build_samples("Folder", arguments, channels=3, seed=0, training=True)[1, 0]
+    assert sample["noisy"].shape == (3, 8, 10)
+    assert "clean" in sample
+
+
+# Folder
+
+
+def test_one_picture_is_enough_to_train_on(fill_folder, tmp_path):
+    folder = fill_folder(tmp_path, {"a.png": (20, 24, 3)})
+    arguments = {"folder": folder, "crop_size": 16, "repeat_times": 32}
+    assert len(build_samples("Folder", arguments, channels=3, seed=0, training=True)) == 32
+
+
+def test_names_keep_folder_and_ending_so_that_none_repeat(fill_folder, tmp_path):
+    shapes = dict.fromkeys(("a.v1.png", "a.v2.png", "a.bmp", "scene/a.png"), (8, 8, 3))
+    source = Folder(fill_folder(tmp_path, shapes))
+    assert [source.name(n) for n in range(4)] == ["a.bmp", "a.v1.png", "a.v2.png", "scene/a.png"]
+    assert len(Folder(str(tmp_path), recursive=False)) == 3
+
+
+def test_clean_pictures_are_found_by_name_whatever_their_ending(fill_folder, tmp_path):
+    noisy = fill_folder(tmp_path / "noisy", {"x/a.png": (8, 8, 3), "b.png": (8, 9, 1)})
+    fill_folder(
+        tmp_path / "clean", {"x/a.bmp": (8, 8, 3), "b.png": (8, 9, 1), "b.bmp": (3, 3, 1), "c.png": (8, 8, 3)}
+    )
+    source = Folder(noisy, str(tmp_path / "clean"))
+    for number, clean in enumerate(("b.png", "x/a.bmp")):
+        source.inspect(number)
+        assert np.array_equal(source.read(number).clean, read_picture(tmp_path / "clean" / clean))
+
+
+def test_missing_and_ambiguous_clean_pictures_are_all_named(fill_folder, tmp_path):
+    noisy = fill_folder(tmp_path / "noisy", dict.fromkeys(("a.png", "b.png", "c.png"), (8, 8, 3)))
+    fill_folder(tmp_path / "clean", dict.fromkeys(("a.png", "c.bmp", "c.tif"), (8, 8, 3)))
+    with pytest.raises(DataError) as caught:
+        Folder(noisy, str(tmp_path / "clean"))
+    first, second = str(caught.value).splitlines()
+    assert "b.png: no clean picture b.*" in first
+    assert "c.png: more than one clean picture" in second
+
+
+@pytest.mark.parametrize("other", [(8, 9, 3), (8, 8, 1)])
+def test_clean_pictures_of_another_shape_are_named_before_the_first_step(fill_folder, tmp_path, other):
+    noisy = fill_folder(tmp_path / "noisy", {"a.png": (8, 8, 3)})
+    clean = fill_folder(tmp_path / "clean", {"a.png": other})
+    samples = build_samples(
+        "Folder", {"folder": noisy, "clean_folder": clean}, channels=3, seed=0, training=True
+    )
+    with pytest.raises(DataError, match=r"clean.a\.png: .* but .*noisy.a\.png has 8x8 px"):
+        samples.check()
+
+
+def test_clean_pictures_in_a_sub_folder_are_not_taken_for_noisy_ones(fill_folder, tmp_path):
+    folder = fill_folder(tmp_path, {"a.png": (8, 8, 3), "clean/a.png": (8, 8, 3)})
+    source = Folder(folder, str(tmp_path / "clean"))
+    assert [source.name(n) for n in range(len(source))] == ["a.png"]
+    with pytest.raises(DataError, match="another folder"):
+        Folder(folder, folder)
+
+
+def test_d7_a_file_that_is_no_picture_is_named_and_refused(fill_folder, tmp_path):
+    folder = fill_folder(tmp_path, {"a.png": (8, 8, 3)})
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(DataError, match=r"notes\.txt: not a picture"):
+        Folder(folder)
+
+
+def test_d7_a_damaged_picture_is_named_and_refused_before_the_first_step(fill_folder, tmp_path):
+    folder = fill_folder(tmp_path, {"a.png": (8, 8, 3), "b.png": (8, 8, 3)})
+    (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:-20])
+    with pytest.raises(DataError, match=r"b\.png: the picture is cut short"):
+        build_samples("Folder", {"folder": folder}, channels=3, seed=0, training=True).check()
+
+
+# SIDD
+
+
+def test_d14_blocks_are_counted_by_the_shape_of_the_array(blocks):
+    root, noisy, clean = blocks
+    source = DATASETS["SIDD_val"](str(root))
+    assert len(source) == 6
+    picture = source.read(4)
+    assert picture.name == "0004"
+    assert np.array_equal(picture.noisy, noisy[1, 1])
+    assert np.array_equal(picture.clean, clean[1, 1])
+    assert DATASETS["SIDD_test"](str(root)).read(5).clean is None
+
+
+def test_d15_a_mat_file_is_read_once_and_stays_at_home(blocks):
+    source = DATASETS["SIDD_val"](str(blocks[0]))
+    assert not source._arrays
+    source.read(0)
+    arrays = source._arrays
+    source.read(1)
+    assert source._arrays is arrays
+    assert len(pickle.dumps(source)) < 5_000
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"shape": (2, 3, 16, 18)}, r"expected uint8 of shape .* got uint8 \(2, 3, 16, 18\)"),
+        ({"shape": (2, 3, 16, 18, 4)}, "got uint8"),
+        ({"kind": np.float64}, "got double"),
+        ({"name": "Other"}, "expected an array BenchmarkNoisyBlocksSrgb, found Other"),
+    ],
+)
+def test_d15_another_array_is_refused(tmp_path, wrong, message):
+    save_mat(tmp_path / "BenchmarkNoisyBlocksSrgb.mat", **wrong)
+    with pytest.raises(DataError, match=message):
+        DATASETS["SIDD_test"](str(tmp_path))
+
+
+def test_d15_another_version_or_no_mat_file_is_refused(tmp_path):
+    file = tmp_path / "BenchmarkNoisyBlocksSrgb.mat"
+    with pytest.raises(DataError, match="no such file; download it from https://abdokamel"):
+        DATASETS["SIDD_test"](str(tmp_path))
+    file.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(600))
+    with pytest.raises(DataError, match=r"version 5, as published, got version 7\.3"):
+        DATASETS["SIDD_test"](str(tmp_path))
+    for content in (b"", b"text" * 200):
+        file.write_bytes(content)
+        with pytest.raises(DataError, match="not a MAT file"):
+            DATASETS["SIDD_test"](str(tmp_path))
+
+
+def test_d15_a_mat_file_cut_short_is_refused(blocks):
+    root = blocks[0]
+    file = root / "BenchmarkNoisyBlocksSrgb.mat"
+    file.write_bytes(file.read_bytes()[:-500])
+    with pytest.raises(DataError, match=r"BenchmarkNoisyBlocksSrgb\.mat.*damaged"):
+        DATASETS["SIDD_test"](str(root)).read(0)
+
+
+def test_ground_truth_of_another_shape_is_refused(blocks):
+    root = blocks[0]
+    save_mat(root / "ValidationGtBlocksSrgb.mat", shape=(2, 2, 16, 18, 3))
+    with pytest.raises(DataError, match=r"shape \(2, 2, 16, 18, 3\), but ValidationNoisyBlocksSrgb"):
+        DATASETS["SIDD_val"](str(root))
+
+
+# DND
+
+
+def test_dnds_boxes_must_be_named_by_image_and_box(fill_folder, tmp_path):
+    folder = fill_folder(
+        tmp_path, dict.fromkeys(("0001_01.png", "0050_20_noisy.png", "holiday.png"), (8, 8, 3))
+    )
+    with pytest.raises(DataError, match=r"holiday\.png: expected a name such as 0001_01\.png"):
+        DATASETS["DND_test"](folder)
+    (tmp_path / "holiday.png").unlink()
+    assert DATASETS["DND_val"](folder).read(0).clean is None
+
+
+# BSD68
+
+
+def test_d11_colour_pictures_become_luminance_on_the_right_scale(tmp_path):
+    colours = np.array([[[255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255], [90, 90, 90]]], np.uint8)
+    write_picture(tmp_path / "a.png", colours)
+    source = DATASETS["BSD68_test"](str(tmp_path))
+    assert source.inspect(0).channels == 1
+    assert source.read(0).noisy.ravel().tolist() == [255, 76, 150, 29, 90]
+
+
+def test_d12_bsd68_without_noise_has_no_ground_truth_to_shine_with(fill_folder, tmp_path):
+    folder = fill_folder(tmp_path, {"a.png": (16, 16, 1)})
+    plain = build_samples("BSD68_val", {"folder": folder}, channels=1, seed=0, training=False)[0, 0]
+    assert "clean" not in plain
+    arguments = {"folder": folder, "add_noise": {"sigma": 25}}
+    arguments = dict(arguments_model(DATASETS["BSD68_val"], View).model_validate(arguments))
+    noised = build_samples("BSD68_val", arguments, channels=1, seed=0, training=False)[0, 0]
+    assert not np.array_equal(noised["noisy"], noised["clean"])
+
+
+def test_luminance_is_taken_of_the_clean_picture_too(memory, make_places):
+    picture = make_places(8, 8)
+    assert Grey(memory([picture], [picture])).read(0).clean.shape == (8, 8, 1)
+
+
+# Demo
+
+
+def test_the_demo_needs_no_download_and_splits_by_photograph():
+    sizes = [
+        (s.inspect(n).height, s.inspect(n).channels)
+        for s in (Demo("train"), Demo("test"))
+        for n in range(len(s))
+    ]
+    assert all(height >= 300 and channels == 3 for height, channels in sizes)
+    stems = {
+        split: {name.split("_")[0].split(".")[0] for name in names} for split, names in PHOTOGRAPHS.items()
+    }
+    assert not stems["train"] & stems["test"]
+
+
+def test_the_demos_photographs_shrink_by_means():
+    whole, half = Demo("test").read(0), Demo("test", shrink=2).read(0)
+    assert half.shape == (150, 225)
+    assert half.noisy[0, 0, 0] == np.rint(whole.noisy[:2, :2, 0].mean())
+    assert Demo("test", shrink=2).inspect(0).size == "150x225"
