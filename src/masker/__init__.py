@@ -1,0 +1,13 @@
+"""Maskers: which pixels are hidden from the network, and what stands in their place."""
+
+from src.masker.base import Masked, Masker
+from src.masker.n2v import N2VMasker, StructN2V
+from src.masker.non_local import NonLocalMasker
+
+MASKERS: dict[str, type[NonLocalMasker] | type[N2VMasker]] = {
+    "Masker": NonLocalMasker,
+    "N2V_Masker": N2VMasker,
+}
+"""What a configuration's `masker_type` may be."""
+
+__all__ = ["MASKERS", "Masked", "Masker", "N2VMasker", "NonLocalMasker", "StructN2V"]

@@ -1,0 +1,140 @@
+"""The search against brute force, where it is easy and where the matrix product alone would fail."""
+
+import numpy as np
+import pytest
+import torch
+
+from src.masker import similarity
+from src.masker.similarity import find_similar, window_hashes
+
+
+def brute_force(image: torch.Tensor, points: torch.Tensor, sim: int, repl: int, stride: int) -> torch.Tensor:
+    """Find (N, 2) similar centres for a (C, H, W) image by plain float64 differences of all pairs."""
+    margin, radius = sim // 2 - repl // 2, repl // 2
+    padded = np.pad(image.double().numpy(), ((0, 0), (margin, margin), (margin, margin)), mode="reflect")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (sim, sim), axis=(1, 2))
+    candidates = windows[:, ::stride, ::stride]
+    found = []
+    for row, column in points.tolist():
+        difference = candidates - windows[:, row - radius, column - radius][:, None, None]
+        distance = (difference**2).sum((0, 3, 4))
+        distance[~difference.any((0, 3, 4))] = np.inf
+        found.append(np.unravel_index(distance.argmin(), distance.shape))
+    return torch.from_numpy(np.array(found)) * stride + radius
+
+
+def random_points(number: int, image: torch.Tensor, repl: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw (N, 2) points whose regions fit into a (C, H, W) image, near to each other or not."""
+    radius = repl // 2
+    return torch.stack(
+        [torch.randint(radius, edge - radius, (number,), generator=generator) for edge in image.shape[1:]], -1
+    )
+
+
+def levels(*shape: int, generator: torch.Generator, number: int = 256) -> torch.Tensor:
+    """Give whole multiples of 1/256, whose sums of squares are exact, so that ties are ties for everyone."""
+    return torch.randint(number, shape, generator=generator) / 256
+
+
+def saturated(generator: torch.Generator) -> torch.Tensor:
+    image = (levels(3, 70, 70, generator=generator) * 2 - 0.3).clamp(0, 1)
+    image[:, 10:60, :40] = 1
+    image[:, 30, 20] = 0.5
+    return image
+
+
+def nearly_periodic(generator: torch.Generator) -> torch.Tensor:
+    """Give equal tiles in which single pixels are off by 1e-6, far below the rounding of a sum of squares."""
+    image = torch.rand(3, 20, 20, generator=generator).repeat(1, 4, 4)
+    image[1, 25, 31] += 1e-6
+    image[0, 44, 8] += 2e-6
+    return image
+
+
+IMAGES = {
+    "random": lambda generator: torch.rand(3, 64, 64, generator=generator),
+    "grey, tall": lambda generator: torch.rand(1, 90, 50, generator=generator),
+    "five channels, wide": lambda generator: torch.rand(5, 45, 77, generator=generator),
+    "8 bits": lambda generator: levels(3, 64, 64, generator=generator),
+    "two levels": lambda generator: levels(1, 64, 64, generator=generator, number=2) * 128,
+    "flat": lambda generator: torch.full((3, 64, 64), 0.3),
+    "flat but for one pixel": lambda generator: torch.full((1, 64, 64), 0.5).index_fill(
+        2, torch.tensor([31]), 0.625
+    ),
+    "saturated": saturated,
+    "nearly periodic": nearly_periodic,
+    "bright": lambda generator: 1000 + levels(1, 64, 64, generator=generator),
+}
+
+
+@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize(("sim", "repl", "stride"), [(21, 13, 5), (7, 7, 3), (9, 3, 1), (1, 1, 2)])
+def test_agrees_with_brute_force(
+    name: str, sim: int, repl: int, stride: int, device: torch.device, generator: torch.Generator
+) -> None:
+    image = IMAGES[name](generator)
+    points = random_points(25, image, repl, generator)
+    found = find_similar(image[None].to(device), points[None].to(device), sim, repl, stride)[0].cpu()
+    assert torch.equal(found, brute_force(image, points, sim, repl, stride))
+
+
+def test_agrees_with_brute_force_in_small_chunks(
+    generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several images, and candidates that do not fit into one chunk."""
+    batch = torch.stack([saturated(generator), nearly_periodic(generator)[:, :70, :70]])
+    points = torch.stack([random_points(20, image, 5, generator) for image in batch])
+    whole = find_similar(batch, points, 9, 5, 3)
+    monkeypatch.setitem(similarity.CHUNK_VALUES, "cpu", 10_000)
+    assert torch.equal(find_similar(batch, points, 9, 5, 3), whole)
+    for image, spots, found in zip(batch, points, whole, strict=True):
+        assert torch.equal(found, brute_force(image, spots, 9, 5, 3))
+
+
+def test_m7_exact_duplicates_are_passed_over_but_near_ones_are_not() -> None:
+    """Kept from the original: distance 0 does not count. A last bit of one pixel does."""
+    image = torch.rand(1, 12, 12, generator=torch.Generator().manual_seed(0)).repeat(1, 4, 4)
+    point = torch.tensor([[[30, 30]]])
+    image[0, 6, 18] = torch.nextafter(image[0, 6, 18], torch.tensor(2.0))
+    # All patches a multiple of 12 px away are duplicates, but the one whose centre was changed.
+    assert find_similar(image[None], point, 9, 9, 2).tolist() == [[[6, 18]]]
+
+
+def test_m10_differences_too_small_to_square_are_no_duplicates() -> None:
+    """1e-23 squared is 0 in float32."""
+    image = torch.rand(1, 12, 12, generator=torch.Generator().manual_seed(0)).repeat(1, 4, 4)
+    image[0, 6::12, 6::12] = 0
+    image[0, 6, 18] = 1e-23
+    assert find_similar(image[None], torch.tensor([[[30, 30]]]), 9, 9, 2).tolist() == [[[6, 18]]]
+
+
+def test_every_candidate_at_distance_0_gives_the_first(device: torch.device) -> None:
+    flat = torch.full((2, 3, 40, 40), 0.7, device=device)
+    points = torch.tensor([[20, 20], [9, 30]], device=device).expand(2, -1, -1)
+    assert (find_similar(flat, points, 7, 5, 3) == 2).all()
+
+
+def test_m8_candidates_may_overlap_the_region_replaced() -> None:
+    """Kept from the original: on a smooth ramp the nearest patch is a neighbour."""
+    ramp = torch.linspace(0, 1, 64).square().expand(1, 1, 64, 64) + torch.linspace(0, 1, 64)[:, None].square()
+    found = find_similar(ramp, torch.tensor([[[30, 31]]]), 21, 13, 1)
+    assert (found - torch.tensor([30, 31])).abs().max() == 1
+
+
+def test_half_precision_is_searched_as_the_same_values_in_float(generator: torch.Generator) -> None:
+    batch = torch.rand(1, 3, 50, 50, generator=generator).bfloat16()
+    points = random_points(10, batch[0], 5, generator)[None]
+    assert torch.equal(find_similar(batch, points, 9, 5, 2), find_similar(batch.float(), points, 9, 5, 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_hashes_are_equal_just_for_equal_windows(dtype: torch.dtype, device: torch.device) -> None:
+    tile = levels(3, 6, 7, generator=torch.Generator().manual_seed(0), number=3)
+    images = tile.repeat(2, 1, 3, 3).to(device, dtype)
+    images[1, 0, 9, 9] = torch.nextafter(images[1, 0, 9, 9], images.new_tensor(2.0))
+    images[0, :, 0, 0], images[0, :, 6, 7] = 0.0, -0.0
+    images[:, 2, 12, 14] = 0.0
+    hashes = window_hashes(images, 3).flatten()
+    windows = images.unfold(2, 3, 1).unfold(3, 3, 1).permute(0, 2, 3, 1, 4, 5).flatten(0, 2).flatten(1)
+    same = (windows[:, None] == windows).all(-1)
+    assert torch.equal(hashes[:, None] == hashes, same)
