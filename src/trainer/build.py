@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import yaml
@@ -22,6 +22,26 @@ from src.util.seed import derive_seed
 from src.util.yaml_document import Document, KeyPath, override, read_yaml
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+# Where a component is named, where its arguments stand, and where its name is looked up.
+_COMPONENTS: tuple[tuple[str, str, str, Mapping[str, Callable[..., Any]]], ...] = (
+    ("model", "type", "kwargs", MODELS),
+    ("training", "masker_type", "masker_args", MASKERS),
+    ("training", "dataset", "dataset_args", DATASETS),
+    ("validation", "dataset", "dataset_args", DATASETS),
+    ("test", "dataset", "dataset_args", DATASETS),
+)
+# What the dataset of an earlier part is told besides, when its pictures are scored.
+_FOR_SCORING = {"augmentations": None}
+
+
+class _Component(NamedTuple):
+    """What makes a component, with all its arguments; `named` unless it is the dataset of an earlier part."""
+
+    makers: tuple[Callable[..., Any], ...]
+    arguments: dict[str, Any]
+    named: bool
+    sound: bool
 
 
 def read_config(name: str, settings: Sequence[str] = ()) -> RunConfig:
@@ -64,14 +84,13 @@ def check_config(document: Document) -> RunConfig:
     data, problems = _without_dead_keys(document)
     config, found = validate(RunConfig, data, document)
     problems += found
-    blocks, found = _component_blocks(data, document)
-    problems += found
-    if config is not None and not problems:
-        for path, arguments in blocks.items():
-            config = _replaced(config, path, arguments)
-        problems += _cross_checks(config, document)
+    components, found = _components(data, document)
+    problems += found + _cross_checks(components, document)
     if problems or config is None:
         raise ConfigError(problems)
+    for path, component in components.items():
+        if component.named:
+            config = _replaced(config, path, component.arguments)
     return config
 
 
@@ -114,7 +133,7 @@ def build_pictures(config: RunConfig, part: str) -> Samples:
     named = next(i for i, block in enumerate(blocks) if block.dataset is not None)
     own: dict[str, Any] = {}
     for block in reversed(blocks[: named + 1]):
-        own |= block.dataset_args
+        own |= _FOR_SCORING | block.dataset_args
     dataset = blocks[named].dataset
     samples = build_samples(
         dataset, arguments(own, DATASETS[dataset], View),
@@ -151,40 +170,38 @@ def _without_dead_keys(document: Document) -> tuple[dict[str, Any], list[str]]:
     return {key: value for key, value in data.items() if key not in flags}, problems
 
 
-def _component_blocks(
-    data: dict[str, Any], document: Document
-) -> tuple[dict[KeyPath, dict[str, Any]], list[str]]:
-    """The complete arguments of each component that the configuration names, and what is wrong with them."""
-    defaults = RunConfig()
-    components: list[tuple[KeyPath, KeyPath, Mapping[str, Callable[..., Any]]]] = [
-        (("model", "type"), ("model", "kwargs"), MODELS),
-        (("training", "masker_type"), ("training", "masker_args"), MASKERS),
-        (("training", "dataset"), ("training", "dataset_args"), DATASETS),
-        (("validation", "dataset"), ("validation", "dataset_args"), DATASETS),
-        (("test", "dataset"), ("test", "dataset_args"), DATASETS),
-    ]
-    blocks: dict[KeyPath, dict[str, Any]] = {}
+def _components(data: dict[str, Any], document: Document) -> tuple[dict[KeyPath, _Component], list[str]]:
+    """The components, by where their arguments stand, and what is wrong with these."""
+    components: dict[KeyPath, _Component] = {}
     problems: list[str] = []
-    constructor = None
-    for name_path, arguments_path, registry in components:
-        name = _get(data, name_path, getattr(getattr(defaults, str(name_path[0])), str(name_path[1])))
+    dataset: _Component | None = None  # the latest, for a part that names none
+    for block, key, arguments_key, registry in _COMPONENTS:
+        name = _get(data, (block, key), getattr(getattr(RunConfig(), block), key))
         if isinstance(name, str) and name not in registry:
-            problems.append(problem(name_path, f"no '{name}' is known{nearest(name, registry)}", document))
-            constructor = None
-        elif isinstance(name, str):
-            constructor = registry[name]
-        if constructor is None:
+            problems.append(problem((block, key), f"no '{name}' is known{nearest(name, registry)}", document))
+            dataset = None
             continue
-        schema = arguments_model(constructor, View) if registry is DATASETS else arguments_model(constructor)
-        block, found = validate(schema, _get(data, arguments_path, None), document, arguments_path)
+        given = _get(data, (block, arguments_key), None)
+        own = given if isinstance(given, dict) else {}
+        if isinstance(name, str):
+            makers = (registry[name], View) if registry is DATASETS else (registry[name],)
+            checked, found = validate(arguments_model(*makers), own, document, (block, arguments_key))
+            complete = own if checked is None else checked.model_dump(mode="json")
+            component = _Component(makers, complete, named=True, sound=checked is not None)
+        elif name is None and registry is DATASETS and dataset is not None:
+            schema = arguments_model(*dataset.makers, partial=True)
+            checked, found = validate(schema, own, document, (block, arguments_key))
+            complete, sound = dataset.arguments | _FOR_SCORING | own, dataset.sound and checked is not None
+            component = _Component(dataset.makers, complete, named=False, sound=sound)
+        else:
+            continue
         problems += found
-        # A dataset without a name of its own is the one before it with other arguments; see build_pictures.
-        if block is not None and isinstance(name, str):
-            blocks[arguments_path] = block.model_dump(mode="json")
-    return blocks, problems
+        components[block, arguments_key] = component
+        dataset = component if registry is DATASETS else None
+    return components, problems
 
 
-def _cross_checks(config: RunConfig, document: Document) -> list[str]:
+def _cross_checks(components: dict[KeyPath, _Component], document: Document) -> list[str]:
     """What single keys cannot tell: components are made once, on no device, and the crop is tried on them."""
     problems: list[str] = []
 
@@ -195,21 +212,17 @@ def _cross_checks(config: RunConfig, document: Document) -> list[str]:
             key, _, message = str(error).partition(": ")
             problems.append(problem((*path, key), message, document))
 
-    training = config.training
-    with torch.device("meta"):
-        attempt(("model", "kwargs"), lambda: _model(config))
-    masker = attempt(("training", "masker_args"), lambda: build_masker(config))
-    attempt(("training",), lambda: build_loss(config))
-    for name in ("training", "validation", "test"):
-        block = getattr(config, name)
-        if block.dataset is not None:
-            own = arguments(block.dataset_args, DATASETS[block.dataset], View)
-            view = {key: own[key] for key in inspect.signature(View).parameters}
-            attempt((name, "dataset_args"), functools.partial(View, **view))
-    crop = training.dataset_args["crop_size"]
-    if masker is not None and crop is not None:
-        height, width = (crop, crop) if isinstance(crop, int) else crop
-        attempt(("training", "masker_args"), lambda: masker.check_size(height, width))
+    made: dict[KeyPath, Any] = {}
+    for path, component in components.items():
+        if component.sound:
+            values = arguments(component.arguments, *component.makers)
+            maker = component.makers[-1]  # of a dataset only the view: its pictures are looked at later
+            values = {name: values[name] for name in inspect.signature(maker).parameters}
+            with torch.device("meta"):
+                made[path] = attempt(path, functools.partial(maker, **values))
+    masker, view = made.get(("training", "masker_args")), made.get(("training", "dataset_args"))
+    if masker is not None and view is not None and view.crop is not None:
+        attempt(("training", "masker_args"), functools.partial(masker.check_size, *view.crop))
     return problems
 
 

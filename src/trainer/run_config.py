@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from src.loss import Loss, parse
 from src.util.config import Block
 
 
@@ -75,6 +76,18 @@ class TrainingBlock(Block):
     """`bf16` runs the network under autocast; weights, masks and loss stay in 32 bits."""
     channels_last: bool = False
     """Memory layout NHWC, which is faster on CPUs and recent GPUs."""
+
+    @field_validator("loss")
+    @classmethod
+    def _follows_the_grammar(cls, loss: str) -> str:
+        parse(loss)
+        return loss
+
+    @field_validator("tmp_info")
+    @classmethod
+    def _names_loss_terms(cls, tmp_info: list[str] | str) -> list[str] | str:
+        Loss("1*self_L2", tmp_info)
+        return tmp_info
 
 
 class ValidationBlock(Block):

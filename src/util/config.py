@@ -32,13 +32,15 @@ AnyBlock = TypeVar("AnyBlock", bound=Block)
 
 
 @functools.lru_cache
-def arguments_model(*constructors: Callable[..., Any]) -> type[Block]:
+def arguments_model(*constructors: Callable[..., Any], partial: bool = False) -> type[Block]:
     """The schema of a YAML block that is handed to constructors: their annotated parameters.
 
     Parameters
     ----------
     *constructors : callable
         Classes or functions whose parameters carry `Annotated[type, Field(...)]`.
+    partial : bool
+        Accept a block that leaves required parameters out, since others complete it.
 
     Returns
     -------
@@ -55,10 +57,9 @@ def arguments_model(*constructors: Callable[..., Any]) -> type[Block]:
         for name, parameter in inspect.signature(constructor).parameters.items():
             if name in fields:
                 raise TypeError(f"{name} is a parameter of more than one of {constructors}")
-            fields[name] = (
-                parameter.annotation,
-                ... if parameter.default is parameter.empty else parameter.default,
-            )
+            missing = None if partial else ...
+            default = missing if parameter.default is parameter.empty else parameter.default
+            fields[name] = (parameter.annotation, default)
     return create_model("_".join(c.__name__ for c in constructors), __base__=Block, **fields)
 
 
@@ -121,7 +122,7 @@ def _problem(schema: type[Block], detail: ErrorDetails, document: Document, pref
         meaning = field.description if field and field.description else "it has no default"
         return problem(where, f"missing: {meaning}", document)
     if detail["type"] == "value_error":
-        return problem(where, str(detail["ctx"]["error"]), document)
+        return problem(where, str(detail["ctx"]["error"]).removeprefix(f"{where[-1]}: "), document)
     expected = describe(field.annotation, field.metadata) if field else "keys and values"
     return problem(where, f"expected {expected}, got {_shown(detail['input'])}", document)
 
