@@ -85,7 +85,7 @@ def add_noise(clean: torch.Tensor, options: NoiseOptions, generator: torch.Gener
         kernel = _unit_energy_kernel(options.kernel_edge, options.kernel_sigma)
         noise = _filtered(_filtered(noise, kernel, axis=1), kernel, axis=2)
     signal = clean.numpy()
-    deviation = np.sqrt(options.sigma**2 + options.shot**2 * signal.clip(min=0)) / 255
+    deviation = np.sqrt(options.sigma**2 + options.shot**2 * signal) / 255
     noisy = torch.from_numpy(signal + options.mean / 255 + deviation * noise)
     return to_float(to_uint8(noisy)) if options.quantise else noisy
 

@@ -281,6 +281,15 @@ def test_the_cache_is_bounded_and_stays_at_home(memory, make_places, monkeypatch
     assert len(copy._cache) == 1
 
 
+def test_the_cache_replaces_a_picture_when_its_noise_is_drawn_anew(memory, make_places):
+    samples = seen(memory([make_places(20, 20)]), add_noise=NoiseOptions())
+    sizes = set()
+    for epoch in range(3):
+        samples[epoch, 0]
+        sizes.add(samples._cached_bytes)
+    assert sizes == {20 * 20 * 3 * (4 + 1)}
+
+
 def test_a_sample_can_be_changed_without_changing_the_next(memory, make_places):
     samples = seen(memory([make_places(9, 9, channels=1)]), channels=1, add_noise=NoiseOptions(fixed=True))
     kept = samples[1, 0]["noisy"].clone()

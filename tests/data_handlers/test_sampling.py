@@ -2,10 +2,12 @@ import multiprocessing
 import os
 import signal
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
-from src.data_handlers import EpochSampler, NoiseOptions, Samples, View, build_loader, build_samples
+from src.data_handlers import EpochSampler, NoiseOptions, Picture, Samples, View, build_loader, build_samples
 from src.data_handlers.folder import Folder
 from src.util.errors import DataError
 
@@ -94,10 +96,23 @@ def test_d17_a_pass_does_not_touch_the_global_generator(folder):
 def test_validation_shows_pictures_of_any_size_one_at_a_time(folder):
     loader = build_loader(samples_of(Folder(folder), training=False), batch_size=1, workers=2)
     assert [batch["noisy"].shape[-1] for batch in batches(loader, 1)] == [20, 21, 22, 23, 24]
+    assert len(multiprocessing.active_children()) == 1  # the arrays of SIDD are not wanted twice in memory
     loader.close()
 
 
 # Trouble
+
+
+def test_a_worker_has_one_thread_and_leaves_ctrl_c_to_the_trainer(folder):
+    class Reporting(Folder):
+        def read(self, number):
+            os.kill(os.getpid(), signal.SIGINT)
+            threads = np.full((16, 16, 3), max(cv2.getNumThreads(), torch.get_num_threads()), np.uint8)
+            return Picture(self.name(number), threads)
+
+    loader = build_loader(samples_of(Reporting(folder)), 5, workers=1)
+    assert (batches(loader, 1)[0]["noisy"] * 255).round().unique().tolist() == [1]
+    loader.close()
 
 
 @pytest.mark.parametrize("workers", [0, 1])

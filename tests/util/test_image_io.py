@@ -186,6 +186,23 @@ def test_d7_a_flipped_bit_in_a_png_is_noticed(tmp_path, rgb):
         read_picture(path)
 
 
+def test_d7_a_wrong_checksum_in_a_png_is_noticed_though_it_decodes(tmp_path, rgb):
+    path = save(rgb, tmp_path / "a.png")
+    stored = bytearray(path.read_bytes())
+    stored[-13] ^= 1  # the last byte before the end chunk: of the pixels' checksum
+    path.write_bytes(stored)
+    with pytest.raises(DataError, match=r"a\.png: the picture is damaged \(a checksum is wrong\)"):
+        read_picture(path)
+
+
+def test_damaged_exif_data_neither_refuse_a_photo_nor_warn(tmp_path, rgb):
+    path = save(rgb, tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\x00\x12\x01")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert read_picture(path).shape == rgb.shape
+    assert not told
+
+
 @pytest.mark.parametrize("ending", [".png", ".tif", ".ppm"])
 @pytest.mark.parametrize("colours", [1, 3])
 def test_d10_16_bit_pictures_are_refused_not_reduced(tmp_path, ending, colours):
@@ -225,10 +242,11 @@ def test_d16_a_bomb_is_refused_from_its_header(tmp_path):
     refused(bomb(tmp_path / "b.png", 20_000, 10_001), "megapixels")
 
 
-def test_a_photo_of_200_megapixels_is_allowed_and_pillows_limit_is_as_before(tmp_path):
-    before = Image.MAX_IMAGE_PIXELS
+def test_a_photo_of_200_megapixels_is_allowed_and_pillows_limit_is_as_before(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000)
     assert inspect_picture(bomb(tmp_path / "a.png", 16_320, 12_240)).size == "12240x16320"
-    assert Image.MAX_IMAGE_PIXELS == before
+    refused(bomb(tmp_path / "b.png", 100_000, 100_000), "pixels")
+    assert Image.MAX_IMAGE_PIXELS == 1_000
 
 
 # What is written
