@@ -1,6 +1,6 @@
 """YAML as data plus the place each key was written, so that every message can say where to look."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -91,6 +91,7 @@ def override(document: Document, settings: Sequence[str]) -> Document:
             if not isinstance(block, dict):
                 raise ConfigError(f"--set {setting}: '{part}' holds a value, no keys of its own")
         block[path[-1]] = value
+        places = {known: place for known, place in places.items() if known[: len(path)] != path}
         places[path] = f"--set {setting}"
     return Document(data, places, document.name)
 
@@ -116,7 +117,7 @@ class _Reader:
         except yaml.MarkedYAMLError as error:
             line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
             raise ConfigError(f"{self.name}{line}: not valid YAML: {error.problem}") from None
-        except (yaml.YAMLError, ValueError) as error:
+        except yaml.YAMLError as error:
             raise ConfigError(f"{self.name}: not valid YAML: {str(error).splitlines()[0]}") from None
         except RecursionError:
             raise ConfigError(f"{self.name}: nested too deeply to be a configuration") from None
@@ -125,37 +126,63 @@ class _Reader:
                 loader.dispose()
 
     def _value(self, loader: yaml.SafeLoader, node: yaml.Node, path: KeyPath) -> Any:
+        self._count()
+        self.places[path] = self._place(node)
+        if isinstance(node, yaml.MappingNode):
+            entries = self._entries(node, path)
+            return {key: self._value(loader, value, (*path, key)) for key, value in entries.items()}
+        if isinstance(node, yaml.SequenceNode):
+            return [self._value(loader, item, (*path, i)) for i, item in enumerate(node.value)]
+        return self._scalar(loader, node)
+
+    def _entries(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, yaml.Node]:
+        """The entries of a mapping, each key said once; those of `<<: *other` give way to its own."""
+        own: dict[str, yaml.Node] = {}
+        merged: dict[str, yaml.Node] = {}
+        lines: dict[str, int] = {}
+        for key_node, value in node.value:
+            self._count()
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise ConfigError(f"{self._place(key_node)}: a key must be a plain word")
+            key, line = key_node.value, key_node.start_mark.line + 1
+            if key in lines:
+                where = ".".join(map(str, (*path, key)))
+                raise ConfigError(
+                    f"{where}: said twice, in lines {lines[key]} and {line} of {self.name}: keep one"
+                )
+            lines[key] = line
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                merged = self._merged(value, path)
+            else:
+                own[key] = value
+        return merged | own
+
+    def _merged(self, node: yaml.Node, path: KeyPath) -> dict[str, yaml.Node]:
+        """What `<<` brings: the entries of a mapping, or of several, the first of which wins."""
+        self._count()
+        if isinstance(node, yaml.MappingNode):
+            return self._entries(node, path)
+        if not isinstance(node, yaml.SequenceNode):
+            raise ConfigError(f"{self._place(node)}: '<<' takes a mapping or a list of mappings")
+        merged: dict[str, yaml.Node] = {}
+        for item in node.value:
+            merged = self._merged(item, path) | merged
+        return merged
+
+    def _scalar(self, loader: yaml.SafeLoader, node: yaml.Node) -> Any:
+        if node.tag == "tag:yaml.org,2002:timestamp":
+            return node.value
+        try:
+            value = loader.construct_object(node)
+        except (ValueError, LookupError, ArithmeticError):  # of a tag such as !!bool, or of a huge number
+            kind = node.tag.rpartition(":")[2]
+            raise ConfigError(f"{self._place(node)}: not a value of YAML's type {kind}") from None
+        return None if isinstance(value, str) and value.lower() == "none" else value
+
+    def _place(self, node: yaml.Node) -> str:
+        return f"{self.name}, line {node.start_mark.line + 1}"
+
+    def _count(self) -> None:
         self.entries += 1
         if self.entries > MAX_ENTRIES:
             raise ConfigError(f"{self.name}: expands to over {MAX_ENTRIES:,} entries: look at its aliases")
-        self.places[path] = f"{self.name}, line {node.start_mark.line + 1}"
-        if isinstance(node, yaml.MappingNode):
-            pairs = self._pairs(loader, node, path)
-            return {key: self._value(loader, value, (*path, key)) for key, value in pairs}
-        if isinstance(node, yaml.SequenceNode):
-            return [self._value(loader, item, (*path, i)) for i, item in enumerate(node.value)]
-        return _scalar(loader, node)
-
-    def _pairs(
-        self, loader: yaml.SafeLoader, node: yaml.MappingNode, path: KeyPath
-    ) -> Iterator[tuple[str, yaml.Node]]:
-        seen: dict[str, int] = {}
-        for key_node, _ in node.value:
-            line = key_node.start_mark.line + 1
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise ConfigError(f"{self.name}, line {line}: a key must be a plain word")
-            if key_node.value in seen:
-                where = ".".join(map(str, (*path, key_node.value)))
-                lines = f"lines {seen[key_node.value]} and {line}"
-                raise ConfigError(f"{where}: said twice, in {lines} of {self.name}: keep one")
-            seen[key_node.value] = line
-        loader.flatten_mapping(node)
-        # A merged key (`<<: *other`) comes before the mapping's own, which therefore wins.
-        yield from {key_node.value: value for key_node, value in node.value}.items()
-
-
-def _scalar(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
-    if node.tag == "tag:yaml.org,2002:timestamp":
-        return node.value
-    value = loader.construct_object(node)
-    return None if isinstance(value, str) and value.lower() == "none" else value
