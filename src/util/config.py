@@ -5,6 +5,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model, field_validator
@@ -22,8 +23,7 @@ class Block(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _refuse_bool_for_number(cls, value: Any, info: Any) -> Any:
-        kinds = set(_plain_types(cls.model_fields[info.field_name].annotation))
-        if isinstance(value, bool) and bool not in kinds and kinds & {int, float}:
+        if _has_bool_for_number(value, cls.model_fields[info.field_name].annotation):
             raise PydanticCustomError("bool_for_number", "expected a number")
         return value
 
@@ -159,6 +159,16 @@ def _plain_types(annotation: Any) -> list[Any]:
     return [annotation]
 
 
+def _has_bool_for_number(value: Any, annotation: Any) -> bool:
+    kinds = _plain_types(annotation)
+    if isinstance(value, bool):
+        return bool not in kinds and (int in kinds or float in kinds)
+    if not isinstance(value, (list, tuple)):
+        return False
+    parts = [part for kind in kinds if get_origin(kind) in (list, tuple) for part in get_args(kind)]
+    return any(_has_bool_for_number(item, part) for item in value for part in parts)
+
+
 def describe(annotation: Any, metadata: Sequence[Any] = ()) -> str:
     """A type and its range in words, such as `an integer of at least 1` or `one of 'H', 'V', 'Q'`."""
     origin, arguments = get_origin(annotation), get_args(annotation)
@@ -173,6 +183,7 @@ def describe(annotation: Any, metadata: Sequence[Any] = ()) -> str:
         count = f"{len(inner)} values" if origin is tuple and Ellipsis not in arguments else "values"
         return f"a list of {count}" + (f", each {describe(inner[0])}" if inner else "")
     names = {int: "an integer", float: "a number", bool: "true or false", str: "text", type(None): "None"}
+    names[Path] = "a path"
     name = names.get(annotation, "keys and values")
     return name + (_range(metadata) if annotation in (int, float) else "")
 
