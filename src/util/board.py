@@ -19,11 +19,13 @@ class Board:
     folder : Path
         One folder a run; a resumed run adds a file to it.
     first_step : int
-        Points of an earlier process from this step on are hidden: they are about to be drawn again.
+        Steps done before. Points of an earlier process after it are hidden: they are about to be drawn again.
     """
 
     def __init__(self, folder: Path, first_step: int) -> None:
-        self.writer = SummaryWriter(str(folder), purge_step=first_step or None, flush_secs=30)
+        self.writer = SummaryWriter(
+            str(folder), purge_step=first_step + 1 if first_step else None, flush_secs=30
+        )
 
     def curves(self, values: Mapping[str, float], step: int) -> None:
         """Add one point to each named curve."""
