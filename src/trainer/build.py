@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,7 +58,7 @@ def read_config(name: str, settings: Sequence[str] = ()) -> RunConfig:
     if path.name == name:
         candidates += [CONFIGS / name, CONFIGS / f"{name}.yaml"]
     for candidate in candidates:
-        if candidate.is_file():
+        if os.path.isfile(candidate):  # False, unlike Path's, for what cannot be a file's name
             return check_config(override(read_yaml(candidate), settings))
     known = sorted(file.stem for file in CONFIGS.glob("*.yaml"))
     raise ConfigError(f"-c {name}: there is no such configuration{nearest(name, known)}")

@@ -1,5 +1,6 @@
 """The only module that knows how a run's folder is laid out."""
 
+import os
 import re
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from torch import Tensor
 from src.util.errors import ConfigError, RunExistsError, StorageError
 from src.util.image_io import to_uint8, write_picture
 
-_FORBIDDEN = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f]')
+_FORBIDDEN = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f\ud800-\udfff]')
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 
 
@@ -58,8 +59,8 @@ class FileManager:
         StorageError
             When the folder cannot be made.
         """
+        made_folder(self.folder.parent)
         try:
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
             self.folder.mkdir()
         except FileExistsError:
             raise RunExistsError(
@@ -110,7 +111,7 @@ class FileManager:
         """A checkpoint of this run by its file name, with or without `.pth`."""
         for folder in (self.checkpoints, self.best_checkpoints):
             for candidate in (folder / name, folder / f"{name}.pth"):
-                if Path(name).name == name and candidate.is_file():
+                if Path(name).name == name and os.path.isfile(candidate):
                     return candidate
         return None
 
@@ -167,7 +168,7 @@ def made_folder(folder: Path) -> Path:
 def _checked_name(name: str) -> str:
     wrong = (
         not name.strip() or name.startswith(".") or name != name.strip() or name.endswith(".")
-        or len(name.encode()) > 150 or _FORBIDDEN.search(name) or _RESERVED.fullmatch(name)
+        or _FORBIDDEN.search(name) or len(name.encode()) > 150 or _RESERVED.fullmatch(name)
     )  # fmt: skip
     if wrong:
         raise ConfigError(
