@@ -21,14 +21,14 @@ class Entry(TypedDict):
 
     file: str
     epoch: int
-    sha256: list[str]  # newest first; the one before stays valid until the file has been replaced
+    sha256: list[str]  # newest first; the ones before stay valid, since the file may not have been replaced
 
 
 class Manifest(TypedDict):
-    """What a run has written and may therefore delete."""
+    """What a run has written and may therefore delete, in the order of writing."""
 
     last: list[Entry]
-    best: dict[str, Entry]
+    best: dict[str, list[Entry]]
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -61,6 +61,8 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     if not isinstance(content, dict) or not {"epoch", "model_weights"} <= content.keys():
         raise CheckpointError(f"{path}: expected a checkpoint with 'epoch' and 'model_weights'")
     weights = content["model_weights"]
+    if not isinstance(content["epoch"], int) or not _are_weights(weights):
+        raise CheckpointError(f"{path}: expected 'epoch' to be a number and 'model_weights' tensors by name")
     content["model_weights"] = {name.removeprefix("module."): value for name, value in weights.items()}
     return content
 
@@ -86,23 +88,34 @@ class CheckpointStore:
     def save_last(self, content: dict[str, Any], epoch: int, keep_all: bool) -> Path:
         """Save an epoch's checkpoint; unless `keep_all`, the last two stay."""
         path = self.files.checkpoint_file(epoch)
-        known = {entry["file"]: entry for entry in self.manifest["last"]}
-        entry = self._write(path, content, epoch, known)
-        others = [e for e in self.manifest["last"] if e["file"] != entry["file"]]
-        kept = sorted([*others, entry], key=lambda e: e["epoch"])
-        gone = [] if keep_all else kept[:-KEPT]
-        self.manifest["last"] = kept[len(gone) :]
-        self._forget(gone)
+        entries = self.manifest["last"]
+        self._write(path, content, epoch, entries)
+        self._forget_first(0 if keep_all else len(entries) - KEPT, entries)
         return path
 
     def save_best(self, content: dict[str, Any], epoch: int, metric: str, value: float) -> Path:
         """Save the best checkpoint by a metric, then remove the one it beats."""
         path = self.files.best_file(epoch, metric, value)
-        old = self.manifest["best"].get(metric)
-        entry = self._write(path, content, epoch, {old["file"]: old} if old else {}, metric)
-        if old and old["file"] != entry["file"]:
-            self._forget([old])
+        entries = self.manifest["best"].setdefault(metric, [])
+        self._write(path, content, epoch, entries)
+        self._forget_first(len(entries) - 1, entries)
         return path
+
+    def load(self, path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+        """Read a checkpoint as `load_checkpoint`; one of this run must be what was written.
+
+        Raises
+        ------
+        CheckpointError
+            When a single bit differs, which reading alone would not notice.
+        """
+        lists = [self.manifest["last"], *self.manifest["best"].values()]
+        written = {
+            self.files.folder / entry["file"]: entry["sha256"] for entries in lists for entry in entries
+        }
+        if path in written and path.is_file() and _sha256(path.read_bytes()) not in written[path]:
+            raise CheckpointError(f"{path}: damaged (its SHA-256 is not the one in the manifest)")
+        return load_checkpoint(path, device)
 
     def newest(self, device: torch.device | str = "cpu") -> tuple[Path, dict[str, Any]]:
         """The newest checkpoint that is whole.
@@ -114,33 +127,30 @@ class CheckpointStore:
         """
         for entry in reversed(self.manifest["last"]):
             path = self.files.folder / entry["file"]
-            if not path.is_file():
-                LOG.warning("%s: missing; going back to the checkpoint before it", path)
-            elif _sha256(path.read_bytes()) not in entry["sha256"]:
-                LOG.warning("%s: damaged (its SHA-256 differs); going back to the one before it", path)
-            else:
-                return path, load_checkpoint(path, device)
+            try:
+                return path, self.load(path, device)
+            except CheckpointError as error:
+                LOG.warning("%s; going back to the checkpoint before it", error)
         raise CheckpointError(f"{self.files.checkpoints}: no usable checkpoint of this run is there")
 
-    def _write(
-        self, path: Path, content: dict[str, Any], epoch: int, known: dict[str, Entry], metric: str = ""
-    ) -> Entry:
+    def _write(self, path: Path, content: dict[str, Any], epoch: int, entries: list[Entry]) -> None:
         buffer = io.BytesIO()
         torch.save(content, buffer)
         name = path.relative_to(self.files.folder).as_posix()
-        before = known[name]["sha256"][:1] if name in known else []
-        entry = Entry(file=name, epoch=epoch, sha256=[_sha256(buffer.getbuffer()), *before])
-        if metric:
-            self.manifest["best"][metric] = entry
-        else:
-            self.manifest["last"] = [e for e in self.manifest["last"] if e["file"] != name] + [entry]
+        hashes = [_sha256(buffer.getbuffer())]
+        for before in [entry for entry in entries if entry["file"] == name]:
+            hashes += before["sha256"]
+            entries.remove(before)
+        entries.append(Entry(file=name, epoch=epoch, sha256=hashes))
         self._write_manifest()
         write_atomically(path, lambda file: file.write(buffer.getbuffer()))
-        return entry
 
-    def _forget(self, entries: list[Entry]) -> None:
-        for entry in entries:
+    def _forget_first(self, count: int, entries: list[Entry]) -> None:
+        if count <= 0:
+            return
+        for entry in entries[:count]:
             (self.files.folder / entry["file"]).unlink(missing_ok=True)
+        del entries[:count]
         self._write_manifest()
 
     def _write_manifest(self) -> None:
@@ -149,14 +159,38 @@ class CheckpointStore:
 
     def _read_manifest(self) -> Manifest:
         try:
-            manifest: Manifest = json.loads(self.files.manifest_file.read_text(encoding="utf-8"))
-            return manifest
+            manifest = json.loads(self.files.manifest_file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return Manifest(last=[], best={})
-        except ValueError:
+        except (ValueError, RecursionError):
+            manifest = None
+        if not self._is_sound(manifest):
             raise CheckpointError(
-                f"{self.files.manifest_file}: damaged; name a checkpoint by --pretrained to use it"
-            ) from None
+                f"{self.files.manifest_file}: damaged; test.py still takes a checkpoint by its path alone"
+            )
+        return Manifest(last=manifest["last"], best=manifest["best"])
+
+    def _is_sound(self, manifest: Any) -> bool:
+        """Whether it is a manifest, and names nothing outside the two folders of checkpoints."""
+        try:
+            lists = [manifest["last"], *manifest["best"].values()]
+            return all(
+                (self.files.folder / entry["file"]).parent
+                in (self.files.checkpoints, self.files.best_checkpoints)
+                and entry["file"].endswith(".pth")
+                and isinstance(entry["epoch"], int)
+                and isinstance(entry["sha256"], list)
+                for entries in lists
+                for entry in entries
+            )
+        except (AttributeError, KeyError, TypeError):
+            return False
+
+
+def _are_weights(weights: Any) -> bool:
+    return isinstance(weights, dict) and all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in weights.items()
+    )
 
 
 def _sha256(data: bytes | memoryview) -> str:
