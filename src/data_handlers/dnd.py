@@ -23,8 +23,8 @@ def dnd_train(
         str, Field(description="folder of pieces cut from DND's sRGB images")
     ] = "datasets/DND_train",
 ) -> Folder:
-    """Pieces of DND's images, as prep_DND.py cuts them."""
-    expect_folder(folder, "pieces of DND's sRGB images (prep_DND.py cuts them)", PAGE)
+    """Pieces of DND's images."""
+    expect_folder(folder, "pieces of DND's sRGB images", PAGE)
     return Folder(folder)
 
 
@@ -34,7 +34,7 @@ def dnd_test(
     ] = "datasets/DND_test",
 ) -> Folder:
     """DND's official boxes, for validation and test; their ground truth is kept by the benchmark's server."""
-    expect_folder(folder, "DND's 512x512 boxes as IMAGE_BOX.png (prep_DND.py cuts them)", PAGE)
+    expect_folder(folder, "DND's 512x512 boxes as IMAGE_BOX.png", PAGE)
     source = Folder(folder, recursive=False)
     names = [source.name(number) for number in range(len(source))]
     raise_together(

@@ -159,7 +159,7 @@ class Samples(Dataset[Sample]):
 
     def _too_small(self, number: int, info: PictureInfo) -> str | None:
         crop = self.view.crop
-        if crop is None or (info.height >= crop[0] and info.width >= crop[1]):
+        if crop is None or not self.training or (info.height >= crop[0] and info.width >= crop[1]):
             return None
         return f"{self._place(number)}: {info.size} px are less than crop_size {crop[0]}x{crop[1]}"
 

@@ -1,5 +1,6 @@
 """The order of samples, and the workers that prepare them."""
 
+import os
 import signal
 import warnings
 from collections.abc import Iterator
@@ -118,7 +119,7 @@ def build_loader(samples: Samples, batch_size: int, workers: int = 0, pin_memory
     Loader
     """
     sampler = EpochSampler(len(samples), samples.seed, shuffle=samples.training)
-    workers = workers if samples.training else min(workers, 1)
+    workers = min(workers, _cores() if samples.training else 1)
     batches: DataLoader[Any] = DataLoader(
         _Guarded(samples),
         batch_size=batch_size,
@@ -131,6 +132,11 @@ def build_loader(samples: Samples, batch_size: int, workers: int = 0, pin_memory
         generator=torch.Generator(),  # otherwise each pass would consume the global one
     )
     return Loader(samples, batches, sampler)
+
+
+def _cores() -> int:
+    """Cores this process may use; more workers than that only wait for each other."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Guarded(Dataset[Any]):

@@ -27,8 +27,8 @@ def sidd_train(
         str | None, Field(description="the same pieces of the ground truth; None = not known")
     ] = None,
 ) -> Folder:
-    """Pieces of SIDD-Medium's noisy frames, as prep_SIDD.py cuts them."""
-    expect_folder(folder, "pieces of SIDD-Medium's noisy sRGB frames (prep_SIDD.py cuts them)", PAGE)
+    """Pieces of SIDD-Medium's noisy frames."""
+    expect_folder(folder, "pieces of SIDD-Medium's noisy sRGB frames", PAGE)
     return Folder(folder, clean_folder)
 
 

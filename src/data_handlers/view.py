@@ -96,11 +96,12 @@ class View:
         return picture
 
     def central(self, picture: Picture) -> Picture:
-        """The view of a picture that is scored: its centre, or the whole where there is no crop size."""
+        """The view of a picture that is scored: its centre, no larger than the crop size if there is one."""
         if not self.crop:
             return picture
-        top, left = ((whole - part) // 2 for whole, part in zip(picture.shape, self.crop, strict=True))
-        return picture.crop(top, left, *self.crop)
+        height, width = (min(whole, part) for whole, part in zip(picture.shape, self.crop, strict=True))
+        top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
+        return picture.crop(top, left, height, width)
 
 
 def _as_tuple(augmentations: list[Augmentation] | Augmentation | None) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from src.trainer.run_config import RunConfig
 from src.trainer.session import named_run
 from src.util.errors import CheckpointError, ConfigError, DataError, UserError
 from src.util.file_manager import FileManager, made_folder, save_pictures
-from src.util.image_io import as_channels, list_pictures, read_picture, to_float, to_uint8, write_picture
+from src.util.image_io import as_channels, list_files, read_picture, to_float, to_uint8, write_picture
 from src.util.logger import LOG, progress_bar
 from src.util.yaml_document import Document, override, read_yaml
 
@@ -164,7 +164,7 @@ def denoise_folder(trained: Trained, folder: Path, out: Path) -> int:
     int
         How many pictures failed.
     """
-    pictures = list_pictures(folder, recursive=False)
+    pictures = list_files(folder, recursive=False)
     names = result_names(pictures)
     made_folder(out)
     failures: list[UserError] = []

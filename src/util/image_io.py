@@ -22,6 +22,7 @@ __all__ = [
     "as_channels",
     "channels_message",
     "inspect_picture",
+    "list_files",
     "list_pictures",
     "raise_together",
     "read_picture",
@@ -234,6 +235,14 @@ def list_pictures(folder: str | os.PathLike[str], recursive: bool = True) -> lis
         When there is no folder, no picture in it, or anything else beside the pictures; all of that, and
         every damaged picture, is listed at once.
     """
+    files = list_files(folder, recursive)
+    if any(path.suffix.lower() not in ENDINGS for path in files):
+        raise_together([problem for path in files if (problem := _problem_of(path))])
+    return files
+
+
+def list_files(folder: str | os.PathLike[str], recursive: bool = True) -> list[Path]:
+    """All files of a folder of pictures, whether they are pictures or not; see `list_pictures`."""
     folder = Path(folder)
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing"
@@ -241,8 +250,6 @@ def list_pictures(folder: str | os.PathLike[str], recursive: bool = True) -> lis
     files = sorted(_files(folder, recursive), key=lambda path: path.relative_to(folder).as_posix())
     if not files:
         raise DataError(f"{folder}: no pictures in it (endings {', '.join(ENDINGS)})")
-    if any(path.suffix.lower() not in ENDINGS for path in files):
-        raise_together([problem for path in files if (problem := _problem_of(path))])
     return files
 
 
