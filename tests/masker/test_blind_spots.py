@@ -94,6 +94,12 @@ def test_m2_the_largest_count_allowed_is_always_placed(height: int, width: int) 
         assert count >= 0.75 * 0.0047 * (height + 4) * (width + 4)
 
 
+def test_m2_an_image_that_jams_is_drawn_again(generator: torch.Generator) -> None:
+    """In such a strip one image in some hundreds has no room for the last spot."""
+    spots = draw_blind_spots(3000, max_spots(12, 52), 12, 52, generator)
+    assert pair_distances(spots.numpy()).min() >= 12
+
+
 def test_m2_more_than_fits_is_refused() -> None:
     with pytest.raises(ValueError, match=r"expected at most 21 spots 12 px apart in 64x64 px, got 22"):
         draw_blind_spots(1, 22, 64, 64)

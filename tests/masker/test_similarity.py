@@ -1,5 +1,7 @@
 """The search against brute force, where it is easy and where the matrix product alone would fail."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 import torch
@@ -43,6 +45,13 @@ def saturated(generator: torch.Generator) -> torch.Tensor:
     return image
 
 
+def dotted(generator: torch.Generator) -> torch.Tensor:
+    """Give flat grey with single bright pixels: many different patches tie."""
+    image = torch.full((1, 64, 64), 0.3)
+    image[0, torch.tensor([9, 30, 51]), torch.tensor([40, 13, 33])] = 0.7
+    return image
+
+
 def nearly_periodic(generator: torch.Generator) -> torch.Tensor:
     """Give equal tiles in which single pixels are off by 1e-6, far below the rounding of a sum of squares."""
     image = torch.rand(3, 20, 20, generator=generator).repeat(1, 4, 4)
@@ -58,9 +67,7 @@ IMAGES = {
     "8 bits": lambda generator: levels(3, 64, 64, generator=generator),
     "two levels": lambda generator: levels(1, 64, 64, generator=generator, number=2) * 128,
     "flat": lambda generator: torch.full((3, 64, 64), 0.3),
-    "flat but for one pixel": lambda generator: torch.full((1, 64, 64), 0.5).index_fill(
-        2, torch.tensor([31]), 0.625
-    ),
+    "flat but for a few pixels": dotted,
     "saturated": saturated,
     "nearly periodic": nearly_periodic,
     "bright": lambda generator: 1000 + levels(1, 64, 64, generator=generator),
@@ -106,6 +113,51 @@ def test_m10_differences_too_small_to_square_are_no_duplicates() -> None:
     image[0, 6::12, 6::12] = 0
     image[0, 6, 18] = 1e-23
     assert find_similar(image[None], torch.tensor([[[30, 30]]]), 9, 9, 2).tolist() == [[[6, 18]]]
+
+
+def near_copies(bits: list[int], seed: int) -> torch.Tensor:
+    """Give 4 x 4 tiles beside black; the first ones are copies of the last, off by a few bits in a pixel."""
+    generator = torch.Generator().manual_seed(seed)
+    tiles = torch.rand(16, 3, 21, 21, generator=generator) / 2 + 0.5
+    for tile, off in enumerate(bits):
+        tiles[tile] = tiles[15]
+        row, column = torch.randint(21, (2,), generator=generator)
+        # All values lie in [0.5, 1), where this is the last bit.
+        tiles[tile, 0, row, column] -= off * 2**-24
+    picture = tiles.view(4, 4, 3, 21, 21).permute(2, 0, 3, 1, 4).reshape(3, 84, 84)
+    return torch.nn.functional.pad(picture, (0, 252))
+
+
+def tile_found(image: torch.Tensor, device: torch.device) -> int:
+    """Give the number of the tile found for the last tile."""
+    points = torch.tensor([[[73, 73]]], device=device)
+    row, column = find_similar(image[None].to(device), points, 21, 21, 21)[0, 0].tolist()
+    return row // 21 * 4 + column // 21
+
+
+@pytest.mark.parametrize("bits", permutations((1, 2, 3, 4)), ids=str)
+def test_near_copies_are_told_apart_by_single_bits(bits: tuple[int, ...], device: torch.device) -> None:
+    """Squares of 1e-7 are far below the rounding of a matrix product of energy 400."""
+    assert tile_found(near_copies(list(bits), seed=0), device) == bits.index(1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("ties", [4, 15])
+def test_the_first_of_many_ties_is_taken_whatever_the_rounding(
+    ties: int, seed: int, device: torch.device
+) -> None:
+    assert tile_found(near_copies([1] * ties, seed), device) == 0
+
+
+def test_ties_do_not_depend_on_the_order_of_summation(generator: torch.Generator) -> None:
+    """Of two patches with the same values in another order, the first is taken for a flat one."""
+    for _ in range(10):
+        tile = torch.rand(9, 9, generator=generator, dtype=torch.float64)
+        shuffled = tile.flatten()[torch.randperm(81, generator=generator)].view(9, 9)
+        for first, second in ((tile, shuffled), (shuffled, tile)):
+            image = torch.full((1, 9, 27), 0.3, dtype=torch.float64)
+            image[0, :, :9], image[0, :, 9:18] = first, second
+            assert find_similar(image[None], torch.tensor([[[4, 22]]]), 9, 9, 9).tolist() == [[[4, 4]]]
 
 
 def test_every_candidate_at_distance_0_gives_the_first(device: torch.device) -> None:
