@@ -16,7 +16,7 @@ from src.trainer.reporter import Reporter
 from src.trainer.run_config import RunConfig
 from src.trainer.state import TrainingState
 from src.trainer.step import TrainingStep
-from src.trainer.trainer import Trainer
+from src.trainer.trainer import Trainer, validation_is_missing
 from src.util.atomic_file import write_atomically
 from src.util.errors import CheckpointError, ConfigError
 from src.util.file_manager import FileManager
@@ -97,7 +97,7 @@ def _fit(
     stopwatch = Stopwatch(device)
     steps = len(loader) * config.training.max_epochs
     _describe(config, network, loader, steps)
-    if state.epoch >= config.training.max_epochs:
+    if state.epoch >= config.training.max_epochs and not validation_is_missing(config, state):
         LOG.info("already finished: %d epochs; raise training.max_epochs to train on", state.epoch)
         return network
     reporter = Reporter(files, stopwatch, config.training.batch_size, state.step, steps)

@@ -61,12 +61,13 @@ class Trainer:
     def fit(self) -> None:
         """Train to the last epoch, saving and validating when due."""
         with self.reporter:
-            if self.validation_is_due(self.state.epoch) and self.state.validated_epoch < self.state.epoch:
+            if validation_is_missing(self.config, self.state):
                 self.validate(self.state.epoch)
+                self.save_if_due(self.state.epoch)
             for epoch in range(self.state.epoch + 1, self.config.training.max_epochs + 1):
                 self.train_epoch(epoch)
                 self.save_if_due(epoch)
-                if self.validation_is_due(epoch):
+                if validation_is_due(self.config, epoch):
                     self.validate(epoch)
                     self.save_if_due(epoch)  # now with its scores
 
@@ -90,11 +91,6 @@ class Trainer:
                 self.reporter.training(where, self.state.step, means, rate)
         self._read_losses(epoch)
         self.state.epoch = epoch
-
-    def validation_is_due(self, epoch: int) -> bool:
-        """By `validation.start_epoch` and `interval_epoch`."""
-        block = self.config.validation
-        return self.validation is not None and _due(epoch, block.start_epoch, block.interval_epoch)
 
     def validate(self, epoch: int) -> None:
         """Score the validation pictures, show and save some, and keep the best network by each metric."""
@@ -154,13 +150,26 @@ class Trainer:
     def _picture_epochs(self) -> set[int]:
         """The validations that save pictures: `num_of_saves` of them, evenly spread, the last included."""
         block = self.config.validation
-        epochs = [e for e in range(1, self.config.training.max_epochs + 1) if self.validation_is_due(e)]
+        epochs = [
+            e for e in range(1, self.config.training.max_epochs + 1) if validation_is_due(self.config, e)
+        ]
         saves = min(block.num_of_saves, len(epochs)) if block.save_image else 0
         return {epochs[math.ceil((i + 1) * len(epochs) / saves) - 1] for i in range(saves)}
 
     def _where(self, epoch: int) -> str:
         epochs = self.config.training.max_epochs
         return f"epoch {epoch}/{epochs}, step {self.state.step}/{self.total_steps}"
+
+
+def validation_is_due(config: RunConfig, epoch: int) -> bool:
+    """By `validation.val`, `start_epoch` and `interval_epoch`."""
+    block = config.validation
+    return block.val and _due(epoch, block.start_epoch, block.interval_epoch)
+
+
+def validation_is_missing(config: RunConfig, state: TrainingState) -> bool:
+    """Whether the last epoch should have been validated, but the run was stopped before."""
+    return state.validated_epoch < state.epoch and validation_is_due(config, state.epoch)
 
 
 def _due(epoch: int, start: int, interval: int) -> bool:

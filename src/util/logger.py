@@ -62,7 +62,7 @@ class LogFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            LOG.error("stopped: %s", error or type(error).__name__)
+            LOG.error("stopped: %s", str(error) or type(error).__name__)
         LOG.removeHandler(self.handler)
         self.handler.close()
 

@@ -1,0 +1,252 @@
+import re
+import shutil
+
+import pytest
+import torch
+
+from src.trainer import trainer
+from src.util.errors import CheckpointError, ConfigError, DataError, RunExistsError
+
+NOISE = {
+    "none": [],
+    "fixed": ["training.dataset_args.add_noise={sigma: 20, correlate: true, fixed: true}"],
+    "fresh": ["training.dataset_args.add_noise={sigma: 20, shot: 10}"],
+}
+MASKER = {
+    "Masker": [],
+    "N2V_Masker": ["training.masker_type=N2V_Masker", "training.masker_args={prox_radius: 2}"],
+}
+# Everything depends on where the training stands: the rate, the loss weights, the order, crops and spots.
+MOVING = ["training.max_epochs=3", "training.scheduler.type=cosine", "training.loss=1*self_L2 + 0.5r*self_L1"]
+
+
+@pytest.mark.parametrize("masker", MASKER)
+@pytest.mark.parametrize("noise", NOISE)
+def test_k14_a_run_stopped_within_an_epoch_and_resumed_equals_one_that_never_stopped(
+    new_run, differing, stop_at_step, masker, noise
+):
+    settings = [*MOVING, *MASKER[masker], *NOISE[noise]]
+    whole, stopped = new_run("whole"), new_run("stopped")
+    whole.train(*settings)
+    stop_at_step(3)  # the second of epoch 2
+    with pytest.raises(KeyboardInterrupt):
+        stopped.train(*settings)
+    assert stopped.last["epoch"] == 1
+    stopped.resume(*settings, workers=2)
+    assert differing(whole.last, stopped.last) == []
+    assert stopped.losses == whole.losses
+    assert stopped.scores == whole.scores
+    assert stopped.best == [name.replace("whole", "stopped") for name in whole.best]
+
+
+def test_k14_two_epochs_and_two_more_equal_four(new_run, differing):
+    four, two = new_run("four"), new_run("two")
+    four.train("training.max_epochs=4", workers=2)
+    two.train("training.max_epochs=2", workers=2)
+    two.resume("training.max_epochs=4", workers=2)
+    assert differing(four.last, two.last) == []
+    assert two.last["state"]["step"] == 8
+
+
+def test_k14_k15_the_comparison_sees_another_seed_and_another_step(new_run, differing):
+    one, other = new_run("one"), new_run("other")
+    one.train("seed=1")
+    other.train("seed=2")
+    found = differing(one.last, other.last)
+    assert "/model_weights/bsn.down_branch.0.conv.0.weight" in found
+    assert "/optimizer_weights/state/0/exp_avg" in found
+    assert "/state/recent/0/total" in found
+    assert one.losses != other.losses
+
+
+def test_k15_the_same_seed_gives_the_same_weights_whatever_was_drawn_before(new_run, differing):
+    one, other = new_run("one"), new_run("other")
+    torch.manual_seed(1)
+    one.train(workers=0)
+    torch.manual_seed(2)
+    before = torch.get_rng_state()
+    other.train(workers=1)
+    assert torch.equal(before, torch.get_rng_state()), "a training must not draw from the global generator"
+    assert differing(one.last, other.last) == []
+
+
+def test_k25_a_validation_that_crashed_is_made_up_for(new_run, monkeypatch, differing):
+    whole, crashed = new_run("whole"), new_run("crashed")
+    whole.train()
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(trainer, "evaluate", lambda *arguments: (_ for _ in ()).throw(MemoryError))
+        crashed.train()
+    assert crashed.last["epoch"] == 1 and crashed.last["state"]["validated_epoch"] == 0
+    crashed.resume()
+    assert [row["epoch"] for row in crashed.scores] == ["1", "2"]
+    assert crashed.scores == whole.scores
+    assert differing(whole.last, crashed.last) == []
+
+
+def test_k25_a_crash_in_the_last_validation_is_made_up_for_too(new_run, monkeypatch):
+    run = new_run("run")
+    once = ["training.max_epochs=1"]
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(trainer, "evaluate", lambda *arguments: (_ for _ in ()).throw(MemoryError))
+        run.train(*once)
+    run.resume(*once)
+    assert [row["epoch"] for row in run.scores] == ["1"]
+    assert run.last["state"]["validated_epoch"] == 1
+    assert len(run.best) == 1
+
+
+def test_k22_a_changed_network_is_refused_and_the_run_left_as_it_was(new_run, differing):
+    run = new_run("run")
+    run.train()
+    config, before = run.files.config_file.read_bytes(), run.last
+    with pytest.raises(
+        CheckpointError, match=r"another network.*model\.kwargs\.features: \[4, 8\] -> \[8, 16\]"
+    ):
+        run.resume("model.kwargs.features=[8, 16]", "training.max_epochs=3")
+    assert run.files.config_file.read_bytes() == config
+    assert differing(before, run.last) == []
+
+
+def test_k22_other_changes_are_listed_and_take_effect(new_run):
+    run = new_run("run")
+    run.train()
+    run.resume("training.max_epochs=3", "training.init_lr=0.5e-3", "training.scheduler.type=constant")
+    changed = next(line for line in run.log.splitlines() if "resumed with changed settings" in line)
+    assert "training.init_lr: 0.01 -> 0.0005" in changed
+    assert "training.max_epochs: 2 -> 3" in changed
+    assert "batch_size" not in changed
+    assert "learning rate 5.000e-04" in run.losses[3, 6]
+    assert "init_lr: 0.0005" in run.files.config_file.read_text()
+
+
+def test_k23_a_finished_run_says_so_and_trains_no_further(new_run, differing):
+    run = new_run("run")
+    run.train()
+    before = run.last
+    run.resume()
+    assert "already finished: 2 epochs; raise training.max_epochs to train on" in run.log
+    assert differing(before, run.last) == []
+
+
+def test_resume_without_a_run_is_refused_and_makes_none(new_run):
+    run = new_run("absent")
+    with pytest.raises(ConfigError, match=r"there is no run .*absent to resume"):
+        run.resume()
+    assert not run.files.folder.exists()
+
+
+def test_resume_without_a_checkpoint_is_refused(new_run, stop_at_step):
+    run = new_run("young")
+    stop_at_step(0)
+    with pytest.raises(KeyboardInterrupt):
+        run.train()
+    with pytest.raises(CheckpointError, match="no usable checkpoint"):
+        run.resume()
+
+
+def test_f4_an_existing_name_is_refused_and_nothing_of_the_old_run_changes(new_run):
+    run = new_run("taken")
+    run.train()
+    files = {path: path.read_bytes() for path in run.files.folder.rglob("*") if path.is_file()}
+    with pytest.raises(RunExistsError, match="exists; add -r to resume it"):
+        run.train()
+    assert {path: path.read_bytes() for path in run.files.folder.rglob("*") if path.is_file()} == files
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_a_bit])
+def test_k2_k3_resume_falls_back_from_a_damaged_checkpoint(new_run, differing, damage):
+    whole, damaged = new_run("whole"), new_run("damaged")
+    whole.train("training.max_epochs=3")
+    damaged.train("training.max_epochs=3")
+    damage(damaged.files.checkpoint_file(3))
+    damaged.resume("training.max_epochs=3")
+    assert re.search(r"WARNING .*damaged_003\.pth: damaged", damaged.log)
+    assert "damaged_002.pth after epoch 2" in damaged.log
+    assert differing(whole.last, damaged.last) == []
+
+
+def test_k2_resume_is_refused_when_no_checkpoint_is_whole(new_run):
+    run = new_run("run")
+    run.train()
+    for epoch in run.epochs:
+        truncate(run.files.checkpoint_file(epoch))
+    with pytest.raises(CheckpointError, match="no usable checkpoint"):
+        run.resume("training.max_epochs=3")
+
+
+def test_k8_f5_files_of_the_user_in_the_run_are_neither_read_nor_touched(new_run):
+    run = new_run("run")
+    run.train()
+    strangers = [
+        run.files.checkpoints / "aaa_downloaded.pth", run.files.checkpoints / "run_999.pth",
+        run.files.best_checkpoints / "notes.txt", run.files.logs / "aaa.txt",
+    ]  # fmt: skip
+    for stranger in strangers:
+        stranger.write_text("mine")
+    run.resume("training.max_epochs=5")
+    assert [stranger.read_text() for stranger in strangers] == ["mine"] * 4
+    assert run.last["epoch"] == 5
+
+
+def test_f6_resume_makes_folders_that_are_missing(new_run):
+    run = new_run("run")
+    run.train()
+    for folder in (run.files.logs, run.files.tensorboard, run.files.images, run.files.best_checkpoints):
+        shutil.rmtree(folder)
+    run.resume("training.max_epochs=3")
+    assert run.losses[3, 6]
+    assert run.last["epoch"] == 3
+
+
+def test_f14_a_run_that_is_being_trained_is_not_resumed_by_another(new_run, stop_at_step, monkeypatch):
+    run = new_run("run")
+    run.train()
+    refused = []
+
+    def meanwhile(self, epoch):
+        with pytest.raises(RunExistsError, match="another process is training this run"):
+            new_run("run").resume()
+        refused.append(epoch)
+
+    monkeypatch.setattr(trainer.Trainer, "save_if_due", meanwhile)
+    run.resume("training.max_epochs=3")
+    assert refused
+    monkeypatch.undo()
+    run.resume("training.max_epochs=3")  # the lock is free again
+    assert run.last["epoch"] == 3
+
+
+def test_t6_an_empty_training_folder_is_refused_and_no_run_is_made(new_run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    run = new_run("run")
+    with pytest.raises(DataError, match="empty: no pictures in it"):
+        run.train(f"training.dataset_args.folder={tmp_path / 'empty'}")
+    assert not run.files.folder.exists()
+
+
+@pytest.mark.parametrize("part", ["training", "validation"])
+def test_f3_a_file_that_is_no_picture_is_named_before_anything_is_made(new_run, tmp_path, noisy_folder, part):
+    shutil.copytree(noisy_folder, tmp_path / "mixed")
+    (tmp_path / "mixed" / "broken.png").write_text("no picture")
+    settings = [f"{part}.dataset_args.folder={tmp_path / 'mixed'}"]
+    run = new_run("run")
+    with pytest.raises(DataError, match=r"mixed/broken\.png: "):
+        run.train(*settings)
+    assert not run.files.folder.parent.exists()
+
+
+def test_validation_can_be_left_out(new_run):
+    run = new_run("run")
+    run.train("validation.val=false")
+    assert run.best == [] and not run.files.scores_file.exists()
+    assert run.epochs == [1, 2]
