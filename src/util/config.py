@@ -118,7 +118,7 @@ def _problem(schema: type[Block], detail: ErrorDetails, document: Document, pref
     where = (*prefix, *path)
     if detail["type"] == "extra_forbidden":
         return problem(where, f"unknown key{nearest(str(path[-1]), owner.model_fields)}", document)
-    if detail["type"] == "missing":
+    if detail["type"] == "missing" and len(path) == len(detail["loc"]):  # else a list is too short
         meaning = field.description if field and field.description else "it has no default"
         return problem(where, f"missing: {meaning}", document)
     if detail["type"] == "value_error":
