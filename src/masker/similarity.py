@@ -14,9 +14,9 @@ from torch.nn.functional import avg_pool2d, pad
 # are as fast as more; a GPU wants many images in one launch.
 CHUNK_VALUES = {"cpu": 2**22, "cuda": 2**26}
 
-# Nearest candidates of a chunk whose distance is taken again in plain differences. One would do for
-# photographs; several settle near-ties finer than the rounding of the matrix product.
-RECHECKED = 4
+# Candidates for each spot whose distance is taken again in plain differences. One would do for photographs;
+# several settle near-ties finer than the rounding of the matrix product.
+RECHECKED = 5
 
 # Odd, hence invertible modulo 2^64; otherwise arbitrary.
 _ROW, _COLUMN, _CHANNEL, _MIX = 0x2545F4914F6CDD1D, 0x1B03738712FAD5C9, 0x369DEA0F31A53F85, 0x5851F42D4C957F2D
@@ -151,19 +151,14 @@ def _chunk_values(tensor: Tensor) -> int:
 
 def _nearest_corners(images: Tensor, corners: Tensor, edge: int, stride: int) -> Tensor:
     """Corners (B, N, 2) of the candidates nearest to the patches of padded images at `corners` (B, N, 2)."""
-    centred, hashes = _centred(images), window_hashes(images, edge)
+    # A mean of 0 lessens the cancellation.
+    centred = images.double() - images.double().mean((1, 2, 3), keepdim=True)
+    hashes = window_hashes(images, edge)
     patches = centred.unfold(2, edge, 1).unfold(3, edge, 1).permute(0, 2, 3, 1, 4, 5)
     references = _References(_at(patches, corners).flatten(2), _at(hashes, corners))
     energies = avg_pool2d(centred.square().sum(1, keepdim=True), edge, stride, divisor_override=1)[:, 0]
     candidates = _Candidates(patches[:, ::stride, ::stride], hashes[:, ::stride, ::stride], energies)
     return _first_nearest(candidates, references, _shortlist(candidates, references)) * stride
-
-
-def _centred(images: Tensor) -> Tensor:
-    """Float64 images shifted to a mean near 0, which lessens the cancellation."""
-    # A shift by a multiple of 1/256 adds no rounding of its own; whole grey levels stay whole.
-    images = images.double()
-    return images - images.mean((1, 2, 3), keepdim=True).mul_(256).round_().div_(256)
 
 
 def _at(grid: Tensor, places: Tensor) -> Tensor:
@@ -206,10 +201,11 @@ def _distances(chunk: _Candidates, references: _References) -> Tensor:
 
 
 def _leading(distances: Tensor, tolerance: Tensor) -> Tensor:
-    """Positions (B, N, L), ascending, of the smallest distances and of the first that may be the smallest."""
-    nearest = distances.topk(min(RECHECKED, distances.shape[-1]), largest=False)
-    first = _first(distances <= nearest.values[..., :1] + tolerance)
-    return torch.cat((first, nearest.indices), dim=-1).sort(dim=-1).values
+    """Positions (B, N, L), ascending, of the first that may be the smallest and of the smallest others."""
+    first = _first(distances <= distances.amin(-1, keepdim=True) + tolerance)
+    others = distances.scatter(-1, first, torch.inf)
+    nearest = others.topk(min(RECHECKED, distances.shape[-1]) - 1, largest=False).indices
+    return torch.cat((first, nearest), dim=-1).sort(dim=-1).values
 
 
 def _first(true: Tensor) -> Tensor:

@@ -135,7 +135,7 @@ def tile_found(image: torch.Tensor, device: torch.device) -> int:
     return row // 21 * 4 + column // 21
 
 
-@pytest.mark.parametrize("bits", permutations((1, 2, 3, 4)), ids=str)
+@pytest.mark.parametrize("bits", list(permutations((1, 2, 3, 4))), ids=str)
 def test_near_copies_are_told_apart_by_single_bits(bits: tuple[int, ...], device: torch.device) -> None:
     """Squares of 1e-7 are far below the rounding of a matrix product of energy 400."""
     assert tile_found(near_copies(list(bits), seed=0), device) == bits.index(1)
