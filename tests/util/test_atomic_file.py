@@ -1,0 +1,62 @@
+import errno
+import os
+
+import pytest
+
+from src.util import atomic_file
+from src.util.atomic_file import write_atomically
+from src.util.errors import StorageError
+
+
+def refuse(error):
+    def write(file):
+        file.write(b"half of the new con")
+        raise error
+
+    return write
+
+
+def test_a_file_is_written_and_replaced(tmp_path):
+    path = tmp_path / "a.bin"
+    write_atomically(path, lambda file: file.write(b"one"))
+    write_atomically(path, lambda file: file.write(b"two"))
+    assert path.read_bytes() == b"two"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), StorageError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+)
+def test_k1_a_write_that_fails_half_way_leaves_the_old_file_and_no_other(tmp_path, error, raised):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    with pytest.raises(raised):
+        write_atomically(path, refuse(error))
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_a_full_disk_is_said_with_the_file(tmp_path):
+    with pytest.raises(StorageError, match=r"a\.bin: cannot be written: No space left"):
+        write_atomically(tmp_path / "a.bin", refuse(OSError(errno.ENOSPC, "No space left on device")))
+
+
+def test_a_missing_folder_is_a_storage_error(tmp_path):
+    with pytest.raises(StorageError, match="cannot be written"):
+        write_atomically(tmp_path / "gone" / "a.bin", lambda file: file.write(b""))
+
+
+def test_the_content_is_on_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    """Else a power cut after the rename leaves an empty file under the good name."""
+    calls = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(
+            atomic_file.os, name, lambda *a, real=real, name=name: (calls.append(name), real(*a))[1]
+        )
+    write_atomically(tmp_path / "a.bin", lambda file: file.write(b"x"))
+    assert calls == ["fsync", "replace", "fsync"]  # the file, its name, and the folder that holds the name

@@ -1,0 +1,203 @@
+import subprocess
+import sys
+import time
+from datetime import datetime
+
+import numpy as np
+import pytest
+import torch
+
+from src.util import file_manager
+from src.util.errors import ConfigError, RunExistsError, StorageError
+from src.util.file_manager import FileManager, made_folder, save_pictures, timestamp
+from src.util.image_io import read_picture
+
+
+@pytest.fixture
+def run(tmp_path):
+    files = FileManager(tmp_path / "output", "run")
+    files.create()
+    yield files
+    files.close()
+
+
+def snapshot(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+OUTSIDE = ["../../x", "..", ".", "", "  ", "/abs", "a/b", "a\\b", "C:", "~/x/..", "\u2025/x"]
+NOT_EVERYWHERE = [
+    "a\0b", "a\nb", "a\x1b[2J", "x" * 300, "é" * 80, "CON", "con.txt", "NUL", "COM1", "aux.", " a", "a ",
+    ".git", "a*", "a?", '"a"', "a|b", "a<b", "\udcff", "\ud800",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OUTSIDE, ids=ascii)
+def test_f1_f2_a_name_that_is_no_folder_of_the_output_is_refused(tmp_path, name):
+    with pytest.raises(ConfigError, match="expected one plain folder name"):
+        FileManager(tmp_path, name)
+
+
+@pytest.mark.parametrize("name", NOT_EVERYWHERE, ids=lambda name: ascii(name[:10]))
+def test_a_name_that_some_system_cannot_hold_is_refused(tmp_path, name):
+    with pytest.raises(ConfigError, match="expected one plain folder name"):
+        FileManager(tmp_path, name)
+
+
+@pytest.mark.parametrize(
+    "name", ["run", "run.1", "psnr_x", "ssim_29.00", "Läufe 2", "-x", "a\u2215b", "x" * 150]
+)
+def test_a_plain_name_stays_inside_the_output(tmp_path, name):
+    files = FileManager(tmp_path / "output", name)
+    files.create()
+    files.close()
+    assert files.folder.resolve().parent == (tmp_path / "output").resolve()
+
+
+def test_f1_a_run_that_is_a_link_is_refused(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    for name in ("run", "nowhere"):
+        with pytest.raises(ConfigError, match="is a link"):
+            FileManager(tmp_path, name)
+
+
+def test_f3_naming_a_run_touches_nothing(tmp_path):
+    files = FileManager(tmp_path / "output", "run")
+    files.checkpoint_file(1), files.best_file(1, "psnr", 30.0), files.find_checkpoint("run_001.pth")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folders_of_a_run_are_as_promised(run):
+    assert {path.name for path in run.folder.iterdir() if path.is_dir()} == {
+        "best_ckpts", "checkpoint", "img", "logs", "tboard",
+    }  # fmt: skip
+
+
+def test_f4_a_name_that_is_taken_is_refused_and_its_run_left_alone(run):
+    run.log_file.write_text("old")
+    run.checkpoint_file(1).write_bytes(b"old")
+    run.close()
+    before = snapshot(run.folder)
+    with pytest.raises(RunExistsError, match="exists; add -r to resume it, or choose another name"):
+        FileManager(run.folder.parent, "run").create()
+    assert snapshot(run.folder) == before
+
+
+def test_f5_f6_a_run_is_opened_with_its_files_as_they_are_and_missing_folders_made(run):
+    (run.logs / "notes.txt").write_text("mine")
+    run.tensorboard.rmdir()
+    run.close()
+    before = snapshot(run.folder)
+    run.open()
+    assert snapshot(run.folder) == before
+    assert run.tensorboard.is_dir()
+
+
+def test_a_run_that_is_not_there_cannot_be_opened(tmp_path):
+    with pytest.raises(ConfigError, match=r"there is no run .* to resume"):
+        FileManager(tmp_path, "run").open()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_f14_only_one_may_write_to_a_run(run):
+    second = FileManager(run.folder.parent, "run")
+    with pytest.raises(RunExistsError, match="another process is training this run"):
+        second.open()
+    run.close()
+    second.open()
+    second.close()
+
+
+def test_f14_the_lock_of_a_process_that_was_killed_holds_nobody_up(run):
+    run.close()
+    code = (
+        "import filelock, sys, time; lock = filelock.FileLock(sys.argv[1]); lock.acquire();"
+        "print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, run.folder / ".lock"], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    try:
+        with pytest.raises(RunExistsError):
+            run.open()
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+    run.open()
+
+
+def test_an_output_folder_that_is_a_file_is_a_storage_error(tmp_path):
+    (tmp_path / "output").write_text("")
+    for folder in (tmp_path / "output", tmp_path / "output" / "deeper"):
+        with pytest.raises(StorageError, match="cannot be made"):
+            FileManager(folder, "run").create()
+
+
+def test_files_are_named_as_promised(tmp_path):
+    files = FileManager(tmp_path, "my_run")
+    assert files.checkpoint_file(7).relative_to(tmp_path).as_posix() == "my_run/checkpoint/my_run_007.pth"
+    assert files.checkpoint_file(1000).name == "my_run_1000.pth"
+    best = {metric: files.best_file(12, metric, 29.4567).name for metric in ("psnr", "ssim")}
+    assert best == {"psnr": "my_run_012_psnr_29.46.pth", "ssim": "my_run_012_ssim_29.457.pth"}
+    assert files.best_file(12, "psnr", 1).parent.name == "best_ckpts"
+
+
+def test_k21_a_checkpoint_is_found_by_its_name_in_both_folders_and_nowhere_else(run):
+    run.checkpoint_file(1).write_bytes(b"")
+    run.best_file(1, "psnr", 30).write_bytes(b"")
+    (run.folder / "other.pth").write_bytes(b"")
+    assert run.find_checkpoint("run_001.pth") == run.find_checkpoint("run_001") == run.checkpoint_file(1)
+    assert run.find_checkpoint("run_001_psnr_30.00") == run.best_file(1, "psnr", 30)
+    for name in ("../other.pth", "other.pth", "", "..", str(run.checkpoint_file(1)), "x" * 5000, "a\0b"):
+        assert run.find_checkpoint(name) is None
+
+
+def test_the_folder_of_a_validation_is_named_by_its_epoch(run):
+    assert run.validation_folder(3) == run.validation_folder(3) == run.images / "val_003"
+    assert run.validation_folder(3).is_dir()
+
+
+def test_e14_each_test_gets_a_folder_of_its_own(run, monkeypatch):
+    monkeypatch.setattr(file_manager, "timestamp", lambda: "20260101_000000")
+    folders = [run.test_folder("Demo", 5) for _ in range(70)]
+    assert len(set(folders)) == 70
+    assert folders[0] == run.images / "test_Demo_005_20260101_000000"
+    assert all(folder.is_dir() for folder in folders)
+
+
+def test_a_timestamp_is_a_sortable_date_with_its_year():
+    parsed = datetime.strptime(timestamp(), "%Y%m%d_%H%M%S")
+    assert abs(time.time() - parsed.timestamp()) < 60
+
+
+def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot be made"):
+        made_folder(tmp_path / "file" / "folder")
+
+
+def test_pictures_are_named_by_what_they_are_and_rounded(tmp_path):
+    noisy, denoised, clean = torch.full((3, 8, 8), 1.02), torch.full((3, 8, 8), 0.499), torch.zeros(3, 8, 8)
+    save_pictures(tmp_path, 7, noisy, denoised, clean, 29.456)
+    names = ["0007_CLEAN.png", "0007_DN_29.46.png", "0007_NOISY.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    values = [np.unique(read_picture(tmp_path / name)).tolist() for name in names]
+    assert values == [[0], [127], [255]]  # clipped at white, not wrapped (F9)
+
+
+def test_f11_pictures_that_are_saved_stay_as_they_are(tmp_path):
+    picture = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0))
+    before = picture.clone()
+    save_pictures(tmp_path, 0, picture, picture, None, None)
+    assert torch.equal(picture, before)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0000_DN.png", "0000_NOISY.png"]
+
+
+def test_f8_a_picture_that_cannot_be_written_is_an_error(tmp_path):
+    with pytest.raises(StorageError):
+        save_pictures(tmp_path / "gone", 0, torch.rand(3, 8, 8), torch.rand(3, 8, 8), None, None)

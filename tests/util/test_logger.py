@@ -1,0 +1,107 @@
+import io
+import re
+import sys
+import warnings
+
+import pytest
+
+from src.util.logger import LOG, PROGRESS_LOG, LogFile, progress_bar, start_console
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def console(monkeypatch):
+    """Starts the console on a stream in place of standard output."""
+
+    def start(stream):
+        monkeypatch.setattr(sys, "stdout", stream)
+        start_console()
+        return stream
+
+    return start
+
+
+def test_a_pipe_gets_plain_lines_progress_included(console):
+    stream = console(io.StringIO())
+    LOG.info("one")
+    PROGRESS_LOG.info("two")
+    LOG.warning("three")
+    LOG.error("four")
+    assert stream.getvalue() == "one\ntwo\nwarning: three\nerror: four\n"
+
+
+def test_a_terminal_is_spared_the_lines_that_its_bar_shows(console):
+    stream = console(Terminal())
+    LOG.info("one")
+    PROGRESS_LOG.info("two")
+    assert "one\n" in stream.getvalue()
+    assert "two" not in stream.getvalue()
+
+
+def test_starting_the_console_again_does_not_double_the_lines(console):
+    console(io.StringIO())
+    stream = console(io.StringIO())
+    LOG.info("one")
+    assert stream.getvalue() == "one\n"
+
+
+def test_warnings_of_libraries_come_as_lines(console):
+    stream = console(io.StringIO())
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        shown = warnings.showwarning
+        start_console()
+        warnings.warn("beware", UserWarning, stacklevel=1)
+        warnings.showwarning = shown
+    assert stream.getvalue() == "warning: beware\n"
+
+
+def test_f15_the_log_file_is_dated_plain_utf_8_whatever_the_terminal_shows(tmp_path, console, monkeypatch):
+    console(Terminal())
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    path = tmp_path / "train.log"
+    with LogFile(path), progress_bar(10, "step") as bar:
+        for number in range(10):
+            bar.update()
+            bar.set_postfix(loss=f"{number}")
+            PROGRESS_LOG.info("schön %d", number)
+        LOG.warning("beware")
+    text = path.read_bytes().decode("utf-8")
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", text)
+    lines = text.splitlines()
+    assert len(lines) == 11
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (INFO|WARNING) \S.*", line) for line in lines)
+    assert lines[3].endswith("INFO schön 3")
+
+
+def test_f4_a_log_file_is_appended_to(tmp_path):
+    path = tmp_path / "train.log"
+    LOG.setLevel("INFO")
+    for text in ("one", "two"):
+        with LogFile(path):
+            LOG.info(text)
+    assert [line.split()[-1] for line in path.read_text().splitlines()] == ["one", "two"]
+
+
+def test_a_log_file_says_what_stopped_the_program_and_is_closed(tmp_path):
+    path = tmp_path / "train.log"
+    with pytest.raises(ValueError, match="too hot"), LogFile(path) as log:
+        raise ValueError("too hot")
+    assert path.read_text().endswith("ERROR stopped: too hot\n")
+    assert log.handler not in LOG.handlers
+    assert log.handler.stream is None
+    with pytest.raises(KeyboardInterrupt), LogFile(path):
+        raise KeyboardInterrupt
+    assert path.read_text().endswith("ERROR stopped: KeyboardInterrupt\n")
+
+
+def test_a_bar_is_drawn_on_a_terminal_alone(monkeypatch):
+    for stream, drawn in ((Terminal(), True), (io.StringIO(), False)):
+        monkeypatch.setattr(sys, "stderr", stream)
+        with progress_bar(10, "step", initial=3) as bar:
+            bar.update()
+        assert bool(stream.getvalue()) == drawn

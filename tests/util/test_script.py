@@ -1,0 +1,94 @@
+import errno
+
+import pytest
+
+from src.util.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    NonFiniteError,
+    RunExistsError,
+    StorageError,
+    UserError,
+)
+from src.util.script import common_flags, run
+
+
+def raising(error):
+    def script():
+        raise error
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigError("beware"), 2),
+        (RunExistsError("beware"), 3),
+        (CheckpointError("beware"), 4),
+        (StorageError("beware"), 5),
+        (NonFiniteError("beware"), 6),
+        (DataError("beware"), 7),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_each_mistake_has_its_exit_code_and_one_line(capsys, error, code):
+    assert run(raising(error)) == code
+    captured = capsys.readouterr()
+    assert captured.err == "error: beware\n"
+    assert captured.out == ""
+
+
+def test_every_kind_of_mistake_has_a_code_of_its_own():
+    codes = [kind.exit_code for kind in UserError.__subclasses__()]
+    assert sorted(codes) == [2, 3, 4, 5, 6, 7]
+
+
+def test_all_problems_of_a_configuration_are_printed(capsys):
+    assert run(raising(ConfigError(["a: wrong", "b: wrong"]))) == 2
+    assert capsys.readouterr().err == "error: a: wrong\nb: wrong\n"
+
+
+def test_ctrl_c_is_130(capsys):
+    assert run(raising(KeyboardInterrupt())) == 130
+    assert "-r goes on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
+def test_a_disk_that_refuses_is_a_storage_error(capsys, number):
+    assert run(raising(OSError(number, "refused", "some/file"))) == 5
+    assert capsys.readouterr().err == "error: some/file: refused\n"
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOENT, "gone"), ValueError("a mistake of ours")])
+def test_a_mistake_of_the_program_keeps_its_traceback(error):
+    with pytest.raises(type(error)):
+        run(raising(error))
+
+
+def test_the_code_of_a_script_is_passed_on():
+    assert run(lambda: 0) == 0
+    assert run(lambda: 7) == 7
+
+
+def test_flags_have_the_defaults_that_the_readme_promises():
+    flags = vars(common_flags("").parse_args([]))
+    assert flags == {"config": None, "session": None, "gpu": None, "thread": 4, "settings": []}
+
+
+def test_flags_are_read_in_both_spellings_and_settings_are_collected():
+    parser = common_flags("")
+    short = parser.parse_args(["-c", "x", "-s", "run", "-g", "0", "--thread", "0"])
+    long = parser.parse_args(["--config", "x", "--session", "run", "--gpu", "0", "--thread", "0"])
+    assert short == long
+    assert parser.parse_args(["--set", "a=1", "--set", "b=2"]).settings == ["a=1", "b=2"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--thread", "-1"], ["--thread", "many"], ["--unknown"], ["--thread", "2.5"]]
+)
+def test_a_wrong_flag_is_a_usage_error(capsys, arguments):
+    with pytest.raises(SystemExit) as caught:
+        common_flags("").parse_args(arguments)
+    assert caught.value.code == 2
