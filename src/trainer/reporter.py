@@ -24,22 +24,18 @@ class Reporter:
         The run's folder, open for writing.
     stopwatch : Stopwatch
         Knows what the time of the steps went into.
-    batch_size : int
-        Images in a step, for images/s.
     first_step, total_steps : int
         Where this process starts, and where the training ends.
     """
 
-    def __init__(
-        self, files: FileManager, stopwatch: Stopwatch, batch_size: int, first_step: int, total_steps: int
-    ) -> None:
+    def __init__(self, files: FileManager, stopwatch: Stopwatch, first_step: int, total_steps: int) -> None:
         self.files = files
         self.stopwatch = stopwatch
-        self.batch_size = batch_size
         self.total_steps = total_steps
         self.board = Board(files.tensorboard, first_step)
         self.bar = progress_bar(total_steps, "step", first_step)
         self._last_step = first_step
+        self._images = 0  # since the last report
         self._last_time = time.perf_counter()
 
     def __enter__(self) -> "Reporter":
@@ -52,11 +48,16 @@ class Reporter:
         self.bar.close()
         self.board.close()
 
+    def step(self, images: int) -> None:
+        """A step is done; `images` are in its batch, of which an epoch's last may have fewer."""
+        self.bar.update()
+        self._images += images
+
     def training(self, where: str, step: int, losses: Mapping[str, float], learning_rate: float) -> None:
         """Report the running means of the losses, `total` and each term, at a step."""
         steps, seconds = step - self._last_step, time.perf_counter() - self._last_time
-        self._last_step, self._last_time = step, time.perf_counter()
-        speed = steps * self.batch_size / seconds
+        speed = self._images / seconds
+        self._last_step, self._last_time, self._images = step, time.perf_counter(), 0
         left = _duration(seconds / steps * (self.total_steps - step))
         self.bar.set_postfix(
             loss=f"{losses['total']:.3e}", lr=f"{learning_rate:.2e}", images_s=f"{speed:.1f}"

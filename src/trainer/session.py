@@ -63,6 +63,9 @@ def train(
             return _fit(config, files, device, loader, validation, resume)
     finally:
         files.close()
+        for batches in (loader, validation):
+            if batches is not None:
+                batches.close()
 
 
 def named_run(session: str, settings: Sequence[str]) -> FileManager:
@@ -100,7 +103,7 @@ def _fit(
     if state.epoch >= config.training.max_epochs and not validation_is_missing(config, state):
         LOG.info("already finished: %d epochs; raise training.max_epochs to train on", state.epoch)
         return network
-    reporter = Reporter(files, stopwatch, config.training.batch_size, state.step, steps)
+    reporter = Reporter(files, stopwatch, state.step, steps)
     step = TrainingStep(network, masker, loss, optimizer, stopwatch)
     masked_loss = MaskedLoss(masker, loss, config.seed)
     Trainer(config, store, reporter, step, loader, validation, masked_loss, state).fit()

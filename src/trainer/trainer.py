@@ -82,9 +82,9 @@ class Trainer:
             progress = self.state.step / self.total_steps
             rate = self._set_learning_rate(epoch, progress)
             generator = make_generator(self.config.seed, "mask", self.state.step)
-            self._unread.append(self.step(noisy, progress, generator, lambda: self._where(epoch)))
             self.state.step += 1
-            self.reporter.bar.update()
+            self._unread.append(self.step(noisy, progress, generator, lambda: self._where(epoch)))
+            self.reporter.step(len(noisy))
             if self.state.step % self.config.log.iter_interval == 0 or self.state.step == self.total_steps:
                 self._read_losses(epoch)
                 where, means = self._where(epoch), self.state.running_means()

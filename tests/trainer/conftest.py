@@ -159,7 +159,7 @@ def stop_at_step(monkeypatch):
         def counted(self, *arguments):
             if next(done) == number:
                 monkeypatch.setattr(TrainingStep, "__call__", original)
-                raise error
+                raise error()  # a fresh one: it holds on to the frames it passes
             return original(self, *arguments)
 
         monkeypatch.setattr(TrainingStep, "__call__", counted)

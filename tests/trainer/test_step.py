@@ -1,0 +1,84 @@
+import math
+
+import pytest
+import torch
+
+from src.loss import Loss
+from src.masker import Masked
+from src.trainer.network import Network
+from src.trainer.step import TrainingStep
+from src.util.errors import NonFiniteError
+from src.util.seed import make_generator
+from src.util.stopwatch import Stopwatch
+
+CPU = torch.device("cpu")
+
+
+class LeftHalf:
+    """Hides the left half under values the generator draws."""
+
+    def mask(self, batch, generator=None):
+        mask = torch.zeros_like(batch[:, :1])
+        mask[..., : batch.shape[3] // 2] = 1
+        drawn = torch.rand(batch.shape, generator=generator)
+        return Masked(batch * (1 - mask) + drawn * mask, mask)
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return Network(torch.nn.Conv2d(3, 3, 1), CPU)
+
+
+@pytest.fixture
+def step(network):
+    optimizer = torch.optim.Adam(network.module.parameters(), lr=0.1)
+    return TrainingStep(network, LeftHalf(), Loss("1*self_L2 + 1r*self_L1"), optimizer, Stopwatch(CPU))
+
+
+def batch(seed=0):
+    return torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
+
+
+def weights(network):
+    return [parameter.detach().clone() for parameter in network.module.parameters()]
+
+
+def test_the_loss_compares_the_prediction_from_hidden_spots_with_the_noisy_picture(step, network):
+    noisy = batch()
+    masked = LeftHalf().mask(noisy, make_generator(1, "mask"))
+    error = (network.module(masked.image) - noisy) * masked.mask
+    value = step(noisy, 0.25, make_generator(1, "mask"), str)
+    assert value.total.item() == pytest.approx((error**2).mean().item() + 0.25 * error.abs().mean().item())
+    assert not value.total.requires_grad
+
+
+def test_a_step_changes_the_weights_and_neither_batch_nor_mode(step, network):
+    noisy, before = batch(), weights(network)
+    step(noisy, 0.0, make_generator(1, "mask"), str)
+    assert not any(map(torch.equal, weights(network), before))
+    assert torch.equal(noisy, batch())
+    assert network.module.training
+
+
+def test_the_generator_decides_the_spots(step):
+    values = [step(batch(), 0.0, make_generator(seed, "mask"), str).total.item() for seed in (1, 2)]
+    assert values[0] != values[1]
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_t1_a_loss_that_is_not_finite_stops_before_the_update(step, network, broken):
+    step(batch(), 0.0, make_generator(1, "mask"), str)
+    before, moments = weights(network), step.optimizer.state_dict()["state"][0]["exp_avg"].clone()
+    noisy = batch()
+    noisy[0, 0, 0, 0] = broken
+    with pytest.raises(NonFiniteError, match=r"here: the loss is (nan|inf); try a smaller init_lr"):
+        step(noisy, 0.0, make_generator(2, "mask"), lambda: "here")
+    assert all(map(torch.equal, weights(network), before))
+    assert torch.equal(step.optimizer.state_dict()["state"][0]["exp_avg"], moments)
+
+
+def test_masking_and_network_are_timed(step):
+    step(batch(), 0.0, make_generator(1, "mask"), str)
+    seconds = step.stopwatch.report()
+    assert seconds.keys() == {"masking", "network"} and min(seconds.values()) > 0
