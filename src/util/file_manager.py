@@ -89,6 +89,8 @@ class FileManager:
             for folder in (self.checkpoints, self.best_checkpoints, self.images, self.logs, self.tensorboard):
                 folder.mkdir(exist_ok=True)
             self._lock.acquire(timeout=0)
+            for leftover in self.folder.rglob(".*.tmp"):  # of a process that was killed while writing
+                leftover.unlink(missing_ok=True)
         except filelock.Timeout:
             raise RunExistsError(f"{self.folder}: another process is training this run") from None
         except OSError as error:

@@ -95,6 +95,14 @@ def test_f5_f6_a_run_is_opened_with_its_files_as_they_are_and_missing_folders_ma
     assert run.tensorboard.is_dir()
 
 
+def test_half_written_files_of_a_killed_process_are_cleared_and_no_others(run):
+    (run.checkpoints / ".run_001.pth.123.tmp").write_bytes(b"half")
+    (run.checkpoints / "mine.tmp").write_bytes(b"mine")
+    run.close()
+    run.open()
+    assert [path.name for path in run.checkpoints.iterdir()] == ["mine.tmp"]
+
+
 def test_a_run_that_is_not_there_cannot_be_opened(tmp_path):
     with pytest.raises(ConfigError, match=r"there is no run .* to resume"):
         FileManager(tmp_path, "run").open()
