@@ -194,11 +194,12 @@ def _checkpoint(
 ) -> tuple[Path, dict[str, Any]]:
     if pretrained is not None:
         found = run.find_checkpoint(pretrained) if run else None
-        path = found or Path(pretrained)
-        return path, load_checkpoint(path, device)
+        if run and found:
+            return found, CheckpointStore(run).load(found, device)
+        return Path(pretrained), load_checkpoint(Path(pretrained), device)
     assert run is not None
     if epoch is not None:
-        return run.checkpoint_file(epoch), load_checkpoint(run.checkpoint_file(epoch), device)
+        return run.checkpoint_file(epoch), CheckpointStore(run).load(run.checkpoint_file(epoch), device)
     return CheckpointStore(run).newest(device)
 
 
