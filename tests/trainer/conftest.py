@@ -3,27 +3,17 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from scipy.ndimage import uniform_filter
 
-from src.trainer.build import check_config
 from src.trainer.checkpoint import CheckpointStore, load_checkpoint
 from src.trainer.session import train
 from src.util.file_manager import FileManager
-from src.util.image_io import write_picture
+from src.util.image_io import read_picture, write_picture
 from src.util.logger import start_console
-from src.util.yaml_document import Document, override
 
 CPU = torch.device("cpu")
-STEPS = 2  # in an epoch: 4 pictures in batches of 2
-
-
-def scene(index, height=64, width=64):
-    """A picture of smooth colours: uint8 (H, W, 3)."""
-    rows, columns = np.mgrid[:height, :width] / 32
-    waves = [np.sin(rows * (1 + index) + c) * np.cos(columns * (2 + c)) for c in range(3)]
-    return (127 + 100 * np.stack(waves, axis=2)).astype(np.uint8)
 
 
 @pytest.fixture(autouse=True)
@@ -34,46 +24,12 @@ def quick(monkeypatch):
 
 
 @pytest.fixture
-def noisy_folder(tmp_path):
-    """Four noisy pictures of 64 px."""
-    random = np.random.default_rng(0)
-    (tmp_path / "noisy").mkdir()
-    for index in range(4):
-        noisy = scene(index) + random.normal(0, 25, (64, 64, 3))
-        write_picture(tmp_path / "noisy" / f"{index}.png", noisy.clip(0, 255).astype(np.uint8))
-    return tmp_path / "noisy"
-
-
-@pytest.fixture
-def clean_folder(tmp_path):
-    """Their clean pictures."""
+def clean_folder(tmp_path, noisy_folder):
+    """A clean picture for each noisy one."""
     (tmp_path / "clean").mkdir()
-    for index in range(4):
-        write_picture(tmp_path / "clean" / f"{index}.png", scene(index))
+    for path in noisy_folder.iterdir():
+        write_picture(tmp_path / "clean" / path.name, uniform_filter(read_picture(path), (7, 7, 0)))
     return tmp_path / "clean"
-
-
-@pytest.fixture
-def configure(tmp_path, noisy_folder):
-    """A tiny configuration with settings as of `--set`."""
-    tiny = {
-        "output_folder": str(tmp_path / "output"),
-        "model": {"kwargs": {"bsn": "UNet2", "in_channels": 3, "features": [4, 8]}},
-        "training": {
-            "dataset": "Folder",
-            "dataset_args": {
-                "folder": str(noisy_folder),
-                "crop_size": 48,
-                "augmentations": ["flip", "rotate"],
-            },
-            "batch_size": 2,
-            "max_epochs": 2,
-            "init_lr": 1e-2,
-            "masker_args": {"pixel_perc": 0.002},
-        },
-        "log": {"iter_interval": 1},
-    }
-    return lambda *settings: check_config(override(Document(tiny, {}, "tiny"), settings))
 
 
 @dataclass
@@ -124,9 +80,9 @@ class Run:
 
 
 @pytest.fixture
-def new_run(tmp_path, configure):
-    """A run by its name, not yet on disk."""
-    return lambda name: Run(configure, FileManager(Path(tmp_path / "output"), name))
+def new_run(tmp_path, tiny_config):
+    """A run by its name, not yet on disk; its epochs have two steps."""
+    return lambda name: Run(tiny_config, FileManager(Path(tmp_path / "output"), name))
 
 
 def _differing(one, other, path=""):

@@ -17,7 +17,13 @@ MASKER = {
     "N2V_Masker": ["training.masker_type=N2V_Masker", "training.masker_args={prox_radius: 2}"],
 }
 # Everything depends on where the training stands: the rate, the loss weights, the order, crops and spots.
-MOVING = ["training.max_epochs=3", "training.scheduler.type=cosine", "training.loss=1*self_L2 + 0.5r*self_L1"]
+MOVING = [
+    "training.dataset_args.crop_size=48",
+    "training.dataset_args.augmentations=[flip, rotate]",
+    "training.max_epochs=3",
+    "training.scheduler.type=cosine",
+    "training.loss=1*self_L2 + 0.5r*self_L1",
+]
 
 
 @pytest.mark.parametrize("masker", MASKER)
@@ -112,7 +118,7 @@ def test_k22_other_changes_are_listed_and_take_effect(new_run):
     run.train()
     run.resume("training.max_epochs=3", "training.init_lr=0.5e-3", "training.scheduler.type=constant")
     changed = next(line for line in run.log.splitlines() if "resumed with changed settings" in line)
-    assert "training.init_lr: 0.01 -> 0.0005" in changed
+    assert "training.init_lr: 0.001 -> 0.0005" in changed
     assert "training.max_epochs: 2 -> 3" in changed
     assert "batch_size" not in changed
     assert "learning rate 5.000e-04" in run.losses[3, 6]
