@@ -26,7 +26,7 @@ class _Candidates(NamedTuple):
     """The patches that may be copied, on a grid of I x J corners, or a few rows of it."""
 
     values: Tensor
-    """(B, I, J, C, s, s) float64, a view of the images."""
+    """(B, I, J, s, s*C) float64, a view of the images."""
     hashes: Tensor
     """(B, I, J) int64, equal for equal patches."""
     energies: Tensor
@@ -154,7 +154,9 @@ def _nearest_corners(images: Tensor, corners: Tensor, edge: int, stride: int) ->
     # A mean of 0 lessens the cancellation.
     centred = images.double() - images.double().mean((1, 2, 3), keepdim=True)
     hashes = window_hashes(images, edge)
-    patches = centred.unfold(2, edge, 1).unfold(3, edge, 1).permute(0, 2, 3, 1, 4, 5)
+    # With the channels last, each row of a patch is one piece of memory: (B, I, J, s, s*C).
+    channels = images.shape[1]
+    patches = centred.permute(0, 2, 3, 1).flatten(2).unfold(1, edge, 1).unfold(2, edge * channels, channels)
     references = _References(_at(patches, corners).flatten(2), _at(hashes, corners))
     energies = avg_pool2d(centred.square().sum(1, keepdim=True), edge, stride, divisor_override=1)[:, 0]
     candidates = _Candidates(patches[:, ::stride, ::stride], hashes[:, ::stride, ::stride], energies)

@@ -1,0 +1,135 @@
+"""Time and memory of the non-local masker, beside the obvious search and beside the network's own step.
+
+    python -m benchmarks.masking                  # one 256x256 image and a batch of 32, on the CPU
+    python -m benchmarks.masking --device cuda
+
+The obvious search stacks all candidate patches of an image into a volume, copies it once for each blind spot
+and sums squared differences. Each method runs alone in a fresh process, where its peak memory is measured;
+what Python and torch need before is taken off.
+"""
+
+import argparse
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from src.masker import NonLocalMasker
+from src.masker.base import Masked, draw_points
+from src.masker.non_local import paste_regions
+from src.model import UNet2
+
+
+class Cost(NamedTuple):
+    """What a call takes: median seconds, and MiB at its peak."""
+
+    seconds: float
+    memory: float
+
+
+def mask_by_volume(masker: NonLocalMasker, batch: Tensor, generator: torch.Generator) -> Masked:
+    """Mask as `masker` does, with the search written down as the definition says it."""
+    sim, radius = masker.sim_patch_edge, masker.repl_patch_edge // 2
+    margin, stride = sim // 2 - radius, masker.speedup_factor
+    points = draw_points(batch, masker.pixel_perc, generator, radius)
+    similar = torch.empty_like(points)
+    for image, spots, found in zip(batch, points, similar, strict=True):
+        patches = pad(image[None], (margin,) * 4, "reflect")[0].unfold(1, sim, 1).unfold(2, sim, 1)
+        candidates = patches[:, ::stride, ::stride].permute(1, 2, 0, 3, 4)
+        columns = candidates.shape[1]
+        references = patches[:, spots[:, 0] - radius, spots[:, 1] - radius].transpose(0, 1)
+        volume = candidates.flatten(0, 1).expand(len(spots), -1, -1, -1, -1).clone()
+        distances = (volume - references[:, None]).square().sum((2, 3, 4))
+        nearest = torch.where(distances > 0, distances, torch.inf).argmin(1)
+        found[:] = torch.stack((nearest // columns, nearest % columns), 1) * stride + radius
+    return paste_regions(batch, points, similar, 1 if masker.center_only else masker.repl_patch_edge)
+
+
+def train_step(network: torch.nn.Module, masked: Masked, batch: Tensor) -> None:
+    """Run the network forward and backward over a masked batch."""
+    network.zero_grad(set_to_none=True)
+    (network(masked.image) * masked.mask - batch * masked.mask).square().mean().backward()
+
+
+def peak_memory(device: torch.device) -> float:
+    """Peak memory of this process so far, MiB: of the GPU where one works, else resident."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    # Bytes on macOS, KiB elsewhere.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def measure(call: Callable[[], object], repeats: int, device: torch.device) -> Cost:
+    """Time a call after one to warm up, and read how far its memory exceeds what was in use before."""
+    before = peak_memory(device)
+    seconds = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        call()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - start)
+    return Cost(statistics.median(seconds[1:] or seconds), peak_memory(device) - before)
+
+
+def measure_method(method: str, images: int, edge: int, repeats: int, device_name: str) -> Cost:
+    """Measure one method on a batch of noise, in the process that calls this."""
+    device = torch.device(device_name)
+    generator = torch.Generator().manual_seed(0)
+    batch = torch.rand(images, 3, edge, edge, generator=generator).to(device)
+    masker = NonLocalMasker()
+    if method == "step":
+        network = UNet2(in_channels=3, features=(96, 192)).to(device)
+        return measure(partial(train_step, network, masker.mask(batch, generator), batch), repeats, device)
+    mask = masker.mask if method == "ours" else partial(mask_by_volume, masker)
+    # Libraries are loaded and threads started by a small image, which is not what the memory is asked of.
+    mask(batch[:1, :, :32, :32], generator)
+    return measure(partial(mask, batch, generator), repeats, device)
+
+
+def in_fresh_process(*arguments: object) -> Cost:
+    """Run `measure_method` in a process of its own, so that no peak hides behind an earlier one."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(measure_method, arguments)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
+    parser.add_argument("--edge", type=int, default=256, help="edge of the images, px")
+    parser.add_argument("--batch", type=int, default=32, help="images of the batch")
+    parser.add_argument("--repeats", type=int, default=5, help="calls, of which the median counts")
+    parser.add_argument("--volume-repeats", type=int, default=1, help="the same for the obvious search")
+    parser.add_argument(
+        "--step-images", type=int, default=2, help="images of the network's step, scaled to the batch"
+    )
+    options = parser.parse_args()
+    edge, device = options.edge, options.device
+    step_images = min(options.step_images, options.batch)
+
+    print(f"{edge}x{edge} px, {device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    volume = in_fresh_process("volume", 1, edge, options.volume_repeats, device)
+    print(f"obvious search, 1 image    {volume.seconds:9.3f} s  {volume.memory:7.0f} MiB")
+    one = in_fresh_process("ours", 1, edge, options.repeats, device)
+    print(f"ours, 1 image              {one.seconds:9.4f} s  {one.memory:7.0f} MiB", end="")
+    print(f"  {volume.seconds / one.seconds:.0f} times faster")
+    many = in_fresh_process("ours", options.batch, edge, options.repeats, device)
+    print(f"ours, {options.batch} images            {many.seconds:9.4f} s  {many.memory:7.0f} MiB")
+    step = in_fresh_process("step", step_images, edge, options.repeats, device)
+    scaled = step.seconds * options.batch / step_images
+    print(f"UNet2 [96, 192], {options.batch} images {scaled:9.3f} s", end="")
+    print("" if step_images == options.batch else f"  (forward + backward of {step_images}, scaled)")
+    print(f"masking takes {many.seconds / scaled:.2%} of the network's forward + backward")
+
+
+if __name__ == "__main__":
+    main()
