@@ -1,0 +1,190 @@
+"""The house rules, read from the source: who imports whom, what is declared, what must never be called."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = sorted(ROOT.glob("*.py"))
+MODULES = sorted((ROOT / "src").rglob("*.py"))
+OTHERS = [*sorted((ROOT / "benchmarks").glob("*.py"))]
+MIDDLE = {"data_handlers", "masker", "model", "loss"}
+MAY_IMPORT = {
+    "util": {"util"},
+    **{package: {"util", package} for package in MIDDLE},
+    "trainer": {"util", *MIDDLE, "trainer"},
+    "scripts": {"util", *MIDDLE, "trainer"},
+}
+# What a distribution is called where that differs from what is imported.
+DISTRIBUTION = {"cv2": "opencv-python-headless", "PIL": "pillow", "skimage": "scikit-image", "yaml": "pyyaml"}
+MAX_FILE, MAX_FUNCTION = 300, 60
+REGISTRIES = {
+    "src/data_handlers/__init__.py": "DATASETS",
+    "src/loss/losses.py": "LOSSES",
+    "src/masker/__init__.py": "MASKERS",
+    "src/model/__init__.py": "MODELS",
+    "src/model/denoiser.py": "NETWORKS",
+}
+
+each_file = pytest.mark.parametrize(
+    "path", [*SCRIPTS, *MODULES, *OTHERS], ids=lambda path: path.relative_to(ROOT).as_posix()
+)
+
+
+def tree(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(path):
+    """The modules that a file imports, as they are written."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            yield node.module
+
+
+def room(path):
+    """The package of `src` that a file lies in; all else is a script."""
+    parts = path.relative_to(ROOT).parts
+    return parts[1] if parts[0] == "src" and len(parts) > 2 else "scripts"
+
+
+@each_file
+def test_imports_go_one_way(path):
+    packages = {name.split(".")[1] for name in imported(path) if name.startswith("src.")}
+    assert packages <= MAY_IMPORT[room(path)]
+
+
+def test_the_six_packages_are_the_ones_promised():
+    assert {path.parent.name for path in MODULES if path.name == "__init__.py"} == {
+        "src",
+        "util",
+        "trainer",
+        *MIDDLE,
+    }
+
+
+def declared():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    names = (re.match(r"[A-Za-z0-9_.-]+", line) for line in lines if not line.startswith(("#", "-")))
+    return {name[0].lower() for name in names if name}
+
+
+@each_file
+def test_c17_every_import_is_declared(path):
+    tops = {name.split(".")[0] for name in imported(path)} - sys.stdlib_module_names - {"src"}
+    names = {DISTRIBUTION.get(top, top).lower().replace("_", "-") for top in tops}
+    assert (
+        names - declared() - {"pydantic-core"} == set()
+    )  # a part of pydantic, of the version that it asks for
+
+
+def calls(path):
+    return [node for node in ast.walk(tree(path)) if isinstance(node, ast.Call)]
+
+
+@each_file
+def test_k17_torch_load_executes_nothing(path):
+    for call in calls(path):
+        if ast.unparse(call.func) == "torch.load":
+            keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+            assert keywords.get("weights_only") == "True", f"{path}, line {call.lineno}"
+            assert "map_location" in keywords, f"{path}, line {call.lineno}"  # k18
+
+
+@each_file
+def test_nothing_that_executes_text_or_pickles_is_used(path):
+    banned = {"pickle", "dill", "shelve", "marshal", "joblib"}
+    assert not banned & {name.split(".")[0] for name in imported(path)}
+    for call in calls(path):
+        name = ast.unparse(call.func)
+        assert name not in {
+            "eval",
+            "exec",
+            "compile",
+            "__import__",
+            "yaml.load",
+            "yaml.unsafe_load",
+            "yaml.full_load",
+        }
+        assert name not in {"os.system", "importlib.import_module"}
+        allow_pickle = [keyword for keyword in call.keywords if keyword.arg == "allow_pickle"]
+        assert not any(ast.unparse(keyword.value) == "True" for keyword in allow_pickle)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_global_randomness_and_no_device_chosen_below_the_scripts(path):
+    allowed = {
+        "src/trainer/build.py",
+        "src/util/device.py",
+    }  # the one seeds a fork of it, the other is the place
+    if path.relative_to(ROOT).as_posix() in allowed:
+        return
+    for call in calls(path):
+        name = ast.unparse(call.func)
+        assert not name.endswith(".cuda")
+        assert name not in {"torch.manual_seed", "torch.cuda.is_available", "torch.cuda.device_count"}
+        assert not re.match(r"(np\.random|numpy\.random|random)\.", name)
+
+
+def length(node, end):
+    """Lines up to `end` of a file or function, its docstrings left out."""
+    lines = end - getattr(node, "lineno", 1) + 1
+    for inner in ast.walk(node):
+        if isinstance(inner, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(inner):
+            lines -= inner.body[0].end_lineno - inner.body[0].lineno + 1
+    return lines
+
+
+@each_file
+def test_files_are_short(path):
+    assert length(tree(path), len(path.read_text(encoding="utf-8").splitlines())) <= MAX_FILE
+
+
+@each_file
+def test_functions_are_short(path):
+    functions = [node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef)]
+    lengths = {function.name: length(function, function.end_lineno) for function in functions}
+    assert {name: lines for name, lines in lengths.items() if lines > MAX_FUNCTION} == {}
+
+
+@pytest.mark.parametrize(("path", "name"), REGISTRIES.items())
+def test_a_registry_is_a_plain_table(path, name):
+    """Text on the left, a name on the right: no listing of folders, no look-up of strings in modules."""
+    for node in tree(ROOT / path).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            assert isinstance(node.value, ast.Dict)
+            assert all(
+                isinstance(key, ast.Constant) and isinstance(key.value, str) for key in node.value.keys
+            )
+            assert all(isinstance(value, ast.Name) for value in node.value.values)
+            return
+    pytest.fail(f"{path} defines no {name}")
+
+
+def test_c18_a_stray_folder_or_file_in_a_package_does_no_harm(tmp_path):
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    for package in ("util", "trainer", *MIDDLE):
+        stray = tmp_path / "src" / package / ".ipynb_checkpoints"
+        stray.mkdir()
+        (stray / "a.py").write_text("this is no Python\n")
+        (stray.parent / "notes (copy).py").write_text("nor is this\n")
+        (stray.parent / "old").mkdir()
+    code = (
+        "import src.trainer.session as s; from src.masker import MASKERS;"
+        "from src.data_handlers import DATASETS; print(s.__file__, sorted(MASKERS), len(DATASETS))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(str(tmp_path))
+    assert "['Masker', 'N2V_Masker'] 11" in result.stdout
