@@ -102,7 +102,7 @@ def _compare(config: RunConfig, networks: dict[str, Network]) -> tuple[list[Row]
 def _write_panel(path: Path, rows: list[Row], clean: list[Tensor]) -> None:
     sheet = []
     for index, truth in enumerate(clean):
-        top, left = ((edge - PANEL_EDGE) // 2 for edge in truth.shape[1:])
+        top, left = (max(0, edge - PANEL_EDGE) // 2 for edge in truth.shape[1:])
         cut = (slice(None), slice(top, top + PANEL_EDGE), slice(left, left + PANEL_EDGE))
         line = [
             (f"{row.method}, {row.metrics[index]['psnr']:.2f} dB", to_uint8(row.pictures[index][cut]))

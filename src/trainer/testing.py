@@ -1,6 +1,7 @@
 """Using a trained network: on a dataset with scores, on one picture, on a folder of pictures."""
 
 import csv
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,11 +183,11 @@ def denoise_folder(trained: Trained, folder: Path, out: Path) -> int:
 
 def result_names(pictures: Sequence[Path]) -> dict[Path, str]:
     """`NAME_DN.png` for each picture; where two would share it, the ending stays in: `NAME.jpg_DN.png`."""
-    stems = [picture.stem for picture in pictures]
-    return {
-        picture: f"{picture.stem if stems.count(picture.stem) == 1 else picture.name}_DN.png"
-        for picture in pictures
-    }
+    # Some file systems take `A` and `a` for one name.
+    stems = Counter(picture.stem.casefold() for picture in pictures)
+    names = {picture.name.casefold() for picture in pictures}
+    unique = {p for p in pictures if stems[p.stem.casefold()] == 1 and p.stem.casefold() not in names}
+    return {picture: f"{picture.stem if picture in unique else picture.name}_DN.png" for picture in pictures}
 
 
 def _checkpoint(
