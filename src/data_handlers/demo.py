@@ -13,10 +13,15 @@ from src.data_handlers.base import Picture
 from src.util.errors import DataError
 from src.util.image_io import PictureInfo, inspect_picture, read_picture
 
-# Of the pictures in scikit-image's wheel, the colour photographs; a stereo pair stays on one side.
-PHOTOGRAPHS = {
-    "train": ("astronaut.png", "motorcycle_left.png", "motorcycle_right.png", "rocket.jpg"),
-    "test": ("chelsea.png", "coffee.png"),
+Photograph = Literal["astronaut", "chelsea", "coffee", "motorcycle", "rocket"]
+
+# Of the pictures in scikit-image's wheel, the colour photographs.
+FILES: dict[Photograph, str] = {
+    "astronaut": "astronaut.png",
+    "chelsea": "chelsea.png",
+    "coffee": "coffee.png",
+    "motorcycle": "motorcycle_left.png",
+    "rocket": "rocket.jpg",
 }
 
 
@@ -25,15 +30,15 @@ class Demo:
 
     Parameters
     ----------
-    split, shrink
+    photographs, shrink
         See their descriptions.
     """
 
     def __init__(
         self,
-        split: Annotated[
-            Literal["train", "test"], Field(description="which photographs; the two have none in common")
-        ] = "train",
+        photographs: Annotated[
+            list[Photograph] | None, Field(min_length=1, description="which ones; None = all five")
+        ] = None,
         shrink: Annotated[
             int,
             Field(
@@ -44,16 +49,17 @@ class Demo:
             ),
         ] = 1,
     ) -> None:
-        self.where = f"the demo's {split} photographs"
+        self.where = "the demo's photographs"
+        self._names = list(FILES) if photographs is None else photographs
         self._shrink = shrink
-        self._files = [Path(skimage.__file__).parent / "data" / name for name in PHOTOGRAPHS[split]]
+        self._files = [Path(skimage.__file__).parent / "data" / FILES[name] for name in self._names]
 
     def __len__(self) -> int:
         return len(self._files)
 
     def name(self, number: int) -> str:
         """Name of the photograph, such as `astronaut`."""
-        return self._files[number].stem
+        return self._names[number]
 
     def inspect(self, number: int) -> PictureInfo:
         """Size and channels; see `Source`."""

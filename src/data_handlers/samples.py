@@ -50,7 +50,7 @@ class Samples(Dataset[Sample]):
     Examples
     --------
     >>> from src.data_handlers.demo import Demo
-    >>> samples = Samples(Demo("train"), View(crop_size=64), channels=3, seed=0, training=True)
+    >>> samples = Samples(Demo(), View(crop_size=64), channels=3, seed=0, training=True)
     >>> samples.check()
     3
     >>> samples[1, 0]["noisy"].shape  # the first sample of epoch 1

@@ -8,7 +8,7 @@ from scipy import io
 
 from src.data_handlers import DATASETS, View, build_samples
 from src.data_handlers.bsd68 import Grey
-from src.data_handlers.demo import PHOTOGRAPHS, Demo
+from src.data_handlers.demo import Demo
 from src.data_handlers.folder import Folder
 from src.util.config import arguments_model
 from src.util.errors import DataError
@@ -274,21 +274,21 @@ def test_luminance_is_taken_of_the_clean_picture_too(memory, make_places):
 # Demo
 
 
-def test_the_demo_needs_no_download_and_splits_by_photograph():
-    sizes = [
-        (s.inspect(n).height, s.inspect(n).channels)
-        for s in (Demo("train"), Demo("test"))
-        for n in range(len(s))
-    ]
-    assert all(height >= 300 and channels == 3 for height, channels in sizes)
-    stems = {
-        split: {name.split("_")[0].split(".")[0] for name in names} for split, names in PHOTOGRAPHS.items()
-    }
-    assert not stems["train"] & stems["test"]
+def test_the_demo_needs_no_download():
+    demo = Demo()
+    for number in range(len(demo)):
+        info = demo.inspect(number)
+        assert info.height >= 300 and info.channels == 3
+        assert demo.read(number).shape == (info.height, info.width)
+
+
+def test_the_demo_shows_the_photographs_asked_for():
+    demo = Demo(["coffee", "chelsea"])
+    assert [demo.name(n) for n in range(len(demo))] == ["coffee", "chelsea"]
 
 
 def test_the_demos_photographs_shrink_by_means():
-    whole, half = Demo("test").read(0), Demo("test", shrink=2).read(0)
+    whole, half = Demo(["chelsea"]).read(0), Demo(["chelsea"], shrink=2).read(0)
     assert half.shape == (150, 225)
     assert half.noisy[0, 0, 0] == np.rint(whole.noisy[:2, :2, 0].mean())
-    assert Demo("test", shrink=2).inspect(0).size == "150x225"
+    assert Demo(["chelsea"], shrink=2).inspect(0).size == "150x225"
