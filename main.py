@@ -24,10 +24,9 @@ def main() -> int:
     device, line = resolve_device(flags.gpu)
     LOG.info(line)
     if flags.config is None and not flags.resume:
-        run_demo(config, flags.session or f"demo_{timestamp()}", device, flags.thread)
+        run_demo(config, _run_name(flags), device, flags.thread)
         return 0
-    name = flags.session or f"{_stem(flags.config)}_{timestamp()}"
-    train(config, FileManager(config.output_folder, name), device, flags.thread, flags.resume)
+    train(config, FileManager(config.output_folder, _run_name(flags)), device, flags.thread, flags.resume)
     return 0
 
 
@@ -49,8 +48,11 @@ def _config(flags: argparse.Namespace) -> RunConfig:
     return read_config("demo" if flags.config is None else flags.config, flags.settings)
 
 
-def _stem(config: str) -> str:
-    return config.replace("\\", "/").rstrip("/").split("/")[-1].removesuffix(".yaml").removesuffix(".yml")
+def _run_name(flags: argparse.Namespace) -> str:
+    if flags.session is not None:
+        return str(flags.session)
+    path = (flags.config or "demo").replace("\\", "/").rstrip("/")
+    return f"{path.split('/')[-1].removesuffix('.yaml').removesuffix('.yml')}_{timestamp()}"
 
 
 if __name__ == "__main__":
