@@ -1,0 +1,69 @@
+import importlib.util
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from src.trainer.build import to_yaml
+from src.util import script
+
+ROOT = Path(__file__).parents[2]
+
+
+def load(name):
+    """A script as a module, found by its path: `test` would be Python's own package."""
+    spec = importlib.util.spec_from_file_location(f"script_{name}", ROOT / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+SCRIPTS = {name: load(name) for name in ("main", "test")}
+
+
+class Ended(NamedTuple):
+    """How a script ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def scripts():
+    return SCRIPTS
+
+
+@pytest.fixture
+def call(monkeypatch, capsys, tmp_path):
+    """Call a script in an empty folder, as `call("main", "-c", "tiny")`, on the CPU unless said otherwise."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+    def called(name, *arguments, device=("-g", "cpu"), workers=("--thread", "0")):
+        words = [f"{name}.py", *map(str, arguments), *device, *workers]
+        monkeypatch.setattr(sys, "argv", words)
+        capsys.readouterr()
+        try:
+            code = script.run(SCRIPTS[name].main)
+        except SystemExit as error:  # of argparse
+            code = error.code or 0
+        return Ended(code, *capsys.readouterr())
+
+    return called
+
+
+@pytest.fixture
+def tiny_yaml(tmp_path, tiny_config):
+    """The tiny configuration as a file in the folder where scripts are called."""
+    (tmp_path / "tiny.yaml").write_text(to_yaml(tiny_config()), encoding="utf-8")
+    return tmp_path / "tiny.yaml"
+
+
+@pytest.fixture
+def trained(call, tiny_yaml, tmp_path):
+    """The folder of a run named `run`, of two epochs."""
+    ended = call("main", "-c", "tiny.yaml", "-s", "run")
+    assert ended.code == 0, ended.err
+    return tmp_path / "output" / "run"
