@@ -22,6 +22,7 @@ class Component:
         edges: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None,
         widths: list[int] | None = None,
         inner: Inner | None = None,
+        shift: float = 0.0,
     ) -> None: ...
 
 
@@ -38,7 +39,7 @@ def problems(text):
 def test_a_constructor_is_the_schema_of_its_block():
     assert arguments({"folder": "x"}, Component) == {
         "folder": "x", "count": 5, "share": 0.5, "flag": False, "kind": "H", "edges": None, "widths": None,
-        "inner": None,
+        "inner": None, "shift": 0.0,
     }  # fmt: skip
 
 
@@ -87,6 +88,8 @@ def test_c7_values_are_what_they_mean_however_they_are_spelled(text, expected):
         ("share: .nan", "args.share: expected a number above 0 and of at most 1, got nan"),
         ("share: -.inf", "args.share: expected a number above 0 and of at most 1, got -inf"),
         ("share: 'inf'", "args.share: expected a number above 0 and of at most 1, got 'inf'"),
+        ("shift: .inf", "args.shift: expected a number, got inf"),
+        ("shift: .nan", "args.shift: expected a number, got nan"),
         ("flag: maybe", "args.flag: expected true or false, got 'maybe'"),
         ("kind: D", "args.kind: expected one of 'H', 'V', got 'D'"),
         ("folder: 3", "args.folder: expected text, got 3"),
@@ -123,9 +126,9 @@ def test_a_missing_key_says_what_it_is_for():
 
 
 def test_all_problems_come_together_and_each_once():
-    found = problems("count: many\nshare: 7\ncuont: 1\nedges: [x, y]\ninner: 3")
+    found = problems("count: many\nshare: 7\ncuont: 1\nedges: [x, y]\nwidths: [z, z]\ninner: 3")
     assert len(found) == len(set(found))
-    for key in ("count", "share", "cuont", "edges", "inner", "folder"):
+    for key in ("count", "share", "cuont", "edges", "widths", "inner", "folder"):
         assert any(line.startswith(f"args.{key}:") for line in found), key
 
 
