@@ -1,3 +1,4 @@
+import os
 import re
 import shutil
 import signal
@@ -223,7 +224,8 @@ def test_help_names_every_flag(call):
 def in_a_process(tmp_path, script, *arguments):
     return subprocess.Popen(
         [sys.executable, ROOT / script, *map(str, arguments)],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
 
