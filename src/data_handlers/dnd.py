@@ -10,7 +10,7 @@ from pydantic import Field
 
 from src.data_handlers.base import expect_folder
 from src.data_handlers.folder import Folder
-from src.util.image_io import raise_together
+from src.util.picture_folder import raise_together
 
 PAGE = "https://noise.visinf.tu-darmstadt.de/"
 

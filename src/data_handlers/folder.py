@@ -8,7 +8,8 @@ from pydantic import Field
 
 from src.data_handlers.base import Picture
 from src.util.errors import DataError
-from src.util.image_io import PictureInfo, inspect_picture, list_pictures, raise_together, read_picture
+from src.util.image_io import PictureInfo, inspect_picture, read_picture
+from src.util.picture_folder import list_pictures, raise_together
 
 
 class Folder:

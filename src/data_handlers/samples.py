@@ -10,14 +10,8 @@ from src.data_handlers.base import Picture, Source
 from src.data_handlers.noise import add_noise
 from src.data_handlers.view import View
 from src.util.errors import DataError
-from src.util.image_io import (
-    PictureInfo,
-    PictureWarning,
-    as_channels,
-    channels_message,
-    raise_together,
-    to_float,
-)
+from src.util.image_io import PictureInfo, PictureWarning, as_channels, channels_message, to_float
+from src.util.picture_folder import raise_together
 from src.util.seed import make_generator
 
 CACHE_BYTES = 128 * 2**20

@@ -18,8 +18,9 @@ from src.trainer.run_config import RunConfig
 from src.trainer.session import named_run
 from src.util.errors import CheckpointError, ConfigError, DataError, UserError
 from src.util.file_manager import FileManager, made_folder, save_pictures
-from src.util.image_io import as_channels, list_files, read_picture, to_float, to_uint8, write_picture
+from src.util.image_io import as_channels, read_picture, to_float, to_uint8, write_picture
 from src.util.logger import LOG, progress_bar
+from src.util.picture_folder import list_files
 from src.util.yaml_document import Document, override, read_yaml
 
 

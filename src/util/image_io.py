@@ -3,7 +3,6 @@
 import os
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -22,9 +21,6 @@ __all__ = [
     "as_channels",
     "channels_message",
     "inspect_picture",
-    "list_files",
-    "list_pictures",
-    "raise_together",
     "read_picture",
     "to_float",
     "to_uint8",
@@ -34,9 +30,6 @@ __all__ = [
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pnm")
 """Endings, in any case, that make a file a picture when a folder is listed."""
-
-_DEBRIS = {"thumbs.db", "desktop.ini"}
-_LISTED_AT_MOST = 100
 
 
 class PictureWarning(UserWarning):
@@ -212,91 +205,6 @@ def as_channels(picture: np.ndarray, channels: int) -> np.ndarray:
 def channels_message(found: int, channels: int) -> str:
     """Why a picture of `found` channels does not suit a network of `channels`."""
     return f"the picture has {found} channels, the network takes {channels} (in_channels: {channels})"
-
-
-def list_pictures(folder: str | os.PathLike[str], recursive: bool = True) -> list[Path]:
-    """All pictures of a folder.
-
-    Parameters
-    ----------
-    folder : path
-        Hidden files and folders, Thumbs.db and desktop.ini are passed over.
-    recursive : bool
-        Whether to look into sub-folders.
-
-    Returns
-    -------
-    list of Path
-        At least one, in an order that is the same on every machine.
-
-    Raises
-    ------
-    DataError
-        When there is no folder, no picture in it, or anything else beside the pictures; all of that, and
-        every damaged picture, is listed at once.
-    """
-    files = list_files(folder, recursive)
-    if any(path.suffix.lower() not in ENDINGS for path in files):
-        raise_together([problem for path in files if (problem := _problem_of(path))])
-    return files
-
-
-def list_files(folder: str | os.PathLike[str], recursive: bool = True) -> list[Path]:
-    """All files of a folder of pictures, whether they are pictures or not; see `list_pictures`."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        found = "a file" if folder.exists() else "nothing"
-        raise DataError(f"{folder}: expected a folder of pictures, found {found}")
-    files = sorted(_files(folder, recursive), key=lambda path: path.relative_to(folder).as_posix())
-    if not files:
-        raise DataError(f"{folder}: no pictures in it (endings {', '.join(ENDINGS)})")
-    return files
-
-
-def _files(folder: Path, recursive: bool) -> Iterator[Path]:
-    seen: set[str] = set()
-    for here, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(here)  # a link may lead back to a folder above it
-        if not recursive or real in seen:
-            folders.clear()
-        if real not in seen:
-            yield from (Path(here, name) for name in names if not _is_debris(name))
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-
-
-def _is_debris(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _DEBRIS
-
-
-def _problem_of(path: Path) -> str | None:
-    if path.suffix.lower() not in ENDINGS:
-        return f"{path}: not a picture (its name ends with none of {', '.join(ENDINGS)}); move it elsewhere"
-    try:
-        inspect_picture(path)
-    except DataError as error:
-        return str(error)
-    return None
-
-
-def raise_together(problems: Sequence[str]) -> None:
-    """Raise one DataError with all problems, one on each line; nothing when there are none.
-
-    Parameters
-    ----------
-    problems : sequence of str
-        Beyond the first hundred they are counted.
-
-    Raises
-    ------
-    DataError
-    """
-    if not problems:
-        return
-    shown = list(problems[:_LISTED_AT_MOST])
-    if len(problems) > len(shown):
-        shown.append(f"... and {len(problems) - len(shown)} more")
-    raise DataError("\n".join(shown))
 
 
 def use_one_thread() -> None:

@@ -15,12 +15,12 @@ from src.util.image_io import (
     PictureWarning,
     as_channels,
     inspect_picture,
-    list_pictures,
     read_picture,
     to_float,
     to_uint8,
     write_picture,
 )
+from src.util.picture_folder import list_pictures, raise_together
 
 
 @pytest.fixture(autouse=True)
@@ -386,6 +386,6 @@ def test_t6_a_folder_without_pictures_is_refused(tmp_path):
 
 def test_many_problems_are_counted():
     with pytest.raises(DataError) as caught:
-        image_io.raise_together([f"problem {n}" for n in range(150)])
+        raise_together([f"problem {n}" for n in range(150)])
     assert str(caught.value).endswith("... and 50 more")
-    image_io.raise_together([])
+    raise_together([])
