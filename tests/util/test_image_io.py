@@ -9,7 +9,6 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from src.util import image_io
 from src.util.errors import DataError, NonFiniteError, StorageError
 from src.util.image_io import (
     PictureWarning,
