@@ -12,7 +12,7 @@ from torch.nn.functional import avg_pool2d, pad
 
 # Values of the largest tensor that the search may hold; its peak is a few of them. On a CPU 34 MB of float64
 # are as fast as more; a GPU wants many images in one launch.
-CHUNK_VALUES = {"cpu": 2**22, "cuda": 2**26}
+CHUNK_VALUES = {"cpu": 2**22, "cuda": 2**25}
 
 # Candidates for each spot whose distance is taken again in plain differences. One would do for photographs;
 # several settle near-ties finer than the rounding of the matrix product.
