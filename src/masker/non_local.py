@@ -86,12 +86,7 @@ class NonLocalMasker:
         ValueError
             Naming the key to change and the largest feasible `pixel_perc` or the smallest image.
         """
-        smallest = max(self.repl_patch_edge, self.sim_patch_edge // 2 - self.repl_patch_edge // 2 + 1)
-        if min(height, width) < smallest:
-            raise ValueError(
-                f"sim_patch_edge: {self.sim_patch_edge} with repl_patch_edge {self.repl_patch_edge} expects "
-                f"images of at least {smallest}x{smallest} px, got {height}x{width} px"
-            )
+        self._check_patches(height, width)
         check_spot_count(height, width, self.pixel_perc, margin=self.repl_patch_edge // 2)
 
     def mask(self, batch: Tensor, generator: torch.Generator | None = None) -> Masked:
@@ -136,9 +131,18 @@ class NonLocalMasker:
         Raises
         ------
         ValueError
-            If a spot lies too near the border.
+            If a spot lies too near the border, or the image is too small for the patches.
         """
+        self._check_patches(*batch.shape[2:])
         return self._replace(batch, checked_points(points, batch, margin=self.repl_patch_edge // 2))
+
+    def _check_patches(self, height: int, width: int) -> None:
+        smallest = max(self.repl_patch_edge, self.sim_patch_edge // 2 - self.repl_patch_edge // 2 + 1)
+        if min(height, width) < smallest:
+            raise ValueError(
+                f"sim_patch_edge: {self.sim_patch_edge} with repl_patch_edge {self.repl_patch_edge} expects "
+                f"images of at least {smallest}x{smallest} px, got {height}x{width} px"
+            )
 
     def _replace(self, batch: Tensor, points: Tensor) -> Masked:
         similar = find_similar(batch, points, self.sim_patch_edge, self.repl_patch_edge, self.speedup_factor)

@@ -150,6 +150,8 @@ def test_m11_an_image_smaller_than_its_padding_is_refused() -> None:
     masker = NonLocalMasker(sim_patch_edge=41, repl_patch_edge=1, pixel_perc=0.0045)
     with pytest.raises(ValueError, match="least 21x21 px, got 20x20 px"):
         masker.check_size(20, 20)
+    with pytest.raises(ValueError, match="least 21x21 px, got 20x20 px"):
+        masker.mask_at(torch.rand(1, 1, 20, 20), torch.tensor([[9, 9]]))
     assert masker.mask(torch.rand(1, 1, 21, 21)).mask.sum() == 1
 
 
@@ -166,6 +168,7 @@ def test_m11_an_image_smaller_than_its_padding_is_refused() -> None:
             r"^points: expected integers \(N, 2\) or \(B, N, 2\), got torch.float32",
         ),
         (torch.tensor([30, 30]), r"^points: expected integers"),
+        (torch.empty(0, 2, dtype=torch.int64), r"^points: expected integers .* \(0, 2\)$"),
     ],
 )
 def test_points_that_cannot_be_masked_are_refused(points: torch.Tensor, message: str) -> None:
