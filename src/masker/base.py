@@ -118,7 +118,7 @@ def checked_points(points: Tensor, batch: Tensor, margin: int = 0) -> Tensor:
         If the shape is another one, or a spot lies in the border or outside.
     """
     images, _, height, width = batch.shape
-    if points.ndim not in (2, 3) or points.shape[-1] != 2 or points.is_floating_point() or not len(points):
+    if points.ndim not in (2, 3) or points.shape[-1] != 2 or points.is_floating_point() or not points.numel():
         raise ValueError(
             f"points: expected integers (N, 2) or (B, N, 2), got {points.dtype} {tuple(points.shape)}"
         )
