@@ -6,7 +6,7 @@ Letters: B images, C channels, H and W rows and columns, N spots, F pixels of a 
 from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, Field, validate_call
+from pydantic import Field, validate_call
 from torch import Tensor
 
 from src.masker.base import (
@@ -20,9 +20,10 @@ from src.masker.base import (
 )
 from src.masker.blind_spots import cpu_generator
 from src.masker.replacement import STRATEGIES
+from src.util.config import Block
 
 
-class StructN2V(BaseModel, extra="forbid", frozen=True):
+class StructN2V(Block):
     """Which neighbours of a blind spot are overwritten, so that the network cannot copy their noise.
 
     References
