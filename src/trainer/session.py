@@ -63,9 +63,6 @@ def train(
             return _fit(config, files, device, loader, validation, resume)
     finally:
         files.close()
-        for batches in (loader, validation):
-            if batches is not None:
-                batches.close()
 
 
 def named_run(session: str, settings: Sequence[str]) -> FileManager:

@@ -1,5 +1,4 @@
 import io
-import itertools
 import re
 import sys
 from types import SimpleNamespace
@@ -8,6 +7,8 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from src.trainer import reporter, trainer
+from src.trainer.step import TrainingStep
 from src.util.image_io import read_picture
 from src.util.logger import start_console
 from src.util.picture_header import inspect_stream
@@ -107,12 +108,24 @@ def test_f4_a_resumed_run_adds_to_its_log_and_scores(trained):
     assert [row["epoch"] for row in trained.scores][:3] == ["1", "2", "3"]
 
 
-def test_images_per_second_counts_images_not_full_batches(new_run, monkeypatch):
-    seconds = itertools.count()
-    clock = SimpleNamespace(perf_counter=lambda: next(seconds))  # each step takes a second
-    monkeypatch.setattr("src.trainer.reporter.time", clock)
+def test_images_per_second_counts_images_not_full_batches_and_no_time_of_validation(new_run, monkeypatch):
+    clock, step = SimpleNamespace(now=0.0), TrainingStep.__call__
+    clock.perf_counter = lambda: clock.now
+
+    def takes_a_second(*arguments):
+        clock.now += 1
+        return step(*arguments)
+
+    def takes_longer(*arguments):
+        clock.now += 100
+        return iter(())
+
+    for module in (reporter, trainer):
+        monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(TrainingStep, "__call__", takes_a_second)
+    monkeypatch.setattr(trainer, "evaluate", takes_longer)
     run = new_run("run")
-    run.train("training.max_epochs=2", "validation.val=false")
+    run.train("training.max_epochs=2")
     assert curve(board(run), "images_per_second") == {1: 2, 2: 1, 3: 2, 4: 1}
 
 

@@ -1,4 +1,5 @@
 import gc
+import itertools
 import math
 import multiprocessing
 from statistics import mean
@@ -115,6 +116,22 @@ def test_the_logged_loss_is_the_mean_of_the_last_hundred_steps(new_run, monkeypa
     assert logged == pytest.approx(expected, rel=1e-4)
 
 
+def test_each_epoch_has_its_own_order_and_crops_and_each_step_its_own_spots(new_run, monkeypatch):
+    batches, seeds, original = [], [], TrainingStep.__call__
+
+    def listen(self, noisy, progress, generator, say):
+        batches.append(noisy.clone())
+        seeds.append(generator.initial_seed())
+        return original(self, noisy, progress, generator, say)
+
+    monkeypatch.setattr(TrainingStep, "__call__", listen)
+    new_run("run").train("training.max_epochs=3", "training.dataset_args.crop_size=48")
+    full = [batch for batch in batches if len(batch) == 2]
+    assert len(full) == 3
+    assert not any(torch.equal(one, other) for one, other in itertools.combinations(full, 2))
+    assert len(set(seeds)) == 6
+
+
 def test_the_log_tells_each_interval_and_the_last_step(new_run):
     run = new_run("run")
     run.train("training.max_epochs=4", "log.iter_interval=3")
@@ -229,7 +246,11 @@ def told_scores(monkeypatch, scores):
 
 
 def test_k10_the_best_is_compared_unrounded(new_run, monkeypatch):
-    for name, scores, best in (("worse", [29.444, 29.441], 1), ("better", [29.436, 29.438], 2)):
+    for name, scores, best in (
+        ("worse", [29.444, 29.441], 1),
+        ("equal", [29.44, 29.44], 1),
+        ("better", [29.436, 29.438], 2),
+    ):
         told_scores(monkeypatch, scores)
         run = new_run(name)
         run.train()
