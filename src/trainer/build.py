@@ -103,7 +103,7 @@ def to_yaml(config: RunConfig) -> str:
 def build_model(config: RunConfig, device: torch.device) -> Network:
     """The denoiser with initial weights that are a function of the seed."""
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(derive_seed(config.seed, "weights") % 2**32)
+        torch.default_generator.manual_seed(derive_seed(config.seed, "weights"))
         module = _model(config)
     return Network(module, device, config.training.precision, config.training.channels_last)
 

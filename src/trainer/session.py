@@ -24,6 +24,9 @@ from src.util.logger import LOG, LogFile
 from src.util.stopwatch import Stopwatch
 from src.util.yaml_document import Document, override, read_yaml
 
+# With fewer, a small network has hardly learned the colours of its pictures.
+FEW_STEPS = 500
+
 
 def train(
     config: RunConfig, files: FileManager, device: torch.device, workers: int, resume: bool = False
@@ -140,6 +143,9 @@ def _describe(config: RunConfig, network: Network, loader: Loader, steps: int) -
         loader.samples.pictures, training.max_epochs,
         steps // training.max_epochs, training.batch_size, training.masker_type, config.seed,
     )  # fmt: skip
+    if steps < FEW_STEPS:
+        hint = "raise training.dataset_args.repeat_times or training.max_epochs"
+        LOG.warning("%d steps are few for a network that starts from nothing: %s", steps, hint)
 
 
 def _flat(block: dict[str, Any], prefix: str = "") -> dict[str, Any]:
