@@ -145,3 +145,9 @@ def test_t12_closing_ends_the_workers(folder):
     assert not set(multiprocessing.active_children()) - before
     with pytest.raises(RuntimeError, match="closed"):
         batches(loader, 2)
+
+
+def test_t13_batches_are_pinned_only_where_a_gpu_fetches_them(memory, make_places):
+    samples = samples_of(memory([make_places(8, 8)]))
+    for pinned in (False, True):
+        assert build_loader(samples, 1, pin_memory=pinned)._batches.pin_memory is pinned

@@ -204,3 +204,33 @@ def test_the_test_set_is_that_of_the_test_block(run, noisy_folder, clean_folder,
     other = f"test.dataset_args.folder={tmp_path / 'other'}"
     folder = score_dataset(load(run.files.checkpoint_file(2), other), 0, None)
     assert [row["name"] for row in rows(folder)] == ["z.png"]
+
+
+def test_f12_a_name_with_dn_in_it_is_a_picture_like_any_other(trained, noisy_folder, tmp_path):
+    shutil.copy(noisy_folder / "a.png", tmp_path / "a_DN.png")
+    denoise_file(trained, noisy_folder / "a.png", tmp_path / "one.png")
+    denoise_file(trained, tmp_path / "a_DN.png", tmp_path / "other.png")
+    assert np.array_equal(read_picture(tmp_path / "one.png"), read_picture(tmp_path / "other.png"))
+    assert result_names([tmp_path / "a_DN.png"]) == {tmp_path / "a_DN.png": "a_DN_DN.png"}
+
+
+def test_f17_numbered_results_keep_the_names_of_their_pictures(trained, tmp_path):
+    folder = score_dataset(trained, 0, tmp_path / "scores")
+    assert [(row["picture"], row["name"]) for row in rows(folder)] == [
+        ("0000", "a.png"), ("0001", "b.png"), ("0002", "c.png"),
+    ]  # fmt: skip
+
+
+def test_e16_scores_without_pictures_when_none_are_asked_for(run, tmp_path):
+    trained = load(run.files.checkpoint_file(2), "test.save_image=false")
+    folder = score_dataset(trained, 0, tmp_path / "scores")
+    assert sorted(path.name for path in folder.iterdir()) == ["metrics.csv", "metrics.txt"]
+
+
+def test_e15_floor_and_add_constant_of_old_files_change_no_picture(run, tmp_path):
+    path = run.files.checkpoint_file(2)
+    old = load(path, "test.floor=true", "test.add_constant=0.5")
+    score_dataset(load(path), 0, tmp_path / "new")
+    score_dataset(old, 0, tmp_path / "old")
+    for picture in (tmp_path / "new").glob("*.png"):
+        assert picture.read_bytes() == (tmp_path / "old" / picture.name).read_bytes()

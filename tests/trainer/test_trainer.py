@@ -301,3 +301,22 @@ def test_t12_a_crash_closes_the_log_and_ends_the_workers(new_run, stop_at_step):
     assert multiprocessing.active_children() == []
     assert LOG.handlers == handlers
     assert "ERROR stopped: CUDA out of memory" in run.log
+
+
+def test_f7_the_log_and_the_table_of_scores_are_two_files(new_run):
+    run = new_run("run")
+    run.train()
+    assert run.files.log_file != run.files.scores_file
+    assert "loss" in run.log and run.scores[0]["epoch"] == "1"
+    assert "masked_loss" not in run.log
+
+
+def test_t9_every_group_of_the_optimiser_follows_the_schedule(new_run, monkeypatch):
+    def two_groups(parameters, block, init_lr):
+        first, *others = parameters
+        return torch.optim.Adam([{"params": [first], "lr": 1.0}, {"params": others, "lr": 2.0}])
+
+    monkeypatch.setattr("src.trainer.session.make_optimizer", two_groups)
+    run = new_run("run")
+    run.train("training.init_lr=1e-4", "training.scheduler.type=constant")
+    assert [group["lr"] for group in run.last["optimizer_weights"]["param_groups"]] == [1e-4, 1e-4]
