@@ -1,5 +1,6 @@
 """From pictures to the network's input: a source seen through a view."""
 
+import math
 import warnings
 from collections import defaultdict
 from typing import Any
@@ -16,6 +17,9 @@ from src.util.seed import make_generator
 
 CACHE_BYTES = 128 * 2**20
 """Decoded pictures that each process may keep: small sets are read once, not once for each crop."""
+
+EPOCH_CROPS = 2_880
+"""Crops in an epoch, at least, where the number of crops of each picture is left open."""
 
 Sample = dict[str, Any]
 
@@ -66,7 +70,9 @@ class Samples(Dataset[Sample]):
         self._cached_bytes = 0
 
     def __len__(self) -> int:
-        return self.pictures * (self.view.repeat_times if self.training else 1)
+        if not self.training:
+            return self.pictures
+        return self.pictures * (self.view.repeat_times or math.ceil(EPOCH_CROPS / self.pictures))
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         """One sample.

@@ -54,7 +54,11 @@ class View:
             int | None, Field(ge=1, description="use the first so many pictures; None = all of them")
         ] = None,
         repeat_times: Annotated[
-            int, Field(ge=1, description="training only: crops of each picture in an epoch")
+            int | None,
+            Field(
+                ge=1,
+                description="training only: crops of each picture in an epoch; None = as many as make 2,880 crops",
+            ),
         ] = 1,
     ) -> None:
         self.crop = (crop_size, crop_size) if isinstance(crop_size, int) else crop_size and tuple(crop_size)

@@ -116,6 +116,13 @@ def test_d6_more_pictures_than_there_are_is_refused(pair):
         seen(pair, n_data=3)
 
 
+@pytest.mark.parametrize("pictures", [1, 7, 3000])
+def test_an_epoch_of_few_pictures_is_long_enough_by_itself(pictures, memory, make_places):
+    samples = seen(memory([make_places(8, 8)] * pictures), repeat_times=None)
+    assert len(samples) % pictures == 0
+    assert 2880 <= len(samples) < 2880 + pictures or len(samples) == pictures >= 2880
+
+
 def test_n_data_takes_the_first_and_repeat_times_repeats_with_other_crops(memory, make_places):
     samples = seen(memory([make_places(40, 40)] * 3), crop_size=8, n_data=2, repeat_times=5)
     assert len(samples) == 10
