@@ -57,7 +57,7 @@ class View:
             int | None,
             Field(
                 ge=1,
-                description="training only: crops of each picture in an epoch; None = as many as make 2,880 crops",
+                description="training only: crops of each picture in an epoch; None = as many as make 2,880",
             ),
         ] = 1,
     ) -> None:
