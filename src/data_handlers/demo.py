@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 import skimage
 from pydantic import Field
+from skimage.transform import resize
 
 from src.data_handlers.base import Picture
 from src.util.errors import DataError
@@ -30,7 +31,7 @@ class Demo:
 
     Parameters
     ----------
-    photographs, shrink
+    photographs, scale
         See their descriptions.
     """
 
@@ -39,19 +40,19 @@ class Demo:
         photographs: Annotated[
             list[Photograph] | None, Field(min_length=1, description="which ones; None = all five")
         ] = None,
-        shrink: Annotated[
-            int,
+        scale: Annotated[
+            float,
             Field(
-                ge=1,
-                le=8,
-                description="factor by which each photograph is made smaller, by means of shrink x shrink px;"
-                " that is quicker, and takes out the camera's own noise",
+                ge=0.1,
+                le=4,
+                description="factor by which each photograph is made larger (cubic) or smaller; enlarged, it is"
+                " as soft from pixel to pixel as the full-size picture of a camera",
             ),
-        ] = 1,
+        ] = 1.0,
     ) -> None:
         self.where = "the demo's photographs"
         self._names = list(FILES) if photographs is None else photographs
-        self._shrink = shrink
+        self._scale = scale
         self._files = [Path(skimage.__file__).parent / "data" / FILES[name] for name in self._names]
 
     def __len__(self) -> int:
@@ -67,15 +68,17 @@ class Demo:
         if not file.exists():
             raise DataError(f"{file}: missing in scikit-image {version('scikit-image')}; install another")
         info = inspect_picture(file)
-        return replace(info, height=info.height // self._shrink, width=info.width // self._shrink)
+        height, width = self._size(info.height, info.width)
+        return replace(info, height=height, width=width)
 
     def read(self, number: int) -> Picture:
-        """The photograph, shrunk."""
-        return Picture(self.name(number), _shrunk(read_picture(self._files[number]), self._shrink))
+        """The photograph at its scale."""
+        picture = read_picture(self._files[number])
+        if self._scale != 1:
+            size = self._size(*picture.shape[:2])
+            picture = resize(picture, size, order=3, anti_aliasing=self._scale < 1, preserve_range=True)
+            picture = np.rint(picture).clip(0, 255).astype(np.uint8)
+        return Picture(self.name(number), picture)
 
-
-def _shrunk(picture: np.ndarray, factor: int) -> np.ndarray:
-    """Means of factor x factor px; rows and columns beyond a multiple are left out."""
-    height, width = (edge // factor for edge in picture.shape[:2])
-    blocks = picture[: height * factor, : width * factor].reshape(height, factor, width, factor, -1)
-    return np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8)
+    def _size(self, height: int, width: int) -> tuple[int, int]:
+        return round(height * self._scale), round(width * self._scale)

@@ -287,8 +287,9 @@ def test_the_demo_shows_the_photographs_asked_for():
     assert [demo.name(n) for n in range(len(demo))] == ["coffee", "chelsea"]
 
 
-def test_the_demos_photographs_shrink_by_means():
-    whole, half = Demo(["chelsea"]).read(0), Demo(["chelsea"], shrink=2).read(0)
-    assert half.shape == (150, 225)
-    assert half.noisy[0, 0, 0] == np.rint(whole.noisy[:2, :2, 0].mean())
-    assert Demo(["chelsea"], shrink=2).inspect(0).size == "150x225"
+@pytest.mark.parametrize("scale, size", [(0.5, (150, 226)), (2, (600, 902))])
+def test_the_demos_photographs_come_at_any_scale(scale, size):
+    demo = Demo(["chelsea"], scale=scale)
+    picture, whole = demo.read(0).noisy, Demo(["chelsea"]).read(0).noisy
+    assert demo.inspect(0).size == "x".join(map(str, size)) and picture.shape == (*size, 3)
+    assert picture.dtype == np.uint8 and abs(picture.mean() - whole.mean()) < 0.5

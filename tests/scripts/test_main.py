@@ -201,7 +201,7 @@ def test_without_arguments_the_demo_is_trained(call, scripts, monkeypatch, tmp_p
     original = scripts["main"].read_config
     tiny = [
         "model.kwargs.features=[4, 8]", "training.max_epochs=1", "training.dataset_args.repeat_times=1",
-        "training.dataset_args.shrink=4",
+        "training.dataset_args.scale=0.25",
     ]  # fmt: skip
     monkeypatch.setattr(scripts["main"], "read_config", lambda name, s: original(name, [*s, *tiny]))
     ended = call("main", device=(), workers=())

@@ -11,7 +11,7 @@ from src.util.panel import CAPTION_HEIGHT, GAP
 
 TINY = [
     "model.kwargs.features=[4, 8]", "training.max_epochs=1", "training.dataset_args.repeat_times=1",
-    "training.dataset_args.shrink=4", "validation.start_epoch=1",
+    "training.dataset_args.scale=0.25", "validation.start_epoch=1",
 ]  # fmt: skip
 
 
