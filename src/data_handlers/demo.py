@@ -45,8 +45,8 @@ class Demo:
             Field(
                 ge=0.1,
                 le=4,
-                description="factor by which each photograph is made larger (cubic) or smaller; enlarged, it is"
-                " as soft from pixel to pixel as the full-size picture of a camera",
+                description="factor by which each photograph is made larger (cubic) or smaller; enlarged, it"
+                " is as soft from pixel to pixel as the full-size picture of a camera",
             ),
         ] = 1.0,
     ) -> None:
