@@ -145,7 +145,7 @@ def _describe(config: RunConfig, network: Network, loader: Loader, steps: int) -
     )  # fmt: skip
     if steps < FEW_STEPS:
         hint = "raise training.dataset_args.repeat_times or training.max_epochs"
-        LOG.warning("%d steps are few for a network that starts from nothing: %s", steps, hint)
+        LOG.info("note: %d steps are few for a network that starts from nothing: %s", steps, hint)
 
 
 def _flat(block: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -15,27 +15,29 @@ PROGRESS_LOG = LOG.getChild("progress")
 
 
 class _ConsoleHandler(logging.Handler):
-    """Prints above the bar, so that neither garbles the other."""
+    """Prints above the bar, so that neither garbles the other; warnings to a stream of their own."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, warnings_stream: TextIO) -> None:
         super().__init__()
         self.stream = stream
+        self.warnings_stream = warnings_stream
         if stream.isatty():
             self.addFilter(lambda record: record.name != PROGRESS_LOG.name)
 
     def emit(self, record: logging.LogRecord) -> None:
-        label = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        tqdm.write(label + record.getMessage(), file=self.stream)
-        self.stream.flush()
+        warns = record.levelno >= logging.WARNING
+        stream = self.warnings_stream if warns else self.stream
+        tqdm.write((f"{record.levelname.lower()}: " if warns else "") + record.getMessage(), file=stream)
+        stream.flush()
 
 
 def start_console() -> None:
-    """Send the program's messages to standard output, a warning of any library included."""
+    """Send messages to standard output, and warnings, those of libraries too, to standard error."""
     LOG.setLevel(logging.INFO)
     LOG.propagate = False
     for handler in [h for h in LOG.handlers if isinstance(h, _ConsoleHandler)]:
         LOG.removeHandler(handler)
-    LOG.addHandler(_ConsoleHandler(sys.stdout))
+    LOG.addHandler(_ConsoleHandler(sys.stdout, sys.stderr))
     warnings.showwarning = lambda message, *_: LOG.warning("%s", message)
 
 
@@ -62,7 +64,10 @@ class LogFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            LOG.error("stopped: %s", str(error) or type(error).__name__)
+            # Only to the file: the script says it on the terminal, once.
+            reason = str(error) or type(error).__name__
+            record = LOG.makeRecord(LOG.name, logging.ERROR, "", 0, "stopped: %s", (reason,), None)
+            self.handler.handle(record)
         LOG.removeHandler(self.handler)
         self.handler.close()
 

@@ -150,7 +150,7 @@ def test_a_run_is_resumed_by_its_own_configuration(call, tiny_yaml, tmp_path):
     ended = call("main", "-s", "run", "-r", "--set", "training.max_epochs=3")
     assert ended.code == 0
     assert "epoch 3/3, step 6/6" in ended.out and "learning rate 2.000e-03" in ended.out
-    assert "resumed with changed settings: training.max_epochs: 2 -> 3" in ended.out
+    assert "resumed with changed settings: training.max_epochs: 2 -> 3" in ended.err
     assert checkpoints(tmp_path / "output" / "run") == ["run_002.pth", "run_003.pth"]
 
 
@@ -165,7 +165,9 @@ def test_t1_a_loss_that_is_not_finite_exits_6(call, trained):
     more = ["--set", "training.max_epochs=4", "--set"]
     ended = call("main", "-s", "run", "-r", *more, "training.init_lr=1e20")
     assert ended.code == 6
-    assert re.match(r"error: epoch 3/4, step 6/8: the loss is \w+; try a smaller init_lr\n", ended.err)
+    error = ended.err.splitlines()[-1]
+    assert re.fullmatch(r"error: epoch 3/4, step 6/8: the loss is \w+; try a smaller init_lr", error)
+    assert ended.err.count("the loss is") == 1
     assert checkpoints(trained) == ["run_001.pth", "run_002.pth"]
     assert call("main", "-s", "run", "-r", *more, "training.init_lr=1e-3").code == 0
 

@@ -109,7 +109,7 @@ def test_k2_a_damaged_last_checkpoint_is_said_and_the_one_before_is_taken(call, 
     ckpt.write_bytes(ckpt.read_bytes()[:-200])
     ended = call("test", "-s", "run", "--test_img", picture)
     assert ended.code == 0
-    assert re.search(r"warning: .*run_002\.pth: damaged", ended.out)
+    assert re.search(r"warning: .*run_002\.pth: damaged", ended.err)
     assert re.search(r"run_001\.pth, after epoch 1", ended.out)
 
 

@@ -15,23 +15,26 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def console(monkeypatch):
-    """Starts the console on a stream in place of standard output."""
+    """Starts the console on a stream in place of standard output, and another in place of standard error."""
 
-    def start(stream):
+    def start(stream, warned=None):
         monkeypatch.setattr(sys, "stdout", stream)
+        monkeypatch.setattr(sys, "stderr", warned or io.StringIO())
         start_console()
         return stream
 
     return start
 
 
-def test_a_pipe_gets_plain_lines_progress_included(console):
-    stream = console(io.StringIO())
+def test_a_pipe_gets_plain_lines_progress_included_and_no_warnings(console):
+    stream, warned = io.StringIO(), io.StringIO()
+    console(stream, warned)
     LOG.info("one")
     PROGRESS_LOG.info("two")
     LOG.warning("three")
     LOG.error("four")
-    assert stream.getvalue() == "one\ntwo\nwarning: three\nerror: four\n"
+    assert stream.getvalue() == "one\ntwo\n"
+    assert warned.getvalue() == "warning: three\nerror: four\n"
 
 
 def test_a_terminal_is_spared_the_lines_that_its_bar_shows(console):
@@ -50,14 +53,15 @@ def test_starting_the_console_again_does_not_double_the_lines(console):
 
 
 def test_warnings_of_libraries_come_as_lines(console):
-    stream = console(io.StringIO())
+    warned = io.StringIO()
+    console(io.StringIO(), warned)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         shown = warnings.showwarning
         start_console()
         warnings.warn("beware", UserWarning, stacklevel=1)
         warnings.showwarning = shown
-    assert stream.getvalue() == "warning: beware\n"
+    assert warned.getvalue() == "warning: beware\n"
 
 
 def test_f15_the_log_file_is_dated_plain_utf_8_whatever_the_terminal_shows(tmp_path, console, monkeypatch):
