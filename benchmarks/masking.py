@@ -95,11 +95,13 @@ def measure_method(method: str, images: int, edge: int, repeats: int, device_nam
     return measure(partial(mask, batch, generator), repeats, device)
 
 
-def measure_masking(method: str, images: int, edge: int, repeats: int, device_name: str) -> Cost:
-    """Time a method here, and take its memory in a process of its own, where no earlier peak hides it."""
+def peak_memory_of(method: str, images: int, edge: int, device_name: str) -> float:
+    """Peak memory of a method in a process of its own, MiB.
+
+    On Linux a process starts with the peak of the one that starts it: ask before anything large is done here.
+    """
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        memory = pool.apply(measure_method, (method, images, edge, 0, device_name)).memory
-    return Cost(measure_method(method, images, edge, repeats, device_name).seconds, memory)
+        return pool.apply(measure_method, (method, images, edge, 0, device_name)).memory
 
 
 def main() -> None:
@@ -108,7 +110,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
     parser.add_argument("--edge", type=int, default=256, help="edge of the images, px")
     parser.add_argument("--batch", type=int, default=32, help="images of the batch")
-    parser.add_argument("--repeats", type=int, default=5, help="calls, of which the median counts")
+    parser.add_argument("--repeats", type=int, default=20, help="calls, of which the median counts")
     parser.add_argument("--volume-repeats", type=int, default=2, help="the same for the obvious search")
     parser.add_argument(
         "--step-images", type=int, default=2, help="images of the network's step, scaled to the batch"
@@ -118,18 +120,20 @@ def main() -> None:
     step_images = min(options.step_images, options.batch)
 
     print(f"{edge}x{edge} px, {device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    volume = measure_masking("volume", 1, edge, options.volume_repeats, device)
-    print(f"obvious search, 1 image    {volume.seconds:9.3f} s  {volume.memory:7.0f} MiB")
-    one = measure_masking("ours", 1, edge, options.repeats, device)
-    print(f"ours, 1 image              {one.seconds:9.4f} s  {one.memory:7.0f} MiB", end="")
-    print(f"  {volume.seconds / one.seconds:.0f} times faster")
-    many = measure_masking("ours", options.batch, edge, options.repeats, device)
-    print(f"ours, {options.batch} images            {many.seconds:9.4f} s  {many.memory:7.0f} MiB")
-    step = measure_method("step", step_images, edge, options.repeats, device)
+    cases = {"obvious search, 1 image": ("volume", 1), "ours, 1 image": ("ours", 1)}
+    cases[f"ours, {options.batch} images"] = ("ours", options.batch)
+    memory = [peak_memory_of(method, images, edge, device) for method, images in cases.values()]
+    seconds = []
+    for (name, (method, images)), peak in zip(cases.items(), memory, strict=True):
+        repeats = options.volume_repeats if method == "volume" else options.repeats
+        seconds.append(measure_method(method, images, edge, repeats, device).seconds)
+        print(f"{name:<26}{seconds[-1]:9.4f} s  {peak:7.0f} MiB")
+    print(f"ours is {seconds[0] / seconds[1]:.0f} times faster for one image")
+    step = measure_method("step", step_images, edge, 1, device)
     scaled = step.seconds * options.batch / step_images
-    print(f"UNet2 [96, 192], {options.batch} images {scaled:9.3f} s", end="")
+    print(f"{f'UNet2 [96, 192], {options.batch} images':<26}{scaled:9.3f} s", end="")
     print("" if step_images == options.batch else f"  (forward + backward of {step_images}, scaled)")
-    print(f"masking takes {many.seconds / scaled:.2%} of the network's forward + backward")
+    print(f"masking takes {seconds[2] / scaled:.2%} of the network's forward + backward")
 
 
 if __name__ == "__main__":
