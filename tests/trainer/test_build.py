@@ -110,7 +110,7 @@ model:
         "training.optimizer.type": (10, "expected 'Adam', got 'SGD'"),
         "training.dataset_args.folder": (12, "missing: folder of the noisy pictures"),
         "training.dataset_args.crop_sise": (12, "did you mean 'crop_size'?"),
-        "training.dataset_args.repeat_times": (12, "expected an integer of at least 1, got 0"),
+        "training.dataset_args.repeat_times": (12, "expected an integer of at least 1 or None, got 0"),
         "validation.dataset_args.shuffle": (14, "unknown key"),
         "test.dataset": (15, "did you mean 'Folder'?"),
         "model.kwargs.bsn": (17, "got 'UNet3'; did you mean 'UNet'?"),
