@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--edge", type=int, default=256, help="edge of the images, px")
     parser.add_argument("--batch", type=int, default=32, help="images of the batch")
     parser.add_argument("--repeats", type=int, default=20, help="calls, of which the median counts")
-    parser.add_argument("--volume-repeats", type=int, default=2, help="the same for the obvious search")
+    parser.add_argument("--volume-repeats", type=int, default=5, help="the same for the obvious search")
     parser.add_argument(
         "--step-images", type=int, default=2, help="images of the network's step, scaled to the batch"
     )
