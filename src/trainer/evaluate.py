@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from src.loss import Loss
 from src.masker import Masker
 from src.trainer.network import Network
+from src.util.file_manager import save_pictures
 from src.util.image_io import to_uint8
 from src.util.metrics import mean_score, psnr, ssim
 from src.util.seed import make_generator
@@ -64,6 +66,11 @@ class Evaluated:
     denoised: Tensor
     clean: Tensor | None
     score: PictureScore
+
+    def save(self, folder: Path) -> None:
+        """Write its pictures into the folder of a validation or a test; see `save_pictures`."""
+        psnr = self.score.metrics.get("psnr")
+        save_pictures(folder, self.index, self.noisy, self.denoised, self.clean, psnr)
 
 
 class MaskedLoss:

@@ -8,7 +8,7 @@ from types import TracebackType
 
 from src.trainer.evaluate import Evaluated, Scores
 from src.util.board import Board
-from src.util.file_manager import FileManager, save_pictures
+from src.util.file_manager import FileManager
 from src.util.logger import LOG, PROGRESS_LOG, progress_bar
 from src.util.stopwatch import Stopwatch
 
@@ -76,8 +76,7 @@ class Reporter:
     def picture(self, result: Evaluated, step: int, folder: Path | None) -> None:
         """Show one of the first validation pictures, and save it if there is a folder for it."""
         if folder is not None:
-            psnr = result.score.metrics.get("psnr")
-            save_pictures(folder, result.index, result.noisy, result.denoised, result.clean, psnr)
+            result.save(folder)
         if result.index < BOARD_PICTURES:
             title = f"{result.index:04d} {result.score.name}: noisy, denoised, residual x4, clean"
             self.board.picture(title, result.noisy, result.denoised, result.clean, step)

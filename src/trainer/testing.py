@@ -17,7 +17,7 @@ from src.trainer.network import Network
 from src.trainer.run_config import RunConfig
 from src.trainer.session import named_run
 from src.util.errors import CheckpointError, ConfigError, DataError, UserError
-from src.util.file_manager import FileManager, made_folder, save_pictures
+from src.util.file_manager import FileManager, made_folder
 from src.util.image_io import as_channels, read_picture, to_float, to_uint8, write_picture
 from src.util.logger import LOG, progress_bar
 from src.util.picture_folder import list_files
@@ -123,8 +123,7 @@ def score_dataset(trained: Trained, workers: int, out: Path | None) -> Path:
 
         def use(result: Evaluated) -> None:
             if config.test.save_image:
-                psnr = result.score.metrics.get("psnr")
-                save_pictures(folder, result.index, result.noisy, result.denoised, result.clean, psnr)
+                result.save(folder)
             bar.update()
 
         scores = score_all(evaluate(trained.network, loader, masked_loss), len(pictures.source), use)

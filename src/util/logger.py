@@ -72,9 +72,9 @@ class LogFile:
         self.handler.close()
 
 
-def progress_bar(total: int, unit: str, initial: int = 0, description: str = "") -> "tqdm[Any]":
+def progress_bar(total: int, unit: str, initial: int = 0) -> "tqdm[Any]":
     """A bar with an ETA on a terminal, nothing elsewhere."""
     return tqdm(
-        total=total, initial=initial, unit=unit, desc=description, dynamic_ncols=True,
+        total=total, initial=initial, unit=unit, dynamic_ncols=True,
         disable=not sys.stderr.isatty(), leave=False, smoothing=0.05,
     )  # fmt: skip
