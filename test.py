@@ -4,7 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from src.trainer.testing import denoise_file, denoise_folder, load_trained, result_names, score_dataset
+from src.trainer.denoise_files import denoise_file, denoise_folder, result_names
+from src.trainer.testing import score_dataset
+from src.trainer.trained import load_trained
 from src.util.device import resolve_device
 from src.util.errors import ConfigError, DataError
 from src.util.file_manager import made_folder

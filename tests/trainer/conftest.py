@@ -9,6 +9,7 @@ from scipy.ndimage import uniform_filter
 
 from src.trainer.checkpoint import CheckpointStore, load_checkpoint
 from src.trainer.session import train
+from src.trainer.trained import load_trained
 from src.util.file_manager import FileManager
 from src.util.image_io import read_picture, write_picture
 from src.util.logger import start_console
@@ -121,3 +122,21 @@ def stop_at_step(monkeypatch):
         monkeypatch.setattr(TrainingStep, "__call__", counted)
 
     return stop
+
+
+@pytest.fixture
+def run(new_run, clean_folder):
+    run = new_run("run")
+    run.train(f"validation.dataset_args.clean_folder={clean_folder}")
+    return run
+
+
+@pytest.fixture
+def load():
+    """Give what loads a checkpoint's path, with overrides, onto the CPU."""
+    return lambda path, *settings, config=None: load_trained(CPU, settings, config, None, None, str(path))
+
+
+@pytest.fixture
+def trained(run, load):
+    return load(run.files.checkpoint_file(2))
