@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
+from src.masker.levels import HAS_INTEGER_PRODUCT, PATCH_VALUES, nearest_by_levels, patch_view, to_levels
+
 # Values of the largest tensor that the search may hold; its peak is a few of them. On a CPU 34 MB of float64
 # are as fast as more; a GPU wants many images in one launch.
 CHUNK_VALUES = {"cpu": 2**22, "cuda": 2**25}
@@ -73,26 +75,28 @@ def find_similar(
     of squared differences. Candidates at distance 0 do not count: the patch itself, and its exact duplicates.
     The first in row-major order wins a tie, and is taken where all are at 0.
 
-    The distances are |p|^2 + |r|^2 - 2 p.r, one matrix product of N*K*D multiplications. This cancels, hence
+    The distances are |p|^2 + |r|^2 - 2 p.r, one matrix product of N*K*D multiplications. An image of 8 bits
+    (whole multiples of 1/255) is compared by its levels, whose distances are whole numbers: equal on every
+    device, and by an integer product where the processor has one. For other values the sum cancels, hence
     float64 and centred images; and what it ranks first is measured again in plain differences. Duplicates are
     told by a hash of the pixels' bits: the last bit of one pixel makes a difference, the rounding of a sum
     never does.
     """
     # MPS has no float64; half precision widens without loss.
-    exact = batch.cpu() if batch.device.type == "mps" else batch
-    exact = exact if exact.dtype == torch.float64 else exact.float()
+    images = batch.cpu() if batch.device.type == "mps" else batch
+    images = images if images.dtype == torch.float64 else images.float()
     radius, margin = repl_patch_edge // 2, sim_patch_edge // 2 - repl_patch_edge // 2
-    padded = pad(exact, (margin,) * 4, mode="reflect")
+    padded = pad(images, (margin,) * 4, mode="reflect")
     # A patch's corner in the padded image has the coordinates that its region's corner has in the image.
-    corners = points.to(exact.device) - radius
-    rows, columns = (len(range(0, edge - 2 * radius, stride)) for edge in batch.shape[2:])
-    values = rows * columns * max(batch.shape[1] * sim_patch_edge**2, points.shape[1])
-    group = max(1, _chunk_values(exact) // values)
-    nearest = [
-        _nearest_corners(padded[i : i + group], corners[i : i + group], sim_patch_edge, stride)
-        for i in range(0, len(batch), group)
-    ]
-    return (torch.cat(nearest) + radius).to(points.device)
+    corners = points.to(images.device) - radius
+    comparable, by_levels = to_levels(padded)
+    if padded.is_cuda or not HAS_INTEGER_PRODUCT or sim_patch_edge**2 * images.shape[1] not in PATCH_VALUES:
+        nearest = _nearest_in_groups(comparable, corners, sim_patch_edge, stride)
+    else:
+        nearest = torch.empty_like(corners)
+        for which, search in ((by_levels, nearest_by_levels), (~by_levels, _nearest_in_groups)):
+            nearest[which] = search(comparable[which], corners[which], sim_patch_edge, stride)
+    return (nearest + radius).to(points.device)
 
 
 def window_hashes(images: Tensor, edge: int) -> Tensor:
@@ -145,6 +149,19 @@ def _inverse(odd: int) -> int:
     return inverse - 2**64 if inverse >= 2**63 else inverse
 
 
+def _nearest_in_groups(images: Tensor, corners: Tensor, edge: int, stride: int) -> Tensor:
+    """The same as `_nearest_corners`, so many images at once as memory is meant to hold."""
+    channels, height, width = images.shape[1:]
+    rows, columns = (len(range(0, length - edge + 1, stride)) for length in (height, width))
+    values = rows * columns * max(channels * edge**2, corners.shape[1])
+    group = max(1, _chunk_values(images) // values)
+    nearest = [
+        _nearest_corners(images[i : i + group], corners[i : i + group], edge, stride)
+        for i in range(0, len(images), group)
+    ]
+    return torch.cat(nearest) if nearest else corners
+
+
 def _chunk_values(tensor: Tensor) -> int:
     return CHUNK_VALUES["cuda" if tensor.is_cuda else "cpu"]
 
@@ -154,9 +171,7 @@ def _nearest_corners(images: Tensor, corners: Tensor, edge: int, stride: int) ->
     # A mean of 0 lessens the cancellation.
     centred = images.double() - images.double().mean((1, 2, 3), keepdim=True)
     hashes = window_hashes(images, edge)
-    # With the channels last, each row of a patch is one piece of memory: (B, I, J, s, s*C).
-    channels = images.shape[1]
-    patches = centred.permute(0, 2, 3, 1).flatten(2).unfold(1, edge, 1).unfold(2, edge * channels, channels)
+    patches = patch_view(centred, edge)
     references = _References(_at(patches, corners).flatten(2), _at(hashes, corners))
     energies = avg_pool2d(centred.square().sum(1, keepdim=True), edge, stride, divisor_override=1)[:, 0]
     candidates = _Candidates(patches[:, ::stride, ::stride], hashes[:, ::stride, ::stride], energies)

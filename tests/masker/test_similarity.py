@@ -7,12 +7,15 @@ import pytest
 import torch
 
 from src.masker import similarity
+from src.masker.levels import PATCH_VALUES, to_levels
 from src.masker.similarity import find_similar, window_hashes
 
 
 def brute_force(image: torch.Tensor, points: torch.Tensor, sim: int, repl: int, stride: int) -> torch.Tensor:
     """Find (N, 2) similar centres for a (C, H, W) image by plain float64 differences of all pairs."""
     margin, radius = sim // 2 - repl // 2, repl // 2
+    levels = (image * 255).round()
+    image = levels if torch.equal(levels / 255, image) else image
     padded = np.pad(image.double().numpy(), ((0, 0), (margin, margin), (margin, margin)), mode="reflect")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (sim, sim), axis=(1, 2))
     candidates = windows[:, ::stride, ::stride]
@@ -36,6 +39,18 @@ def random_points(number: int, image: torch.Tensor, repl: int, generator: torch.
 def levels(*shape: int, generator: torch.Generator, number: int = 256) -> torch.Tensor:
     """Give whole multiples of 1/256, whose sums of squares are exact, so that ties are ties for everyone."""
     return torch.randint(number, shape, generator=generator) / 256
+
+
+def photograph(*shape: int, generator: torch.Generator, number: int = 256) -> torch.Tensor:
+    """Give an image of 8 bits, as it comes from a file, with so many of the darkest levels."""
+    return torch.randint(number, shape, generator=generator) / 255
+
+
+def overexposed(generator: torch.Generator) -> torch.Tensor:
+    image = photograph(3, 70, 70, generator=generator)
+    image[:, 10:60, :40] = 1
+    image[:, 30, 20] = 254 / 255
+    return image
 
 
 def saturated(generator: torch.Generator) -> torch.Tensor:
@@ -66,6 +81,11 @@ IMAGES = {
     "five channels, wide": lambda generator: torch.rand(5, 45, 77, generator=generator),
     "8 bits": lambda generator: levels(3, 64, 64, generator=generator),
     "two levels": lambda generator: levels(1, 64, 64, generator=generator, number=2) * 128,
+    "photograph": lambda generator: photograph(3, 64, 64, generator=generator),
+    "grey photograph, wide": lambda generator: photograph(1, 45, 77, generator=generator),
+    "dark photograph, many ties": lambda generator: photograph(1, 64, 64, generator=generator, number=2),
+    "black photograph": lambda generator: photograph(3, 64, 64, generator=generator, number=1),
+    "overexposed photograph": overexposed,
     "flat": lambda generator: torch.full((3, 64, 64), 0.3),
     "flat but for a few pixels": dotted,
     "saturated": saturated,
@@ -96,6 +116,57 @@ def test_agrees_with_brute_force_in_small_chunks(
     assert torch.equal(find_similar(batch, points, 9, 5, 3), whole)
     for image, spots, found in zip(batch, points, whole, strict=True):
         assert torch.equal(found, brute_force(image, spots, 9, 5, 3))
+
+
+def test_each_image_of_a_batch_is_searched_as_if_alone(
+    device: torch.device, generator: torch.Generator
+) -> None:
+    """Images of 8 bits beside others, which are searched in another way."""
+    batch = torch.stack([
+        overexposed(generator), saturated(generator), photograph(3, 70, 70, generator=generator, number=3),
+        torch.rand(3, 70, 70, generator=generator),
+    ])  # fmt: skip
+    points = torch.stack([random_points(20, image, 5, generator) for image in batch])
+    found = find_similar(batch.to(device), points.to(device), 9, 5, 3).cpu()
+    for image, spots, centres in zip(batch, points, found, strict=True):
+        assert torch.equal(centres, brute_force(image, spots, 9, 5, 3))
+
+
+@pytest.mark.parametrize(("limit", "value"), [("HAS_INTEGER_PRODUCT", False), ("PATCH_VALUES", ())])
+def test_levels_are_compared_alike_without_an_integer_product(
+    limit: str, value: int, generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other processors, and patches whose distances do not fit into 32 bits."""
+    batch = torch.stack([photograph(3, 64, 64, generator=generator, number=number) for number in (1, 2, 256)])
+    points = torch.stack([random_points(40, image, 5, generator) for image in batch])
+    by_levels = find_similar(batch, points, 7, 5, 2)
+    monkeypatch.setattr(similarity, limit, value)
+    assert torch.equal(find_similar(batch, points, 7, 5, 2), by_levels)
+
+
+def test_the_farthest_levels_do_not_overflow() -> None:
+    """Black beside white, in the largest patches that are compared by 32 bits."""
+    edge = 181
+    assert edge**2 in PATCH_VALUES
+    assert (edge + 2) ** 2 not in PATCH_VALUES
+    image = torch.zeros(1, edge, 3 * edge)
+    image[..., edge:] = 1
+    image[..., -1, -1] = 0.2
+    point = torch.tensor([[[edge // 2, edge // 2]]])
+    assert find_similar(image[None], point, edge, edge, edge).tolist() == [[[edge // 2, edge * 5 // 2]]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_images_of_8_bits_are_told_from_others(dtype: torch.dtype, device: torch.device) -> None:
+    levels = torch.arange(256, dtype=dtype).view(1, 1, 16, 16)
+    photo = levels / 255
+    off = photo.clone()
+    off[0, 0, 15, 14] = torch.nextafter(off[0, 0, 15, 14], off.new_tensor(2.0))
+    batch = torch.cat([photo, off, photo * 256, photo - 1 / 255]).to(device)
+    comparable, has_levels = to_levels(batch)
+    assert has_levels.tolist() == [True, False, False, False]
+    assert torch.equal(comparable[:1].cpu(), levels)
+    assert torch.equal(comparable[1:], batch[1:])
 
 
 def test_m7_exact_duplicates_are_passed_over_but_near_ones_are_not() -> None:
