@@ -1,32 +1,24 @@
-"""Datasets: where pictures come from, how they are seen, and how they reach the trainer."""
+"""Datasets: where pictures come from, how they are seen, and how they reach the trainer.
+
+Importing the package loads no torch: what cuts pictures into pieces lives here too, and has no use for it.
+"""
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from src.data_handlers.base import Picture, Source
+from src.data_handlers.base import Source
 from src.data_handlers.bsd68 import bsd68_test, bsd68_train, bsd68_val
 from src.data_handlers.demo import Demo
 from src.data_handlers.dnd import dnd_test, dnd_train
 from src.data_handlers.folder import Folder
-from src.data_handlers.noise import NoiseOptions, add_noise
-from src.data_handlers.samples import Sample, Samples
-from src.data_handlers.sampling import EpochSampler, Loader, build_loader
 from src.data_handlers.sidd import sidd_test, sidd_train, sidd_val
-from src.data_handlers.view import View
+
+if TYPE_CHECKING:
+    from src.data_handlers.samples import Samples
 
 __all__ = [
     "DATASETS",
-    "EpochSampler",
-    "Loader",
-    "NoiseOptions",
-    "Picture",
-    "Sample",
-    "Samples",
-    "Source",
-    "View",
-    "add_noise",
-    "build_loader",
     "build_samples",
 ]
 
@@ -48,7 +40,7 @@ DATASETS: dict[str, Callable[..., Source]] = {
 
 def build_samples(
     dataset: str, dataset_args: Mapping[str, Any], *, channels: int, seed: int, training: bool
-) -> Samples:
+) -> "Samples":
     """The samples of a dataset as the configuration describes it.
 
     Parameters
@@ -69,6 +61,9 @@ def build_samples(
     DataError
         When the pictures are not there.
     """
+    from src.data_handlers.samples import Samples
+    from src.data_handlers.view import View
+
     of_view = inspect.signature(View).parameters
     view = View(**{key: value for key, value in dataset_args.items() if key in of_view})
     source = DATASETS[dataset](**{key: value for key, value in dataset_args.items() if key not in of_view})

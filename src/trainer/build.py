@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import torch
 import yaml
 
-from src.data_handlers import DATASETS, Samples, View, build_samples
+from src.data_handlers import DATASETS, build_samples
+from src.data_handlers.samples import Samples
+from src.data_handlers.view import View
 from src.loss import Loss
 from src.masker import MASKERS, Masker
 from src.model import MODELS

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from src.data_handlers import build_loader
+from src.data_handlers.sampling import build_loader
 from src.trainer.build import build_pictures
 from src.trainer.evaluate import compare, evaluate
 from src.trainer.network import Network

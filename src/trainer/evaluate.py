@@ -110,7 +110,7 @@ def evaluate(
     network : Network
         Left in the mode (training or not) it was in.
     pictures : iterable of dict
-        Batches of one, of `src.data_handlers.build_loader`.
+        Batches of one, of `src.data_handlers.sampling.build_loader`.
     masked_loss : MaskedLoss or None
         Scores a picture without a clean one; None leaves it without a score.
 

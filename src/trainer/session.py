@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from src.data_handlers import Loader, build_loader
+from src.data_handlers.sampling import Loader, build_loader
 from src.trainer.build import build_loss, build_masker, build_model, build_pictures, check_config, to_yaml
 from src.trainer.checkpoint import CheckpointStore
 from src.trainer.evaluate import MaskedLoss

@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from src.data_handlers import build_loader
+from src.data_handlers.sampling import build_loader
 from src.trainer.build import build_loss, build_masker, build_pictures
 from src.trainer.evaluate import Evaluated, MaskedLoss, Scores, evaluate, score_all
 from src.trainer.trained import Trained

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from src.data_handlers import Loader
+from src.data_handlers.sampling import Loader
 from src.loss import LossValue
 from src.trainer.checkpoint import CheckpointStore
 from src.trainer.evaluate import BETTER, MaskedLoss, evaluate, score_all

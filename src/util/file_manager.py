@@ -4,12 +4,15 @@ import os
 import re
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import filelock
-from torch import Tensor
 
 from src.util.errors import ConfigError, RunExistsError, StorageError
 from src.util.image_io import to_uint8, write_picture
+
+if TYPE_CHECKING:  # see src.util.image_io
+    from torch import Tensor
 
 _FORBIDDEN = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f\ud800-\udfff]')
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
@@ -132,7 +135,7 @@ class FileManager:
 
 
 def save_pictures(
-    folder: Path, index: int, noisy: Tensor, denoised: Tensor, clean: Tensor | None, psnr: float | None
+    folder: Path, index: int, noisy: "Tensor", denoised: "Tensor", clean: "Tensor | None", psnr: float | None
 ) -> None:
     """Write one evaluated picture: `NNNN_NOISY.png`, `NNNN_DN.png` (`NNNN_DN_PP.PP.png`), `NNNN_CLEAN.png`.
 

@@ -5,14 +5,17 @@ import warnings
 import zlib
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import torch
 
 from src.util.atomic_file import write_atomically
 from src.util.errors import DataError, NonFiniteError, StorageError
 from src.util.picture_header import PictureInfo, inspect_picture, inspect_stream
+
+if TYPE_CHECKING:  # torch takes 200 MB and two seconds, which cutting pictures into pieces can do without
+    import torch
 
 __all__ = [
     "ENDINGS",
@@ -130,7 +133,7 @@ def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
     write_atomically(path, lambda file: file.write(encoded.data))
 
 
-def to_uint8(values: torch.Tensor | np.ndarray) -> np.ndarray:
+def to_uint8(values: "torch.Tensor | np.ndarray") -> np.ndarray:
     """The one rule by which values become 8 bits: clip to [0, 1], times 255, round to nearest.
 
     Parameters
@@ -147,8 +150,8 @@ def to_uint8(values: torch.Tensor | np.ndarray) -> np.ndarray:
     NonFiniteError
         When a value is NaN or infinite: it would become some grey and hide that something is broken.
     """
-    if isinstance(values, torch.Tensor):
-        values = values.detach().to("cpu", torch.promote_types(values.dtype, torch.float32)).numpy()
+    if not isinstance(values, np.ndarray):
+        values = _as_array(values)
     if values.ndim != 3 or not np.issubdtype(values.dtype, np.floating):
         raise ValueError(f"values: expected floating point (C, H, W), got {values.dtype} {values.shape}")
     if not np.isfinite(values).all():
@@ -158,7 +161,13 @@ def to_uint8(values: torch.Tensor | np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(rounded.transpose(1, 2, 0).astype(np.uint8))
 
 
-def to_float(picture: np.ndarray) -> torch.Tensor:
+def _as_array(values: "torch.Tensor") -> np.ndarray:
+    import torch
+
+    return values.detach().to("cpu", torch.promote_types(values.dtype, torch.float32)).numpy()
+
+
+def to_float(picture: np.ndarray) -> "torch.Tensor":
     """A picture as the network sees it.
 
     Parameters
@@ -171,6 +180,8 @@ def to_float(picture: np.ndarray) -> torch.Tensor:
     Tensor of float32, shape (C, H, W)
         A copy; white is 1.0.
     """
+    import torch
+
     values = torch.from_numpy(np.array(picture.transpose(2, 0, 1), dtype=np.float32, order="C"))
     return values.div_(255) if picture.dtype == np.uint8 else values
 

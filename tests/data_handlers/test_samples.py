@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from src.data_handlers import NoiseOptions, Samples, View
+from src.data_handlers.noise import NoiseOptions
+from src.data_handlers.samples import Samples
+from src.data_handlers.view import View
 from src.util.errors import DataError
 from src.util.image_io import PictureWarning
 

@@ -7,8 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from src.data_handlers import EpochSampler, NoiseOptions, Picture, Samples, View, build_loader, build_samples
+from src.data_handlers import build_samples
+from src.data_handlers.base import Picture
 from src.data_handlers.folder import Folder
+from src.data_handlers.noise import NoiseOptions
+from src.data_handlers.samples import Samples
+from src.data_handlers.sampling import EpochSampler, build_loader
+from src.data_handlers.view import View
 from src.util.errors import DataError
 
 

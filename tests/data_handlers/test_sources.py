@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy import io
 
-from src.data_handlers import DATASETS, View, build_samples
+from src.data_handlers import DATASETS, build_samples
 from src.data_handlers.bsd68 import Grey
 from src.data_handlers.demo import Demo
 from src.data_handlers.folder import Folder
+from src.data_handlers.view import View
 from src.util.config import arguments_model
 from src.util.errors import DataError
 from src.util.image_io import read_picture, write_picture

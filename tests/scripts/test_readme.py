@@ -12,7 +12,9 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from src.data_handlers import DATASETS, NoiseOptions, View
+from src.data_handlers import DATASETS
+from src.data_handlers.noise import NoiseOptions
+from src.data_handlers.view import View
 from src.masker import MASKERS
 from src.trainer.build import read_config
 from src.trainer.run_config import RunConfig

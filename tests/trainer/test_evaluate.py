@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from src.data_handlers import build_loader
+from src.data_handlers.sampling import build_loader
 from src.loss import Loss
 from src.masker import MASKERS
 from src.trainer.build import build_pictures

@@ -5,7 +5,9 @@ import inspect
 
 import pytest
 
-from src.data_handlers import DATASETS, NoiseOptions, View
+from src.data_handlers import DATASETS
+from src.data_handlers.noise import NoiseOptions
+from src.data_handlers.view import View
 from src.masker import MASKERS, StructN2V
 from src.model import MODELS
 from src.trainer import run_config
