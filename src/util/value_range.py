@@ -1,0 +1,245 @@
+"""What a picture's numbers mean: which one is white, and how they become the network's [0, 1] and return.
+
+White is said once, by `data_range` of the configuration: `auto` takes it from the picture's type, a number is
+white itself (4095 for 12 bits in 16-bit files, 10000 for reflectances).
+"""
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from src.util.errors import DataError, NonFiniteError
+
+if TYPE_CHECKING:  # torch takes 200 MB and two seconds, which cutting pictures into pieces can do without
+    import torch
+
+__all__ = [
+    "DataRange", "checked_white", "dark_hint", "from_float", "span_of", "to_float", "to_uint8", "white_of",
+]  # fmt: skip
+
+DataRange = Literal["auto"] | float
+"""`auto`, or the number that is white."""
+
+# Floating-point pictures within these limits are taken for [0, 1] with some noise on top.
+_ABOUT_0_TO_1 = (-0.5, 1.5)
+# A picture that needs no more than these bits of its 16 most likely comes from a sensor of so many.
+_SENSOR_BITS = 14
+
+
+def white_of(dtype: DTypeLike, data_range: DataRange = "auto") -> float:
+    """The number that is white in pictures of a type.
+
+    Parameters
+    ----------
+    dtype : dtype
+        Whole or floating-point numbers.
+    data_range : "auto" or float
+        Of the configuration. A number that the type cannot hold (4095 for uint8) counts as `auto`.
+
+    Returns
+    -------
+    float
+        255 for uint8, 65535 for uint16, 1.0 for floating point, unless `data_range` says otherwise.
+
+    Raises
+    ------
+    ValueError
+        When the type holds no such numbers.
+    """
+    dtype = np.dtype(dtype)
+    if dtype.kind not in "uif":
+        raise ValueError(f"dtype: expected whole or floating-point numbers, got {dtype}")
+    largest = float(np.finfo(dtype).max if dtype.kind == "f" else np.iinfo(dtype).max)
+    if data_range != "auto" and data_range <= largest:
+        return float(data_range)
+    return 1.0 if dtype.kind == "f" else largest
+
+
+def checked_white(picture: np.ndarray, data_range: DataRange, name: str) -> float:
+    """`white_of` a picture, once its values are known to make sense with it.
+
+    Parameters
+    ----------
+    picture : ndarray
+        Of any shape.
+    data_range : "auto" or float
+        Of the configuration.
+    name : str
+        The picture's, for messages.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    DataError
+        When a value is NaN or infinite, or floating-point values are far from [0, 1] and nobody said what
+        white is.
+    """
+    white = white_of(picture.dtype, data_range)
+    if picture.dtype.kind != "f" or not picture.size:
+        return white
+    low, high = float(picture.min()), float(picture.max())
+    if not np.isfinite([low, high]).all():
+        count = np.count_nonzero(~np.isfinite(picture))
+        raise DataError(f"{name}: {count} of {picture.size} values are NaN or infinite; fill them in first")
+    if data_range == "auto" and (low < _ABOUT_0_TO_1[0] or high > _ABOUT_0_TO_1[1]):
+        raise DataError(
+            f"{name}: floating-point values from {low:g} to {high:g}, not about 0 to 1; say which number is"
+            " white, such as --set data_range=255"
+        )
+    return white
+
+
+def dark_hint(picture: np.ndarray, white: float) -> str:
+    """What to consider when a picture uses little of its range: it may have fewer bits than its file.
+
+    Parameters
+    ----------
+    picture : ndarray
+        Of any shape.
+    white : float
+        As it is taken to be.
+
+    Returns
+    -------
+    str
+        Empty when there is nothing to say, as for any picture of 8 bits.
+    """
+    high = float(picture.max()) if picture.size else white
+    if picture.dtype.itemsize == 1 or high <= 0:
+        return ""
+    if high > 4 * white:
+        return f"its largest value, {high:g}, is far above white ({white:g}); data_range says what white is"
+    if picture.dtype.kind == "f" or white < 2**15:
+        far = high < white / 16
+        return f"its largest value, {high:g}, is far below white ({white:g})" if far else ""
+    bits = max(8, int(high).bit_length())
+    if bits > _SENSOR_BITS:
+        return ""
+    return (
+        f"its largest value, {high:g}, is far below white ({white:g}); if its data has {bits} bits, say"
+        f" --set data_range={2**bits - 1}"
+    )
+
+
+def to_float(picture: np.ndarray, white: float | None = None) -> "torch.Tensor":
+    """A picture as the network sees it.
+
+    Parameters
+    ----------
+    picture : ndarray of whole or floating-point numbers, shape (H, W, C)
+        Left as it is.
+    white : float, optional
+        The number that is white; None takes the type's own: 255 for uint8, 65535 for uint16, 1.0 for floats.
+
+    Returns
+    -------
+    Tensor of float32, shape (C, H, W)
+        A copy; white is 1.0.
+    """
+    import torch
+
+    white = white_of(picture.dtype) if white is None else white
+    values = torch.from_numpy(np.array(picture.transpose(2, 0, 1), dtype=np.float32, order="C"))
+    return values if white == 1 else values.div_(white)
+
+
+def from_float(
+    values: "torch.Tensor | np.ndarray",
+    dtype: DTypeLike,
+    white: float,
+    span: tuple[float, float] | None = None,
+) -> np.ndarray:
+    """A network's output as a picture: the one rule of clipping and rounding.
+
+    Parameters
+    ----------
+    values : Tensor or ndarray of floating point, shape (C, H, W)
+        1.0 is white; left as it is.
+    dtype : dtype
+        Of the result. Whole numbers are rounded to nearest.
+    white : float
+        The number that is white in the result.
+    span : (float, float), optional
+        Smallest and largest value of the result, see `span_of`. Without it whole numbers are clipped to
+        [0, white], and floating-point ones not at all.
+
+    Returns
+    -------
+    ndarray of `dtype`, shape (H, W, C)
+
+    Raises
+    ------
+    NonFiniteError
+        When a value is NaN or infinite: it would become some grey and hide that something is broken.
+    """
+    if not isinstance(values, np.ndarray):
+        import torch
+
+        values = values.detach().to("cpu", torch.promote_types(values.dtype, torch.float32)).numpy()
+    if values.ndim != 3 or not np.issubdtype(values.dtype, np.floating):
+        raise ValueError(f"values: expected floating point (C, H, W), got {values.dtype} {values.shape}")
+    dtype = np.dtype(dtype)
+    if span is None and dtype.kind != "f":
+        span = (0.0, white)
+    result = np.empty((*values.shape[1:], values.shape[0]), dtype)
+    for number, channel in enumerate(values):  # one at a time: a large picture's copies would fill the memory
+        if not np.isfinite(channel).all():
+            count = np.count_nonzero(~np.isfinite(values))
+            raise NonFiniteError(f"{count} of a picture's {values.size} values are NaN or infinite")
+        exact = channel.astype(np.float64) if dtype.itemsize > 2 and dtype.kind != "f" else channel
+        scaled = exact * white if white != 1 else exact
+        scaled = scaled if span is None else np.clip(scaled, *_within(span, dtype))
+        result[..., number] = scaled if dtype.kind == "f" else np.rint(scaled)
+    return result
+
+
+def to_uint8(values: "torch.Tensor | np.ndarray") -> np.ndarray:
+    """`from_float` to 8 bits: clip to [0, 1], times 255, round to nearest.
+
+    Parameters
+    ----------
+    values : Tensor or ndarray of floating point, shape (C, H, W)
+        1.0 is white; left as it is.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, C)
+
+    Raises
+    ------
+    NonFiniteError
+        When a value is NaN or infinite.
+    """
+    return from_float(values, np.uint8, 255)
+
+
+def span_of(picture: np.ndarray, white: float) -> tuple[float, float]:
+    """The range that a picture's result is clipped to.
+
+    Parameters
+    ----------
+    picture : ndarray
+        Of any shape.
+    white : float
+        The number that is white in it.
+
+    Returns
+    -------
+    (float, float)
+        From black to white; farther where the picture itself goes farther, as reflectances of clouds do.
+    """
+    if not picture.size:
+        return 0.0, white
+    return min(0.0, float(picture.min())), max(white, float(picture.max()))
+
+
+def _within(span: tuple[float, float], dtype: np.dtype) -> tuple[float, float]:
+    """A range, no wider than what the type holds."""
+    if dtype.kind == "f":
+        return span
+    limits = np.iinfo(dtype)
+    return max(span[0], float(limits.min)), min(span[1], float(limits.max))
