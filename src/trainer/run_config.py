@@ -151,6 +151,8 @@ class RunConfig(Block):
     """Where runs are kept."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Weights, order, crops, noise and blind spots are functions of it."""
+    data_range: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
+    """The number that is white; `auto`: 255 for 8 bits, 65535 for 16, 1 for floating point."""
     model: ModelBlock = ModelBlock()
     training: TrainingBlock = TrainingBlock()
     validation: ValidationBlock = ValidationBlock()
