@@ -8,7 +8,7 @@ from typing import BinaryIO
 from src.util.errors import StorageError
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def write_atomically(path: Path, write: Callable[[BinaryIO], object], durable: bool = True) -> None:
     """Write a file so that at any moment either the old or the whole new content stands under its name.
 
     Parameters
@@ -17,6 +17,9 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         Its folder exists.
     write : callable
         Writes the content to the open binary file it is given.
+    durable : bool
+        Whether to wait until the disk has it, so that a power cut right after does no harm. For many small
+        files that can be made again, False saves half of the time; a kill never leaves half a file.
 
     Raises
     ------
@@ -27,10 +30,12 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     try:
         with open(temporary, "wb") as file:
             write(file)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        if durable:
+            _sync_folder(path.parent)
     except OSError as error:
         raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from None
     finally:

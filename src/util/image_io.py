@@ -1,18 +1,21 @@
-"""Read and write pictures: the only place that knows OpenCV and its BGR order."""
+"""Read and write pictures: the only place that knows OpenCV, its BGR order, and how values become 8 bits."""
 
 import os
 import warnings
 import zlib
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from src.util.atomic_file import write_atomically
-from src.util.errors import DataError, StorageError
+from src.util.errors import DataError, NonFiniteError, StorageError
 from src.util.picture_header import PictureInfo, inspect_picture, inspect_stream
-from src.util.value_range import from_float, to_float, to_uint8, white_of
+
+if TYPE_CHECKING:  # torch takes 200 MB and two seconds, which cutting pictures into pieces can do without
+    import torch
 
 __all__ = [
     "ENDINGS",
@@ -21,13 +24,11 @@ __all__ = [
     "as_channels",
     "channels_message",
     "encode_picture",
-    "from_float",
     "inspect_picture",
     "read_picture",
     "to_float",
     "to_uint8",
     "use_one_thread",
-    "white_of",
     "write_picture",
 ]
 
@@ -153,6 +154,59 @@ def encode_picture(path: str | os.PathLike[str], picture: np.ndarray) -> memoryv
     if not done:
         raise StorageError(f"{path}: cannot be written: a {picture.shape} picture does not fit this format")
     return memoryview(encoded)
+
+
+def to_uint8(values: "torch.Tensor | np.ndarray") -> np.ndarray:
+    """The one rule by which values become 8 bits: clip to [0, 1], times 255, round to nearest.
+
+    Parameters
+    ----------
+    values : Tensor or ndarray of floating point, shape (C, H, W)
+        1.0 is white; left as it is.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, C)
+
+    Raises
+    ------
+    NonFiniteError
+        When a value is NaN or infinite: it would become some grey and hide that something is broken.
+    """
+    if not isinstance(values, np.ndarray):
+        values = _as_array(values)
+    if values.ndim != 3 or not np.issubdtype(values.dtype, np.floating):
+        raise ValueError(f"values: expected floating point (C, H, W), got {values.dtype} {values.shape}")
+    if not np.isfinite(values).all():
+        count = np.count_nonzero(~np.isfinite(values))
+        raise NonFiniteError(f"{count} of a picture's {values.size} values are NaN or infinite")
+    rounded = np.rint(np.clip(values, 0, 1) * 255)
+    return np.ascontiguousarray(rounded.transpose(1, 2, 0).astype(np.uint8))
+
+
+def _as_array(values: "torch.Tensor") -> np.ndarray:
+    import torch
+
+    return values.detach().to("cpu", torch.promote_types(values.dtype, torch.float32)).numpy()
+
+
+def to_float(picture: np.ndarray) -> "torch.Tensor":
+    """A picture as the network sees it.
+
+    Parameters
+    ----------
+    picture : ndarray of uint8 or float32, shape (H, W, C)
+        0 to 255 if uint8; float32 is on the scale where 1.0 is white already. Left as it is.
+
+    Returns
+    -------
+    Tensor of float32, shape (C, H, W)
+        A copy; white is 1.0.
+    """
+    import torch
+
+    values = torch.from_numpy(np.array(picture.transpose(2, 0, 1), dtype=np.float32, order="C"))
+    return values.div_(255) if picture.dtype == np.uint8 else values
 
 
 def as_channels(picture: np.ndarray, channels: int) -> np.ndarray:

@@ -60,3 +60,15 @@ def test_the_content_is_on_disk_before_it_gets_its_name(tmp_path, monkeypatch):
         )
     write_atomically(tmp_path / "a.bin", lambda file: file.write(b"x"))
     assert calls == ["fsync", "replace", "fsync"]  # the file, its name, and the folder that holds the name
+
+
+def test_a_file_that_can_be_made_again_need_not_wait_for_the_disk_and_is_whole_all_the_same(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(atomic_file.os, "fsync", lambda descriptor: pytest.fail("waited for the disk"))
+    path = tmp_path / "a.bin"
+    write_atomically(path, lambda file: file.write(b"old"), durable=False)
+    with pytest.raises(StorageError):
+        write_atomically(path, refuse(OSError(errno.ENOSPC, "No space left on device")), durable=False)
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.bin"]
