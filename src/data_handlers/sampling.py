@@ -1,5 +1,6 @@
 """The order of samples, and the workers that prepare them."""
 
+import multiprocessing
 import os
 import signal
 import warnings
@@ -13,6 +14,9 @@ from src.data_handlers.samples import Sample, Samples
 from src.util.errors import DataError, UserError
 from src.util.image_io import PictureWarning, use_one_thread
 from src.util.seed import make_generator
+
+LONGEST_WAIT = 600
+"""Seconds that a batch may take to be loaded before the loader counts as hung."""
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -33,10 +37,12 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.seed = seed
         self.shuffle = shuffle
         self.epoch = 0
+        self.first = 0
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next pass goes through."""
+    def set_epoch(self, epoch: int, first: int = 0) -> None:
+        """Choose the epoch that the next pass goes through, from its sample number `first` on."""
         self.epoch = epoch
+        self.first = first
 
     def __len__(self) -> int:
         return self.count
@@ -45,7 +51,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         order = torch.arange(self.count)
         if self.shuffle:
             order = torch.randperm(self.count, generator=make_generator(self.seed, "order", self.epoch))
-        return iter([(self.epoch, index) for index in order.tolist()])
+        return iter([(self.epoch, index) for index in order[self.first :].tolist()])
 
 
 class Loader:
@@ -69,11 +75,20 @@ class Loader:
         self.samples = samples
         self._batches: DataLoader[Any] | None = batches
         self._length = len(batches)
+        self._batch_size = batches.batch_size or 1
         self._sampler = sampler
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next pass goes through: its order, crops and noise."""
-        self._sampler.set_epoch(epoch)
+    def set_epoch(self, epoch: int, first: int = 0) -> None:
+        """Choose the epoch that the next pass goes through: its order, crops and noise.
+
+        Parameters
+        ----------
+        epoch : int
+            The epoch.
+        first : int
+            Batches at its beginning that are left out: a resumed run has had them.
+        """
+        self._sampler.set_epoch(epoch, first * self._batch_size)
 
     def __len__(self) -> int:
         return self._length
@@ -87,6 +102,11 @@ class Loader:
                     raise batch
                 yield batch
         except RuntimeError as error:
+            if "DataLoader timed out" in str(error):
+                raise DataError(
+                    f"{self.samples.source.where}: no batch within {LONGEST_WAIT} s: a loader worker hangs,"
+                    " most often on a disk or network that does not answer"
+                ) from None
             if "DataLoader worker" not in str(error):
                 raise
             raise DataError(
@@ -97,6 +117,13 @@ class Loader:
     def close(self) -> None:
         """End the workers."""
         self._batches = None
+
+
+def kill_workers() -> None:
+    """End every worker that is left: one that hangs would keep this process waiting, or outlive it."""
+    for worker in multiprocessing.active_children():
+        worker.kill()
+        worker.join()
 
 
 def build_loader(samples: Samples, batch_size: int, workers: int = 0, pin_memory: bool = False) -> Loader:
@@ -127,6 +154,7 @@ def build_loader(samples: Samples, batch_size: int, workers: int = 0, pin_memory
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=pin_memory,
+        timeout=LONGEST_WAIT if workers else 0,
         worker_init_fn=_start_worker,
         persistent_workers=workers > 0,
         generator=torch.Generator(),  # otherwise each pass would consume the global one
@@ -163,4 +191,6 @@ def _start_worker(worker: int) -> None:
     """Set up a worker process; PyTorch gives it one thread of its own accord."""
     use_one_thread()
     warnings.simplefilter("ignore", PictureWarning)  # `Samples.check` has told all of it
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the trainer, which ends its workers
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):  # these are for the trainer, which ends its workers
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)

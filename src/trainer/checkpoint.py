@@ -22,6 +22,7 @@ class Entry(TypedDict):
     file: str
     epoch: int
     sha256: list[str]  # newest first; the ones before stay valid, since the file may not have been replaced
+    interim: bool  # written inside an epoch
 
 
 class Manifest(TypedDict):
@@ -86,11 +87,20 @@ class CheckpointStore:
         self.manifest = self._read_manifest()
 
     def save_last(self, content: dict[str, Any], epoch: int, keep_all: bool) -> Path:
-        """Save an epoch's checkpoint; unless `keep_all`, the last two stay."""
+        """Save an epoch's checkpoint; unless `keep_all`, the last two stay. Those inside the epoch go."""
         path = self.files.checkpoint_file(epoch)
         entries = self.manifest["last"]
         self._write(path, content, epoch, entries)
-        self._forget_first(0 if keep_all else len(entries) - KEPT, entries)
+        epochs, interim = _by_kind(entries)
+        self._forget(interim if keep_all else interim + epochs[:-KEPT], entries)
+        return path
+
+    def save_interim(self, content: dict[str, Any], epoch: int, step: int) -> Path:
+        """Save a checkpoint inside the epoch after `epoch`; the last two of these stay."""
+        path = self.files.interim_file(epoch, step)
+        entries = self.manifest["last"]
+        self._write(path, content, epoch, entries, interim=True)
+        self._forget(_by_kind(entries)[1][:-KEPT], entries)
         return path
 
     def save_best(self, content: dict[str, Any], epoch: int, metric: str, value: float) -> Path:
@@ -98,7 +108,7 @@ class CheckpointStore:
         path = self.files.best_file(epoch, metric, value)
         entries = self.manifest["best"].setdefault(metric, [])
         self._write(path, content, epoch, entries)
-        self._forget_first(len(entries) - 1, entries)
+        self._forget(entries[:-1], entries)
         return path
 
     def load(self, path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -133,7 +143,9 @@ class CheckpointStore:
                 LOG.warning("%s; going back to the checkpoint before it", error)
         raise CheckpointError(f"{self.files.checkpoints}: no usable checkpoint of this run is there")
 
-    def _write(self, path: Path, content: dict[str, Any], epoch: int, entries: list[Entry]) -> None:
+    def _write(
+        self, path: Path, content: dict[str, Any], epoch: int, entries: list[Entry], interim: bool = False
+    ) -> None:
         buffer = io.BytesIO()
         torch.save(content, buffer)
         name = path.relative_to(self.files.folder).as_posix()
@@ -141,16 +153,16 @@ class CheckpointStore:
         for before in [entry for entry in entries if entry["file"] == name]:
             hashes += before["sha256"]
             entries.remove(before)
-        entries.append(Entry(file=name, epoch=epoch, sha256=hashes))
+        entries.append(Entry(file=name, epoch=epoch, sha256=hashes, interim=interim))
         self._write_manifest()
         write_atomically(path, lambda file: file.write(buffer.getbuffer()))
 
-    def _forget_first(self, count: int, entries: list[Entry]) -> None:
-        if count <= 0:
+    def _forget(self, old: list[Entry], entries: list[Entry]) -> None:
+        if not old:
             return
-        for entry in entries[:count]:
+        for entry in old:
             (self.files.folder / entry["file"]).unlink(missing_ok=True)
-        del entries[:count]
+        entries[:] = [entry for entry in entries if entry not in old]
         self._write_manifest()
 
     def _write_manifest(self) -> None:
@@ -179,12 +191,19 @@ class CheckpointStore:
                 in (self.files.checkpoints, self.files.best_checkpoints)
                 and entry["file"].endswith(".pth")
                 and isinstance(entry["epoch"], int)
+                and isinstance(entry["interim"], bool)
                 and isinstance(entry["sha256"], list)
                 for entries in lists
                 for entry in entries
             )
         except (AttributeError, KeyError, TypeError):
             return False
+
+
+def _by_kind(entries: list[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """Checkpoints of whole epochs, and those inside one."""
+    interim = [entry for entry in entries if entry["interim"]]
+    return [entry for entry in entries if entry not in interim], interim
 
 
 def _are_weights(weights: Any) -> bool:

@@ -72,6 +72,8 @@ class TrainingBlock(Block):
     """Arguments of the masker."""
     scheduler: SchedulerBlock = SchedulerBlock()
     optimizer: OptimizerBlock = OptimizerBlock()
+    grad_clip: Annotated[float, Field(gt=0)] | None = None
+    """Largest norm of the gradient; a longer one is scaled down to it. None = as it is."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """`bf16` runs the network under autocast; weights, masks and loss stay in 32 bits."""
     channels_last: bool = False
@@ -135,6 +137,8 @@ class CheckpointBlock(Block):
     """First epoch that is saved."""
     interval_epoch: Annotated[int, Field(ge=1)] = 1
     """Epochs from one checkpoint to the next; the last epoch is saved always."""
+    interval_steps: Annotated[int, Field(ge=1)] | None = None
+    """Steps between checkpoints inside an epoch, which go once the epoch has its own. None = none."""
 
 
 class LogBlock(Block):

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from src.data_handlers.sampling import Loader, build_loader
+from src.data_handlers.sampling import Loader, build_loader, kill_workers
 from src.trainer.build import build_loss, build_masker, build_model, build_pictures, check_config, to_yaml
 from src.trainer.checkpoint import CheckpointStore
 from src.trainer.evaluate import MaskedLoss
@@ -21,6 +21,7 @@ from src.util.atomic_file import write_atomically
 from src.util.errors import CheckpointError, ConfigError
 from src.util.file_manager import FileManager
 from src.util.logger import LOG, LogFile
+from src.util.stopping import StopRequest
 from src.util.stopwatch import Stopwatch
 from src.util.yaml_document import Document, override, read_yaml
 
@@ -65,6 +66,8 @@ def train(
         with LogFile(files.log_file):
             return _fit(config, files, device, loader, validation, resume)
     finally:
+        loader.close()
+        kill_workers()
         files.close()
 
 
@@ -95,7 +98,7 @@ def _fit(
     if resume:
         path, content = store.newest(device)
         state = _restore(config, network, optimizer, content)
-        LOG.info("resumed %s after epoch %d", path, state.epoch)
+        LOG.info("resumed %s after epoch %d, step %d", path, state.epoch, state.step)
     write_atomically(files.config_file, lambda file: file.write(to_yaml(config).encode()))
     stopwatch = Stopwatch(device)
     steps = len(loader) * config.training.max_epochs
@@ -104,9 +107,10 @@ def _fit(
         LOG.info("already finished: %d epochs; raise training.max_epochs to train on", state.epoch)
         return network
     reporter = Reporter(files, stopwatch, state.step, steps)
-    step = TrainingStep(network, masker, loss, optimizer, stopwatch)
+    step = TrainingStep(network, masker, loss, optimizer, stopwatch, config.training.grad_clip)
     masked_loss = MaskedLoss(masker, loss, config.seed)
-    Trainer(config, store, reporter, step, loader, validation, masked_loss, state).fit()
+    with StopRequest() as stop:
+        Trainer(config, store, reporter, step, loader, validation, masked_loss, state, stop).fit()
     LOG.info("finished; the run is in %s", files.folder)
     return network
 

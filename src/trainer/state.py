@@ -25,6 +25,8 @@ class TrainingState:
         Epochs finished.
     step : int
         Steps done.
+    batch : int
+        Batches done of the epoch that follows.
     validated_epoch : int
         Last epoch that was validated.
     best : dict of str to Best
@@ -35,6 +37,7 @@ class TrainingState:
 
     epoch: int = 0
     step: int = 0
+    batch: int = 0
     validated_epoch: int = 0
     best: dict[str, Best] = field(default_factory=dict)
     recent: deque[dict[str, float]] = field(default_factory=lambda: deque(maxlen=WINDOW))
@@ -48,8 +51,8 @@ class TrainingState:
         """As plain types, for a checkpoint."""
         best = {metric: {"value": b.value, "epoch": b.epoch} for metric, b in self.best.items()}
         return {
-            "epoch": self.epoch, "step": self.step, "validated_epoch": self.validated_epoch,
-            "best": best, "recent": list(self.recent),
+            "epoch": self.epoch, "step": self.step, "batch": self.batch,
+            "validated_epoch": self.validated_epoch, "best": best, "recent": list(self.recent),
         }  # fmt: skip
 
     @classmethod
@@ -57,4 +60,5 @@ class TrainingState:
         """From a checkpoint."""
         best = {metric: Best(**values) for metric, values in plain["best"].items()}
         recent = deque(plain["recent"], maxlen=WINDOW)
-        return cls(plain["epoch"], plain["step"], plain["validated_epoch"], best, recent)
+        epoch, step, batch = plain["epoch"], plain["step"], plain.get("batch", 0)
+        return cls(epoch, step, batch, plain["validated_epoch"], best, recent)

@@ -27,17 +27,21 @@ class TrainingStep:
         Over the network's parameters.
     stopwatch : Stopwatch
         Takes the time of masking and network.
+    grad_clip : float or None
+        Largest norm of the gradient.
     """
 
     def __init__(
         self, network: Network, masker: Masker, loss: Loss,
-        optimizer: torch.optim.Optimizer, stopwatch: Stopwatch,
+        optimizer: torch.optim.Optimizer, stopwatch: Stopwatch, grad_clip: float | None = None,
     ) -> None:  # fmt: skip
         self.network = network
         self.masker = masker
         self.loss = loss
         self.optimizer = optimizer
         self.stopwatch = stopwatch
+        self.grad_clip = grad_clip
+        self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def __call__(
         self, noisy: Tensor, progress: float, generator: torch.Generator, say: Callable[[], str]
@@ -74,5 +78,18 @@ class TrainingStep:
                 raise NonFiniteError(f"{say()}: the loss is {value.total.item()}; try a smaller init_lr")
             self.optimizer.zero_grad(set_to_none=True)
             value.total.backward()
+            self._check_and_clip(noisy.device, say)
             self.optimizer.step()
         return LossValue(value.total.detach(), value.terms)
+
+    def _check_and_clip(self, device: torch.device, say: Callable[[], str]) -> None:
+        on_host = device.type == "cpu"
+        if not on_host and self.grad_clip is None:
+            return
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
+        if on_host and not torch.isfinite(norm):
+            raise NonFiniteError(
+                f"{say()}: the gradient's norm is {norm.item()}; lower init_lr or set training.grad_clip"
+            )
+        if self.grad_clip is not None:
+            torch.nn.utils.clip_grads_with_norm_(self._parameters, self.grad_clip, norm)

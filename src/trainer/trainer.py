@@ -2,21 +2,24 @@
 
 import math
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from src.data_handlers.samples import Sample
 from src.data_handlers.sampling import Loader
 from src.loss import LossValue
 from src.trainer.checkpoint import CheckpointStore
-from src.trainer.evaluate import BETTER, MaskedLoss, evaluate, score_all
+from src.trainer.evaluate import BETTER, Evaluated, MaskedLoss, evaluate, score_all
 from src.trainer.optim import learning_rate
 from src.trainer.reporter import Reporter
 from src.trainer.run_config import RunConfig
 from src.trainer.state import Best, TrainingState
 from src.trainer.step import TrainingStep
-from src.util.errors import NonFiniteError
+from src.util.errors import NonFiniteError, Stopped
 from src.util.seed import make_generator
+from src.util.stopping import StopRequest
 
 
 class Trainer:
@@ -40,11 +43,14 @@ class Trainer:
         Scores pictures that have no clean one.
     state : TrainingState
         Where to go on; a fresh one at the start.
+    stop : StopRequest
+        Looked at after each step and each validated picture.
     """
 
     def __init__(
         self, config: RunConfig, store: CheckpointStore, reporter: Reporter, step: TrainingStep,
         loader: Loader, validation: Loader | None, masked_loss: MaskedLoss, state: TrainingState,
+        stop: StopRequest,
     ) -> None:  # fmt: skip
         self.config = config
         self.store = store
@@ -55,11 +61,21 @@ class Trainer:
         self.validation = validation
         self.masked_loss = masked_loss
         self.state = state
+        self.stop = stop
         self.total_steps = len(loader) * config.training.max_epochs
         self._unread: list[LossValue] = []  # losses still on the device
+        self._saved = (-1, Path())  # step and file of the latest checkpoint
 
     def fit(self) -> None:
-        """Train to the last epoch, saving and validating when due."""
+        """Train to the last epoch, saving and validating when due.
+
+        Raises
+        ------
+        Stopped
+            When a signal asked for it; the state is saved.
+        NonFiniteError
+            When a loss, gradient or weight is not finite; what was saved before stays.
+        """
         with self.reporter:
             if validation_is_missing(self.config, self.state):
                 self.validate(self.state.epoch)
@@ -67,30 +83,39 @@ class Trainer:
             for epoch in range(self.state.epoch + 1, self.config.training.max_epochs + 1):
                 self.train_epoch(epoch)
                 self.save_if_due(epoch)
+                self.stop_if_asked(epoch)
                 if validation_is_due(self.config, epoch):
                     self.validate(epoch)
                     self.save_if_due(epoch)  # now with its scores
 
     def train_epoch(self, epoch: int) -> None:
-        """One pass over the training pictures."""
-        self.loader.set_epoch(epoch)
+        """One pass over the training pictures, or what is left of it."""
+        self.loader.set_epoch(epoch, self.state.batch)
         self.network.module.train()
         batches = iter(self.loader)
-        for _ in range(len(self.loader)):
+        while self.state.batch < len(self.loader):
             with self.step.stopwatch.part("data", host=True):
-                noisy = next(batches)["noisy"].to(self.network.device, non_blocking=True)
-            progress = self.state.step / self.total_steps
-            rate = self._set_learning_rate(epoch, progress)
-            generator = make_generator(self.config.seed, "mask", self.state.step)
-            self.state.step += 1
-            self._unread.append(self.step(noisy, progress, generator, lambda: self._where(epoch)))
-            self.reporter.step(len(noisy))
-            if self.state.step % self.config.log.iter_interval == 0 or self.state.step == self.total_steps:
-                self._read_losses(epoch)
-                where, means = self._where(epoch), self.state.running_means()
-                self.reporter.training(where, self.state.step, means, rate)
+                batch = next(batches)
+            self.train_batch(epoch, batch)
+            self.state.batch += 1
+            if self.state.batch < len(self.loader):
+                self.save_inside_if_due(epoch)
         self._read_losses(epoch)
-        self.state.epoch = epoch
+        self.state.epoch, self.state.batch = epoch, 0
+
+    def train_batch(self, epoch: int, batch: Sample) -> None:
+        """One step, reported when due."""
+        noisy = batch["noisy"].to(self.network.device, non_blocking=True)
+        progress = self.state.step / self.total_steps
+        rate = self._set_learning_rate(epoch, progress)
+        generator = make_generator(self.config.seed, "mask", self.state.step)
+        self.state.step += 1
+        self._unread.append(self.step(noisy, progress, generator, lambda: self._where(epoch, batch)))
+        self.reporter.step(len(noisy))
+        if self.state.step % self.config.log.iter_interval == 0 or self.state.step == self.total_steps:
+            self._read_losses(epoch)
+            where, means = self._where(epoch), self.state.running_means()
+            self.reporter.training(where, self.state.step, means, rate)
 
     def validate(self, epoch: int) -> None:
         """Score the validation pictures, show and save some, and keep the best network by each metric."""
@@ -99,7 +124,12 @@ class Trainer:
         folder = self.store.files.validation_folder(epoch) if epoch in self._picture_epochs() else None
         results = evaluate(self.network, self.validation, self.masked_loss)
         available = len(self.validation.samples.source)
-        scores = score_all(results, available, lambda r: self.reporter.picture(r, self.state.step, folder))
+
+        def use(result: Evaluated) -> None:
+            self.reporter.picture(result, self.state.step, folder)
+            self.stop_if_asked(epoch)
+
+        scores = score_all(results, available, use)
         self.reporter.validation(epoch, self.state.step, scores, began)
         self.state.validated_epoch = epoch
         for metric, value in scores.means().items():
@@ -113,7 +143,28 @@ class Trainer:
         block = self.config.checkpoint
         due = block.save and _due(epoch, block.start_epoch, block.interval_epoch)
         if due or epoch == self.config.training.max_epochs:
-            self.store.save_last(self.content(), epoch, block.save_all)
+            path = self.store.save_last(self.content(), epoch, block.save_all)
+            self._saved = (self.state.step, path)
+
+    def save_inside_if_due(self, epoch: int) -> None:
+        """Save inside an epoch by `checkpoint.interval_steps`."""
+        interval = self.config.checkpoint.interval_steps
+        if interval and self.state.step % interval == 0:
+            self._save_now(epoch)
+        self.stop_if_asked(epoch)
+
+    def stop_if_asked(self, epoch: int) -> None:
+        """Raise if a signal came, when all is saved."""
+        if self.stop.signal:
+            raise Stopped(self.stop.signal, self._save_now(epoch))
+
+    def _save_now(self, epoch: int) -> Path:
+        step, path = self._saved
+        if step != self.state.step:
+            self._read_losses(epoch)
+            path = self.store.save_interim(self.content(), self.state.epoch, self.state.step)
+            self._saved = (self.state.step, path)
+        return path
 
     def content(self) -> dict[str, Any]:
         """What a checkpoint holds: plain types and tensors."""
@@ -145,7 +196,10 @@ class Trainer:
         self._unread.clear()
         self.state.recent.extend(dict(zip(names, row, strict=True)) for row in rows)
         if not all(math.isfinite(value) for row in rows for value in row):
-            raise NonFiniteError(f"{self._where(epoch)}: the loss is not finite; try a smaller init_lr")
+            raise NonFiniteError(
+                f"{self._where(epoch)}: the loss of one of the last {len(rows)} steps is not finite; try a"
+                " smaller init_lr"
+            )
 
     def _picture_epochs(self) -> set[int]:
         """The validations that save pictures: `num_of_saves` of them, evenly spread, the last included."""
@@ -156,9 +210,15 @@ class Trainer:
         saves = min(block.num_of_saves, len(epochs)) if block.save_image else 0
         return {epochs[math.ceil((i + 1) * len(epochs) / saves) - 1] for i in range(saves)}
 
-    def _where(self, epoch: int) -> str:
+    def _where(self, epoch: int, batch: Sample | None = None) -> str:
+        """Where training is, and what it is looking at."""
         epochs = self.config.training.max_epochs
-        return f"epoch {epoch}/{epochs}, step {self.state.step}/{self.total_steps}"
+        where = f"epoch {epoch}/{epochs}, step {self.state.step}/{self.total_steps}"
+        if batch is None:
+            return where
+        noisy, names = batch["noisy"], sorted(set(batch["name"]))
+        listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        return f"{where}, values from {noisy.min():.4g} to {noisy.max():.4g} of {listed}"
 
 
 def validation_is_due(config: RunConfig, epoch: int) -> bool:

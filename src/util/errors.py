@@ -1,6 +1,8 @@
 """The errors a user can meet; each knows the exit code its script ends with."""
 
+import signal
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -41,6 +43,23 @@ class StorageError(UserError):
     """The output cannot be written: no room, no permission, a lost mount."""
 
     exit_code = 5
+
+
+class Stopped(Exception):  # noqa: N818
+    """A signal ended a training, after its state was saved.
+
+    Parameters
+    ----------
+    number : signal.Signals
+        The signal.
+    checkpoint : Path
+        Where the state is.
+    """
+
+    def __init__(self, number: signal.Signals, checkpoint: Path) -> None:
+        super().__init__(f"stopped by {number.name}; saved {checkpoint}; -r goes on from there")
+        # What a shell expects after Ctrl-C, and of anything that was told to end.
+        self.exit_code = 128 + (signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
 
 
 class NonFiniteError(UserError):

@@ -107,6 +107,10 @@ class FileManager:
         """`checkpoint/RUN_EEE.pth`."""
         return self.checkpoints / f"{self.run_name}_{epoch:03d}.pth"
 
+    def interim_file(self, epoch: int, step: int) -> Path:
+        """`checkpoint/RUN_EEE_step_SSSSSS.pth`, within the epoch after EEE."""
+        return self.checkpoints / f"{self.run_name}_{epoch:03d}_step_{step:06d}.pth"
+
     def best_file(self, epoch: int, metric: str, value: float) -> Path:
         """`best_ckpts/RUN_EEE_psnr_PP.PP.pth` and the like; the digits are for people, never read back."""
         digits = {"psnr": 2, "ssim": 3}.get(metric, 6)

@@ -5,7 +5,7 @@ import errno
 import sys
 from collections.abc import Callable
 
-from src.util.errors import StorageError, UserError
+from src.util.errors import Stopped, StorageError, UserError
 from src.util.logger import start_console
 
 INTERRUPTED = 130  # what a shell expects of a program stopped by Ctrl-C
@@ -19,8 +19,11 @@ def run(script: Callable[[], int]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except Stopped as stop:
+        print(stop, file=sys.stderr)
+        return stop.exit_code
     except KeyboardInterrupt:
-        print("stopped by Ctrl-C; -r goes on from the last checkpoint", file=sys.stderr)
+        print("stopped by Ctrl-C", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):

@@ -52,7 +52,7 @@ def test_all_problems_of_a_configuration_are_printed(capsys):
 
 def test_ctrl_c_is_130(capsys):
     assert run(raising(KeyboardInterrupt())) == 130
-    assert "-r goes on" in capsys.readouterr().err
+    assert "stopped by Ctrl-C" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
