@@ -9,6 +9,7 @@ import torch
 from src.data_handlers.sampling import Loader, build_loader, kill_workers
 from src.trainer.build import build_loss, build_masker, build_model, build_pictures, check_config, to_yaml
 from src.trainer.checkpoint import CheckpointStore
+from src.trainer.environment import changes_of_environment, environment
 from src.trainer.evaluate import MaskedLoss
 from src.trainer.network import Network
 from src.trainer.optim import make_optimizer
@@ -18,9 +19,10 @@ from src.trainer.state import TrainingState
 from src.trainer.step import TrainingStep
 from src.trainer.trainer import Trainer, validation_is_missing
 from src.util.atomic_file import write_atomically
-from src.util.errors import CheckpointError, ConfigError
+from src.util.errors import CheckpointError, ConfigError, OutOfMemoryError
 from src.util.file_manager import FileManager
 from src.util.logger import LOG, LogFile
+from src.util.memory import is_out_of_memory
 from src.util.stopping import StopRequest
 from src.util.stopwatch import Stopwatch
 from src.util.yaml_document import Document, override, read_yaml
@@ -65,6 +67,13 @@ def train(
     try:
         with LogFile(files.log_file):
             return _fit(config, files, device, loader, validation, resume)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise OutOfMemoryError(
+                f"out of memory on {device}: lower training.batch_size or training.dataset_args.crop_size, or"
+                " model.kwargs.features; checkpoints are as they were, -r goes on from the last"
+            ) from None
+        raise
     finally:
         loader.close()
         kill_workers()
@@ -133,6 +142,8 @@ def _restore(
         raise CheckpointError(f"-r: the checkpoint is of another network ({listed}); start a new run for it")
     if changes:
         LOG.warning("resumed with changed settings: %s", "; ".join(changes))
+    if other := changes_of_environment(content.get("environment", {}), environment(network.device)):
+        LOG.warning("resumed with %s: the last digits may differ from those of an unbroken run", other)
     network.module.load_state_dict(content["model_weights"])
     optimizer.load_state_dict(content["optimizer_weights"])
     return TrainingState.from_plain(content["state"])

@@ -11,6 +11,7 @@ from src.data_handlers.samples import Sample
 from src.data_handlers.sampling import Loader
 from src.loss import LossValue
 from src.trainer.checkpoint import CheckpointStore
+from src.trainer.environment import environment
 from src.trainer.evaluate import BETTER, Evaluated, MaskedLoss, evaluate, score_all
 from src.trainer.optim import learning_rate
 from src.trainer.reporter import Reporter
@@ -177,7 +178,7 @@ class Trainer:
             "optimizer_weights": self.step.optimizer.state_dict(),
             "config": self.config.model_dump(mode="json"),
             "state": self.state.to_plain(),
-            "torch_version": str(torch.__version__),
+            "environment": environment(self.network.device),
         }
 
     def _set_learning_rate(self, epoch: int, progress: float) -> float:

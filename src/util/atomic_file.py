@@ -1,6 +1,8 @@
 """Files that are never half-written."""
 
+import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -37,9 +39,20 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object], durable: b
         if durable:
             _sync_folder(path.parent)
     except OSError as error:
-        raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from None
+        raise StorageError(
+            f"{path}: cannot be written: {error.strerror or error}{_room(path, error)}"
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _room(path: Path, error: OSError) -> str:
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return ""
+    try:
+        return f" ({shutil.disk_usage(path.parent).free:,} bytes are free); make room and start again"
+    except OSError:
+        return ""
 
 
 def _sync_folder(folder: Path) -> None:

@@ -72,3 +72,9 @@ class DataError(UserError):
     """A picture or dataset that is missing, damaged or of the wrong kind."""
 
     exit_code = 7
+
+
+class OutOfMemoryError(UserError):
+    """The memory of the machine or of a GPU does not suffice."""
+
+    exit_code = 8

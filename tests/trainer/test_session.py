@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from src.trainer import trainer
-from src.util.errors import CheckpointError, ConfigError, DataError, RunExistsError
+from src.util.errors import CheckpointError, ConfigError, DataError, OutOfMemoryError, RunExistsError
 
 NOISE = {
     "none": [],
@@ -79,7 +79,7 @@ def test_k15_the_same_seed_gives_the_same_weights_whatever_was_drawn_before(new_
 def test_k25_a_validation_that_crashed_is_made_up_for(new_run, monkeypatch, differing):
     whole, crashed = new_run("whole"), new_run("crashed")
     whole.train()
-    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+    with monkeypatch.context() as patch, pytest.raises(OutOfMemoryError):
         patch.setattr(trainer, "evaluate", lambda *arguments: (_ for _ in ()).throw(MemoryError))
         crashed.train()
     assert crashed.last["epoch"] == 1 and crashed.last["state"]["validated_epoch"] == 0
@@ -92,7 +92,7 @@ def test_k25_a_validation_that_crashed_is_made_up_for(new_run, monkeypatch, diff
 def test_k25_a_crash_in_the_last_validation_is_made_up_for_too(new_run, monkeypatch):
     run = new_run("run")
     once = ["training.max_epochs=1"]
-    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+    with monkeypatch.context() as patch, pytest.raises(OutOfMemoryError):
         patch.setattr(trainer, "evaluate", lambda *arguments: (_ for _ in ()).throw(MemoryError))
         run.train(*once)
     run.resume(*once)
@@ -256,3 +256,26 @@ def test_validation_can_be_left_out(new_run):
     run.train("validation.val=false")
     assert run.best == [] and not run.files.scores_file.exists()
     assert run.epochs == [1, 2]
+
+
+def test_another_machine_is_said_when_a_run_is_resumed(new_run, monkeypatch):
+    run = new_run("run")
+    run.train("training.max_epochs=1")
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
+    run.resume("training.max_epochs=2")
+    assert f"resumed with CPU threads {threads + 1} instead of {threads}: the last digits may" in run.log
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory."), MemoryError(),
+              RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")],
+)  # fmt: skip
+def test_out_of_memory_says_what_to_lower_and_leaves_the_last_checkpoint(new_run, stop_at_step, error):
+    run = new_run("run")
+    stop_at_step(3, lambda: error)
+    with pytest.raises(OutOfMemoryError, match=r"out of memory on cpu: lower training\.batch_size"):
+        run.train("training.max_epochs=2")
+    assert run.epochs == [1]
+    run.resume("training.max_epochs=2")
+    assert run.last["epoch"] == 2
