@@ -153,7 +153,7 @@ def encode_picture(path: str | os.PathLike[str], picture: np.ndarray) -> memoryv
     done, encoded = cv2.imencode(path.suffix.lower(), np.ascontiguousarray(picture[..., ::-1]))
     if not done:
         raise StorageError(f"{path}: cannot be written: a {picture.shape} picture does not fit this format")
-    return memoryview(encoded)
+    return encoded.data
 
 
 def to_uint8(values: "torch.Tensor | np.ndarray") -> np.ndarray:
