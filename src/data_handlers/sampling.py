@@ -136,8 +136,8 @@ def build_loader(samples: Samples, batch_size: int, workers: int = 0, pin_memory
     batch_size : int
         Samples in a batch; pictures without a crop size may differ in size and then come one at a time.
     workers : int
-        Processes that prepare samples; 0 = this one. Validation and test use at most one: the arrays of
-        SIDD (250 MB each) would be in memory once for each.
+        Processes that prepare samples; 0 = this one. Validation and test use at most one, which is always
+        ahead of the network.
     pin_memory : bool
         Whether batches are put where a GPU can fetch them by itself.
 

@@ -1,0 +1,162 @@
+import errno
+import mmap
+import pickle
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import io
+
+from src.data_handlers import DATASETS, mat_blocks
+from src.data_handlers.samples import Samples
+from src.data_handlers.sampling import build_loader
+from src.data_handlers.view import View
+from src.util.errors import DataError, StorageError
+
+ROOT = Path(__file__).parents[2]
+SHAPE = (2, 3, 16, 18, 3)
+
+
+def save_mat(path, shape=SHAPE, seed=0, kind=np.uint8, name=None):
+    array = np.random.default_rng(seed).integers(0, 256, shape).astype(kind)
+    io.savemat(path, {name or path.stem: array}, do_compression=True)
+    return array
+
+
+def owner(array):
+    while isinstance(array, np.ndarray):
+        array = array.base
+    return array
+
+
+@pytest.fixture
+def blocks(tmp_path):
+    """A folder like SIDD's, with small arrays."""
+    noisy = save_mat(tmp_path / "ValidationNoisyBlocksSrgb.mat", seed=1)
+    clean = save_mat(tmp_path / "ValidationGtBlocksSrgb.mat", seed=2)
+    save_mat(tmp_path / "BenchmarkNoisyBlocksSrgb.mat", seed=3)
+    return tmp_path, noisy, clean
+
+
+def test_d14_blocks_are_counted_by_the_shape_of_the_array(blocks):
+    root, noisy, clean = blocks
+    source = DATASETS["SIDD_val"](str(root))
+    assert len(source) == 6
+    picture = source.read(4)
+    assert picture.name == "0004"
+    assert np.array_equal(picture.noisy, noisy[1, 1])
+    assert np.array_equal(picture.clean, clean[1, 1])
+    assert DATASETS["SIDD_test"](str(root)).read(5).clean is None
+
+
+def test_d15_the_blocks_lie_in_a_file_and_stay_at_home(blocks):
+    source = DATASETS["SIDD_val"](str(blocks[0]))
+    picture = source.read(1)
+    assert isinstance(owner(picture.noisy), mmap.mmap) and isinstance(owner(picture.clean), mmap.mmap)
+    sent = pickle.dumps(source)
+    assert len(sent) < 5_000
+    assert np.array_equal(pickle.loads(sent).read(4).clean, blocks[2][1, 1])
+
+
+def test_d15_forked_workers_share_the_blocks(blocks):
+    source = DATASETS["SIDD_val"](str(blocks[0]))
+    (blocks[0] / "ValidationNoisyBlocksSrgb.mat").unlink()  # a worker that read again would fail
+    samples = Samples(source, View(crop_size=16), channels=3, seed=0, training=True)
+    seen = {name for batch in build_loader(samples, 1, workers=2) for name in batch["name"]}
+    assert len(seen) == len(source)
+
+
+@pytest.mark.parametrize("slab", [1, 6 * 100, 10**9])
+@pytest.mark.parametrize("deflated", [True, False])
+def test_d15_every_byte_is_at_its_place(tmp_path, monkeypatch, deflated, slab):
+    monkeypatch.setattr(mat_blocks, "_SLAB_BYTES", slab)
+    array = np.random.default_rng(0).integers(0, 256, SHAPE).astype(np.uint8)
+    others = {"b": np.arange(9), "text": "of no interest", "cells": np.array([1, "a"], object)}
+    io.savemat(tmp_path / "Blocks.mat", {**others, "Blocks": array, "after": 1.5}, do_compression=deflated)
+    found = mat_blocks.read_blocks(tmp_path / "Blocks.mat")
+    assert found.dtype == np.uint8
+    assert np.array_equal(found, array.reshape(-1, *SHAPE[2:]))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the process's own pages as Linux does")
+def test_d15_the_array_is_never_whole_in_memory(tmp_path):
+    array = np.random.default_rng(0).integers(0, 256, (40, 32, 128, 128, 3), dtype=np.uint8)
+    io.savemat(tmp_path / "Blocks.mat", {"Blocks": array}, do_compression=True)
+    code = (
+        "import sys, resource; from pathlib import Path;"
+        "from src.data_handlers.mat_blocks import read_blocks;"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024; before = peak();"
+        "blocks = read_blocks(Path(sys.argv[1])); print(peak() - before)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "Blocks.mat")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert int(said) < 0.9 * array.nbytes
+
+
+def test_a_full_disk_is_said_with_what_is_needed(blocks, monkeypatch):
+    class Full(BytesIO):
+        def write(self, content):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(mat_blocks.tempfile, "TemporaryFile", lambda **_: Full())
+    with pytest.raises(StorageError, match=r"No space left on device; .* MB are needed there \(TMPDIR"):
+        DATASETS["SIDD_test"](str(blocks[0]))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"shape": (2, 3, 16, 18)}, r"expected uint8 of shape .* got uint8 \(2, 3, 16, 18\)"),
+        ({"shape": (2, 3, 16, 18, 4)}, "got uint8"),
+        ({"kind": np.float64}, "got double"),
+        ({"name": "Other"}, "expected an array BenchmarkNoisyBlocksSrgb, found Other"),
+    ],
+)
+def test_d15_another_array_is_refused(tmp_path, wrong, message):
+    save_mat(tmp_path / "BenchmarkNoisyBlocksSrgb.mat", **wrong)
+    with pytest.raises(DataError, match=message):
+        DATASETS["SIDD_test"](str(tmp_path))
+
+
+def test_d15_another_version_or_no_mat_file_is_refused(tmp_path):
+    file = tmp_path / "BenchmarkNoisyBlocksSrgb.mat"
+    with pytest.raises(DataError, match="no such file; download it from https://abdokamel"):
+        DATASETS["SIDD_test"](str(tmp_path))
+    file.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(600))
+    with pytest.raises(DataError, match=r"version 5, as published, got version 7\.3"):
+        DATASETS["SIDD_test"](str(tmp_path))
+    for content in (b"", b"text" * 200):
+        file.write_bytes(content)
+        with pytest.raises(DataError, match="not a MAT file"):
+            DATASETS["SIDD_test"](str(tmp_path))
+
+
+@pytest.mark.parametrize(("harm", "deflated"), [("cut", True), ("cut", False), ("bit", True)])
+def test_d15_a_damaged_mat_file_is_refused_when_the_run_begins(tmp_path, harm, deflated):
+    file = tmp_path / "BenchmarkNoisyBlocksSrgb.mat"
+    array = np.random.default_rng(0).integers(0, 256, SHAPE).astype(np.uint8)
+    io.savemat(file, {file.stem: array}, do_compression=deflated)
+    content = bytearray(file.read_bytes())
+    content[-200] ^= 4
+    file.write_bytes(content[:-500] if harm == "cut" else content)
+    with pytest.raises(DataError, match=r"BenchmarkNoisyBlocksSrgb\.mat.*damaged"):
+        DATASETS["SIDD_test"](str(tmp_path))
+
+
+@pytest.mark.parametrize("bytes_kept", [*range(100, 420, 20), -1])
+def test_d15_wherever_the_file_ends_the_message_is_ours(tmp_path, bytes_kept):
+    file = tmp_path / "BenchmarkNoisyBlocksSrgb.mat"
+    io.savemat(file, {file.stem: np.zeros(SHAPE, np.uint8)})
+    file.write_bytes(file.read_bytes()[:bytes_kept])
+    with pytest.raises(DataError, match="damaged"):
+        DATASETS["SIDD_test"](str(tmp_path))
+
+
+def test_ground_truth_of_another_shape_is_refused(blocks):
+    root = blocks[0]
+    save_mat(root / "ValidationGtBlocksSrgb.mat", shape=(2, 2, 16, 18, 3))
+    with pytest.raises(DataError, match=r"shape \(2, 2, 16, 18, 3\), but ValidationNoisyBlocksSrgb"):
+        DATASETS["SIDD_val"](str(root))
