@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from src.util.errors import DataError
-from src.util.image_io import ENDINGS
-from src.util.picture_header import inspect_picture
+from src.util.image_io import ENDINGS, inspect_picture
 
 _DEBRIS = {"thumbs.db", "desktop.ini"}
 _LISTED_AT_MOST = 100

@@ -1,6 +1,7 @@
 import io
 import re
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ from src.trainer import reporter, trainer
 from src.trainer.step import TrainingStep
 from src.util.image_io import read_picture
 from src.util.logger import start_console
-from src.util.picture_header import inspect_stream
+from src.util.pictures.stored import open_stream
 
 
 def board(run):
@@ -58,7 +59,7 @@ def test_tensorboard_shows_the_first_pictures_noisy_denoised_residual_and_clean(
     ]
     shown = events.Images("0000 a.png: noisy, denoised, residual x4, clean")
     assert [event.step for event in shown] == [2, 4]
-    info = inspect_stream(io.BytesIO(shown[0].encoded_image_string), "tensorboard")
+    info = open_stream(io.BytesIO(shown[0].encoded_image_string), Path("tensorboard")).info()
     assert (info.height, info.width) == (64, 4 * 64)
     alone = new_run("alone")
     alone.train("training.max_epochs=1")

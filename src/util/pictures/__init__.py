@@ -1,0 +1,1 @@
+"""Picture files of any kind, read and written alike; `src.util.image_io` is the door."""

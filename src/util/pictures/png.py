@@ -1,0 +1,106 @@
+"""PNG's chunks: whether they are all there and intact, and those that carry what is no pixel.
+
+W3C: Portable Network Graphics (PNG) Specification (Third Edition), 2025. https://www.w3.org/TR/png-3/
+"""
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+
+from src.util.pictures.base import Metadata
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+# Colours, resolution, EXIF data, text; true of the result as of the source.
+_KEPT = {
+    b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"mDCV", b"cLLI",
+    b"pHYs", b"eXIf", b"tEXt", b"zTXt", b"iTXt",
+}  # fmt: skip
+_INCH = 0.0254  # metres
+_COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # by the number of channels
+
+
+def is_whole(file: BinaryIO) -> bool:
+    """Whether the last chunk is there; only headers are read."""
+    end = b"\0\0\0\0IEND\xaeB`\x82"
+    file.seek(-min(len(end), file.seek(0, os.SEEK_END)), os.SEEK_END)
+    if file.read() == end:
+        return True
+    # Bytes may follow the last chunk: walk the chunks by their lengths.
+    file.seek(len(SIGNATURE))
+    while len(head := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if kind == b"IEND":
+            return len(file.read(4)) == 4
+        file.seek(length + 4, os.SEEK_CUR)
+    return False
+
+
+def checksums_agree(stored: memoryview) -> bool:
+    """Check each chunk; OpenCV 4 returns what it could decode of a damaged picture."""
+    return all(zlib.crc32(body, zlib.crc32(kind)) == checksum for kind, body, checksum in _chunks(stored))
+
+
+def depth_and_colours(file: BinaryIO) -> tuple[int, int]:
+    """Bits of a value, and channels: 1 to 4 in the order grey, grey and alpha, RGB, RGBA; 0 for a palette."""
+    file.seek(24)
+    depth, colour_type = file.read(2)
+    return depth, {value: key for key, value in _COLOUR_TYPE.items()}.get(colour_type, 0)
+
+
+def kept_chunks(stored: memoryview) -> bytes:
+    """The chunks of a PNG that are kept, as they are."""
+    return b"".join(_chunk(kind, bytes(body)) for kind, body, _ in _chunks(stored) if kind in _KEPT)
+
+
+def chunks_of(metadata: Metadata) -> bytes:
+    """The chunks that carry what came with a picture of another format."""
+    chunks = b""
+    if metadata.icc:
+        chunks += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc))
+    if metadata.dpi:
+        chunks += _chunk(b"pHYs", struct.pack(">IIB", *(round(dpi / _INCH) for dpi in metadata.dpi), 1))
+    if metadata.exif:
+        chunks += _chunk(b"eXIf", metadata.exif)
+    if metadata.xmp:
+        chunks += _chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp)
+    return chunks
+
+
+def with_chunks(encoded: bytes, chunks: bytes) -> bytes:
+    """A PNG with more chunks, behind its header."""
+    behind_header = len(SIGNATURE) + 25
+    return encoded[:behind_header] + chunks + encoded[behind_header:]
+
+
+def encode_plainly(picture: np.ndarray) -> bytes:
+    """A picture (H, W, 1 to 4) of uint8 or uint16 as PNG; for grey with alpha, which OpenCV cannot write."""
+    height, width, channels = picture.shape
+    depth = 8 * picture.dtype.itemsize
+    header = struct.pack(">IIBBBBB", width, height, depth, _COLOUR_TYPE[channels], 0, 0, 0)
+    rows = picture.astype(picture.dtype.newbyteorder(">")).reshape(height, -1).view(np.uint8)
+    unfiltered = np.concatenate([np.zeros((height, 1), np.uint8), rows], axis=1)
+    return (
+        SIGNATURE
+        + _chunk(b"IHDR", header)
+        + _chunk(b"IDAT", zlib.compress(unfiltered.tobytes()))
+        + _chunk(b"IEND", b"")
+    )
+
+
+def _chunks(stored: memoryview) -> Iterator[tuple[bytes, memoryview, int]]:
+    """Kind, content and checksum of each chunk up to the last."""
+    start, kind = len(SIGNATURE), b""
+    while start + 12 <= len(stored) and kind != b"IEND":
+        length = int.from_bytes(stored[start : start + 4], "big")
+        kind, end = bytes(stored[start + 4 : start + 8]), start + 12 + length
+        yield kind, stored[start + 8 : start + 8 + length], int.from_bytes(stored[end - 4 : end], "big")
+        start = end
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

@@ -1,0 +1,213 @@
+"""TIFF: any number of channels and pages, whole numbers and floats, read and written by tifffile.
+
+Aldus: TIFF, Revision 6.0, 1992.
+"""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import tifffile
+
+from src.util.errors import DataError
+from src.util.pictures.base import DROPPED, EXPANDED, Metadata, Page, PictureInfo, check_size, damaged
+from src.util.pictures.raster import encode
+
+MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+ENDINGS = (".tif", ".tiff")
+
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is said by us, once
+
+_WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
+_ALPHA = (1, 2)  # values of ExtraSamples: premultiplied or not
+_WITHOUT_LOSS = {1: None, 5: "lzw", 8: "adobe_deflate", 32946: "deflate", 32773: "packbits",
+                 34925: "lzma", 50000: "zstd"}  # fmt: skip
+_JPEG = (6, 7)
+# Tags of layout, which tifffile writes by itself, or that are not true of the result.
+_NOT_COPIED = {
+    254, 255, 256, 257, 258, 259, 262, 263, 266, 273, 277, 278, 279, 280, 281, 282, 283, 284, 288, 289,
+    290, 291, 292, 293, 296, 317, 320, 322, 323, 324, 325, 338, 339, 340, 341, 347, 512, 513, 514, 515,
+    517, 518, 519, 520, 521, 529, 530, 531, 532, 32997, 32998,
+}  # fmt: skip
+# Tags that point to more tags, or hold the noisy picture once more.
+_LOST = {330: "SubIFDs", 34665: "EXIF data", 34853: "GPS data", 37724: "Photoshop's layers"}
+_ICC, _XMP, _RESOLUTION_UNIT = 34675, 700, 296
+_PER_INCH = {2: 1.0, 3: 2.54}
+
+
+class TiffPicture:
+    """An open TIFF file; see `StoredPicture`.
+
+    Parameters
+    ----------
+    file, path, max_pixels
+        See `RasterPicture`.
+    """
+
+    kind = "TIFF"
+
+    def __init__(self, file: BinaryIO, path: Path, max_pixels: int) -> None:
+        self.path = path
+        self._max_pixels = max_pixels
+        self._size = file.seek(0, 2)
+        file.seek(0)
+        try:
+            self._tiff = tifffile.TiffFile(file)
+            self.pages = len(self._tiff.pages)
+            stack = self._tiff.imagej_metadata or {}
+        except Exception as error:  # tifffile raises a dozen kinds
+            raise DataError(f"{path}: the picture's header is damaged ({str(error)[:200]})") from None
+        if not self.pages:
+            raise DataError(f"{path}: the picture's header is damaged (no picture in it)")
+        if int(stack.get("images", 1)) > self.pages:
+            raise DataError(
+                f"{path}: an ImageJ stack of {stack['images']} images, of which the file lists {self.pages};"
+                " save it as an image sequence"
+            )
+
+    def info(self, page: int = 0) -> PictureInfo:
+        """See `StoredPicture`."""
+        tags = self._page(page)
+        channels, alpha = _channels(tags)
+        dtype = "uint8" if tags.photometric == _PALETTE else tags.dtype.name
+        change = DROPPED if alpha else EXPANDED if tags.photometric == _PALETTE else ""
+        return PictureInfo(tags.imagelength, tags.imagewidth, channels, change, 1, dtype, alpha)
+
+    def read(self, page: int = 0, alpha: bool = True) -> Page:
+        """Decode a page; rows as they are stored."""
+        tags = self._page(page)
+        try:
+            stored = tags.asarray(squeeze=False, maxworkers=1)  # (planes, depth, H, W, samples)
+        except Exception as error:  # as above
+            raise damaged(self.path, error) from None
+        pixels = np.moveaxis(stored[:, 0], 0, 2).reshape(tags.imagelength, tags.imagewidth, -1)
+        pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+        if tags.photometric == _PALETTE:
+            pixels = (tags.colormap[:, pixels[..., 0]] >> 8).astype(np.uint8).transpose(1, 2, 0)
+        if tags.photometric == _WHITE_IS_0:
+            pixels = _inverted(pixels)
+        if not _channels(tags)[1]:
+            return Page(np.ascontiguousarray(pixels))
+        return Page(np.ascontiguousarray(pixels[..., :-1]), pixels[..., -1:] if alpha else None)
+
+    def write(self, file: BinaryIO, pages: Iterable[Page], ending: str) -> list[str]:
+        """See `StoredPicture`."""
+        if ending not in ENDINGS:
+            return self._convert(file, pages, ending)
+        lost: set[str] = set()
+        big, order = self._tiff.is_bigtiff, self._tiff.byteorder
+        with tifffile.TiffWriter(file, bigtiff=big, byteorder=order) as writer:
+            for number, page in enumerate(pages):
+                tags = self._page(number)
+                lost |= {name for code, name in _LOST.items() if code in tags.tags}
+                picture = _inverted(page.pixels) if tags.photometric == _WHITE_IS_0 else page.pixels
+                array, layout = _layout(Page(picture, page.alpha), tags)
+                writer.write(array, **layout, extratags=self._extra(tags))
+        return sorted(lost)
+
+    def _convert(self, file: BinaryIO, pages: Iterable[Page], ending: str) -> list[str]:
+        if self.pages > 1:
+            raise DataError(f"{self.path}: {self.pages} pages do not fit {ending}; TIFF holds them")
+        (page,) = pages
+        tags = self._page(0)
+        metadata = Metadata(
+            icc=self._raw(tags, _ICC), xmp=self._raw(tags, _XMP), dpi=_dpi(tags), lost=("TIFF tags",)
+        )
+        encoded, lost = encode(page, ending, metadata, self.path)
+        file.write(encoded)
+        return lost
+
+    def _page(self, number: int) -> Any:
+        """A page's tags, once they are known to make sense."""
+        name = f"{self.path}, page {number + 1}" if self.pages > 1 else str(self.path)
+        try:
+            tags = self._tiff.pages[number].aspage()
+            channels, alpha = _channels(tags)
+            offsets, counts = tags.dataoffsets, tags.databytecounts
+        except Exception as error:  # as above
+            raise DataError(f"{name}: the picture's header is damaged ({str(error)[:200]})") from None
+        itemsize = tags.dtype.itemsize if tags.dtype is not None else 1
+        shape = (tags.imagelength, tags.imagewidth, channels + alpha)
+        check_size(Path(name), shape, itemsize, self._max_pixels)
+        if tags.photometric not in (_WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE, _YCBCR) or (
+            tags.photometric == _YCBCR and tags.compression not in _JPEG
+        ):
+            found = getattr(tags.photometric, "name", tags.photometric)
+            raise DataError(f"{name}: expected grey, RGB or more channels, got {found}; convert it first")
+        if tags.dtype is None or tags.dtype.kind not in "uif" or tags.bitspersample in (1, 2, 4):
+            raise DataError(f"{name}: values of {tags.bitspersample} bits are not read; convert them first")
+        if tags.imagedepth > 1:
+            raise DataError(f"{name}: expected pictures, found a volume; split it first")
+        if not offsets or max(o + c for o, c in zip(offsets, counts, strict=False)) > self._size:
+            raise DataError(f"{name}: the picture is cut short (its end is missing); copy the file again")
+        return tags
+
+    def _extra(self, tags: Any) -> list[tuple[int, int, int, bytes, bool]]:
+        """All tags that are true of the result as of the source, as they are stored."""
+        skipped = _NOT_COPIED | _LOST.keys()
+        kept = [tag for tag in tags.tags.values() if tag.code not in skipped and int(tag.dtype) != 13]
+        return [(tag.code, int(tag.dtype), tag.count, self._raw(tags, tag.code), False) for tag in kept]
+
+    def _raw(self, tags: Any, code: int) -> bytes:
+        tag = tags.tags.get(code)
+        if tag is None:
+            return b""
+        self._tiff.filehandle.seek(tag.valueoffset)
+        return bytes(self._tiff.filehandle.read(tag.valuebytecount))
+
+
+def _channels(tags: Any) -> tuple[int, bool]:
+    """Channels without transparency, and whether there is any."""
+    if tags.photometric == _PALETTE:
+        return 3, False
+    alpha = bool(tags.extrasamples) and int(tags.extrasamples[-1]) in _ALPHA and tags.samplesperpixel > 1
+    return tags.samplesperpixel - alpha, alpha
+
+
+def _inverted(pixels: np.ndarray) -> np.ndarray:
+    """Black for white, in pictures of whole numbers; its own way back."""
+    return np.iinfo(pixels.dtype).max - pixels if pixels.dtype.kind == "u" else pixels
+
+
+def _layout(page: Page, tags: Any) -> tuple[np.ndarray, dict[str, Any]]:
+    """The array as tifffile takes it, and how it lay in the source."""
+    array = page.stacked
+    in_planes = tags.planarconfig == 2 and array.shape[2] > 1
+    in_tiles = tags.is_tiled and tags.tilewidth % 16 == tags.tilelength % 16 == 0
+    # What was stored with loss is not given a second one.
+    compression = _WITHOUT_LOSS.get(int(tags.compression), "adobe_deflate")
+    predictor = int(tags.predictor) if compression and tags.predictor in (2, 3) else None
+    if predictor and (predictor == 3) != (array.dtype.kind == "f"):
+        predictor = None
+    layout: dict[str, Any] = {
+        "photometric": _RGB if tags.photometric in (_PALETTE, _YCBCR) else int(tags.photometric),
+        "planarconfig": None if array.shape[2] == 1 else 2 if in_planes else 1,
+        "extrasamples": [int(value) for value in tags.extrasamples] or None,
+        "compression": compression,
+        "predictor": predictor,
+        "subfiletype": int(tags.subfiletype),
+        "tile": (tags.tilelength, tags.tilewidth) if in_tiles else None,
+        "rowsperstrip": None if in_tiles else min(tags.rowsperstrip or array.shape[0], array.shape[0]),
+        "metadata": None,
+        "software": False,
+        "maxworkers": 1,
+    }
+    across, down = tags.tags.valueof(282), tags.tags.valueof(283)
+    if isinstance(across, tuple) and isinstance(down, tuple) and across[1] and down[1]:
+        unit = int(tags.tags.valueof(_RESOLUTION_UNIT, default=2))
+        layout |= {"resolution": (across, down), "resolutionunit": unit}
+    if array.shape[2] == 1:
+        return array[..., 0], layout
+    return (np.ascontiguousarray(np.moveaxis(array, 2, 0)) if in_planes else array), layout
+
+
+def _dpi(tags: Any) -> tuple[float, float] | None:
+    unit = tags.tags.valueof(_RESOLUTION_UNIT, default=2)
+    across, down = tags.tags.valueof(282), tags.tags.valueof(283)
+    try:
+        factor = _PER_INCH[int(unit)]
+        return across[0] / across[1] * factor, down[0] / down[1] * factor
+    except (KeyError, TypeError, ZeroDivisionError):
+        return None
