@@ -3,12 +3,21 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from src.util.errors import DataError
 from src.util.image_io import PictureInfo
+
+
+class Box(NamedTuple):
+    """A rectangle of a picture, counted from 0, in px."""
+
+    top: int
+    left: int
+    height: int
+    width: int
 
 
 @dataclass(frozen=True)
@@ -39,9 +48,10 @@ class Picture:
         clean = None if self.clean is None else change(self.clean)
         return replace(self, noisy=change(self.noisy), clean=clean)
 
-    def crop(self, top: int, left: int, height: int, width: int) -> "Picture":
-        """The part of `height` x `width` px that starts at row `top`, column `left`."""
-        return self.map(lambda values: values[top : top + height, left : left + width])
+    def crop(self, box: Box) -> "Picture":
+        """The part inside the box."""
+        rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
+        return self.map(lambda values: values[rows, columns])
 
     def turn(self, quarters: int) -> "Picture":
         """Turned anticlockwise by so many quarters."""
@@ -74,6 +84,15 @@ class Source(Protocol):
 
     def read(self, number: int) -> Picture:
         """The picture itself."""
+        ...
+
+
+@runtime_checkable
+class CropSource(Source, Protocol):
+    """A source that reads a part of a picture without reading all of it."""
+
+    def read_crop(self, number: int, box: Box) -> Picture:
+        """The part of a picture inside the box."""
         ...
 
 

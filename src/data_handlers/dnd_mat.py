@@ -5,11 +5,12 @@ Every image is stored transposed, (3, W, H); what leaves this module is (H, W, 3
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import h5py
 import numpy as np
 
+from src.data_handlers.base import Box
 from src.util.errors import DataError
 
 PAGE = "https://noise.visinf.tu-darmstadt.de/"
@@ -22,15 +23,6 @@ DATASET = "InoisySRGB"
 _BEYOND = 0.5  # values may leave [0, 1] so far; on another scale, such as 0 to 255, they leave it further
 
 Result = TypeVar("Result")
-
-
-class Box(NamedTuple):
-    """A rectangle of an image, counted from 0, in px."""
-
-    top: int
-    left: int
-    height: int
-    width: int
 
 
 def read_boxes(info_file: Path) -> list[list[Box]]:

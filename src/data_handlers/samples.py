@@ -7,7 +7,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from src.data_handlers.base import Picture, Source
+from src.data_handlers.base import Box, CropSource, Picture, Source
 from src.data_handlers.noise import add_noise
 from src.data_handlers.view import View
 from src.util.errors import DataError
@@ -68,6 +68,7 @@ class Samples(Dataset[Sample]):
         self.pictures = view.n_data or len(source)
         self._cache: dict[int, tuple[int, Picture]] = {}
         self._cached_bytes = 0
+        self._latest: tuple[int, int, Picture] | None = None
 
     def __len__(self) -> int:
         if not self.training:
@@ -89,22 +90,40 @@ class Samples(Dataset[Sample]):
             noise may leave [0, 1]); `index`: int; `name`: str.
         """
         epoch, index = key
-        picture = self._prepared(epoch if self.training else 0, index % self.pictures)
+        picture = self._cut_out(epoch, index)
         if self.training:
-            picture = self.view.random(picture, self.seed, epoch, index)
-        else:
-            picture = self.view.central(picture)
+            picture = self.view.augment(picture, self.seed, epoch, index)
         sample: Sample = {"noisy": to_float(picture.noisy), "index": index, "name": picture.name}
         if picture.clean is not None:
             sample["clean"] = to_float(picture.clean)
         return sample
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_cache": {}, "_cached_bytes": 0}
+        return {**self.__dict__, "_cache": {}, "_cached_bytes": 0, "_latest": None}
+
+    def _cut_out(self, epoch: int, index: int) -> Picture:
+        """What of its picture the sample shows."""
+        number = index % self.pictures
+        if isinstance(self.source, CropSource) and self.view.noise is None:
+            info = self.source.inspect(number)
+            box = self._box((info.height, info.width), epoch, index)
+            return self.source.read_crop(number, box).map(lambda values: as_channels(values, self.channels))
+        picture = self._prepared(epoch if self.training else 0, number)
+        return picture.crop(self._box(picture.shape, epoch, index))
+
+    def _box(self, shape: tuple[int, int], epoch: int, index: int) -> Box:
+        if self.training:
+            return self.view.random_box(shape, self.seed, epoch, index)
+        return self.view.central_box(shape)
 
     def _prepared(self, epoch: int, number: int) -> Picture:
-        """A whole picture with its noise and the network's channels; kept while there is room."""
+        """A whole picture with its noise and the network's channels; kept while there is room.
+
+        The latest is kept in any case, so that crops that follow each other cost one decoding.
+        """
         draw = 0 if self.view.noise is None or self.view.noise.fixed else epoch
+        if self._latest is not None and self._latest[:2] == (number, draw):
+            return self._latest[2]
         kept_draw, picture = self._cache.get(number, (None, None))
         if picture is not None and kept_draw == draw:
             return picture
@@ -114,6 +133,7 @@ class Samples(Dataset[Sample]):
         if self._cached_bytes + size <= CACHE_BYTES:
             self._cache[number] = (draw, fresh)
             self._cached_bytes += size
+        self._latest = number, draw, fresh
         return fresh
 
     def _with_noise(self, picture: Picture, draw: int, number: int) -> Picture:

@@ -1,5 +1,6 @@
 """The order of samples, and the workers that prepare them."""
 
+import math
 import multiprocessing
 import os
 import signal
@@ -11,6 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from src.data_handlers.samples import Sample, Samples
+from src.util.cores import usable_cores
 from src.util.errors import DataError, UserError
 from src.util.image_io import PictureWarning, use_one_thread
 from src.util.seed import make_generator
@@ -30,10 +32,14 @@ class EpochSampler(Sampler[tuple[int, int]]):
         The run's seed.
     shuffle : bool
         Random order, or 0, 1, 2, ...
+    pictures, together : int
+        Sample i shows picture i % `pictures`; `together` samples of one picture follow each other.
     """
 
-    def __init__(self, count: int, seed: int, shuffle: bool) -> None:
+    def __init__(self, count: int, seed: int, shuffle: bool, pictures: int = 1, together: int = 1) -> None:
         self.count = count
+        self.pictures = pictures
+        self.together = together
         self.seed = seed
         self.shuffle = shuffle
         self.epoch = 0
@@ -48,10 +54,17 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return self.count
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = torch.arange(self.count)
-        if self.shuffle:
-            order = torch.randperm(self.count, generator=make_generator(self.seed, "order", self.epoch))
+        order = self._shuffled() if self.shuffle else torch.arange(self.count)
         return iter([(self.epoch, index) for index in order[self.first :].tolist()])
+
+    def _shuffled(self) -> torch.Tensor:
+        """Visits to pictures in random order, each of `together` samples."""
+        generator = make_generator(self.seed, "order", self.epoch)
+        visits = math.ceil(self.count / (self.pictures * self.together)) * self.pictures
+        visit = torch.randperm(visits, generator=generator)[:, None]
+        repeat = visit // self.pictures * self.together + torch.arange(self.together)
+        order = (repeat * self.pictures + visit % self.pictures).flatten()
+        return order[order < self.count]
 
 
 class Loader:
@@ -145,8 +158,10 @@ def build_loader(samples: Samples, batch_size: int, workers: int = 0, pin_memory
     -------
     Loader
     """
-    sampler = EpochSampler(len(samples), samples.seed, shuffle=samples.training)
-    workers = min(workers, _cores() if samples.training else 1)
+    sampler = EpochSampler(
+        len(samples), samples.seed, samples.training, samples.pictures, samples.view.crops_at_a_time
+    )
+    workers = min(workers, usable_cores() if samples.training else 1)
     batches: DataLoader[Any] = DataLoader(
         _Guarded(samples),
         batch_size=batch_size,
@@ -160,11 +175,6 @@ def build_loader(samples: Samples, batch_size: int, workers: int = 0, pin_memory
         generator=torch.Generator(),  # otherwise each pass would consume the global one
     )
     return Loader(samples, batches, sampler)
-
-
-def _cores() -> int:
-    """Cores this process may use; more workers than that only wait for each other."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Guarded(Dataset[Any]):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 
-from src.data_handlers.base import Picture
+from src.data_handlers.base import Box, Picture
 from src.data_handlers.noise import NoiseOptions
 from src.util.seed import make_generator
 
@@ -21,7 +21,7 @@ class View:
 
     Parameters
     ----------
-    crop_size, augmentations, add_noise, n_data, repeat_times
+    crop_size, augmentations, add_noise, n_data, repeat_times, crops_at_a_time
         See their descriptions.
 
     Raises
@@ -60,37 +60,61 @@ class View:
                 description="training only: crops of each picture in an epoch; None = as many as make 2,880",
             ),
         ] = 1,
+        crops_at_a_time: Annotated[
+            int,
+            Field(
+                ge=1,
+                description="training only: so many of a picture's crops follow each other, for which it is"
+                " decoded once; for large pictures, with `repeat_times` a multiple of it",
+            ),
+        ] = 1,
     ) -> None:
         self.crop = (crop_size, crop_size) if isinstance(crop_size, int) else crop_size and tuple(crop_size)
         self.augmentations = _as_tuple(augmentations)
         self.noise = add_noise
         self.n_data = n_data
         self.repeat_times = repeat_times
+        self.crops_at_a_time = crops_at_a_time
         if "rotate" in self.augmentations and self.crop and self.crop[0] != self.crop[1]:
             raise ValueError(
                 f"augmentations: `rotate` needs a square crop_size, got {list(self.crop)}:"
                 " a batch would mix two shapes"
             )
 
-    def random(self, picture: Picture, seed: int, epoch: int, index: int) -> Picture:
-        """The view of a training sample; noisy and clean get the same crop, flip and turn.
+    def random_box(self, shape: tuple[int, int], seed: int, epoch: int, index: int) -> Box:
+        """Where a training sample is cut out.
 
         Parameters
         ----------
-        picture : Picture
-            At least as large as the crop.
+        shape : (int, int)
+            Height and width of its picture, at least the crop's.
         seed, epoch, index : int
             The draw is a function of these: the run's seed, the epoch, the sample.
+
+        Returns
+        -------
+        Box
+            All of the picture if there is no crop size.
+        """
+        if not self.crop:
+            return Box(0, 0, *shape)
+        generator = make_generator(seed, "crop", epoch, index)
+        free = [whole - part + 1 for whole, part in zip(shape, self.crop, strict=True)]
+        return Box(_draw(free[0], generator), _draw(free[1], generator), *self.crop)
+
+    def central_box(self, shape: tuple[int, int]) -> Box:
+        """What of a picture is scored: its centre, no larger than the crop size if there is one."""
+        height, width = (min(whole, part) for whole, part in zip(shape, self.crop or shape, strict=True))
+        return Box((shape[0] - height) // 2, (shape[1] - width) // 2, height, width)
+
+    def augment(self, picture: Picture, seed: int, epoch: int, index: int) -> Picture:
+        """A training sample flipped and turned at random, noisy and clean alike; see `random_box`.
 
         Returns
         -------
         Picture
             Views of the arrays, not copies.
         """
-        if self.crop:
-            generator = make_generator(seed, "crop", epoch, index)
-            free = [whole - part + 1 for whole, part in zip(picture.shape, self.crop, strict=True)]
-            picture = picture.crop(_draw(free[0], generator), _draw(free[1], generator), *self.crop)
         generator = make_generator(seed, "augment", epoch, index)
         if "flip" in self.augmentations:
             rows, columns = (1 - 2 * _draw(2, generator) for _ in range(2))
@@ -98,14 +122,6 @@ class View:
         if "rotate" in self.augmentations:
             picture = picture.turn(_draw(4, generator))
         return picture
-
-    def central(self, picture: Picture) -> Picture:
-        """The view of a picture that is scored: its centre, no larger than the crop size if there is one."""
-        if not self.crop:
-            return picture
-        height, width = (min(whole, part) for whole, part in zip(picture.shape, self.crop, strict=True))
-        top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
-        return picture.crop(top, left, height, width)
 
 
 def _as_tuple(augmentations: list[Augmentation] | Augmentation | None) -> tuple[str, ...]:
