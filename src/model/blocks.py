@@ -7,10 +7,25 @@ weights are looked up by name, and the optimiser's state by the position of each
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+class Window(NamedTuple):
+    """Where a tile lies in its picture, in pixels of the map it is about, all multiples of the stride."""
+
+    top: int
+    left: int
+    height: int
+    """Of the whole picture, as `width`."""
+    width: int
+
+    def reduced(self, stride: int) -> "Window":
+        """The same window on a map that is smaller by `stride`."""
+        return Window(*(edge // stride for edge in self))
 
 
 class DoubleConv(nn.Module):
@@ -42,22 +57,51 @@ class DoubleConv(nn.Module):
 
 
 class UpConv(nn.Module):
-    """Bilinear enlargement by two (corners aligned), 3x3 convolution, ReLU.
+    """Bilinear enlargement by two, 3x3 convolution, ReLU.
 
     Parameters
     ----------
     in_channels, out_channels : int
         Channels before and after.
+    align_corners : bool
+        Whether the centres of the corner pixels stay where they are, as published. The enlargement is then
+        by (2n - 1) / (n - 1), so that what it does at a place depends on how large the picture is.
     """
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, align_corners: bool = True) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.align_corners = align_corners
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, in_channels, H, W) to (B, out_channels, 2H, 2W), values >= 0."""
-        enlarged = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
+    def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
+        """Map (B, in_channels, H, W) to (B, out_channels, 2H, 2W), values >= 0.
+
+        With a window, `x` is a tile and is enlarged as the same place of the whole picture would be.
+        """
+        if self.align_corners and window is not None:
+            enlarged = _enlarge_tile(x, window)
+        else:
+            enlarged = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=self.align_corners)
         return F.relu(self.conv(enlarged), inplace=True)
+
+
+def _enlarge_tile(x: Tensor, window: Window) -> Tensor:
+    """Enlarge a tile by two with the corners of its whole picture aligned, not its own."""
+    rows, columns = (
+        _tile_coordinates(edge, start, whole, x.device)
+        for edge, start, whole in zip(x.shape[-2:], window[:2], window[2:], strict=True)
+    )
+    grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
+    grid = grid.expand(len(x), *grid.shape)
+    return F.grid_sample(x.float(), grid, mode="bilinear", padding_mode="border", align_corners=True)
+
+
+def _tile_coordinates(edge: int, start: int, whole: int, device: torch.device) -> Tensor:
+    """Where the 2 * `edge` enlarged pixels of a tile lie on it along one axis; its ends are -1 and 1."""
+    # In 32 bits as F.interpolate does it: over thousands of pixels its rounding can be seen.
+    scale = torch.tensor(whole - 1, dtype=torch.float32) / (2 * whole - 1)
+    on_whole = torch.arange(2 * start, 2 * (start + edge), dtype=torch.float32) * scale
+    return ((on_whole.double() - start) * (2 / max(edge - 1, 1)) - 1).to(device, torch.float32)
 
 
 class MaxBlurPool(nn.Module):
@@ -105,6 +149,8 @@ class UShape(nn.Module):
         Halves height and width between levels.
     top_skip : bool
         Whether the top level has a skip connection as the other levels do.
+    align_corners : bool
+        Of the enlargements, see `UpConv`.
 
     Attributes
     ----------
@@ -117,7 +163,9 @@ class UShape(nn.Module):
         If `features` is empty.
     """
 
-    def __init__(self, in_channels: int, features: Sequence[int], pool: nn.Module, top_skip: bool) -> None:
+    def __init__(
+        self, in_channels: int, features: Sequence[int], pool: nn.Module, top_skip: bool, align_corners: bool
+    ) -> None:
         super().__init__()
         if not features:
             raise ValueError("features: expected at least one width, got none")
@@ -130,7 +178,7 @@ class UShape(nn.Module):
         widths = (*features, 2 * features[-1])
         for level in reversed(range(len(features))):
             has_skip = level > 0 or top_skip
-            self.up_branch.append(UpConv(widths[level + 1], widths[level]))
+            self.up_branch.append(UpConv(widths[level + 1], widths[level], align_corners))
             self.up_branch.append(DoubleConv(widths[level] * (2 if has_skip else 1), widths[level]))
         self.pool = pool
         self.bottom_layer = DoubleConv(widths[-2], widths[-1])
@@ -139,13 +187,30 @@ class UShape(nn.Module):
         )
         self._top_skip = top_skip
 
-    def forward(self, x: Tensor) -> Tensor:
+    @property
+    def reach(self) -> int:
+        """How far from its inner edges, in px, a tile differs from the whole picture.
+
+        Tiles begin and end at multiples of `stride`.
+        """
+        reach = 0
+        for _ in self.down_branch:
+            reach = -(-(reach + 2) // 2) + isinstance(self.pool, MaxBlurPool)
+        reach += 2
+        for _ in self.down_branch:
+            reach = 2 * reach + 1 + 1 + 2  # enlarged, convolved, merged
+        return reach
+
+    def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
         """Denoise images.
 
         Parameters
         ----------
         x : Tensor
             Images, (B, C, H, W), H and W multiples of `stride`, values about [0, 1].
+        window : Window, optional
+            Where in their pictures the images lie, if they are tiles; farther than `reach` from the inner
+            edges of the tile the result is then that of the whole picture.
 
         Returns
         -------
@@ -171,7 +236,9 @@ class UShape(nn.Module):
         if not self._top_skip:
             skips[0] = None
         x = self.bottom_layer(x)
+        stride = self.stride
         for up, merge in zip(self.up_branch[::2], self.up_branch[1::2], strict=True):
-            x, skip = up(x), skips.pop()
+            x, skip = up(x, window and window.reduced(stride)), skips.pop()
+            stride //= 2
             x = merge(x if skip is None else torch.cat([skip, x], dim=1))
         return self.tail(x)

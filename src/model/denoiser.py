@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from src.model.blocks import UShape
+from src.model.blocks import UShape, Window
 from src.model.unet import UNet
 from src.model.unet2 import UNet2
 from src.util.config import nearest
@@ -29,6 +29,9 @@ class NL_BSN(nn.Module):  # noqa: N801  (the name is part of published YAML file
         Channels of the image, in and out.
     features : list of int, optional
         Channels at each level of the network; None takes the network's own default.
+    upsample_align_corners : bool
+        Whether enlargements keep the corner pixels in place, as published. With False a network does the same
+        everywhere in a picture of any size.
     pd_training, pd_testing : int
         Pixel-shuffle strides of published YAML files, accepted and without effect.
 
@@ -56,20 +59,26 @@ class NL_BSN(nn.Module):  # noqa: N801  (the name is part of published YAML file
             list[Annotated[int, Field(ge=1)]] | None,
             Field(description="channels at each level, from the top down; null = the network's default"),
         ] = None,
+        upsample_align_corners: Annotated[
+            bool, Field(description="enlarge with the corner pixels in place, as published")
+        ] = True,
         pd_training: Annotated[int, Field(ge=1, description="pixel-shuffle stride; without effect")] = 5,
         pd_testing: Annotated[int, Field(ge=1, description="pixel-shuffle stride; without effect")] = 2,
     ) -> None:
         super().__init__()
         network = _network(bsn)
-        self.bsn = network(in_channels) if features is None else network(in_channels, features)
+        widths = () if features is None else (features,)
+        self.bsn = network(in_channels, *widths, upsample_align_corners=upsample_align_corners)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
         """Denoise images.
 
         Parameters
         ----------
         x : Tensor
             Images, (B, C, H, W), any H and W from 1 on, values about [0, 1]. Not modified.
+        window : Window, optional
+            Where in their pictures the images lie, if they are tiles; see `UShape`.
 
         Returns
         -------
@@ -84,7 +93,7 @@ class NL_BSN(nn.Module):  # noqa: N801  (the name is part of published YAML file
         """
         height, width = x.shape[-2:]
         padded = _pad_to_multiple(x, self.bsn.stride)
-        return self.bsn(padded)[..., :height, :width]
+        return self.bsn(padded, window)[..., :height, :width]
 
 
 def _network(name: str) -> Callable[..., UShape]:

@@ -18,6 +18,8 @@ class UNet(UShape):
         Channels of the image, in and out.
     features : sequence of int
         Channels at each level from the top down; one level per entry.
+    upsample_align_corners : bool
+        Whether enlargements keep the corner pixels in place, as published; otherwise the borders.
 
     References
     ----------
@@ -37,5 +39,10 @@ class UNet(UShape):
             Sequence[Annotated[int, Field(ge=1)]],
             Field(min_length=1, description="channels at each level, from the top (full size) down"),
         ] = (64, 128, 256, 512),
+        upsample_align_corners: Annotated[
+            bool, Field(description="enlarge with the corner pixels in place, as published")
+        ] = True,
     ) -> None:
-        super().__init__(in_channels, features, pool=nn.MaxPool2d(2), top_skip=True)
+        super().__init__(
+            in_channels, features, pool=nn.MaxPool2d(2), top_skip=True, align_corners=upsample_align_corners
+        )

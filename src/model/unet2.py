@@ -17,6 +17,8 @@ class UNet2(UShape):
         Channels of the image, in and out.
     features : sequence of int
         Channels at the two levels, from the top down.
+    upsample_align_corners : bool
+        Whether enlargements keep the corner pixels in place, as published; otherwise the borders.
 
     Raises
     ------
@@ -42,7 +44,12 @@ class UNet2(UShape):
             Sequence[Annotated[int, Field(ge=1)]],
             Field(min_length=2, max_length=2, description="channels at full and at half size"),
         ] = (96, 192),
+        upsample_align_corners: Annotated[
+            bool, Field(description="enlarge with the corner pixels in place, as published")
+        ] = True,
     ) -> None:
         if len(features) != 2:
             raise ValueError(f"features: expected two widths for UNet2, got {list(features)}")
-        super().__init__(in_channels, features, pool=MaxBlurPool(), top_skip=False)
+        super().__init__(
+            in_channels, features, pool=MaxBlurPool(), top_skip=False, align_corners=upsample_align_corners
+        )

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from src.model import MODELS, NETWORKS, NL_BSN, UNet, UNet2
-from src.model.blocks import MaxBlurPool, UShape
+from src.model.blocks import MaxBlurPool, UShape, Window
 
 NARROW = {"UNet": [4, 8, 16], "UNet2": [4, 8]}
 
@@ -20,7 +20,7 @@ class Identity(nn.Module):
 
     stride = 16
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, window: Window | None = None) -> torch.Tensor:
         """Refuse sizes that a real network of this stride could not take."""
         assert x.shape[-2] % self.stride == 0 and x.shape[-1] % self.stride == 0
         return x
@@ -137,6 +137,66 @@ def test_u2_channels_last_gives_the_same_and_stays_channels_last(network: str) -
     output = model(noisy.contiguous(memory_format=torch.channels_last))
     torch.testing.assert_close(output, expected, rtol=0, atol=1e-5)
     assert output.is_contiguous(memory_format=torch.channels_last)
+
+
+def settled(network: str, **options) -> NL_BSN:
+    """Give a network whose batch norms have seen images, so that all of its parts matter."""
+    torch.manual_seed(0)
+    model = NL_BSN(network, 3, NARROW[network], **options)
+    for norm in (module for module in model.modules() if isinstance(module, nn.BatchNorm2d)):
+        norm.momentum = None
+    model(images(8, 3, 64, 64))
+    return model.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_tile_that_knows_its_place_equals_the_whole_picture(network: str, align_corners: bool) -> None:
+    """Farther than `reach` from the tile's inner edges, and up to the picture's own edges."""
+    # Where corners are aligned, enlarging a tile rounds coordinates otherwise than enlarging the whole.
+    tolerance = 1e-4 if align_corners else 1e-5
+    model = settled(network, upsample_align_corners=align_corners)
+    height, width, reach = 320, 240, model.bsn.reach
+    noisy = images(2, 3, height, width)
+    whole = model(noisy)
+    for top, bottom, left in ((80, 240, 0), (160, 320, 16)):
+        tile = model(noisy[..., top:bottom, left:], Window(top, left, height, width))
+        first, last = top + reach, bottom - reach if bottom < height else height
+        start = left + reach if left else 0
+        used = tile[..., first - top : last - top, start - left :]
+        assert used.numel()
+        torch.testing.assert_close(used, whole[..., first:last, start:], rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+def test_a_published_tile_that_does_not_know_its_place_differs(align_corners: bool) -> None:
+    """Aligned corners make the result depend on the size of what is enlarged; other corners do not."""
+    model, noisy = settled("UNet2", upsample_align_corners=align_corners), images(1, 3, 320, 320)
+    tile = model(noisy[..., 80:240, 80:240])
+    difference = (tile[..., 64:96, 64:96] - model(noisy)[..., 144:176, 144:176]).abs().max()
+    assert difference > 1e-3 if align_corners else difference < 1e-5
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_reach_is_how_far_a_tile_feels_its_edge(network: str, align_corners: bool) -> None:
+    """NaN beyond the edge spreads to all that depends on it, whatever the weights: over `reach` pixels."""
+    model = settled(network, upsample_align_corners=align_corners)
+    noisy = images(1, 3, 64, 160)
+    noisy[..., :16] = torch.nan
+    reached = model(noisy)[0, 0].isnan().any(dim=0).nonzero().max().item() - 15
+    noisy = noisy.flip(-1)
+    reached = max(reached, 144 - model(noisy)[0, 0].isnan().any(dim=0).nonzero().min().item())
+    assert model.bsn.reach - 1 <= reached <= model.bsn.reach + 1  # enlarging counts zero times NaN
+
+
+def test_corners_are_aligned_unless_a_new_training_says_otherwise() -> None:
+    """A weight's name does not depend on it: it stands in the configuration."""
+    published, other = settled("UNet2"), settled("UNet2", upsample_align_corners=False)
+    other.load_state_dict(published.state_dict())
+    noisy = images(1, 3, 64, 64)
+    assert torch.equal(published(noisy), settled("UNet2", upsample_align_corners=True)(noisy))
+    assert not torch.allclose(published(noisy), other(noisy), atol=1e-3)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
