@@ -2,7 +2,6 @@
 
 import math
 import multiprocessing
-import os
 import signal
 import warnings
 from collections.abc import Iterator
