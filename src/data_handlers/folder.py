@@ -12,7 +12,51 @@ from src.util.image_io import PictureInfo, inspect_picture, read_picture
 from src.util.picture_folder import list_pictures, raise_together
 
 
-class Folder:
+class PictureFiles:
+    """Listed picture files, with or without clean ones.
+
+    Parameters
+    ----------
+    folder : Path
+        That all of the noisy ones are in, at any depth; their names start from it.
+    noisy : list of Path
+        The pictures.
+    clean : list of Path, optional
+        The clean one of each.
+    """
+
+    def __init__(self, folder: Path, noisy: list[Path], clean: list[Path] | None = None) -> None:
+        self.where = str(folder)
+        self._folder = folder
+        self._noisy = noisy
+        self._clean = clean
+
+    def __len__(self) -> int:
+        return len(self._noisy)
+
+    def name(self, number: int) -> str:
+        """Path of the picture from the folder on, with its ending, such as `holiday/beach.png`."""
+        return self._noisy[number].relative_to(self._folder).as_posix()
+
+    def inspect(self, number: int) -> PictureInfo:
+        """Size and channels, which the clean picture must share; see `Source`."""
+        info = inspect_picture(self._noisy[number])
+        if self._clean is not None:
+            clean = inspect_picture(self._clean[number])
+            if (clean.height, clean.width, clean.channels) != (info.height, info.width, info.channels):
+                raise DataError(
+                    f"{self._clean[number]}: {clean.size} px and {clean.channels} channel(s), but"
+                    f" {self._noisy[number]} has {info.size} px and {info.channels}"
+                )
+        return info
+
+    def read(self, number: int) -> Picture:
+        """The picture, and its clean partner where there is one."""
+        clean = None if self._clean is None else read_picture(self._clean[number])
+        return Picture(self.name(number), read_picture(self._noisy[number]), clean)
+
+
+class Folder(PictureFiles):
     """The pictures of a folder; one is enough to train on.
 
     Parameters
@@ -39,38 +83,11 @@ class Folder:
         ] = None,
         recursive: Annotated[bool, Field(description="whether sub-folders are looked into")] = True,
     ) -> None:
-        self.where = folder
-        self._folder = Path(folder)
-        self._noisy = list_pictures(folder, recursive)
-        self._clean: list[Path] | None = None
+        noisy, clean = list_pictures(folder, recursive), None
         if clean_folder is not None:
-            self._noisy = _outside(self._noisy, self._folder, Path(clean_folder))
-            clean = list_pictures(clean_folder, recursive)
-            self._clean = _partners(self._noisy, self._folder, clean, Path(clean_folder))
-
-    def __len__(self) -> int:
-        return len(self._noisy)
-
-    def name(self, number: int) -> str:
-        """Path of the picture from the folder on, with its ending, such as `holiday/beach.png`."""
-        return self._noisy[number].relative_to(self._folder).as_posix()
-
-    def inspect(self, number: int) -> PictureInfo:
-        """Size and channels, which the clean picture must share; see `Source`."""
-        info = inspect_picture(self._noisy[number])
-        if self._clean is not None:
-            clean = inspect_picture(self._clean[number])
-            if (clean.height, clean.width, clean.channels) != (info.height, info.width, info.channels):
-                raise DataError(
-                    f"{self._clean[number]}: {clean.size} px and {clean.channels} channel(s), but"
-                    f" {self._noisy[number]} has {info.size} px and {info.channels}"
-                )
-        return info
-
-    def read(self, number: int) -> Picture:
-        """The picture, and its clean partner where there is one."""
-        clean = None if self._clean is None else read_picture(self._clean[number])
-        return Picture(self.name(number), read_picture(self._noisy[number]), clean)
+            noisy = _outside(noisy, Path(folder), Path(clean_folder))
+            clean = _partners(noisy, Path(folder), list_pictures(clean_folder, recursive), Path(clean_folder))
+        super().__init__(Path(folder), noisy, clean)
 
 
 def _outside(pictures: list[Path], folder: Path, clean_folder: Path) -> list[Path]:
