@@ -19,7 +19,7 @@ def load(name):
     return module
 
 
-SCRIPTS = {name: load(name) for name in ("main", "test")}
+SCRIPTS = {path.stem: load(path.stem) for path in ROOT.glob("*.py")}
 
 
 class Ended(NamedTuple):
