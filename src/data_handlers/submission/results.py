@@ -1,0 +1,210 @@
+"""The results of a network in a folder, each put in its place by its name, never by its rank in a listing."""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from src.data_handlers.submission.layout import Layout
+from src.util.errors import DataError
+from src.util.image_io import ENDINGS, read_picture, to_uint8, white_of
+from src.util.logger import LOG, progress_bar
+from src.util.picture_folder import list_files, raise_together
+
+FLOAT_ENDING, PICTURE_ENDING = ".npy", ".png"
+_RESULT = re.compile(r"(?P<stem>.+)_DN(_(\d+\.\d+|inf|nan))?(?P<ending>\.png|\.npy)", re.IGNORECASE)
+_COMPANION = re.compile(r".+_(NOISY|CLEAN)\.png", re.IGNORECASE)
+# A network oversteps [0, 1] by a little at edges; a picture of 0 to 255 lies beyond nearly everywhere.
+_OVERSTEP, _OVERSTEPPING = 1.0, 0.01
+
+
+@dataclass(frozen=True)
+class Result:
+    """One block's result.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of the benchmark's blocks.
+    files : tuple of Path
+        The file that is used: the float one, where there is one, since it holds what the network gave; then
+        the picture of the same values, if there are both.
+    """
+
+    shape: tuple[int, int, int]
+    files: tuple[Path, ...]
+
+    @property
+    def is_float(self) -> bool:
+        """Whether a float file is used."""
+        return self.files[0].suffix.lower() == FLOAT_ENDING
+
+    def as_uint8(self) -> np.ndarray:
+        """RGB of the benchmark's shape, 0 to 255; float results are rounded.
+
+        Raises
+        ------
+        DataError
+            When a file is damaged or of the wrong shape, kind or scale, or the two do not agree.
+        """
+        values = self._read()
+        return values if values.dtype == np.uint8 else to_uint8(_unit(values).transpose(2, 0, 1))
+
+    def as_float(self) -> np.ndarray:
+        """RGB of the benchmark's shape as float32, clipped to [0, 1]; see `as_uint8`."""
+        return _unit(self._read())
+
+    def _read(self) -> np.ndarray:
+        used, *others = (_read_values(file, self.shape) for file in self.files)
+        for other in others:
+            # Rounding moved it by half a level, and the arithmetic by a little more.
+            if np.abs(_unit(used) - _unit(other)).max() > 0.51 / white_of(other.dtype):
+                raise DataError(
+                    f"{self.files[0]}: shows other values than {self.files[1]}; one of them is of an earlier"
+                    " test: denoise again into an empty folder"
+                )
+        return used
+
+
+def _unit(values: np.ndarray) -> np.ndarray:
+    return (values.astype(np.float32) / np.float32(white_of(values.dtype))).clip(0, 1)
+
+
+def _read_values(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    values = read_picture(path)
+    if values.shape != shape:
+        raise DataError(f"{path}: expected shape {shape} (H, W, RGB), got {values.shape}")
+    if path.suffix.lower() != FLOAT_ENDING:
+        return values
+    if not np.issubdtype(values.dtype, np.floating):
+        raise DataError(f"{path}: expected float32 where 1.0 is white, got {values.dtype}")
+    if not np.isfinite(values).all():
+        count = np.count_nonzero(~np.isfinite(values))
+        raise DataError(f"{path}: {count} of {values.size} values are NaN or infinite")
+    if np.mean((values < -_OVERSTEP) | (values > 1 + _OVERSTEP)) > _OVERSTEPPING:
+        low, high = values.min(), values.max()
+        raise DataError(f"{path}: expected values where 1.0 is white, got {low:g} to {high:g}")
+    return values
+
+
+def find_results(folder: Path, layout: Layout) -> list[Result]:
+    """The result of every block.
+
+    Parameters
+    ----------
+    folder : Path
+        What `test.py` wrote: `NNNN_DN.png`, `NNNN_DN_PP.PP.png`, `NNNN_DN.npy` with `metrics.csv`, which
+        knows their names, or `NAME_DN.png`.
+    layout : Layout
+        Of the benchmark.
+
+    Returns
+    -------
+    list of Result
+        In the order of the benchmark.
+
+    Raises
+    ------
+    DataError
+        When a block has no result or more than one of a kind, or a file belongs to no block: all are named.
+    """
+    files = list_files(folder, recursive=False)
+    names = _names(folder / "metrics.csv")
+    found: dict[tuple[int, str], Path] = {}
+    problems = []
+    for file in files:
+        if not _may_be_result(file):
+            continue
+        number, kind = _place(file, names, layout), file.suffix.lower()
+        if number is None:
+            problems.append(f"{file}: belongs to no block of the benchmark; move it elsewhere")
+        elif (number, kind) in found:
+            other = found[number, kind].name
+            problems.append(f"{file}: {layout.label(number)} has {other} already; one of them is stale")
+        else:
+            found[number, kind] = file
+    missing = set(range(len(layout))) - {number for number, _ in found}
+    if missing:
+        problems.append(f"{folder}: {len(missing)} of {len(layout)} missing: {layout.labels(missing)}")
+    raise_together(problems)
+    kinds = (FLOAT_ENDING, PICTURE_ENDING)
+    results = [
+        Result(layout.shape, tuple(found[number, kind] for kind in kinds if (number, kind) in found))
+        for number in range(len(layout))
+    ]
+    _say_kind(results)
+    return results
+
+
+def _may_be_result(file: Path) -> bool:
+    return file.suffix.lower() in ENDINGS and not _COMPANION.fullmatch(file.name)
+
+
+def _place(file: Path, names: dict[str, str] | None, layout: Layout) -> int | None:
+    """The number of the block of which the file is a result."""
+    match = _RESULT.fullmatch(file.name)
+    if match is None:
+        return None
+    name = match["stem"]
+    if names is not None and re.fullmatch(r"\d{4,}", name):
+        return layout.number(names[name]) if name in names else None
+    return layout.number(name)
+
+
+def _names(metrics: Path) -> dict[str, str] | None:
+    """NNNN of a result's file -> the picture's name in its dataset; None where no table says so."""
+    if not metrics.is_file():
+        return None
+    with open(metrics, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or not {"picture", "name"} <= rows[0].keys():
+        raise DataError(f"{metrics}: expected the columns picture and name, as test.py writes them")
+    pictures = [row for row in rows if re.fullmatch(r"\d{4,}", row["picture"] or "")]
+    counts = Counter(row["name"] for row in pictures)
+    raise_together([f"{metrics}: {name} is named {n} times" for name, n in counts.items() if n > 1])
+    return {row["picture"]: row["name"] for row in pictures}
+
+
+def _say_kind(results: list[Result]) -> None:
+    floats = sum(result.is_float for result in results)
+    LOG.info("results: %d as float, %d as pictures", floats, len(results) - floats)
+    if 0 < floats < len(results):
+        LOG.warning("only some results are float: is part of the folder of an earlier test?")
+
+
+def read_all(results: list[Result], read: Callable[[Result], np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+    """Read the results one by one.
+
+    Parameters
+    ----------
+    results : list of Result
+        Of `find_results`.
+    read : callable
+        `Result.as_uint8` or `Result.as_float`.
+
+    Yields
+    ------
+    tuple of int and ndarray
+        The block's number and values; none after a result that cannot be used.
+
+    Raises
+    ------
+    DataError
+        At the end, naming every result that cannot be used.
+    """
+    problems: list[str] = []
+    with progress_bar(len(results), "block") as bar:
+        for number, result in enumerate(results):
+            try:
+                block = read(result)
+            except DataError as error:
+                problems.append(str(error))
+            else:
+                if not problems:
+                    yield number, block
+            bar.update()
+    raise_together(problems)
