@@ -96,6 +96,11 @@ class CropSource(Source, Protocol):
         ...
 
 
+def as_prepared_elsewhere(folder: Path) -> Path:
+    """The folder's `RN`, where AP-BSN's preparation puts real noisy pieces; without one the folder itself."""
+    return folder / "RN" if (folder / "RN").is_dir() else folder
+
+
 def expect_folder(folder: str, content: str, page: str) -> Path:
     """The folder of a published dataset.
 
@@ -113,9 +118,10 @@ def expect_folder(folder: str, content: str, page: str) -> Path:
     Raises
     ------
     DataError
-        When there is no such folder.
+        When there is no such folder, or nothing in it.
     """
     path = Path(folder)
-    if not path.is_dir():
-        raise DataError(f"{folder}: no such folder; put {content} there ({page}), or set `folder`")
+    if not path.is_dir() or next(path.iterdir(), None) is None:
+        found = "the folder is empty" if path.is_dir() else "no such folder"
+        raise DataError(f"{folder}: {found}; put {content} there ({page}), or set `folder`")
     return path

@@ -3,6 +3,7 @@
 Every image is stored transposed, (3, W, H); what leaves this module is (H, W, 3).
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -20,9 +21,25 @@ IMAGES, BOXES_PER_IMAGE, BOX_EDGE = 50, 20, 512
 """What the benchmark consists of: images, boxes in each, and the edge of a box in px."""
 
 DATASET = "InoisySRGB"
+_IMAGE = re.compile(r"(\d{4})\.mat", re.IGNORECASE)
 _BEYOND = 0.5  # values may leave [0, 1] so far; on another scale, such as 0 to 255, they leave it further
 
 Result = TypeVar("Result")
+
+
+def find_images(folder: Path) -> dict[int, Path]:
+    """The downloaded images: number, 1 to 50, -> file `0001.mat` to `0050.mat`; those that are there.
+
+    Parameters
+    ----------
+    folder : Path
+        The download, whose `images_srgb` is looked into, or that folder itself.
+    """
+    inner = folder / "images_srgb"
+    files = sorted((inner if inner.is_dir() else folder).iterdir())
+    matches = ((path, _IMAGE.fullmatch(path.name)) for path in files)
+    images = {int(match[1]): path for path, match in matches if match}
+    return {number: path for number, path in images.items() if 1 <= number <= IMAGES}
 
 
 def read_boxes(info_file: Path) -> list[list[Box]]:

@@ -9,24 +9,38 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from src.data_handlers.base import Picture, expect_folder
-from src.data_handlers.folder import Folder
+from src.data_handlers.base import Picture, as_prepared_elsewhere, expect_folder
+from src.data_handlers.folder import Folder, PictureFiles
 from src.data_handlers.mat_blocks import PAGE, declared_shape, read_blocks
+from src.data_handlers.sidd_frames import clean_frames, find_frames
 from src.util.errors import DataError
 from src.util.image_io import PictureInfo
 
 
 def sidd_train(
     folder: Annotated[
-        str, Field(description="folder of pieces cut from the noisy SIDD-Medium sRGB frames")
+        str,
+        Field(
+            description="folder of pieces cut by prep_SIDD.py, or the download itself, of which the noisy"
+            " sRGB frames are taken, or a folder that AP-BSN prepared (its RN)"
+        ),
     ] = "datasets/SIDD_train",
     clean_folder: Annotated[
-        str | None, Field(description="the same pieces of the ground truth; None = not known")
+        str | None,
+        Field(
+            description="the ground truth: pieces of the same names (prep_SIDD.py --gt), the download again,"
+            " or AP-BSN's CL; None = not known, and training never looks at it"
+        ),
     ] = None,
-) -> Folder:
-    """Pieces of SIDD-Medium's noisy frames."""
-    expect_folder(folder, "pieces of SIDD-Medium's noisy sRGB frames", PAGE)
-    return Folder(folder, clean_folder)
+) -> PictureFiles:
+    """SIDD-Medium's noisy frames, in pieces or whole."""
+    how = f"{PAGE}; cut by `python prep_SIDD.py -c 512 -s 256 -df SIDD -nf {folder}`"
+    root = as_prepared_elsewhere(expect_folder(folder, "pieces of SIDD-Medium's noisy sRGB frames", how))
+    frames = find_frames(root)
+    if not frames:
+        return Folder(str(root), clean_folder)
+    clean = None if clean_folder is None else clean_frames(frames, root, Path(clean_folder))
+    return PictureFiles(root, frames, clean)
 
 
 def sidd_val(

@@ -1,3 +1,4 @@
+import h5py
 import numpy as np
 import pytest
 
@@ -61,3 +62,34 @@ def fill_folder():
         return str(folder)
 
     return fill
+
+
+@pytest.fixture
+def write_info():
+    """Write an `info.mat` laid out like DND's; `corner(image, box)` gives row and column, all from 0."""
+
+    def write(folder, corner=lambda image, box: (box, image)):
+        with h5py.File(folder / "info.mat", "w", userblock_size=512) as file:
+            references = file.create_dataset("info/boundingboxes", (1, 50), h5py.ref_dtype)
+            for image in range(50):
+                corners = np.array([corner(image, box) for box in range(20)], float)
+                name = f"boxes/{image + 1:04d}"
+                file[name] = np.concatenate([corners + 1, corners + 512], axis=1).T
+                references[0, image] = file[name].ref
+        return folder / "info.mat"
+
+    return write
+
+
+@pytest.fixture
+def write_image():
+    """Write one of DND's images; gives its path and the picture (H, W, 3)."""
+
+    def write(path, size, seed=0):
+        path.parent.mkdir(exist_ok=True)
+        picture = np.random.default_rng(seed).random((*size, 3), dtype=np.float32)
+        with h5py.File(path, "w", userblock_size=512) as file:
+            file.create_dataset("InoisySRGB", data=picture.transpose(2, 1, 0), chunks=True, compression=3)
+        return path, picture
+
+    return write

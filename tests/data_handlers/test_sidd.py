@@ -123,6 +123,7 @@ def test_d15_another_array_is_refused(tmp_path, wrong, message):
 
 def test_d15_another_version_or_no_mat_file_is_refused(tmp_path):
     file = tmp_path / "BenchmarkNoisyBlocksSrgb.mat"
+    (tmp_path / "Other.mat").touch()
     with pytest.raises(DataError, match="no such file; download it from https://abdokamel"):
         DATASETS["SIDD_test"](str(tmp_path))
     file.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(600))

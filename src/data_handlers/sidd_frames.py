@@ -1,0 +1,51 @@
+"""Which files of the downloaded SIDD-Medium or SIDD-Small are its sRGB frames."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from src.util.picture_folder import list_files, raise_together
+
+# SIDD-Medium numbers its scenes in the file's name, SIDD-Small does not.
+_NOISY = re.compile(r"(\d+_)?NOISY_SRGB_\d+\.PNG", re.IGNORECASE)
+
+
+def find_frames(root: Path) -> list[Path]:
+    """The noisy frames in a folder and below it; none where all are pieces of frames, or other pictures."""
+    return [path for path in list_files(root) if _NOISY.fullmatch(path.name)]
+
+
+def clean_frames(frames: Iterable[Path], root: Path, clean_root: Path) -> list[Path]:
+    """The ground truth of each noisy frame: the file of its name with GT instead of NOISY, in any case.
+
+    Parameters
+    ----------
+    frames : iterable of Path
+        Of `find_frames`.
+    root, clean_root : Path
+        The folders of noisy and of clean frames, laid out alike; in the download they are one.
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    DataError
+        Naming each frame without ground truth.
+    """
+    there = {_key(path, clean_root): path for path in list_files(clean_root)}
+    partners, problems = [], []
+    for frame in frames:
+        folder, name = _key(frame, root)
+        name = name.replace("NOISY", "GT", 1)
+        if (folder, name) in there:
+            partners.append(there[folder, name])
+        else:
+            problems.append(f"{frame}: its ground truth {clean_root / folder / name} is missing")
+    raise_together(problems)
+    return partners
+
+
+def _key(path: Path, root: Path) -> tuple[Path, str]:
+    return path.relative_to(root).parent, path.name.upper()
