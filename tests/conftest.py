@@ -1,8 +1,11 @@
 """Fixtures for all tests: one thread, logging that no test leaves changed, tiny pictures and networks."""
 
 import logging
+import os
 import warnings
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -23,6 +26,13 @@ def _logging_stays_as_it_was():
     yield
     LOG.handlers[:], LOG.propagate, warnings.showwarning = handlers, propagate, show
     LOG.setLevel(level)
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder of real pictures that NLN2V_DATA names; None where it names none."""
+    folder = Path(os.environ.get("NLN2V_DATA", "not set"))
+    return folder if folder.is_dir() else None
 
 
 @pytest.fixture
@@ -68,3 +78,38 @@ def tiny_config(tmp_path, noisy_folder):
         "log": {"iter_interval": 1},
     }
     return lambda *settings: check_config(override(Document(tiny, {}, "tiny"), settings))
+
+
+@pytest.fixture
+def make_sidd():
+    """Write frames as SIDD's download has them, noisy and clean: {path below the folder: (height, width)}."""
+
+    def make(folder, frames):
+        for number, (name, size) in enumerate(frames.items()):
+            random = np.random.default_rng(number)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            for kind in ("NOISY", "GT"):
+                path = folder / name.replace("NOISY", kind).replace("noisy", kind.lower())
+                write_picture(path, random.integers(0, 256, (*size, 3), dtype=np.uint8))
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def make_dnd():
+    """Write a small DND: {number: image, float32 (H, W, 3)}; the boxes begin at row and column `box` + 1."""
+
+    def make(folder, images):
+        (folder / "images_srgb").mkdir(parents=True, exist_ok=True)
+        for number, image in images.items():
+            with h5py.File(folder / "images_srgb" / f"{number:04d}.mat", "w") as file:
+                file["InoisySRGB"] = image.transpose(2, 1, 0)
+        with h5py.File(folder / "info.mat", "w") as file:
+            references = file.create_dataset("info/boundingboxes", (1, 50), h5py.ref_dtype)
+            corners = np.array([[box, box + 1, box + 511, box + 512] for box in range(1, 21)], np.float64)
+            for image in range(50):
+                references[0, image] = file.create_dataset(f"#refs#/{image}", data=corners.T).ref
+        return folder
+
+    return make
