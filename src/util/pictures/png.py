@@ -45,11 +45,11 @@ def checksums_agree(stored: memoryview) -> bool:
     return all(zlib.crc32(body, zlib.crc32(kind)) == checksum for kind, body, checksum in _chunks(stored))
 
 
-def depth_and_colours(file: BinaryIO) -> tuple[int, int]:
-    """Bits of a value, and channels: 1 to 4 in the order grey, grey and alpha, RGB, RGBA; 0 for a palette."""
+def depth_and_channels(file: BinaryIO) -> tuple[int, int]:
+    """Bits of a value, and channels without transparency: 1 or 3, as a palette has."""
     file.seek(24)
     depth, colour_type = file.read(2)
-    return depth, {value: key for key, value in _COLOUR_TYPE.items()}.get(colour_type, 0)
+    return depth, 1 if colour_type in (_COLOUR_TYPE[1], _COLOUR_TYPE[2]) else 3
 
 
 def kept_chunks(stored: memoryview) -> bytes:

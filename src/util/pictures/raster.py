@@ -49,6 +49,8 @@ class RasterPicture:
     def read(self, page: int = 0, alpha: bool = True) -> Page:
         """Decode the picture, upright."""
         info = self._info
+        if self.kind == "BMP":  # OpenCV misreads compressed palettes
+            return self._read_by_pillow(alpha)
         stored = self._bytes()
         if self.kind == "PNG" and not png.checksums_agree(stored.data):
             raise DataError(f"{self.path}: the picture is damaged (a checksum is wrong); copy the file again")
@@ -73,6 +75,15 @@ class RasterPicture:
         encoded, lost = encode(page, ending, metadata, self.path)
         file.write(encoded)
         return lost
+
+    def _read_by_pillow(self, alpha: bool) -> Page:
+        mode = {1: "L", 3: "RGB"}[self._info.channels]
+        try:
+            with opened(self._file, self.path) as image:
+                pixels = np.array(image.convert(mode)).reshape(self._info.height, self._info.width, -1)
+        except DataError as error:
+            raise damaged(self.path, error) from None
+        return Page(pixels, self._alpha(np.empty(0), pixels) if alpha and self._info.alpha else None)
 
     def _bytes(self) -> np.ndarray:
         self._file.seek(0)

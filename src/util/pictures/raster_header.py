@@ -83,8 +83,8 @@ def _describe(image: Image.Image, kind: str, file: BinaryIO, path: Path, max_pix
     if kind != "JPEG" and getattr(image, "n_frames", 1) > 1:
         raise DataError(f"{path}: expected one picture, the file holds several; split it first")
     channels, dtype = _CHANNELS[image.mode], "uint8"
-    if kind == "PNG":  # Pillow calls RGB of 16 bits plain "RGB"
-        depth, _ = png.depth_and_colours(file)
+    if kind == "PNG":  # of 16 bits Pillow's modes do not tell
+        depth, channels = png.depth_and_channels(file)
         dtype = "uint16" if depth == 16 else "uint8"
     elif kind == "PPM":
         dtype = _pnm_type(image, file, path)

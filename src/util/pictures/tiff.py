@@ -187,7 +187,7 @@ def _layout(page: Page, tags: Any) -> tuple[np.ndarray, dict[str, Any]]:
         "extrasamples": [int(value) for value in tags.extrasamples] or None,
         "compression": compression,
         "predictor": predictor,
-        "subfiletype": int(tags.subfiletype),
+        "subfiletype": int(tags.subfiletype) or None,
         "tile": (tags.tilelength, tags.tilewidth) if in_tiles else None,
         "rowsperstrip": None if in_tiles else min(tags.rowsperstrip or array.shape[0], array.shape[0]),
         "metadata": None,
