@@ -15,6 +15,7 @@ from src.data_handlers.samples import Samples
 from src.data_handlers.sampling import build_loader
 from src.data_handlers.view import View
 from src.util.errors import DataError, StorageError
+from src.util.image_io import read_picture
 
 ROOT = Path(__file__).parents[2]
 SHAPE = (2, 3, 16, 18, 3)
@@ -161,3 +162,76 @@ def test_ground_truth_of_another_shape_is_refused(blocks):
     save_mat(root / "ValidationGtBlocksSrgb.mat", shape=(2, 2, 16, 18, 3))
     with pytest.raises(DataError, match=r"shape \(2, 2, 16, 18, 3\), but ValidationNoisyBlocksSrgb"):
         DATASETS["SIDD_val"](str(root))
+
+
+# Training
+
+
+@pytest.fixture
+def medium(tmp_path, fill_folder):
+    """A folder like SIDD-Medium's, and all else that a download may hold."""
+    size = (24, 32, 3)
+    fill_folder(
+        tmp_path / "Data",
+        {
+            "0001_001_S6/0001_NOISY_SRGB_010.PNG": size, "0001_001_S6/0001_GT_SRGB_010.PNG": size,
+            "0001_001_S6/0001_NOISY_SRGB_011.png": size, "0001_001_S6/0001_GT_SRGB_011.PNG": size,
+            "0002_001_S6/NOISY_SRGB_010.PNG": size, "0002_001_S6/GT_SRGB_010.PNG": size,
+        },
+    )  # fmt: skip
+    (tmp_path / "Data" / "0001_001_S6" / "0001_METADATA_RAW_010.MAT").touch()
+    (tmp_path / "Scene_Instances.txt").touch()
+    return tmp_path
+
+
+def test_p3_noisy_frames_of_the_download_are_taken_and_nothing_else(medium):
+    source = DATASETS["SIDD_train"](str(medium))
+    assert [source.name(number) for number in range(len(source))] == [
+        "Data/0001_001_S6/0001_NOISY_SRGB_010.PNG", "Data/0001_001_S6/0001_NOISY_SRGB_011.png",
+        "Data/0002_001_S6/NOISY_SRGB_010.PNG",
+    ]  # fmt: skip
+    assert source.inspect(0).size == "24x32"
+    assert source.read(0).clean is None
+
+
+def test_ground_truth_beside_the_frames_is_found_where_it_is_asked_for(medium):
+    source = DATASETS["SIDD_train"](str(medium), str(medium))
+    for number, clean in enumerate(("0001_001_S6/0001_GT_SRGB_010.PNG", "0001_001_S6/0001_GT_SRGB_011.PNG")):
+        assert np.array_equal(source.read(number).clean, read_picture(medium / "Data" / clean))
+    (medium / "Data" / "0002_001_S6" / "GT_SRGB_010.PNG").unlink()
+    with pytest.raises(
+        DataError, match=r"NOISY_SRGB_010\.PNG: its ground truth .*GT_SRGB_010\.PNG is missing"
+    ):
+        DATASETS["SIDD_train"](str(medium), str(medium))
+
+
+def test_pieces_keep_their_clean_ones_of_the_same_name(tmp_path, fill_folder):
+    name = "0001_NOISY_SRGB_010_s001.png"
+    noisy, clean = (fill_folder(tmp_path / part, {name: (8, 8, 3)}) for part in ("NEW", "NEW_GT"))
+    assert DATASETS["SIDD_train"](noisy).name(0) == name
+    assert DATASETS["SIDD_train"](noisy, clean).read(0).clean is not None
+
+
+def test_folders_of_ap_bsn_are_taken_as_they_are(tmp_path, fill_folder):
+    fill_folder(tmp_path, {"RN/1.png": (8, 8, 3), "CL/1.png": (8, 9, 3)})
+    source = DATASETS["SIDD_train"](str(tmp_path))
+    assert [source.name(0), len(source)] == ["1.png", 1]
+    assert DATASETS["SIDD_train"](str(tmp_path), str(tmp_path / "CL")).read(0).clean.shape == (8, 9, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("SIDD_train", "prep_SIDD.py -c 512 -s 256 -df SIDD -nf datasets/SIDD_train"),
+        ("DND_train", "prep_DND.py -c 512 -s 256 -df DND -nf datasets/DND_train --split train"),
+        ("DND_test", "prep_DND.py -df DND -nf datasets/DND_test --split test"),
+    ],
+)
+@pytest.mark.parametrize("empty", [True, False])
+def test_a_missing_folder_says_which_command_makes_it(tmp_path, monkeypatch, name, command, empty):
+    monkeypatch.chdir(tmp_path)
+    if empty:
+        (tmp_path / "datasets" / name).mkdir(parents=True)
+    with pytest.raises(DataError, match="the folder is empty" if empty else "no such folder") as caught:
+        DATASETS[name]()
+    assert command in str(caught.value)
