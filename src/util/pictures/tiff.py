@@ -98,7 +98,7 @@ class TiffPicture:
             return self._convert(file, pages, ending)
         lost: set[str] = set()
         big, order = self._tiff.is_bigtiff, self._tiff.byteorder
-        with tifffile.TiffWriter(file, bigtiff=big, byteorder=order) as writer:
+        with tifffile.TiffWriter(file, bigtiff=big, byteorder=order, ome=False, shaped=False) as writer:
             for number, page in enumerate(pages):
                 tags = self._page(number)
                 lost |= {name for code, name in _LOST.items() if code in tags.tags}

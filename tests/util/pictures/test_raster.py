@@ -49,8 +49,19 @@ def test_16_bit_pngs_of_opencv_keep_every_level_and_their_transparency(tmp_path,
 
 @pytest.mark.parametrize("mode", ["GrayscaleAlpha", "TrueColorAlpha"])
 def test_16_bit_transparency_of_imagemagick_is_kept(tmp_path, copy, magick, identify, mode):
-    magick("-size", "40x30", "gradient:red-blue", "-depth", 16, "-alpha", "set", "-channel", "A",
-           "-evaluate", "set", "37%", "-define", "png:bit-depth=16", "-type", mode, tmp_path / "a.png")  # fmt: skip
+    depth, alpha = ["-depth", 16, "-define", "png:bit-depth=16"], ["-channel", "A", "-evaluate", "set", "37%"]
+    magick(
+        "-size",
+        "40x30",
+        "gradient:red-blue",
+        *depth,
+        "-alpha",
+        "set",
+        *alpha,
+        "-type",
+        mode,
+        tmp_path / "a.png",
+    )
     assert page(tmp_path / "a.png").alpha.dtype == np.uint16
     assert copy(tmp_path / "a.png", tmp_path / "b.png") == []
     signature = [identify("-format", "%# %z %A %[channels]", tmp_path / name) for name in ("a.png", "b.png")]

@@ -251,7 +251,7 @@ def test_d16_headers_that_claim_too_much_are_refused(tmp_path):
     for tag, value, dtype in ((256, 10_000, 4), (257, 10_000, 4), (277, 65_000, 3)):
         with tifffile.TiffFile(tmp_path / "b.tif", mode="r+b") as tiff:
             tiff.pages[0].tags[tag].overwrite(value, dtype=dtype)
-    with pytest.raises(DataError, match="65000 channels take .* GB"):
+    with pytest.raises(DataError, match=r"65000 channels take .* GB"):
         inspect_picture(tmp_path / "b.tif")
 
 
