@@ -7,31 +7,66 @@ from PIL import Image, ImageDraw, ImageFont
 
 GAP = 6
 CAPTION_HEIGHT = 34
+_FONT_SIZE = 16
 
 
 def panel(rows: Sequence[Sequence[tuple[str, np.ndarray]]]) -> np.ndarray:
-    """Draw rows of captioned pictures on white.
+    """Draw rows of captioned pictures on white, those of one place under each other.
 
     Parameters
     ----------
     rows : sequence of sequences of (caption, picture)
-        Pictures are uint8 (H, W, 3), of one size within a row.
+        Pictures are uint8 (H, W, 3). A caption that is wider than its column loses its middle.
 
     Returns
     -------
     ndarray of uint8, shape (H, W, 3)
     """
-    width = max(sum(picture.shape[1] + GAP for _, picture in row) - GAP for row in rows)
+    widths = [
+        max(row[place][1].shape[1] for row in rows if place < len(row))
+        for place in range(max(len(row) for row in rows))
+    ]
     height = sum(max(picture.shape[0] for _, picture in row) + CAPTION_HEIGHT + GAP for row in rows) - GAP
-    sheet = Image.new("RGB", (width, height), "white")
+    sheet = Image.new("RGB", (sum(widths) + GAP * (len(widths) - 1), height), "white")
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(16)
+    font = ImageFont.load_default(_FONT_SIZE)
     top = 0
     for row in rows:
         left = 0
-        for caption, picture in row:
-            draw.text((left + 2, top + CAPTION_HEIGHT // 2), caption, fill="black", font=font, anchor="lm")
+        for (caption, picture), width in zip(row, widths, strict=False):
+            text = _shortened(caption, draw, font, width - 2)
+            draw.text((left + 2, top + CAPTION_HEIGHT // 2), text, fill="black", font=font, anchor="lm")
             sheet.paste(Image.fromarray(picture), (left, top + CAPTION_HEIGHT))
-            left += picture.shape[1] + GAP
+            left += width + GAP
         top += max(picture.shape[0] for _, picture in row) + CAPTION_HEIGHT + GAP
     return np.asarray(sheet)
+
+
+def enlarged(picture: np.ndarray, edge: int) -> np.ndarray:
+    """A small picture's pixels as squares, as large as fits into `edge` px; a larger picture as it is.
+
+    Parameters
+    ----------
+    picture : ndarray, shape (H, W, C)
+    edge : int
+        Largest height and width of what is enlarged, in pixels.
+
+    Returns
+    -------
+    ndarray, shape (n H, n W, C)
+    """
+    factor = max(1, edge // max(picture.shape[:2]))
+    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def _shortened(
+    caption: str, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
+) -> str:
+    # A file's name may hold line ends, and halves of characters that no font can draw.
+    caption = "".join(sign if sign.isprintable() else "?" for sign in caption)
+    kept = len(caption)
+    text = caption
+    while draw.textlength(text, font=font) > width and kept > 1:
+        kept -= 1
+        text = f"{caption[: (kept + 1) // 2]}…{caption[len(caption) - kept // 2 :]}"
+    return text

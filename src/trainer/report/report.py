@@ -1,0 +1,156 @@
+"""Collects pictures as they are denoised, and writes `report.html` and `panel.png` at the end."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from src.trainer.report.page import Entry, figure, named, page
+from src.trainer.report.residual import Autocorrelation, amplified, autocorrelation
+from src.trainer.report.views import brightness, centre, encode, size, thumbnail, to_levels
+from src.util.atomic_file import write_atomically
+from src.util.board import RESIDUAL_GAIN
+from src.util.panel import enlarged, panel
+
+PAGE = "report.html"
+PANEL = "panel.png"
+
+# Largest part of a picture that is looked at; a residual's statistics need no more.
+MAX_EDGE = 1024
+# All views together, before base64 makes four bytes of three: the page stays below 40 MB for 1,000 pictures.
+PAGE_BYTES = 27_000_000
+LEAST_BYTES = 4_000
+PANEL_ROWS = 8
+PANEL_EDGE = 256
+_TINY = 128
+# The font that comes with Pillow has few signs.
+_PLAIN = str.maketrans({"−": "-", "–": "-", "∞": "inf"})
+
+
+class Report:
+    """A page and a contact sheet of what a network did to a set of pictures.
+
+    Parameters
+    ----------
+    folder : Path
+        Where `report.html` and `panel.png` go; it exists.
+    title : str
+        What was denoised, and by what.
+    config : str
+        The configuration, as YAML.
+    checkpoint : str
+        Where the network was read.
+    count : int
+        How many pictures are expected: the fewer, the larger each is shown. More may come.
+    """
+
+    def __init__(self, folder: Path, title: str, config: str, checkpoint: str, count: int) -> None:
+        self.folder = folder
+        self.title = title
+        self.config = config
+        self.checkpoint = checkpoint
+        self._budget = PAGE_BYTES
+        self._share = max(LEAST_BYTES, PAGE_BYTES // max(1, count))
+        rows = min(PANEL_ROWS, count)
+        self._on_panel = {round(place) for place in np.linspace(0, count - 1, rows)}
+        self._entries: list[Entry] = []
+        self._rows: list[list[tuple[str, np.ndarray]]] = []
+
+    def add(
+        self,
+        name: str,
+        noisy: Tensor | np.ndarray,
+        denoised: Tensor | np.ndarray,
+        clean: Tensor | np.ndarray | None = None,
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
+        """Take in a picture; all that is kept of it is its views.
+
+        Parameters
+        ----------
+        name : str
+            Any text.
+        noisy, denoised, clean : Tensor of shape (C, H, W), or ndarray of shape (H, W, C) or (H, W)
+            Floating point, 1.0 is white; of one height and width. The first three channels are shown, or the
+            first where there are fewer.
+        metrics : mapping of str to float, optional
+            `psnr` (dB), `ssim`, `loss` and others.
+        """
+        height, width, channels = size(noisy)
+        given = {"noisy": noisy, "denoised": denoised} | ({} if clean is None else {"clean": clean})
+        for what, values in given.items():
+            if size(values)[:2] != (height, width):
+                raise ValueError(f"{name}: {what} is {size(values)[:2]}, noisy is {(height, width)}")
+        cut = {what: centre(values, MAX_EDGE) for what, values in given.items()}
+        gain = brightness(cut["denoised"])
+        shown = {what: to_levels(gain * values) for what, values in cut.items()}
+        shown["residual"] = to_levels(amplified(gain * (cut["noisy"] - cut["denoised"])))
+        scores = {metric: float(value) for metric, value in (metrics or {}).items()}
+        if len(self._entries) in self._on_panel:
+            self._rows.append(_panel_row(f"{len(self._entries) + 1}  {name}", shown, scores))
+        small, data = "", None
+        views = encode(shown, min(self._share, self._budget)) if self._budget >= LEAST_BYTES else None
+        if views is not None:
+            self._budget -= views.bytes
+            small = thumbnail(noisy, gain)
+            data = {
+                "files": views.files,
+                "cut": [views.width, views.height],
+                "whole": [width, height, channels],
+                "lossless": views.lossless,
+                "brightness": gain,
+                **_measured(cut),
+            }
+        self._entries.append(Entry(name, height, width, scores, small, data))
+
+    def close(self) -> None:
+        """Write both files; each is the old or the whole new one at any moment. Without pictures, none."""
+        if not self._entries:
+            return
+        html = page(self.title, self.config, self.checkpoint, self._entries)
+        write_atomically(self.folder / PAGE, lambda file: file.write(html))
+        sheet = Image.fromarray(panel(self._rows))
+        write_atomically(self.folder / PANEL, lambda file: sheet.save(file, "PNG"))
+
+
+def _panel_row(
+    name: str, shown: Mapping[str, np.ndarray], metrics: Mapping[str, float]
+) -> list[tuple[str, np.ndarray]]:
+    scores = [" ".join([named(m)[0], figure(m, value), named(m)[1]]) for m, value in metrics.items()]
+    captions = {
+        "noisy": name,
+        "denoised": ", ".join(["denoised", *scores[:1]]).translate(_PLAIN),
+        "residual": f"noisy - denoised, times {RESIDUAL_GAIN:g}",
+        "clean": "clean",
+    }
+    row = []
+    for what in (what for what in captions if what in shown):
+        picture = shown[what]
+        top, left = ((length - min(length, PANEL_EDGE)) // 2 for length in picture.shape[:2])
+        cut = picture[top : top + PANEL_EDGE, left : left + PANEL_EDGE]
+        colour = np.broadcast_to(cut, (*cut.shape[:2], 3))
+        row.append((captions[what], enlarged(colour, _TINY)))
+    return row
+
+
+def _measured(cut: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The residual's mean and s.d. in grey levels of 255, and its autocorrelation beside the noise's."""
+    residual = cut["noisy"] - cut["denoised"]
+    noise = cut["noisy"] - cut["clean"] if "clean" in cut else None
+    return {
+        "residual": [255 * float(residual.mean()), 255 * float(residual.std())],
+        "correlation": _plotted(autocorrelation(residual)),
+        "noise": None if noise is None else _plotted(autocorrelation(noise)),
+    }
+
+
+def _plotted(found: Autocorrelation) -> dict[str, list[float | None]]:
+    """Three digits are more than a plot shows; JSON has no NaN."""
+    return {
+        along: [None if math.isnan(value) else round(value, 3) for value in values]
+        for along, values in found._asdict().items()
+    }

@@ -1,0 +1,75 @@
+"""The residual, what a network took out of a picture, made visible and measured.
+
+H, W: height and width in pixels; C: channels.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from src.util.board import RESIDUAL_GAIN
+
+MAX_LAG = 10
+
+
+class Autocorrelation(NamedTuple):
+    """How alike a residual is to itself, shifted.
+
+    Attributes
+    ----------
+    rows, columns : list of float
+        At lags of 0 to `MAX_LAG` px along the rows (to the right) and along the columns (down); 1 at lag 0.
+        NaN at a lag as long as the picture, and everywhere when the residual is constant.
+    """
+
+    rows: list[float]
+    columns: list[float]
+
+
+def amplified(residual: np.ndarray) -> np.ndarray:
+    """A residual as a picture: `RESIDUAL_GAIN` times the difference around mid-grey.
+
+    Parameters
+    ----------
+    residual : ndarray of float, shape (H, W, C)
+        Noisy - denoised, of pictures in [0, 1]; left as it is.
+
+    Returns
+    -------
+    ndarray of float, shape (H, W, C)
+        In [0, 1].
+    """
+    return np.clip(0.5 + RESIDUAL_GAIN * residual, 0, 1)
+
+
+def autocorrelation(residual: np.ndarray) -> Autocorrelation:
+    """Correlation coefficients of a residual with itself, shifted along its rows and along its columns.
+
+    Each is the mean over all pairs of pixels that far apart, divided by the variance; the mean of each
+    channel is taken out before, and the channels are averaged. Independent noise has 1 at lag 0, else 0.
+
+    Parameters
+    ----------
+    residual : ndarray of float, shape (H, W, C)
+        Left as it is.
+
+    Returns
+    -------
+    Autocorrelation
+    """
+    mean = residual.mean(axis=(0, 1), dtype=np.float64)
+    planes = np.ascontiguousarray((residual - mean).transpose(2, 0, 1), dtype=np.float32)
+    variance = float(np.mean(planes * planes))
+    # A residual that is constant but for rounding has no structure to speak of.
+    if variance <= (1e-6 * max(1.0, float(np.abs(residual).max()))) ** 2:
+        nothing = [float("nan")] * (MAX_LAG + 1)
+        return Autocorrelation(nothing, nothing)
+    return Autocorrelation(*(_along(axis, planes, variance) for axis in (2, 1)))
+
+
+def _along(axis: int, planes: np.ndarray, variance: float) -> list[float]:
+    moved, length = np.moveaxis(planes, axis, 0), planes.shape[axis]
+    return [
+        float(np.mean(moved[: length - lag] * moved[lag:])) / variance if lag < length else float("nan")
+        for lag in range(MAX_LAG + 1)
+    ]

@@ -1,0 +1,166 @@
+"""What is shown of a picture: its centre, pixel by pixel, in a bounded number of bytes.
+
+H, W: height and width in pixels; C: channels.
+"""
+
+import math
+from base64 import b64encode
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from src.util.image_io import to_uint8
+
+LOSSLESS: dict[str, Any] = {"format": "PNG", "compress_level": 3}
+# Colours at full resolution: a camera's noise is coloured.
+COMPRESSED: dict[str, Any] = {"format": "JPEG", "quality": 85, "subsampling": 0}
+THUMBNAIL = 72
+# Bytes per pixel of a picture's views together, for photographs with camera noise: where to start from.
+_LOSSLESS_DENSITY, _COMPRESSED_DENSITY = 7.0, 2.1
+# A smaller crop shows too little: rather a larger one, compressed.
+_LOSSLESS_AREA = 192**2
+
+
+class Views(NamedTuple):
+    """Views of one picture, all of the same cut.
+
+    Attributes
+    ----------
+    files : dict of str to str
+        Name of the view to the picture file as a `data:` URI.
+    width, height : int
+        Of the cut, in pixels.
+    lossless : bool
+        Whether each pixel is exactly that of the view; compressed otherwise.
+    bytes : int
+        Length of the files before they became text.
+    """
+
+    files: dict[str, str]
+    width: int
+    height: int
+    lossless: bool
+    bytes: int
+
+
+def centre(values: Tensor | np.ndarray, edge: int) -> np.ndarray:
+    """The middle of a picture; nothing of the rest is copied.
+
+    Parameters
+    ----------
+    values : Tensor of shape (C, H, W), or ndarray of shape (H, W, C) or (H, W)
+        Floating point, 1.0 is white.
+    edge : int
+        Largest height and width of what is returned, in pixels.
+
+    Returns
+    -------
+    ndarray of float32, shape (h, w, 1 or 3)
+        The first three channels, or the first where there are fewer.
+    """
+    seen = _shown(values)
+    top, left = ((length - min(length, edge)) // 2 for length in seen.shape[:2])
+    return _array(seen[top : top + edge, left : left + edge])
+
+
+def size(values: Tensor | np.ndarray) -> tuple[int, int, int]:
+    """Height, width and channels of a picture as `centre` takes it."""
+    if isinstance(values, Tensor):
+        channels, height, width = values.shape
+        return height, width, channels
+    return values.shape[0], values.shape[1], values.shape[2] if values.ndim == 3 else 1
+
+
+def brightness(shown: np.ndarray) -> int:
+    """The power of two by which a picture is shown brighter: 1, or 8 and more if it were all but black.
+
+    Counts of a 12-bit sensor in a 16-bit file are, for example.
+    """
+    white = float(np.quantile(shown, 0.995))
+    factor = 2 ** int(math.log2(1 / white)) if 0 < white < 1 else 1
+    return min(factor, 2**16) if factor >= 8 else 1
+
+
+def to_levels(shown: np.ndarray) -> np.ndarray:
+    """Values (H, W, C) of [0, 1] as uint8; see `to_uint8`."""
+    return to_uint8(shown.transpose(2, 0, 1))
+
+
+def thumbnail(values: Tensor | np.ndarray, gain: int) -> str:
+    """The whole picture, small, as a `data:` URI; for finding it again, not for judging it."""
+    seen = _shown(values)
+    step = max(1, min(seen.shape[:2]) // (4 * THUMBNAIL))  # a picture of 100 MP is not copied for this
+    picture = _picture(to_levels(gain * _array(seen[::step, ::step])))
+    picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR)
+    return _uri(_encoded(picture, {"format": "JPEG", "quality": 70}), "JPEG")
+
+
+def encode(views: Mapping[str, np.ndarray], budget: int) -> Views | None:
+    """The views' common centre, as large as the budget allows.
+
+    Parameters
+    ----------
+    views : mapping of str to ndarray of uint8, shape (H, W, 1 or 3)
+        Of one height and width.
+    budget : int
+        Most bytes that all the files have together.
+
+    Returns
+    -------
+    Views or None
+        None when the budget is too small for anything to be seen.
+    """
+    height, width = next(iter(views.values())).shape[:2]
+    lossless = budget / _LOSSLESS_DENSITY >= min(_LOSSLESS_AREA, height * width)
+    rule = LOSSLESS if lossless else COMPRESSED
+    area = budget / (_LOSSLESS_DENSITY if lossless else _COMPRESSED_DENSITY)
+    for _ in range(8):
+        edge = _edge(height, width, area)
+        top, left = ((length - min(length, edge)) // 2 for length in (height, width))
+        cut = {name: view[top : top + edge, left : left + edge] for name, view in views.items()}
+        files = {name: _encoded(_picture(view), rule) for name, view in cut.items()}
+        used = sum(len(file) for file in files.values())
+        if used <= budget:
+            uris = {name: _uri(file, rule["format"]) for name, file in files.items()}
+            return Views(uris, min(width, edge), min(height, edge), lossless, used)
+        area *= 0.9 * budget / used
+    return None
+
+
+def _edge(height: int, width: int, area: float) -> int:
+    """Edge of the square whose cut of a picture has that area: larger if the picture is narrow."""
+    edge = math.isqrt(int(area))
+    narrow = min(height, width)
+    return max(1, edge if edge <= narrow else int(area / narrow))
+
+
+def _shown(values: Tensor | np.ndarray) -> Tensor | np.ndarray:
+    seen = values.detach().permute(1, 2, 0) if isinstance(values, Tensor) else values
+    if seen.ndim == 2:
+        seen = seen[..., None]
+    return seen[..., :3] if seen.shape[2] >= 3 else seen[..., :1]
+
+
+def _array(seen: Tensor | np.ndarray) -> np.ndarray:
+    if isinstance(seen, Tensor):
+        seen = seen.to("cpu", torch.float32).numpy()
+    return np.ascontiguousarray(seen, dtype=np.float32)
+
+
+def _picture(levels: np.ndarray) -> Image.Image:
+    return Image.fromarray(levels[..., 0] if levels.shape[2] == 1 else levels)
+
+
+def _encoded(picture: Image.Image, rule: Mapping[str, Any]) -> bytes:
+    file = BytesIO()
+    picture.save(file, **rule)
+    return file.getvalue()
+
+
+def _uri(file: bytes, kind: str) -> str:
+    return f"data:image/{kind.lower()};base64,{b64encode(file).decode('ascii')}"

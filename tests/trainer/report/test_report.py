@@ -1,0 +1,282 @@
+import base64
+import io
+import json
+import re
+from html import escape
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from src.trainer.report import Report, report
+from src.util.board import RESIDUAL_GAIN
+from src.util.errors import StorageError
+from src.util.image_io import to_uint8
+
+
+def pictures(height=40, width=60, channels=3, level=0.5):
+    """Noisy, denoised and clean, as tensors (C, H, W)."""
+    random = torch.Generator().manual_seed(0)
+    clean = torch.full((channels, height, width), level)
+    noisy = clean + 0.1 * level * torch.randn(clean.shape, generator=random)
+    return noisy, clean + 0.02 * level, clean
+
+
+@pytest.fixture
+def new(tmp_path):
+    """Makes a report of so many pictures."""
+    return lambda count=1: Report(tmp_path, "a title", "seed: 0\n", "run/checkpoint/run_100.pth", count)
+
+
+def html(folder):
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def data(folder, number=1):
+    text = re.search(rf'<script type="application/json" id="d{number}">(.*?)</script>', html(folder))
+    return None if text is None else json.loads(text[1])
+
+
+def decoded(uri):
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",", 1)[1]))))
+
+
+def test_the_page_holds_the_pictures_bit_by_bit(new, tmp_path):
+    noisy, denoised, clean = pictures()
+    page = new()
+    page.add("a.png", noisy, denoised, clean, {"psnr": 31.4159, "ssim": 0.87654})
+    page.close()
+    found = data(tmp_path)
+    for name, picture in {"noisy": noisy, "denoised": denoised, "clean": clean}.items():
+        assert np.array_equal(decoded(found["files"][name]), to_uint8(picture))
+    residual = to_uint8(0.5 + RESIDUAL_GAIN * (noisy - denoised))
+    assert np.array_equal(decoded(found["files"]["residual"]), residual)
+    assert (found["cut"], found["whole"]) == ([60, 40], [60, 40, 3])
+    assert found["lossless"] and found["brightness"] == 1
+    taken = 255 * (noisy - denoised)
+    assert found["residual"] == pytest.approx([float(taken.mean()), float(taken.std(correction=0))], abs=1e-3)
+    assert found["correlation"]["rows"][0] == found["noise"]["columns"][0] == 1
+    assert 'data-value="31.4159">31.42<' in html(tmp_path) and 'data-value="0.87654">0.8765<' in html(
+        tmp_path
+    )
+    assert "<dt>mean PSNR</dt><dd>31.42 <small>dB</small>" in html(tmp_path)
+    assert "seed: 0" in html(tmp_path) and "run/checkpoint/run_100.pth" in html(tmp_path)
+
+
+def test_arrays_and_tensors_are_shown_alike(new, tmp_path):
+    found = []
+    tensors = pictures()
+    arrays = [picture.permute(1, 2, 0).double().numpy() for picture in tensors]
+    for noisy, denoised, clean in (tensors, arrays, [picture.bfloat16() for picture in tensors]):
+        page = new()
+        page.add("a.png", noisy, denoised, clean)
+        page.close()
+        found.append(data(tmp_path)["files"])
+    assert found[0] == found[1]
+    assert found[0].keys() == found[2].keys()
+
+
+@pytest.mark.parametrize(("channels", "shown"), [(1, "L"), (2, "L"), (3, "RGB"), (13, "RGB")])
+def test_pictures_of_any_number_of_channels(new, tmp_path, channels, shown):
+    noisy, denoised, _ = pictures(channels=channels)
+    page = new()
+    page.add("a.tif", noisy, denoised)
+    page.close()
+    found = decoded(data(tmp_path)["files"]["noisy"])
+    kept = {"L": 1, "RGB": 3}[shown]
+    assert np.array_equal(found.reshape(40, 60, kept), to_uint8(noisy[:kept]))
+    assert data(tmp_path)["whole"] == [60, 40, channels]
+    assert "clean" not in data(tmp_path)["files"] and data(tmp_path)["noise"] is None
+
+
+def test_flat_arrays_are_grey(new, tmp_path):
+    page = new()
+    page.add("a.npy", np.full((5, 7), 0.5), np.full((5, 7), 0.4))
+    page.close()
+    assert decoded(data(tmp_path)["files"]["denoised"]).tolist() == [[102] * 7] * 5
+
+
+def test_one_pixel_is_a_picture(new, tmp_path):
+    page = new()
+    page.add("a.png", *pictures(1, 1))
+    page.close()
+    assert data(tmp_path)["cut"] == [1, 1]
+    assert data(tmp_path)["correlation"]["rows"] == [None] * 11
+    assert min(Image.open(tmp_path / "panel.png").size) > 100
+
+
+def test_of_a_large_picture_the_middle_is_shown_pixel_by_pixel(new, tmp_path):
+    noisy, denoised, _ = pictures(1100, 1300, 1)
+    page = new()
+    page.add("a.png", noisy, denoised)
+    page.close()
+    assert data(tmp_path)["cut"] == [1024, 1024] and data(tmp_path)["whole"] == [1300, 1100, 1]
+    assert np.array_equal(
+        decoded(data(tmp_path)["files"]["noisy"]), to_uint8(noisy[:, 38:1062, 138:1162])[..., 0]
+    )
+
+
+def test_a_narrow_picture_is_shown_along_its_length(new, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "PAGE_BYTES", 60_000)
+    page = new()
+    page.add("a.png", *pictures(8, 1000))
+    page.close()
+    width, height = data(tmp_path)["cut"]
+    assert height == 8 and width > 500
+
+
+def test_pictures_that_are_all_but_black_are_shown_brighter(new, tmp_path):
+    noisy, denoised, clean = pictures(level=0.01)
+    page = new()
+    page.add("a.tif", noisy, denoised, clean)
+    page.close()
+    assert data(tmp_path)["brightness"] == 64
+    assert np.array_equal(decoded(data(tmp_path)["files"]["noisy"]), to_uint8(64 * noisy))
+    assert data(tmp_path)["residual"][0] == pytest.approx(255 * float((noisy - denoised).mean()), abs=1e-3)
+
+
+@pytest.mark.parametrize("level", [0, 0.2, 1.5])
+def test_other_pictures_are_shown_as_bright_as_they_are(new, tmp_path, level):
+    page = new()
+    page.add("a.png", *pictures(level=level))
+    page.close()
+    assert data(tmp_path)["brightness"] == 1
+
+
+def test_the_page_stays_small_however_many_pictures(new, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "PAGE_BYTES", 600_000)
+    noisy, denoised, clean = pictures(200, 200)
+    few, many = new(2), new(60)
+    for number in range(2):
+        few.add(f"{number}.png", noisy, denoised, clean)
+    few.close()
+    assert data(tmp_path, 2)["lossless"] and data(tmp_path, 2)["cut"][0] > 150
+    assert len(html(tmp_path)) < 4 / 3 * 600_000 + 2 * 4_000 + 40_000
+    for number in range(60):
+        many.add(f"{number}.png", noisy, denoised, clean)
+    many.close()
+    assert not data(tmp_path, 60)["lossless"] and 30 < data(tmp_path, 60)["cut"][0] < 100
+    assert len(html(tmp_path)) < 4 / 3 * 600_000 + 60 * 4_000 + 40_000
+
+
+def test_pictures_beyond_the_room_are_in_the_table_alone(new, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "PAGE_BYTES", 40_000)
+    noisy, denoised, _ = pictures(64, 64)
+    page = new(10)
+    for number in range(30):  # more than were promised
+        page.add(f"{number}.png", noisy, denoised, None, {"loss": number})
+    page.close()
+    assert data(tmp_path, 1) is not None and data(tmp_path, 30) is None
+    assert len(re.findall("<tr id=", html(tmp_path))) == 30
+    assert '<td class="name"><bdi title="29.png">29.png</bdi></td>' in html(tmp_path)
+
+
+def test_a_thousand_pictures_are_sketched_within_forty_megabytes(new, tmp_path):
+    random = np.random.default_rng(0)
+    page = new(1000)
+    for number in range(5):
+        clean = np.full((300, 300, 3), 0.5)
+        page.add(f"{number}.png", clean + random.normal(0, 0.1, clean.shape), clean, clean, {"psnr": 1})
+    page.close()
+    fixed = sum(
+        len(text) for text in (html(tmp_path).split("<tbody>")[0], html(tmp_path).split("<script>")[1])
+    )
+    assert 1000 * (len(html(tmp_path)) - fixed) / 5 < 40e6
+    assert data(tmp_path, 5)["cut"][0] >= 96
+
+
+HOSTILE = [
+    "<script>alert(1)</script>.png",
+    "\"&'.png",
+    "</script><!--.png",
+    "$title",
+    "a\nb\t.png",
+    "\udc80.png",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_and_texts_are_escaped(tmp_path, name):
+    page = Report(tmp_path, name, f"folder: {name}\n", name, 1)
+    page.add(name, *pictures()[:2], None, {name: 1.0})
+    page.close()
+    written = html(tmp_path)
+    assert len(re.findall(r"<script\b", written)) == len(re.findall("</script>", written)) == 2
+    assert "<!--" not in written
+    assert f"<h1>{escape(name)}</h1>".replace("\udc80", "?") in written
+    Image.open(tmp_path / "panel.png").load()
+
+
+def test_the_page_asks_for_nothing_outside(new, tmp_path):
+    page = new()
+    page.add("a.png", *pictures())
+    page.close()
+    links = set(re.findall(r"(?:https?:)?//[a-z][\w./-]*", re.sub(r"base64,[\w+/=]*", "", html(tmp_path))))
+    assert links == {"http://www.w3.org/2000/svg"}  # the name of a language, which nobody opens
+    assert "default-src 'none'" in html(tmp_path)
+
+
+def test_the_table_knows_infinity_and_what_is_missing(new, tmp_path):
+    page = new(3)
+    for metrics in ({"psnr": np.inf, "ssim": np.nan}, {"psnr": 30.0}, {"other <b>": -2e-5}):
+        page.add("a.png", *pictures(), metrics)
+    page.close()
+    rows = re.findall("<tr id=.*?</tr>", html(tmp_path))
+    cells = [re.findall(r'data-value="([^"]*)">([^<]*)<', row)[2:] for row in rows]
+    assert cells == [
+        [("Infinity", "∞"), ("", "–"), ("", "–")],
+        [("30.0", "30.00"), ("", "–"), ("", "–")],
+        [("", "–"), ("", "–"), ("-2e-05", "−2e−05")],
+    ]
+    assert "<dt>mean PSNR (1 of 3)</dt><dd>30.00" in html(tmp_path)
+    assert "mean SSIM" not in html(tmp_path)
+
+
+def test_the_panel_shows_eight_pictures_spread_over_all(new, tmp_path):
+    page = new(100)
+    for number in range(100):
+        page.add(f"{number}.png", *pictures(130, 130, 1, 0.2 + number / 200), {"psnr": 30})
+    assert [row[0][0] for row in page._rows] == [f"{n + 1}  {n}.png" for n in (0, 14, 28, 42, 57, 71, 85, 99)]
+    assert [caption for caption, _ in page._rows[0][1:]] == [
+        "denoised, PSNR 30.00 dB", f"noisy - denoised, times {RESIDUAL_GAIN:g}", "clean",
+    ]  # fmt: skip
+    page.close()
+    sheet = np.asarray(Image.open(tmp_path / "panel.png"))
+    assert sheet.shape[2] == 3 and max(sheet.shape) < 2500
+    assert (sheet[-130:, -130:] == to_uint8(pictures(1, 1, 1, 0.2 + 99 / 200)[2])).all()
+
+
+def test_pictures_of_two_sizes_are_refused_by_name(new):
+    noisy, denoised, clean = pictures()
+    with pytest.raises(ValueError, match=r"a\.png: clean is \(39, 60\), noisy is \(40, 60\)"):
+        new().add("a.png", noisy, denoised, clean[:, 1:])
+
+
+def test_what_is_given_stays_as_it_was(new):
+    given = pictures(level=0.01)
+    before = [picture.clone() for picture in given]
+    new().add("a.png", *given)
+    assert all(torch.equal(one, other) for one, other in zip(given, before, strict=True))
+
+
+def test_without_pictures_an_earlier_page_stays(new, tmp_path):
+    (tmp_path / "report.html").write_text("earlier")
+    new().close()
+    assert html(tmp_path) == "earlier" and not (tmp_path / "panel.png").exists()
+
+
+def test_a_full_disk_leaves_the_earlier_page(new, tmp_path, monkeypatch):
+    page = new()
+    page.add("a.png", *pictures())
+    page.close()
+    before = html(tmp_path)
+    page.add("b.png", *pictures())
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(StorageError, match=r"report\.html"):
+        page.close()
+    assert html(tmp_path) == before
