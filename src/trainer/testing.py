@@ -4,8 +4,9 @@ import csv
 from pathlib import Path
 
 from src.data_handlers.sampling import build_loader
-from src.trainer.build import build_loss, build_masker, build_pictures
+from src.trainer.build import build_loss, build_masker, build_pictures, to_yaml
 from src.trainer.evaluate import Evaluated, MaskedLoss, Scores, evaluate, score_all
+from src.trainer.report import Report
 from src.trainer.trained import Trained
 from src.util.file_manager import FileManager, made_folder
 from src.util.logger import LOG, progress_bar
@@ -26,7 +27,8 @@ def score_dataset(trained: Trained, workers: int, out: Path | None) -> Path:
     Returns
     -------
     Path
-        The folder, with `metrics.csv` (per picture), `metrics.txt` (means) and the pictures.
+        The folder, with `metrics.csv` (per picture), `metrics.txt` (means) and the pictures, with
+        `report.html` and `panel.png` to look at them.
     """
     config = trained.config
     pictures = build_pictures(config, "test")
@@ -36,15 +38,20 @@ def score_dataset(trained: Trained, workers: int, out: Path | None) -> Path:
     run = trained.run or FileManager(config.output_folder, _run_name(trained.path))
     folder = made_folder(out) if out else run.test_folder(dataset, trained.epoch)
     masked_loss = MaskedLoss(build_masker(config), build_loss(config), config.seed)
+    title = f"{dataset}, epoch {trained.epoch}"
+    report = Report(folder, title, to_yaml(config), str(trained.path), len(loader))
     with progress_bar(len(loader), "picture") as bar:
 
         def use(result: Evaluated) -> None:
             if config.test.save_image:
                 result.save(folder)
+                score = result.score
+                report.add(score.name, result.noisy, result.denoised, result.clean, score.metrics)
             bar.update()
 
         scores = score_all(evaluate(trained.network, loader, masked_loss), len(pictures.source), use)
     _write_scores(folder, scores, f"{dataset}, {trained.path}, epoch {trained.epoch}")
+    report.close()
     LOG.info("%s: %s", dataset, scores.line())
     LOG.info("results: %s", folder)
     return folder

@@ -33,6 +33,15 @@ def test_e7_e19_the_scores_are_those_of_the_written_pictures(run, trained):
     assert line.endswith("all 3 pictures)")
 
 
+def test_beside_the_pictures_lies_a_page_of_them(run, trained):
+    folder = score_dataset(trained, 0, None)
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    for row in rows(folder):
+        assert f">{row['name']}</bdi>" in page and f'data-value="{row["psnr"]}"' in page
+    assert str(run.files.checkpoint_file(2)) in page and "sim_patch_edge" in page
+    assert (folder / "panel.png").is_file()
+
+
 def test_scores_without_clean_pictures_are_masked_losses(new_run, load):
     run = new_run("run")
     run.train()
