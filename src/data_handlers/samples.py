@@ -18,6 +18,9 @@ from src.util.seed import make_generator
 CACHE_BYTES = 128 * 2**20
 """Decoded pictures that each process may keep: small sets are read once, not once for each crop."""
 
+LARGE = 32
+"""A picture of more crops than that is large: decoding it takes longer than all else for a crop."""
+
 EPOCH_CROPS = 2_880
 """Crops in an epoch, at least, where the number of crops of each picture is left open."""
 
@@ -212,6 +215,26 @@ class Samples(Dataset[Sample]):
         for change, numbers in told.items():
             count = f"{len(numbers)} of {self.pictures} pictures, first {self._place(numbers[0])}"
             warnings.warn(f"{change} in {count}", PictureWarning, stacklevel=3)
+        if self._decodes_much(infos):
+            warnings.warn(
+                f"{self.source.where}: large pictures are decoded anew for each crop; `repeat_times: 16` with"
+                " `crops_at_a_time: 16` reads them ten times as fast, pieces cut beforehand are faster still",
+                PictureWarning, stacklevel=3,
+            )  # fmt: skip
+
+    def _decodes_much(self, infos: dict[int, PictureInfo]) -> bool:
+        """Whether decoding, not cutting and turning, is what loading a training crop costs."""
+        crop, view = self.view.crop, self.view
+        if (
+            crop is None
+            or not self.training
+            or isinstance(self.source, CropSource)
+            or view.crops_at_a_time > 1
+        ):
+            return False
+        pixels = sum(info.height * info.width for info in infos.values())
+        fits = pixels * self.channels <= CACHE_BYTES
+        return not fits and pixels > LARGE * crop[0] * crop[1] * len(infos)
 
     def _place(self, number: int) -> str:
         return f"{self.source.where}: {self.source.name(number)}"
