@@ -12,7 +12,15 @@ from typing import Annotated
 from pydantic import Field
 
 from src.data_handlers.base import Box, Picture, Source, as_prepared_elsewhere, expect_folder
-from src.data_handlers.dnd_mat import BOXES_PER_IMAGE, IMAGES, PAGE, DndImage, find_images, read_boxes
+from src.data_handlers.dnd_mat import (
+    BOXES_PER_IMAGE,
+    IMAGES,
+    PAGE,
+    DndImage,
+    find_images,
+    find_info,
+    read_boxes,
+)
 from src.data_handlers.folder import Folder
 from src.util.errors import DataError
 from src.util.image_io import PictureInfo, PictureWarning
@@ -56,9 +64,7 @@ def dnd_test(
     missing = [f"{number:04d}.mat" for number in range(1, IMAGES + 1) if number not in images]
     if missing:
         raise DataError(f"{folder}: {len(missing)} of {IMAGES} images missing: {', '.join(missing)} ({PAGE})")
-    beside = root.parent / "info.mat"
-    info = beside if root.name == "images_srgb" and beside.is_file() else root / "info.mat"
-    return DndBoxes(root, images, read_boxes(info))
+    return DndBoxes(root, images, read_boxes(find_info(root)))
 
 
 def _prepared_boxes(folder: str) -> Folder:

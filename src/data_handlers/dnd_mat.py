@@ -42,6 +42,12 @@ def find_images(folder: Path) -> dict[int, Path]:
     return {number: path for number, path in images.items() if 1 <= number <= IMAGES}
 
 
+def find_info(folder: Path) -> Path:
+    """Where the download's `info.mat` is or should be; `folder` as in `find_images`."""
+    beside = folder.parent / "info.mat"
+    return beside if folder.name == "images_srgb" and beside.is_file() else folder / "info.mat"
+
+
 def read_boxes(info_file: Path) -> list[list[Box]]:
     """The benchmark's boxes.
 

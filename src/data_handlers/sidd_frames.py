@@ -7,12 +7,14 @@ from pathlib import Path
 from src.util.picture_folder import list_files, raise_together
 
 # SIDD-Medium numbers its scenes in the file's name, SIDD-Small does not.
-_NOISY = re.compile(r"(\d+_)?NOISY_SRGB_\d+\.PNG", re.IGNORECASE)
+FRAME = re.compile(r"(\d+_)?(?P<kind>NOISY|GT)_SRGB_\d+\.PNG", re.IGNORECASE)
+"""The name of a frame's file; `kind` says which of the pair it is."""
 
 
 def find_frames(root: Path) -> list[Path]:
     """The noisy frames in a folder and below it; none where all are pieces of frames, or other pictures."""
-    return [path for path in list_files(root) if _NOISY.fullmatch(path.name)]
+    matches = ((path, FRAME.fullmatch(path.name)) for path in list_files(root))
+    return [path for path, match in matches if match and match["kind"].upper() == "NOISY"]
 
 
 def clean_frames(frames: Iterable[Path], root: Path, clean_root: Path) -> list[Path]:

@@ -1,13 +1,21 @@
 """DND's images: pieces to train on, and the boxes that the benchmark scores."""
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from src.data_handlers.dnd_mat import BOXES_PER_IMAGE, IMAGES, PAGE, Box, DndImage, read_boxes
+from src.data_handlers.base import Box
+from src.data_handlers.dnd_mat import (
+    BOXES_PER_IMAGE,
+    IMAGES,
+    PAGE,
+    DndImage,
+    find_images,
+    find_info,
+    read_boxes,
+)
 from src.data_handlers.preparation.execute import prepare
 from src.data_handlers.preparation.grid import strips, surrounding
 from src.data_handlers.preparation.plan import Frame, Piece, Plan, frame_of, grid_pieces
@@ -17,7 +25,6 @@ from src.util.picture_folder import raise_together
 
 Split = Literal["train", "test"]
 
-_IMAGE = re.compile(r"(\d{4})\.mat", re.IGNORECASE)
 # Of an image of 5,500 rows a column of crops 512 px wide; what is read at once, 3 float32 values each.
 _MOST_PIXELS = 3_000_000
 
@@ -65,13 +72,13 @@ def prepare_dnd(
 def plan_dnd(data_folder: Path, new_folder: Path, split: Split, crop_size: int, step: int) -> Plan:
     """What `prepare_dnd` is going to do."""
     problems: list[str] = []
-    images = _images(data_folder / "images_srgb", problems)
+    images = _images(data_folder, problems)
     if split == "train":
         recipe: dict[str, object] = {"pieces": "DND train", "crop_size": crop_size, "step": step}
         pieces_of = _grid(crop_size, step)
     else:
         recipe = {"pieces": "DND test"}
-        pieces_of = _official(read_boxes(data_folder / "info.mat"))
+        pieces_of = _official(read_boxes(find_info(data_folder)))
     tasks: list[tuple[Frame, ...]] = []
     for number, path in sorted(images.items()):
         try:
@@ -86,10 +93,9 @@ def plan_dnd(data_folder: Path, new_folder: Path, split: Split, crop_size: int, 
 
 def _images(folder: Path, problems: list[str]) -> dict[int, Path]:
     """Number of each image -> its file; by its name, because a missing one must not shift the others."""
-    if not folder.is_dir():
-        raise DataError(f"-df: {folder}: no such folder; DND's 0001.mat to 0050.mat belong there ({PAGE})")
-    matches = ((path, _IMAGE.fullmatch(path.name)) for path in sorted(folder.iterdir()))
-    images = {int(match[1]): path for path, match in matches if match and 1 <= int(match[1]) <= IMAGES}
+    images = find_images(folder) if folder.is_dir() else {}
+    if not images:
+        raise DataError(f"-df: {folder}: no images_srgb/0001.mat to 0050.mat; DND is got from {PAGE}")
     missing = [f"{number:04d}.mat" for number in range(1, IMAGES + 1) if number not in images]
     if missing:
         problems.append(

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from src.data_handlers.dnd_mat import Box
+from src.data_handlers.base import Box
 from src.data_handlers.preparation.plan import Frame
 from src.util.errors import RunExistsError, StorageError
 
@@ -94,7 +94,7 @@ class Manifest:
                 else:
                     entry = Entry(**{**said, "box": Box(*said["box"])})
                     self.entries[entry.piece] = entry
-            except (ValueError, TypeError, AttributeError):
+            except (ValueError, TypeError, AttributeError, KeyError):
                 raise StorageError(
                     f"{self.path}: line {number} is damaged, and with it the knowledge of what was made here;"
                     " choose another -nf"

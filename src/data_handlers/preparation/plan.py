@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from src.data_handlers.dnd_mat import Box
+from src.data_handlers.base import Box
 from src.data_handlers.preparation.grid import crop_boxes
 
 _BYTES_BESIDE = 4096  # a file's name, headers and last block

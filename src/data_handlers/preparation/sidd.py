@@ -8,16 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data_handlers.dnd_mat import Box
+from src.data_handlers.base import Box
+from src.data_handlers.mat_blocks import PAGE
 from src.data_handlers.preparation.execute import prepare
 from src.data_handlers.preparation.plan import Frame, Plan, frame_of, grid_pieces
-from src.data_handlers.sidd import PAGE
+from src.data_handlers.sidd_frames import FRAME, find_frames
 from src.util.errors import DataError
 from src.util.image_io import inspect_picture, read_picture
 from src.util.picture_folder import list_files, raise_together
 
-# SIDD-Medium numbers its scenes in the file's name, SIDD-Small does not.
-_FRAME = re.compile(r"(?P<scene>\d+_)?(?P<kind>NOISY|GT)_SRGB_\d+\.PNG", re.IGNORECASE)
 _EXAMPLES = "0001_NOISY_SRGB_010.PNG or NOISY_SRGB_010.PNG"
 
 
@@ -96,14 +95,9 @@ def _frames(folder: Path, problems: list[str]) -> Iterator[tuple[str, Path, Path
     """Stem of the pieces, noisy and clean file of each frame; `problems` gets those that are incomplete."""
     if not folder.is_dir():
         raise DataError(f"-df: {folder}: no such folder; it holds SIDD-Medium or SIDD-Small, sRGB ({PAGE})")
-    noisy: list[Path] = []
-    clean: dict[tuple[Path, str], Path] = {}
-    for path in list_files(folder):
-        match = _FRAME.fullmatch(path.name)
-        if match and match["kind"].upper() == "NOISY":
-            noisy.append(path)
-        elif match:
-            clean[path.parent, path.name.upper()] = path
+    noisy = find_frames(folder)
+    others = set(list_files(folder)) - set(noisy)
+    clean = {(path.parent, path.name.upper()): path for path in sorted(others) if FRAME.fullmatch(path.name)}
     if not noisy:
         raise DataError(f"-df: {folder}: no file such as {_EXAMPLES} in it or below; get it from {PAGE}")
     partners = {path: _clean_name(path) for path in noisy}

@@ -78,8 +78,8 @@ class Target:
         )  # fmt: skip
         if foreign:
             raise RunExistsError(
-                f"{self.folder}: {len(foreign)} files bear names of its pieces, but no preparation made them,"
-                f" such as {foreign[0]}; move them away, or choose another -nf"
+                f"{self.folder}: {len(foreign)} file(s) bear names of its pieces, but no preparation made"
+                f" them, such as {foreign[0]}; move them away, or choose another -nf"
             )
 
     def _remove_leftovers(self, present: Collection[str]) -> None:

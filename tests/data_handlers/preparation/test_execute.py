@@ -1,0 +1,199 @@
+import hashlib
+import os
+
+import filelock
+import numpy as np
+import pytest
+
+from src.data_handlers.preparation import execute, target
+from src.data_handlers.preparation.sidd import prepare_sidd
+from src.util.errors import RunExistsError, StorageError
+from src.util.image_io import write_picture
+
+FRAMES = {f"{number:04d}_NOISY_SRGB_010.PNG": (20, 30) for number in range(1, 5)}
+
+
+@pytest.fixture
+def source(make_sidd, tmp_path):
+    return make_sidd(tmp_path / "SIDD", FRAMES)
+
+
+@pytest.fixture
+def new(tmp_path):
+    return tmp_path / "new"
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """Names of the pieces that this process writes."""
+    names = []
+    real = execute.write_atomically
+
+    def write(path, content, durable):
+        names.append(path.name)
+        real(path, content, durable=durable)
+
+    monkeypatch.setattr(execute, "write_atomically", write)
+    return names
+
+
+def prepare(source, new, step=8, **options):
+    return prepare_sidd(source, new, 16, step, **{"jobs": 1, **options})
+
+
+def test_the_manifest_says_of_each_piece_where_it_comes_from(source, new, contents):
+    prepare(source, new)
+    files, entries = contents(new)
+    assert entries.keys() == files.keys()
+    frame = (source / "0002_NOISY_SRGB_010.PNG").stat()
+    content = files["0002_NOISY_SRGB_010_s006.png"]
+    assert entries["0002_NOISY_SRGB_010_s006.png"] == {
+        "piece": "0002_NOISY_SRGB_010_s006.png",
+        "source": "0002_NOISY_SRGB_010.PNG",
+        "source_size": frame.st_size,
+        "source_changed": frame.st_mtime_ns,
+        "box": [4, 14, 16, 16],
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+
+
+def test_the_number_of_workers_changes_nothing(source, new, contents):
+    prepare(source, new)
+    prepare(source, new.with_name("other"), jobs=3)
+    assert contents(new) == contents(new.with_name("other"))
+
+
+def test_a_second_run_skips_what_is_done(source, new, written, messages):
+    prepare(source, new)
+    first = len(written)
+    manifest = (new / ".manifest.jsonl").read_bytes()
+    prepare(source, new)
+    assert len(written) == first
+    assert (new / ".manifest.jsonl").read_bytes() == manifest
+    assert messages[-1] == f"INFO {first} of {first} pieces are there: 0 made now"
+
+
+def test_a_second_run_does_what_a_first_one_could_not(source, new, contents):
+    prepare(source, new.with_name("whole"))
+    frame = source / "0003_NOISY_SRGB_010.PNG"
+    content, stat = frame.read_bytes(), frame.stat()
+    frame.write_bytes(content[:50])
+    assert len(prepare(source, new)) == 1
+    frame.write_bytes(content)
+    os.utime(frame, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert prepare(source, new) == []
+    assert contents(new) == contents(new.with_name("whole"))
+
+
+@pytest.mark.parametrize("change", ["gone", "edited", "empty"])
+def test_a_piece_that_was_damaged_or_lost_is_made_again_and_no_other(source, new, contents, written, change):
+    prepare(source, new)
+    before = contents(new)
+    piece = new / "0002_NOISY_SRGB_010_s003.png"
+    if change == "gone":
+        piece.unlink()
+    else:
+        piece.write_bytes(b"" if change == "empty" else piece.read_bytes()[:-3] + b"xyz")
+    written.clear()
+    prepare(source, new)
+    assert written == [piece.name]
+    assert contents(new) == before
+
+
+def test_pieces_of_a_frame_that_changed_are_made_again(source, new, contents, written):
+    prepare(source, new)
+    frame = source / "0002_NOISY_SRGB_010.PNG"
+    write_picture(frame, np.full((20, 30, 3), 7, np.uint8))
+    written.clear()
+    prepare(source, new)
+    assert {name[:4] for name in written} == {"0002"}
+    prepare(source, new.with_name("fresh"))
+    assert contents(new) == contents(new.with_name("fresh"))
+
+
+def test_a_copy_of_the_source_gives_the_same_pieces_without_writing_them_again(source, new, written):
+    prepare(source, new)
+    written.clear()
+    for path in source.iterdir():
+        os.utime(path)
+    prepare(source, new)
+    assert written == []
+
+
+def test_more_frames_may_come_later(source, new, make_sidd, written):
+    prepare(source, new)
+    written.clear()
+    make_sidd(source / "more", {"0009_NOISY_SRGB_010.PNG": (16, 16)})
+    prepare(source, new)
+    assert written == ["0009_NOISY_SRGB_010_s001.png"]
+
+
+def test_other_parameters_are_refused_and_change_nothing(source, new, contents):
+    prepare(source, new)
+    before = contents(new)
+    with pytest.raises(RunExistsError, match=r"step 8\).*step 4\); choose another -nf"):
+        prepare(source, new, step=4)
+    assert contents(new) == before
+
+
+def test_two_preparations_at_once_are_refused(source, new, monkeypatch):
+    monkeypatch.setattr(target, "_PATIENCE", 0)
+    new.mkdir()
+    with filelock.FileLock(new / ".lock"), pytest.raises(RunExistsError, match="another preparation"):
+        prepare(source, new)
+    assert not list(new.glob("*.png"))
+    assert prepare(source, new) == []
+
+
+def test_what_a_kill_left_half_written_is_removed_and_a_users_file_is_not(source, new, contents):
+    prepare(source, new)
+    before = contents(new)
+    (new / ".0001_NOISY_SRGB_010_s001.png.4711.tmp").write_bytes(b"half")
+    prepare(source, new)
+    assert contents(new) == before
+    (new / ".holiday.png.4711.tmp").write_bytes(b"not ours")
+    prepare(source, new)
+    assert (new / ".holiday.png.4711.tmp").exists()
+
+
+@pytest.mark.parametrize("at", [0, 3, 10])
+def test_a_kill_between_a_piece_and_its_line_in_the_manifest_is_made_good(
+    source, new, contents, monkeypatch, at
+):
+    prepare(source, new.with_name("whole"))
+    real, count = execute.write_atomically, iter(range(100))
+
+    def write(path, content, durable):
+        if next(count) == at:
+            raise KeyboardInterrupt
+        real(path, content, durable=durable)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(execute, "write_atomically", write)
+        prepare(source, new)
+    assert len(list(new.glob("*.png"))) == at
+    assert prepare(source, new) == []
+    assert contents(new) == contents(new.with_name("whole"))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_disk_that_fills_up_is_told_and_the_rest_is_made_when_there_is_room(
+    source, new, contents, monkeypatch, jobs
+):
+    prepare(source, new.with_name("whole"))
+    limit = 3 if jobs == 1 else 0
+    real = os.replace
+
+    def replace(temporary, path):
+        if len(list(new.glob("*.png"))) >= limit:
+            raise OSError(28, "No space left on device")
+        real(temporary, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", replace)
+        with pytest.raises(StorageError, match=r"_s\d+\.png: cannot be written: No space left on device"):
+            prepare(source, new, jobs=jobs)
+    assert len(list(new.glob("*.png"))) == limit
+    assert not list(new.glob(".*.tmp"))
+    assert prepare(source, new) == []
+    assert contents(new) == contents(new.with_name("whole"))

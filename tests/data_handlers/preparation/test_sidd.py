@@ -1,0 +1,232 @@
+import shutil
+
+import numpy as np
+import pytest
+
+from src.data_handlers.preparation.plan import most_bytes
+from src.data_handlers.preparation.sidd import plan_sidd, prepare_sidd
+from src.data_handlers.sidd import sidd_train
+from src.util.errors import ConfigError, DataError, RunExistsError, StorageError
+from src.util.image_io import read_picture, write_picture
+
+SCENES = ("0001_001_S6_00100_00060_3200_L", "0002_001_S6_00100_00020_3200_N")
+MEDIUM = {f"Data/{scene}/{scene[:4]}_NOISY_SRGB_010.PNG": (24, 30) for scene in SCENES}
+SMALL = {f"Data/{scene}/NOISY_SRGB_010.PNG": (24, 30) for scene in SCENES}
+PIECES = 2 * 3  # of a 24x30 frame by crops of 16 px every 8: rows 0, 8; columns 0, 8, 14
+
+
+def names(folder):
+    return sorted(path.name for path in folder.glob("[!.]*"))
+
+
+def prepare(source, target, **options):
+    return prepare_sidd(source, target, 16, 8, **{"jobs": 1, **options})
+
+
+@pytest.fixture
+def source(make_sidd, tmp_path):
+    return make_sidd(tmp_path / "SIDD", MEDIUM)
+
+
+@pytest.fixture
+def new(tmp_path):
+    return tmp_path / "new" / "pieces"
+
+
+def test_p3_pieces_of_sidd_medium_are_the_noisy_frames_cut_on_the_grid_rows_first(source, new):
+    assert prepare(source, new) == []
+    stems = ("0001_NOISY_SRGB_010", "0002_NOISY_SRGB_010")
+    assert names(new) == [f"{stem}_s{number:03d}.png" for stem in stems for number in range(1, PIECES + 1)]
+    frame = read_picture(source / next(iter(MEDIUM)))
+    corners = [(0, 0), (0, 8), (0, 14), (8, 0), (8, 8), (8, 14)]
+    for number, (top, left) in enumerate(corners, 1):
+        piece = read_picture(new / f"0001_NOISY_SRGB_010_s{number:03d}.png")
+        assert np.array_equal(piece, frame[top : top + 16, left : left + 16])
+    assert len(sidd_train(str(new))) == 2 * PIECES
+
+
+@pytest.mark.parametrize("change", [str, str.lower], ids=["upper", "lower"])
+def test_p3_names_of_sidd_small_repeat_and_so_keep_their_scene(make_sidd, tmp_path, new, change):
+    prepare(make_sidd(tmp_path / "SIDD", {change(name): size for name, size in SMALL.items()}), new)
+    stems = [change(f"{scene}_NOISY_SRGB_010") for scene in SCENES]
+    assert names(new) == [f"{stem}_s{number:03d}.png" for stem in stems for number in range(1, PIECES + 1)]
+
+
+def test_numbered_names_that_repeat_keep_their_scene_too(make_sidd, tmp_path, new):
+    frames = {f"{scene}/0001_NOISY_SRGB_010.PNG": (16, 16) for scene in ("a", "b")}
+    assert prepare(make_sidd(tmp_path / "SIDD", frames), new) == []
+    assert names(new) == ["a_0001_NOISY_SRGB_010_s001.png", "b_0001_NOISY_SRGB_010_s001.png"]
+
+
+def test_frames_whose_pieces_would_have_one_name_are_told(make_sidd, tmp_path, new):
+    frames = {f"{half}/{SCENES[0]}/NOISY_SRGB_010.PNG": (16, 16) for half in ("a", "b")}
+    (problem,) = prepare(make_sidd(tmp_path / "SIDD", frames), new)
+    assert "/b/" in problem and "/a/" in problem and "keep one" in problem
+    assert len(names(new)) == 1
+
+
+def test_a_scene_folder_alone_gives_the_same_names(make_sidd, tmp_path, new, monkeypatch):
+    source = make_sidd(tmp_path / "SIDD", SMALL) / "Data" / SCENES[0]
+    monkeypatch.chdir(source)
+    prepare(type(source)("."), new)
+    assert names(new)[0] == f"{SCENES[0]}_NOISY_SRGB_010_s001.png"
+
+
+def test_the_ground_truth_lies_beside_under_the_same_names_and_pairs(source, new):
+    assert prepare(source, new, ground_truth=True) == []
+    clean = new.with_name("pieces_GT")
+    assert names(clean) == names(new)
+    pairs = sidd_train(str(new), str(clean))
+    assert len(pairs) == 2 * PIECES
+    name = next(iter(MEDIUM))
+    frame, truth = read_picture(source / name), read_picture(source / name.replace("NOISY", "GT"))
+    pair = pairs.read(5)
+    assert np.array_equal(pair.noisy, frame[8:, 14:]) and np.array_equal(pair.clean, truth[8:, 14:])
+
+
+def test_the_ground_truth_can_follow_later_and_changes_no_noisy_piece(source, new, messages):
+    prepare(source, new)
+    before = {path: path.stat().st_mtime_ns for path in new.glob("*.png")}
+    prepare(source, new, ground_truth=True)
+    assert {path: path.stat().st_mtime_ns for path in new.glob("*.png")} == before
+    assert names(new.with_name("pieces_GT")) == names(new)
+
+
+def broken(source, name, kind):
+    path = source / name
+    if kind == "missing":
+        path.unlink()
+    elif kind == "link":
+        path.unlink()
+        path.symlink_to("gone.PNG")
+    elif kind == "cut short":
+        path.write_bytes(path.read_bytes()[:-20])
+    elif kind == "damaged":  # known only when it is decoded
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif kind == "small":
+        write_picture(path, np.zeros((24, 15, 3), np.uint8))
+    elif kind == "grey":
+        write_picture(path, np.zeros((24, 30, 1), np.uint8))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["link", "cut short", "damaged", "small", "grey"])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_p9_a_frame_that_cannot_be_cut_is_named_and_the_others_are(source, new, messages, kind, jobs):
+    path = broken(source, next(iter(MEDIUM)), kind)
+    (problem,) = prepare(source, new, jobs=jobs)
+    assert str(path) in problem
+    assert [m for m in messages if m.startswith("ERROR")] == [f"ERROR {problem}"]
+    assert names(new) == [f"0002_NOISY_SRGB_010_s{number:03d}.png" for number in range(1, PIECES + 1)]
+
+
+@pytest.mark.parametrize("kind", ["missing", "cut short", "damaged", "small"])
+def test_a_frame_without_a_sound_clean_one_is_left_out_of_the_pairs(source, new, kind):
+    path = broken(source, f"Data/{SCENES[0]}/0001_GT_SRGB_010.PNG", kind)
+    (problem,) = prepare(source, new, ground_truth=True)
+    assert str(path) in problem
+    assert names(new) == [f"0002_NOISY_SRGB_010_s{number:03d}.png" for number in range(1, PIECES + 1)]
+    assert len(sidd_train(str(new), str(new.with_name("pieces_GT")))) == PIECES
+
+
+def test_a_noisy_frame_that_is_missing_is_named(source, new):
+    broken(source, next(iter(MEDIUM)), "missing")
+    (problem,) = prepare(source, new)
+    assert "0001_GT_SRGB_010.PNG: the noisy picture" in problem
+
+
+@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir(), lambda path: path.touch()])
+def test_p3_where_no_frame_is_the_page_or_the_need_is_told_and_nothing_is_written(tmp_path, new, make):
+    make(tmp_path / "SIDD")
+    with pytest.raises(DataError, match=r"SIDD: no"):
+        prepare(tmp_path / "SIDD", new)
+    assert not new.exists()
+
+
+def test_p3_other_pictures_are_no_frames(make_sidd, tmp_path, new):
+    make_sidd(tmp_path / "SIDD", {"photo.png": (24, 30)})
+    with pytest.raises(DataError, match=r"no file such as 0001_NOISY_SRGB_010\.PNG.*https://abdokamel"):
+        prepare(tmp_path / "SIDD", new)
+
+
+def test_when_no_frame_can_be_cut_all_are_told_and_nothing_is_written(source, new):
+    with pytest.raises(DataError, match=r"(?s)0001_NOISY.*less than the crop of 25.*0002_NOISY"):
+        prepare_sidd(source, new, 25, 8)
+    assert not new.exists()
+
+
+def everything(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("place", ["", "Data", "Data/new", "..", "link", "link/new", "../alias"])
+def test_p4_a_target_in_the_source_or_around_it_is_refused(source, tmp_path, place):
+    (source / "link").symlink_to(source / "Data")
+    (tmp_path / "alias").symlink_to(source)
+    before = everything(source)
+    with pytest.raises(ConfigError, match=r"-nf: .*choose a folder apart"):
+        prepare(source, source / place)
+    assert everything(source) == before
+    assert not (source / "Data" / "new").exists()
+
+
+def test_p4_a_target_in_a_folder_that_the_source_links_to_is_refused(source, tmp_path):
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "Data").symlink_to(source / "Data")
+    with pytest.raises(ConfigError, match="choose a folder apart"):
+        prepare(linked, source / "Data" / SCENES[0])
+
+
+def test_p4_the_folder_of_the_ground_truth_is_looked_at_too(source, tmp_path):
+    shutil.move(source, tmp_path / "pieces_GT")
+    with pytest.raises(ConfigError, match="choose a folder apart"):
+        prepare(tmp_path / "pieces_GT", tmp_path / "pieces", ground_truth=True)
+
+
+def test_p4_a_users_files_in_the_target_stay(source, new, contents):
+    new.mkdir(parents=True)
+    own = {"notes.txt": b"mine", "photo.png": b"mine too", ".0001_NOISY_SRGB_010_s001.png.tmp": b"and this"}
+    for name, content in own.items():
+        (new / name).write_bytes(content)
+    prepare(source, new)
+    prepare(source, new)
+    found, _ = contents(new)
+    assert own.items() <= found.items()
+    assert len(found) == len(own) + 2 * PIECES
+
+
+def test_p4_a_users_file_where_a_piece_belongs_is_refused_and_stays(source, new):
+    new.mkdir(parents=True)
+    (new / "0002_NOISY_SRGB_010_s003.png").write_bytes(b"mine")
+    with pytest.raises(RunExistsError, match=r"1 file\(s\) bear.*such as 0002_NOISY_SRGB_010_s003\.png"):
+        prepare(source, new)
+    assert names(new) == ["0002_NOISY_SRGB_010_s003.png"]
+    assert (new / "0002_NOISY_SRGB_010_s003.png").read_bytes() == b"mine"
+
+
+def test_it_says_before_writing_how_much_there_will_be_and_refuses_when_there_is_no_room(
+    source, new, messages, monkeypatch
+):
+    usage = shutil.disk_usage(source)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=50_000))
+    with pytest.raises(StorageError, match=r"up to 0\.1 MB are needed, 0\.1 MB are free.*make room"):
+        prepare(source, new)
+    assert any(f"2 pictures give {2 * PIECES} pieces" in m for m in messages)
+    assert any(
+        f"0 are there, {2 * PIECES} are missing: at most 0.1 MB (0.1 MB are free)" in m for m in messages
+    )
+    assert not new.exists()
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100_000))
+    assert prepare(source, new) == []
+    with pytest.raises(StorageError):  # both halves count
+        prepare_sidd(source, new.with_name("more"), 16, 8, ground_truth=True)
+
+
+def test_the_estimate_is_no_less_than_what_is_written(source, new):
+    prepare(source, new)
+    plan = plan_sidd(source, new, 16, 8, ground_truth=False)
+    most = most_bytes(piece for frames in plan.tasks for frame in frames for piece in frame.pieces)
+    assert sum(path.stat().st_size for path in new.glob("*.png")) < most
