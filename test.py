@@ -4,13 +4,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from src.trainer.denoise_files import denoise_file, denoise_folder, result_names
+from src.trainer.denoise_files import FileDenoiser, FileOptions, result_names
 from src.trainer.testing import score_dataset
 from src.trainer.trained import load_trained
 from src.util.device import resolve_device
 from src.util.errors import ConfigError, DataError
 from src.util.file_manager import made_folder
 from src.util.logger import LOG
+from src.util.pictures.base import MAX_PIXELS
 from src.util.script import common_flags, run
 
 
@@ -20,12 +21,14 @@ def main() -> int:
     device, line = resolve_device(flags.gpu)
     LOG.info(line)
     trained = load_trained(device, flags.settings, flags.config, flags.session, flags.epoch, flags.pretrained)
+    files = FileDenoiser(trained, FileOptions(flags.format, flags.overwrite, flags.max_pixels))
     if flags.test_img is not None:
-        out = made_folder(flags.out or Path.cwd()) / result_names([flags.test_img])[flags.test_img]
-        denoise_file(trained, flags.test_img, out)
+        name = result_names([flags.test_img], flags.format)[flags.test_img]
+        out = made_folder(flags.out or Path.cwd()) / name
+        files.file(flags.test_img, out)
         LOG.info("result: %s", out)
     elif flags.test_dir is not None:
-        failures = denoise_folder(trained, flags.test_dir, flags.out or flags.test_dir / "results")
+        failures = files.folder(flags.test_dir, flags.out or flags.test_dir / "results")
         return DataError.exit_code if failures else 0
     else:
         score_dataset(trained, flags.thread, flags.out)
@@ -36,9 +39,18 @@ def _flags() -> argparse.Namespace:
     parser = common_flags("Denoise pictures with a trained network, or score it on the dataset of `test`.")
     parser.add_argument("-e", "--epoch", type=int, help="checkpoint of the run of -s (default: its last)")
     parser.add_argument("--pretrained", metavar="CKPT", help="a checkpoint's path, or its name in the run")
-    parser.add_argument("--test_img", type=Path, metavar="PATH", help="denoise one picture to NAME_DN.png")
+    parser.add_argument("--test_img", type=Path, metavar="PATH", help="denoise one picture to NAME_DN.EXT")
     parser.add_argument("--test_dir", type=Path, metavar="DIR", help="denoise a folder's pictures")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the results")
+    parser.add_argument(
+        "--format", choices=("auto", "same", "png"), default="auto",
+        help="of the results: auto (the default: as the picture, but PNG for JPEG), same (JPEG, too), or png",
+    )  # fmt: skip
+    parser.add_argument("--overwrite", action="store_true", help="make results that are there anew")
+    parser.add_argument(
+        "--max-pixels", type=int, default=MAX_PIXELS, metavar="N",
+        help=f"refuse larger pictures (default: {MAX_PIXELS:,})",
+    )  # fmt: skip
     flags = parser.parse_args()
     if flags.test_img is not None and flags.test_dir is not None:
         raise ConfigError("--test_img and --test_dir: say one of them")

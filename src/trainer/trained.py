@@ -34,6 +34,8 @@ class Trained:
         With its weights.
     run : FileManager or None
         The run it belongs to, if it was named.
+    white : float or None
+        The number that was white in the pictures it was trained on; None where the checkpoint does not say.
     """
 
     path: Path
@@ -41,6 +43,7 @@ class Trained:
     config: RunConfig
     network: Network
     run: FileManager | None
+    white: float | None = None
 
 
 def load_trained(
@@ -85,7 +88,8 @@ def load_trained(
         reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise CheckpointError(f"{path}: does not fit the configuration's network: {reason}") from None
     LOG.info("checkpoint %s, after epoch %d", path, content["epoch"])
-    return Trained(path, content["epoch"], given, network, run)
+    white = content.get("white")
+    return Trained(path, content["epoch"], given, network, run, None if white is None else float(white))
 
 
 def _checkpoint(

@@ -59,7 +59,13 @@ def _files(folder: Path, recursive: bool) -> Iterator[Path]:
         if real not in seen:
             yield from (Path(here, name) for name in names if not _is_debris(name))
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        # A folder with a picture's ending is given as if it were one: whoever opens it says so.
+        yield from (Path(here, name) for name in folders if _has_ending(name))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and not _has_ending(name))
+
+
+def _has_ending(name: str) -> bool:
+    return name.lower().endswith(ENDINGS)
 
 
 def _is_debris(name: str) -> bool:

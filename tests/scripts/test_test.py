@@ -76,12 +76,15 @@ def test_e11_e12_a_folder_goes_to_its_results_and_a_bad_file_holds_nothing_up(ca
     ended = call("test", "--pretrained", ckpt, "--test_dir", folder)
     assert ended.code == 7
     assert re.search(r"error: .*broken\.png: ", ended.out + ended.err)
-    assert "6 of 7 pictures denoised" in ended.out
+    assert "7 of 8 pictures denoised" in ended.out
+    assert re.search(r"error: 1 of 8 pictures failed: .*broken\.png", ended.err)
     assert pngs(folder / "results") == [
         "a.v1_DN.png", "a.v2_DN.png", "a_DN.png", "b.jpg_DN.png", "b.png_DN.png", "my.photo_DN.png",
     ]  # fmt: skip
+    assert pngs(folder / "results" / "sub") == ["inner_DN.png"]
     (folder / "broken.png").unlink()
-    assert call("test", "--pretrained", ckpt, "--test_dir", folder).code == 0
+    again = call("test", "--pretrained", ckpt, "--test_dir", folder)
+    assert again.code == 0 and "0 of 7 pictures denoised, 7 were there already (--overwrite" in again.out
 
 
 @pytest.mark.parametrize("kind", ["--test_img", "--test_dir"])

@@ -17,6 +17,7 @@ from src.util.pictures.raster_header import describe, opened
 
 JPEG_ENDINGS = (".jpg", ".jpeg")
 _UP_TO_16_BITS = (".png", ".ppm", ".pgm", ".pnm")
+_ENCODED = (*_UP_TO_16_BITS, *JPEG_ENDINGS, ".webp", ".bmp")
 _JPEG_QUALITY = 95
 _EXIF_MARK = b"Exif\0\0"
 _ORIENTATION_TAG = 0x0112
@@ -126,6 +127,8 @@ def encode(page: Page, ending: str, metadata: Metadata, path: Path) -> tuple[byt
     DataError
         When the format holds no such pixels.
     """
+    if ending not in _ENCODED:
+        raise DataError(f"{path}: is no {ending} by its content; name it after what it is")
     pixels = page.pixels
     fits = pixels.dtype == np.uint8 or (pixels.dtype == np.uint16 and ending in _UP_TO_16_BITS)
     if not fits or pixels.shape[2] not in (1, 3):

@@ -122,6 +122,8 @@ class TiffPicture:
     def _page(self, number: int) -> Any:
         """A page's tags, once they are known to make sense."""
         name = f"{self.path}, page {number + 1}" if self.pages > 1 else str(self.path)
+        if number >= self.pages:
+            raise DataError(f"{self.path}: page {number + 1} is missing, the file has {self.pages}")
         try:
             tags = self._tiff.pages[number].aspage()
             channels, alpha = _channels(tags)
