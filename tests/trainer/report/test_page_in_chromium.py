@@ -224,6 +224,7 @@ def test_a_telephone_shows_all_of_it_and_fingers_move_it(page):
     )
     browser.size(390, 844, 3, mobile=True)
     assert browser.run("document.documentElement.scrollWidth") == 390
+    assert browser.run("(box => box.scrollWidth <= box.clientWidth)(document.querySelector('.scroll'))")
     assert min(browser.box("#next")[2:] + browser.box("#left-choice")[2:]) >= 40
     x, y = browser.point("#stage", 0.5, 0.5)
     touch = lambda kind, *points: browser.call(  # noqa: E731
