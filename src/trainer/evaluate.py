@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,6 +15,21 @@ from src.util.file_manager import save_pictures
 from src.util.image_io import to_uint8
 from src.util.metrics import mean_score, psnr, ssim
 from src.util.seed import make_generator
+
+
+class Metric(NamedTuple):
+    """How a metric is called in full and in a line."""
+
+    title: str
+    brief: str
+
+
+METRICS = {
+    "psnr": Metric("PSNR (dB), rounded to 8 bits", "PSNR {:.2f} dB"),
+    "ssim": Metric("SSIM, 7x7 uniform window, data range 255, rounded to 8 bits", "SSIM {:.4f}"),
+    "loss": Metric("masked loss at blind spots that stay the same", "masked loss {:.6g}"),
+}
+"""Name in the code and in tables -> the metric."""
 
 BETTER = {"psnr": max, "ssim": max, "loss": min}
 
@@ -49,12 +64,15 @@ class Scores:
     def line(self) -> str:
         """The means, with what a reader must know to compare them."""
         means = self.means()
-        named = {"psnr": "PSNR {:.2f} dB", "ssim": "SSIM {:.4f}", "loss": "masked loss {:.6g}"}
-        figures = ", ".join(named[name].format(value) for name, value in means.items()) or "no score"
+        brief = [METRICS[name].brief.format(value) for name, value in means.items()]
+        figures = ", ".join(brief) or "no score"
         how = "" if "psnr" not in means else "rounded to 8 bits, SSIM of 7x7 uniform windows, "
-        count, total = len(self.pictures), self.available
-        of = f"all {total} pictures" if count == total else f"ONLY {count} OF {total} PICTURES"
-        return f"{figures} ({how}{of})"
+        return f"{figures} ({how}{count_words(len(self.pictures), self.available)})"
+
+
+def count_words(count: int, available: int) -> str:
+    """Of how many pictures a score is; loud if not of all."""
+    return f"all {available} pictures" if count == available else f"ONLY {count} OF {available} PICTURES"
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,9 @@ class Reporter:
         """Report a validation that began at a `time.perf_counter`; its time is not the training's."""
         LOG.info("validation after epoch %d: %s", epoch, scores.line())
         means = scores.means()
-        self.board.curves({f"validation/{name}": value for name, value in means.items()}, step)
+        count, total = len(scores.pictures), scores.available
+        group = "validation" if count == total else f"validation_ONLY_{count}_OF_{total}"
+        self.board.curves({f"{group}/{name}": value for name, value in means.items()}, step)
         self.board.flush()
         new = not self.files.scores_file.exists()
         with open(self.files.scores_file, "a", newline="", encoding="utf-8") as file:
@@ -93,7 +95,7 @@ class Reporter:
             if new:
                 writer.writerow(["epoch", "step", "psnr_db", "ssim", "masked_loss", "pictures", "of"])
             values = [means.get(name, "") for name in ("psnr", "ssim", "loss")]
-            writer.writerow([epoch, step, *values, len(scores.pictures), scores.available])
+            writer.writerow([epoch, step, *values, count, total])
         self._last_time += time.perf_counter() - began
 
 

@@ -124,6 +124,8 @@ class TestBlock(Block):
     """Pictures are scored one at a time, whole."""
     save_image: bool = True
     """Whether to write noisy, clean and denoised pictures beside the scores."""
+    save_float: bool = False
+    """Whether to write the network's values as they are: `NNNN_DN.npy`, float32 (H, W, C), 1.0 is white."""
 
 
 class CheckpointBlock(Block):

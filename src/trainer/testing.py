@@ -1,14 +1,19 @@
 """A trained network on a dataset, with scores."""
 
 import csv
+from functools import partial
+from io import StringIO
 from pathlib import Path
+from typing import BinaryIO
 
 from src.data_handlers.sampling import build_loader
 from src.trainer.build import build_loss, build_masker, build_pictures, to_yaml
-from src.trainer.evaluate import Evaluated, MaskedLoss, Scores, evaluate, score_all
+from src.trainer.evaluate import Evaluated, MaskedLoss, Scores, count_words, evaluate, score_all
 from src.trainer.report import Report
+from src.trainer.summary import summary
 from src.trainer.trained import Trained
-from src.util.file_manager import FileManager, made_folder
+from src.util.atomic_file import write_atomically
+from src.util.file_manager import FileManager, made_folder, save_values
 from src.util.logger import LOG, progress_bar
 
 
@@ -27,8 +32,8 @@ def score_dataset(trained: Trained, workers: int, out: Path | None) -> Path:
     Returns
     -------
     Path
-        The folder, with `metrics.csv` (per picture), `metrics.txt` (means) and the pictures, with
-        `report.html` and `panel.png` to look at them.
+        The folder, with `metrics.csv` (per picture), `metrics.txt` (over all) and the pictures, with
+        `report.html` and `panel.png` to look at them, and the network's values if asked for.
     """
     config = trained.config
     pictures = build_pictures(config, "test")
@@ -38,7 +43,7 @@ def score_dataset(trained: Trained, workers: int, out: Path | None) -> Path:
     run = trained.run or FileManager(config.output_folder, _run_name(trained.path))
     folder = made_folder(out) if out else run.test_folder(dataset, trained.epoch)
     masked_loss = MaskedLoss(build_masker(config), build_loss(config), config.seed)
-    title = f"{dataset}, epoch {trained.epoch}"
+    title = f"{dataset}, epoch {trained.epoch}, {count_words(len(pictures), len(pictures.source))}"
     report = Report(folder, title, to_yaml(config), str(trained.path), len(loader))
     with progress_bar(len(loader), "picture") as bar:
 
@@ -47,6 +52,8 @@ def score_dataset(trained: Trained, workers: int, out: Path | None) -> Path:
                 result.save(folder)
                 score = result.score
                 report.add(score.name, result.noisy, result.denoised, result.clean, score.metrics)
+            if config.test.save_float:
+                save_values(folder, result.index, result.denoised)
             bar.update()
 
         scores = score_all(evaluate(trained.network, loader, masked_loss), len(pictures.source), use)
@@ -64,9 +71,14 @@ def _run_name(path: Path) -> str:
 
 def _write_scores(folder: Path, scores: Scores, title: str) -> None:
     names = list(dict.fromkeys(name for picture in scores.pictures for name in picture.metrics))
-    with open(folder / "metrics.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["picture", "name", *names])
-        for index, picture in enumerate(scores.pictures):
-            writer.writerow([f"{index:04d}", picture.name, *(picture.metrics.get(n, "") for n in names)])
-    (folder / "metrics.txt").write_text(f"{title}\n{scores.line()}\n", encoding="utf-8")
+    table = StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(["picture", "name", *names])
+    for index, picture in enumerate(scores.pictures):
+        writer.writerow([f"{index:04d}", picture.name, *(picture.metrics.get(n, "") for n in names)])
+    for name, text in {"metrics.csv": table.getvalue(), "metrics.txt": f"{title}\n{summary(scores)}"}.items():
+        write_atomically(folder / name, partial(_write_text, text))
+
+
+def _write_text(text: str, file: BinaryIO) -> None:
+    file.write(text.encode())

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import filelock
+import numpy as np
 
+from src.util.atomic_file import write_atomically
 from src.util.errors import ConfigError, RunExistsError, StorageError
 from src.util.image_io import to_uint8, write_picture
 
@@ -158,6 +160,23 @@ def save_pictures(
     pictures = {"NOISY": noisy, result: denoised} | ({} if clean is None else {"CLEAN": clean})
     for suffix, picture in pictures.items():
         write_picture(folder / f"{index:04d}_{suffix}.png", to_uint8(picture))
+
+
+def save_values(folder: Path, index: int, denoised: "Tensor") -> None:
+    """Write a network's output as it is: `NNNN_DN.npy`, float32 (H, W, C).
+
+    Parameters
+    ----------
+    folder : Path
+        Of a test.
+    index : int
+        NNNN, the picture's place in its dataset.
+    denoised : Tensor
+        (C, H, W), 1.0 is white; neither rounded nor clipped.
+    """
+    values = np.ascontiguousarray(denoised.permute(1, 2, 0).numpy(), dtype=np.float32)
+    path = folder / f"{index:04d}_DN.npy"
+    write_atomically(path, lambda file: np.save(file, values, allow_pickle=False), durable=False)
 
 
 def timestamp() -> str:

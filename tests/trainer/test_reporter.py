@@ -52,6 +52,14 @@ def test_f13_tensorboard_reads_back_all_curves(trained):
     assert rate[2] > rate[4]
 
 
+def test_a_part_of_the_set_is_shouted_in_curves_and_table(new_run, clean_folder):
+    run = new_run("run")
+    run.train(f"validation.dataset_args={{clean_folder: {clean_folder}, n_data: 2}}")
+    names = [name for name in board(run).Tags()["scalars"] if name.startswith("validation")]
+    assert sorted(names) == ["validation_ONLY_2_OF_3/psnr", "validation_ONLY_2_OF_3/ssim"]
+    assert [(row["pictures"], row["of"]) for row in run.scores] == [("2", "3")] * 2
+
+
 def test_tensorboard_shows_the_first_pictures_noisy_denoised_residual_and_clean(trained, new_run):
     events = board(trained)
     assert sorted(events.Tags()["images"]) == [

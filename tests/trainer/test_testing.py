@@ -1,11 +1,17 @@
 import csv
+import errno
 import shutil
 
 import numpy as np
+import pytest
+import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from src.data_handlers.sampling import build_loader
+from src.trainer.build import build_pictures
 from src.trainer.testing import score_dataset
-from src.util.image_io import read_picture
+from src.util.errors import StorageError
+from src.util.image_io import PictureWarning, read_picture, to_uint8
 
 
 def rows(folder):
@@ -26,7 +32,7 @@ def test_e7_e19_the_scores_are_those_of_the_written_pictures(run, trained):
         assert float(row["psnr"]) == peak_signal_noise_ratio(clean, denoised)
         assert float(row["ssim"]) == structural_similarity(clean, denoised, channel_axis=2)
         assert (folder / f"{row['picture']}_NOISY.png").is_file()
-    title, line = (folder / "metrics.txt").read_text(encoding="utf-8").splitlines()
+    title, line, *_ = (folder / "metrics.txt").read_text(encoding="utf-8").splitlines()
     assert title == f"Folder, {run.files.checkpoint_file(2)}, epoch 2"
     means = [np.mean([float(row[metric]) for row in table]) for metric in ("psnr", "ssim")]
     assert line.startswith(f"PSNR {means[0]:.2f} dB, SSIM {means[1]:.4f} (rounded to 8 bits")
@@ -95,4 +101,67 @@ def test_f17_numbered_results_keep_the_names_of_their_pictures(trained, tmp_path
     folder = score_dataset(trained, 0, tmp_path / "scores")
     assert [(row["picture"], row["name"]) for row in rows(folder)] == [
         ("0000", "a.png"), ("0001", "b.png"), ("0002", "c.png"),
+    ]  # fmt: skip
+
+
+def test_e19_the_summary_says_each_metric_in_full_and_of_how_many(trained):
+    folder = score_dataset(trained, 0, None)
+    values = {metric: [float(row[metric]) for row in rows(folder)] for metric in ("psnr", "ssim")}
+    *_, head, psnr, ssim = (folder / "metrics.txt").read_text(encoding="utf-8").splitlines()
+    assert head.split() == ["mean", "median", "min", "max", "pictures"]
+    titles = ("PSNR (dB), rounded to 8 bits", "SSIM, 7x7 uniform window, data range 255, rounded to 8 bits")
+    for title, line, of in zip(titles, (psnr, ssim), values.values(), strict=True):
+        assert line.startswith(title) and line.endswith("3 of 3")
+        figures = [float(word) for word in line[len(title) :].split()[:4]]
+        assert figures == pytest.approx([np.mean(of), np.median(of), min(of), max(of)], rel=1e-5)
+
+
+def test_p8_the_networks_values_are_kept_as_they_are(new_run, load, tmp_path):
+    run = new_run("run")
+    run.train()
+    trained = load(run.files.checkpoint_file(2), "test.save_float=true", "test.save_image=false")
+    with torch.no_grad():
+        for weight in trained.network.module.parameters():
+            weight.mul_(1.5)  # so that values leave [0, 1]
+    folder = score_dataset(trained, 0, tmp_path / "scores")
+    names = ["0000_DN.npy", "0001_DN.npy", "0002_DN.npy", "metrics.csv", "metrics.txt"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    beyond = 0
+    for index, batch in enumerate(build_loader(build_pictures(trained.config, "test"), 1)):
+        stored = np.load(folder / names[index])
+        expected = trained.network.denoise(batch["noisy"][0], "").permute(1, 2, 0).numpy()
+        assert stored.dtype == np.float32 and np.array_equal(stored, expected)
+        beyond += np.count_nonzero((stored < 0) | (stored > 1))
+    assert beyond
+
+
+def test_values_and_pictures_are_of_one_output(run, load, tmp_path):
+    folder = score_dataset(load(run.files.checkpoint_file(2), "test.save_float=true"), 0, tmp_path / "scores")
+    for path in folder.glob("*_DN.npy"):
+        (picture,) = folder.glob(f"{path.stem}_*.png")
+        assert np.array_equal(to_uint8(np.load(path).transpose(2, 0, 1)), read_picture(picture))
+
+
+def test_a_full_disk_leaves_no_half_of_a_result(run, load, tmp_path, monkeypatch):
+    def fail(file, *_, **__):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    trained = load(run.files.checkpoint_file(2), "test.save_float=true", "test.save_image=false")
+    monkeypatch.setattr(np, "save", fail)
+    with pytest.raises(StorageError, match=r"0000_DN\.npy: cannot be written: No space left"):
+        score_dataset(trained, 0, tmp_path / "scores")
+    assert not list((tmp_path / "scores").iterdir())
+
+
+def test_boxes_of_dnd_keep_their_names_in_the_table(run, load, tmp_path, noisy_folder):
+    for number, name in enumerate(("0050_20.png", "0002_03.png", "0001_01.png")):
+        (tmp_path / "boxes").mkdir(exist_ok=True)
+        shutil.copy(sorted(noisy_folder.iterdir())[number], tmp_path / "boxes" / name)
+    folder = f"test.dataset_args={{folder: {tmp_path / 'boxes'}}}"
+    other = ["test.dataset=DND_test", folder, "test.save_image=false"]
+    with pytest.warns(PictureWarning, match="997 of DND's 1,000 boxes"):
+        folder = score_dataset(load(run.files.checkpoint_file(2), *other), 0, tmp_path / "scores")
+    assert [(row["picture"], row["name"]) for row in rows(folder)] == [
+        ("0000", "0001_01.png"), ("0001", "0002_03.png"), ("0002", "0050_20.png"),
     ]  # fmt: skip
