@@ -39,6 +39,8 @@ class NL_BSN(nn.Module):  # noqa: N801  (the name is part of published YAML file
     ----------
     bsn : UShape
         The network itself, which takes multiples of its `stride` only.
+    in_channels : int
+        As given.
 
     Raises
     ------
@@ -66,6 +68,7 @@ class NL_BSN(nn.Module):  # noqa: N801  (the name is part of published YAML file
         pd_testing: Annotated[int, Field(ge=1, description="pixel-shuffle stride; without effect")] = 2,
     ) -> None:
         super().__init__()
+        self.in_channels = in_channels
         network = _network(bsn)
         widths = () if features is None else (features,)
         self.bsn = network(in_channels, *widths, upsample_align_corners=upsample_align_corners)

@@ -1,34 +1,58 @@
-"""Calling the network: precision and memory layout in one place, for training and inference alike."""
+"""Calling the network: precision and memory layout in one place, for training and inference alike.
 
-from dataclasses import dataclass
-from typing import Literal
+Shape letters: B images, C channels, H rows, W columns.
+"""
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Literal, cast
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from src.util.errors import NonFiniteError
+from src.model import NL_BSN, Window
+from src.trainer.tiling import Span, Tiling, divide, padded_positions, stitch
+from src.util.errors import NonFiniteError, OutOfMemoryError
+from src.util.logger import LOG, progress_bar
+from src.util.memory import is_out_of_memory
+
+SMALLEST_TILE = 64
+"""Smaller tiles than these, px, are not tried when memory runs out: their margins are larger than they."""
+
+Reader = Callable[[np.ndarray, np.ndarray], Tensor]
+"""Gives a picture's pixels (C, H, W) in [0, 1] at these rows (H,) and columns (W,)."""
+Writer = Callable[[int, Tensor], None]
+"""Takes a band (C, rows, W) of the result, and its first row."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Network:
     """A denoiser on its device, with the precision it is run in.
 
     Parameters
     ----------
     module : nn.Module
-        Takes and gives (B, C, H, W).
+        Takes and gives (B, C, H, W); `src.model.NL_BSN` if pictures are to be cut into tiles.
     device : torch.device
         Where its weights are.
     precision : {"fp32", "bf16"}
         `bf16` runs convolutions under autocast; the result is float32 again.
     channels_last : bool
         Whether inputs and weights are laid out NHWC.
+    tiling : Tiling
+        How large pictures are cut when they are denoised. Smaller parts are set when memory runs out.
+    ensemble : bool
+        Whether a denoised picture is the mean over its 8 flips and rotations.
     """
 
     module: nn.Module
     device: torch.device
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = False
+    tiling: Tiling = field(default_factory=Tiling)
+    ensemble: bool = False
 
     def __post_init__(self) -> None:
         self.module.to(device=self.device, memory_format=self._layout)  # type: ignore[call-overload]
@@ -37,16 +61,18 @@ class Network:
     def _layout(self) -> torch.memory_format:
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Denoise images (B, C, H, W) in [0, 1] on the device; float32, not clipped."""
+    def __call__(self, images: Tensor, window: Window | None = None) -> Tensor:
+        """Denoise images (B, C, H, W) in [0, 1] on the device; float32, not clipped.
+
+        With a window the images are tiles, see `src.model.UShape`.
+        """
         images = images.contiguous(memory_format=self._layout)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            denoised: Tensor = self.module(images)
+            denoised: Tensor = self.module(images) if window is None else self.module(images, window)
         return denoised.float()
 
-    @torch.no_grad()
     def denoise(self, image: Tensor, name: str) -> Tensor:
-        """Denoise one whole picture, as it is, once.
+        """Denoise one whole picture, as it is.
 
         Parameters
         ----------
@@ -65,12 +91,109 @@ class Network:
         NonFiniteError
             When the network gives NaN or infinity: such a picture is never scored nor written.
         """
+        denoised = torch.empty(image.shape)
+
+        def write(top: int, band: Tensor) -> None:
+            denoised[:, top : top + band.shape[1]] = band
+
+        height, width = image.shape[1:]
+        self.denoise_bands(height, width, lambda rows, columns: image[:, rows[:, None], columns], write, name)
+        return denoised
+
+    @torch.no_grad()
+    def denoise_bands(self, height: int, width: int, read: Reader, write: Writer, name: str) -> None:
+        """Denoise one picture of any size within bounded memory; `denoise` for pictures that are no tensors.
+
+        Parameters
+        ----------
+        height, width : int
+            Of the picture, px.
+        read : Reader
+            Gives parts of the picture.
+        write : Writer
+            Takes the result, on the CPU; begins again at the top when memory runs out on the way.
+        name : str
+            Said when something is wrong with the result.
+
+        Raises
+        ------
+        NonFiniteError
+            When the network gives NaN or infinity.
+        """
         was_training = self.module.training
         self.module.eval()
         try:
-            denoised = self(image[None].to(self.device))[0].cpu()
+            while not self._fits(height, width, read, write, name):
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
         finally:
             self.module.train(was_training)
-        if not torch.isfinite(denoised).all():
-            raise NonFiniteError(f"{name}: the network's output is not finite; its weights are broken")
-        return denoised
+
+    def _fits(self, height: int, width: int, read: Reader, write: Writer, name: str) -> bool:
+        """Denoise a picture, or halve the tile where memory does not suffice and say False."""
+        edge = self.tiling.edge(height, width, self.device.type)
+        try:
+            for top, band in self._bands(height, width, edge, read):
+                if not torch.isfinite(band).all():
+                    raise NonFiniteError(
+                        f"{name}: the network's output is not finite; its weights are broken"
+                    )
+                write(top, band[:, : height - top, :width])
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            return True
+        smaller = min(edge or max(height, width), max(height, width)) // 2
+        if smaller < SMALLEST_TILE:
+            raise OutOfMemoryError(f"{name}: out of memory on {self.device}, even with small tiles")
+        LOG.warning("%s: out of memory; going on with tiles of %d px (--tile %d)", name, smaller, smaller)
+        self.tiling = replace(self.tiling, tile=smaller)
+        return False
+
+    def _bands(self, height: int, width: int, edge: int, read: Reader) -> Iterator[tuple[int, Tensor]]:
+        if not edge and not self.ensemble:
+            whole = read(np.arange(height), np.arange(width))
+            yield 0, self(whole[None].to(self.device))[0].cpu()
+            return
+        network = cast(NL_BSN, self.module).bsn
+        stride, margin = network.stride, self.tiling.margin(network.reach)
+        down, across = padded_positions(height, stride), padded_positions(width, stride)
+        rows, columns = divide(len(down), edge, margin, stride), divide(len(across), edge, margin, stride)
+        with progress_bar(len(rows) * len(columns), "tile") as bar:
+
+            def result(row: Span, column: Span) -> Tensor:
+                tile = read(down[row.start : row.stop], across[column.start : column.stop])
+                window = Window(row.start, column.start, len(down), len(across))
+                denoised = self._denoise_tile(tile.to(self.device), window).cpu()
+                bar.update()
+                return denoised
+
+            yield from stitch(rows, columns, result)
+
+    def _denoise_tile(self, tile: Tensor, window: Window) -> Tensor:
+        """Once, or the mean over the flips and rotations of the whole picture that the tile lies in."""
+        if not self.ensemble:
+            return self._at(tile, window)
+        total = torch.zeros_like(tile)
+        for transposed, *flipped in product((False, True), repeat=3):
+            axes = [axis for axis, flip in zip((1, 2), flipped, strict=True) if flip]
+            place = _flipped(window, tile.shape[1:], flipped)
+            turned = tile.flip(axes)
+            if transposed:
+                turned, place = turned.transpose(1, 2), Window(*(place[i] for i in (1, 0, 3, 2)))
+            denoised = self._at(turned, place)
+            total += (denoised.transpose(1, 2) if transposed else denoised).flip(axes)
+        return total / 8
+
+    def _at(self, tile: Tensor, window: Window) -> Tensor:
+        return self(tile[None], None if tile.shape[1:] == window[2:] else window)[0]
+
+
+def _flipped(window: Window, tile: tuple[int, ...], flipped: list[bool]) -> Window:
+    """Where a tile lies once its whole picture is flipped."""
+    top, left = (
+        whole - start - edge if flip else start
+        for start, whole, edge, flip in zip(window[:2], window[2:], tile, flipped, strict=True)
+    )
+    return Window(top, left, *window[2:])

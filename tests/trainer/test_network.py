@@ -1,11 +1,13 @@
+import itertools
 import math
 
 import pytest
 import torch
 
-from src.model import MODELS
+from src.model import MODELS, NL_BSN
 from src.trainer.network import Network
-from src.util.errors import NonFiniteError
+from src.trainer.tiling import Tiling
+from src.util.errors import NonFiniteError, OutOfMemoryError
 
 CPU = torch.device("cpu")
 
@@ -58,3 +60,127 @@ def test_e8_a_result_that_is_not_finite_is_refused_by_the_pictures_name(picture)
         next(network.module.parameters()).fill_(math.nan)
     with pytest.raises(NonFiniteError, match=r"holiday\.png: the network's output is not finite"):
         network.denoise(picture, "holiday.png")
+
+
+class Exact(NL_BSN):
+    """Computes in 64 bits, where the rounding of sums hides no difference."""
+
+    def forward(self, images, window=None):
+        return super().forward(images.to(next(self.parameters()).dtype), window)
+
+
+def settled(**options):
+    """A network whose batch norms have seen images, so that all of its parts matter."""
+    torch.manual_seed(0)
+    module = Exact(bsn="UNet2", in_channels=3, features=[4, 8], **options)
+    for norm in (layer for layer in module.modules() if isinstance(layer, torch.nn.BatchNorm2d)):
+        norm.momentum = None
+    module(torch.rand(8, 3, 64, 64))
+    return Network(module, CPU)
+
+
+def large(height, width):
+    return torch.rand(3, height, width, generator=torch.Generator().manual_seed(height))
+
+
+SIZES = [(200, 131), (97, 99), (150, 66), (31, 203), (3, 180)]
+
+
+@pytest.mark.parametrize("overlap", [40, 48, "auto"])
+@pytest.mark.parametrize("tile", [32, 50, 64])
+def test_without_aligned_corners_tiles_equal_the_whole(tile, overlap):
+    network = settled(upsample_align_corners=False)
+    network.module.double()
+    for size in SIZES:
+        network.tiling = Tiling(0)
+        whole = network.denoise(large(*size), "whole")
+        network.tiling = Tiling(tile, overlap)
+        torch.testing.assert_close(network.denoise(large(*size), "tiled"), whole, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("tile", [32, 64])
+def test_with_published_corners_tiles_equal_the_whole_but_for_rounding(tile):
+    network = settled()
+    for size in SIZES:
+        network.tiling = Tiling(0)
+        whole = network.denoise(large(*size), "whole")
+        network.tiling = Tiling(tile)
+        torch.testing.assert_close(network.denoise(large(*size), "tiled"), whole, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("overlap", [8, 36])
+def test_with_less_overlap_tiles_differ_from_the_whole(overlap):
+    network = settled(upsample_align_corners=False)
+    network.module.double()
+    network.tiling = Tiling(0)
+    whole = network.denoise(large(200, 131), "whole")
+    network.tiling = Tiling(64, overlap)
+    assert (network.denoise(large(200, 131), "tiled") - whole).abs().max() > 1e-5
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+def test_an_ensemble_is_the_mean_over_flips_and_rotations_in_tiles_too(align_corners):
+    network, picture = settled(upsample_align_corners=align_corners), large(96, 120)
+    network.tiling = Tiling(0)
+    turned = []
+    for axes, turns in itertools.product(((), (2,)), range(4)):
+        denoised = network.denoise(torch.rot90(picture.flip(axes), turns, (1, 2)), "turned")
+        turned.append(torch.rot90(denoised, -turns, (1, 2)).flip(axes))
+    network.ensemble = True
+    whole = network.denoise(picture, "ensemble")
+    torch.testing.assert_close(whole, torch.stack(turned).mean(0), rtol=0, atol=1e-5)
+    assert not torch.allclose(whole, turned[0], atol=1e-3)
+    for size in ((96, 120), (77, 130)):
+        network.tiling = Tiling(0)
+        whole = network.denoise(large(*size), "ensemble")
+        network.tiling = Tiling(48)
+        torch.testing.assert_close(network.denoise(large(*size), "tiled"), whole, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_out_of_memory_halves_the_tile_with_one_line(monkeypatch, messages, error):
+    network, call = settled(), Network.__call__
+    expected = network.denoise(large(300, 290), "whole")
+
+    def scarce(self, images, window=None):
+        if images.shape[-1] * images.shape[-2] > 170**2:
+            raise error
+        return call(self, images, window)
+
+    monkeypatch.setattr(Network, "__call__", scarce)
+    for name in ("first.png", "second.png"):
+        torch.testing.assert_close(network.denoise(large(300, 290), name), expected, rtol=0, atol=1e-4)
+    assert messages == [
+        "WARNING first.png: out of memory; going on with tiles of 150 px (--tile 150)",
+        "WARNING first.png: out of memory; going on with tiles of 75 px (--tile 75)",
+    ]
+
+
+def test_out_of_memory_that_no_tile_helps_against_is_an_error(monkeypatch):
+    network = settled()
+
+    def scarce(self, images, window=None):
+        raise MemoryError
+
+    monkeypatch.setattr(Network, "__call__", scarce)
+    with pytest.raises(OutOfMemoryError, match=r"a\.png: out of memory on cpu, even with small tiles"):
+        network.denoise(large(64, 64), "a.png")
+
+
+def test_other_errors_of_a_network_are_not_taken_for_lack_of_memory(monkeypatch):
+    def wrong(self, images, window=None):
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(Network, "__call__", wrong)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        settled().denoise(large(64, 64), "a.png")
+
+
+def test_bfloat16_tiles_are_as_close_to_the_whole_as_bfloat16_is():
+    network = settled()
+    exact = network.denoise(large(150, 130), "exact")
+    network.precision = "bf16"
+    whole = network.denoise(large(150, 130), "whole")
+    network.tiling = Tiling(64)
+    tiled = network.denoise(large(150, 130), "tiled")
+    assert (tiled - exact).square().mean() < 2 * (whole - exact).square().mean()

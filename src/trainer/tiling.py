@@ -1,0 +1,167 @@
+"""Pictures that are too large for the network at once: how they are cut, and laid together again.
+
+A picture is divided into parts of nearly equal size. The network sees each part with a margin around it, its
+tile; neighbouring results are blended over a few pixels on either side of the border between their parts.
+
+Shape letters: C channels, H rows, W columns.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from src.util.errors import ConfigError
+
+BLEND = 8
+"""How far from the border between two parts, in px, their results are blended."""
+
+# With UNet2 [96, 192] in 32 bits a tile of 512 px (432 and its margins) takes about 0.6 GB, and a picture of
+# 1 MP at once 1.6 GB.
+_AUTO_TILE = {"cuda": 1024}
+_AUTO_TILE_ELSEWHERE = 432
+_WHOLE_TILES = 2.4
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How large the parts of a picture are.
+
+    Parameters
+    ----------
+    tile : int or "auto"
+        Edge of a part at most, px, without its margin; 0 gives the network the whole picture at once.
+        `auto` does so up to about 1 MP (on a GPU 6 MP), and takes parts of 432 px (on a GPU 1024) beyond.
+    overlap : int or "auto"
+        How far a tile reaches over its part on each side, px. `auto` is as far as the network looks and the
+        blending needs: then the tiles give the whole picture's result.
+
+    Raises
+    ------
+    ConfigError
+        When one of them is neither `auto` nor a whole number from 0 on.
+    """
+
+    tile: int | Literal["auto"] = "auto"
+    overlap: int | Literal["auto"] = "auto"
+
+    def __post_init__(self) -> None:
+        for name, value in (("tile", self.tile), ("overlap", self.overlap)):
+            if value != "auto" and (isinstance(value, str) or value < 0):
+                raise ConfigError(f"--{name} {value}: expected auto, or a number of pixels, 0 or more")
+
+    def edge(self, height: int, width: int, device: str) -> int:
+        """Edge of a part of a picture of this size; 0 for the picture as a whole."""
+        if self.tile != "auto":
+            return 0 if max(height, width) <= self.tile else self.tile
+        edge = _AUTO_TILE.get(device, _AUTO_TILE_ELSEWHERE)
+        return 0 if height * width <= (_WHOLE_TILES * edge) ** 2 else edge
+
+    def margin(self, reach: int) -> int:
+        """How far tiles reach over their parts, for a network that looks `reach` px far."""
+        return reach + BLEND if self.overlap == "auto" else self.overlap
+
+
+class Span(NamedTuple):
+    """A tile along one axis of the padded picture, px: what the network sees, and what is used of it."""
+
+    start: int
+    stop: int
+    first: int
+    last: int
+    """`first` to `last` is used, with these `weights` (last - first); all spans' weights add up to 1."""
+    weights: Tensor
+
+
+def divide(length: int, tile: int, margin: int, stride: int) -> list[Span]:
+    """Divide one axis into parts of nearly equal length.
+
+    Parameters
+    ----------
+    length : int
+        Of the padded picture, a multiple of `stride`.
+    tile : int
+        Longest part; 0 gives the axis as a whole.
+    margin : int
+        How far tiles reach over their parts.
+    stride : int
+        Tiles begin and end at multiples of it, as the network's levels do.
+
+    Returns
+    -------
+    list of Span
+        In order.
+    """
+    units = length // stride
+    parts = 1 if tile == 0 else min(units, -(-units // max(tile // stride, 1)))
+    borders = [units * number // parts * stride for number in range(parts + 1)]
+    margin = -(-margin // stride) * stride
+    blend = min(BLEND, margin)
+    spans = []
+    for begin, end in pairwise(borders):
+        first, last = max(begin - blend, 0), min(end + blend, length)
+        share = _beyond(begin, first, last, blend) - _beyond(end, first, last, blend) * (end < length)
+        start, stop = max(begin - margin, 0), min(end + margin, length)
+        spans.append(Span(start, stop, first, last, share))
+    return spans
+
+
+def _beyond(border: int, first: int, last: int, blend: int) -> Tensor:
+    """A ramp over pixels `first` to `last`: 0 before a border between parts, 1 beyond it."""
+    centres = torch.arange(first, last) + 0.5 - border
+    if border == 0:
+        return torch.ones_like(centres)
+    return (centres / (2 * blend) + 0.5).clamp(0, 1) if blend else (centres > 0).float()
+
+
+def stitch(
+    rows: Sequence[Span], columns: Sequence[Span], result: Callable[[Span, Span], Tensor]
+) -> Iterator[tuple[int, Tensor]]:
+    """Blend tiles, holding a single row of them.
+
+    Parameters
+    ----------
+    rows, columns : sequence of Span
+        Of `divide`.
+    result : callable
+        Gives the network's result (C, H, W) for a tile.
+
+    Yields
+    ------
+    top : int
+        First row of a band of the result.
+    band : Tensor
+        (C, rows, whole width), done; bands come from the top down and cover the padded picture.
+    """
+    carried: Tensor | None = None
+    for number, row in enumerate(rows):
+        band: Tensor | None = None
+        for column in columns:
+            used = result(row, column)[
+                :,
+                row.first - row.start : row.last - row.start,
+                column.first - column.start : column.last - column.start,
+            ]
+            if band is None:
+                band = used.new_zeros(len(used), row.last - row.first, columns[-1].last)
+            band[..., column.first : column.last] += used * row.weights[:, None] * column.weights
+        assert band is not None
+        if carried is not None:
+            band[:, : carried.shape[1]] += carried
+        done = (rows[number + 1].first if number + 1 < len(rows) else row.last) - row.first
+        yield row.first, band[:, :done]
+        carried = band[:, done:].clone()
+
+
+def padded_positions(length: int, multiple: int) -> np.ndarray:
+    """Which pixels an axis shows once it is extended, by reflection, until `multiple` divides its length.
+
+    As `src.model.NL_BSN` extends pictures.
+    """
+    missing = -length % multiple
+    beyond = length - 2 - np.arange(missing) if missing < length else np.full(missing, length - 1)
+    return np.concatenate([np.arange(length), beyond])
