@@ -28,7 +28,8 @@ def ckpt(trained):
 
 
 def pngs(folder):
-    return sorted(path.name for path in folder.glob("*.png"))
+    """The pictures in a folder, but for the contact sheet of them."""
+    return sorted(path.name for path in folder.glob("*.png") if path.name != "panel.png")
 
 
 def test_c15_e9_e10_a_checkpoint_and_a_picture_are_enough(call, ckpt, picture, tmp_path, noisy_folder):
