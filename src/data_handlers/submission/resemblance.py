@@ -115,8 +115,12 @@ def compare(denoised: Signatures, noisy: Signatures, layout: Layout) -> Findings
     seen, target = denoised.means[numbers], noisy.means[numbers]
     seen = _undo_scale(findings, seen, target, numbers)
     seen = _undo_turn(findings, seen, target, numbers)
-    seen = _undo_bgr(findings, seen, target, numbers, layout)
+    all_bgr = _reversed(seen, target, np.zeros_like(numbers), 0).all()
+    seen = seen[..., ::-1] if all_bgr else seen
     moved = _exchanged(findings, seen, target, numbers, layout)
+    bgr = _partly_reversed(seen, target, numbers // layout.blocks) & ~moved
+    seen = np.where(bgr[:, None, None, None], seen[..., ::-1], seen)
+    findings.add("BGR: red and blue are swapped", numbers[bgr ^ all_bgr])
     findings.add("unlike the noisy block", numbers[_unlike(seen, target, noisy.noise[numbers]) & ~moved])
     return findings
 
@@ -153,7 +157,8 @@ _TURNS = {
 
 
 def _undo_turn(findings: Findings, seen: np.ndarray, target: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    shapes, wanted = _structure(seen), _structure(target)
+    # Grey, so that the order of colours does not matter here.
+    shapes, wanted = (_structure(means.mean(axis=3, keepdims=True)) for means in (seen, target))
     errors = {name: _energy(turn(shapes) - wanted).mean() for name, turn in _TURNS.items()}
     best, upright = min(errors, key=lambda name: errors[name]), _energy(shapes - wanted).mean()
     if errors[best] > 0.5 * upright or np.sqrt(upright) - np.sqrt(errors[best]) < _EXCHANGE_GAIN:
@@ -162,33 +167,33 @@ def _undo_turn(findings: Findings, seen: np.ndarray, target: np.ndarray, numbers
     return _TURNS[best](seen)
 
 
-def _undo_bgr(
-    findings: Findings, seen: np.ndarray, target: np.ndarray, numbers: np.ndarray, layout: Layout
-) -> np.ndarray:
-    """Where R - B falls as the noisy block's R - B rises, red and blue are swapped.
+def _partly_reversed(seen: np.ndarray, target: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Of each block, whether red and blue are swapped, in all of its image or in it alone."""
+    whole = _reversed(seen, target, images, 1)
+    seen = np.where(whole[:, None, None, None], seen[..., ::-1], seen)
+    return whole ^ _reversed(seen, target, np.arange(len(images)), 2)
 
-    Where there is no colour this says nothing: faint colours count only over many blocks. What holds for most
-    is turned back before fewer are looked at.
+
+def _reversed(seen: np.ndarray, target: np.ndarray, groups: np.ndarray, level: int) -> np.ndarray:
+    """Of each block, whether red and blue are swapped in its group.
+
+    They are where R - B falls as the noisy block's R - B rises. Where there is no colour this says nothing:
+    faint colours count only over many blocks.
     """
-    swapped = np.zeros(len(numbers), bool)
-    groups = (np.zeros_like(numbers), numbers // layout.blocks, numbers)
-    for level, groups_of_level in enumerate(groups):
-        now = np.where(swapped[:, None, None, None], seen[..., ::-1], seen)
-        swapped ^= _is_reversed(now, target, groups_of_level, _COLOURED[level]) | _is_reversed(
-            _structure(now), _structure(target), groups_of_level, _COLOURED_STRUCTURE[level]
-        )
-    findings.add("BGR: red and blue are swapped", numbers[swapped])
-    return np.where(swapped[:, None, None, None], seen[..., ::-1], seen)
+    as_they_are = _slopes_down(seen, target, groups, _COLOURED[level])
+    structure = _slopes_down(_structure(seen), _structure(target), groups, _COLOURED_STRUCTURE[level])
+    return as_they_are | structure
 
 
-def _is_reversed(seen: np.ndarray, target: np.ndarray, groups: np.ndarray, coloured: float) -> np.ndarray:
-    """Of each block, whether R - B is reversed in its group."""
+def _slopes_down(seen: np.ndarray, target: np.ndarray, groups: np.ndarray, coloured: float) -> np.ndarray:
     found = (seen[..., 0] - seen[..., 2]).astype(np.float64)
     wanted = (target[..., 0] - target[..., 2]).astype(np.float64)
+    strength = np.maximum(np.sqrt(np.square(wanted).mean(axis=(1, 2))), 1e-9)
+    slope_times_strength = (wanted * found).mean(axis=(1, 2)) / strength
     _, group, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    energy = np.bincount(group, np.square(wanted).mean(axis=(1, 2))) / counts
-    shared = np.bincount(group, (wanted * found).mean(axis=(1, 2))) / counts
-    return ((energy > coloured**2) & (shared < _REVERSED * energy))[group]
+    total = np.bincount(group, strength)
+    slope = np.bincount(group, slope_times_strength) / total
+    return ((total / counts > coloured) & (slope < _REVERSED))[group]
 
 
 def _exchanged(

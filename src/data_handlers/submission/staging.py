@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from src.data_handlers.preparation.target import free_bytes
 from src.util.errors import ConfigError, StorageError
 from src.util.file_manager import made_folder
 
@@ -38,7 +39,7 @@ def expect_room(folder: Path, size: int) -> None:
     StorageError
         When they do not fit.
     """
-    free = shutil.disk_usage(made_folder(folder)).free
+    free = free_bytes(made_folder(folder))
     if free < size:
         raise StorageError(f"{folder}: {size / 1e6:,.0f} MB are to be written, {free / 1e6:,.0f} MB are free")
 

@@ -1,0 +1,123 @@
+import csv
+import os
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pytest
+from scipy import io
+
+from src.data_handlers.submission import dnd, sidd
+from src.data_handlers.submission.layout import DndLayout, Layout, SiddLayout
+from src.data_handlers.submission.resemblance import Signatures
+from src.util.image_io import read_picture, write_picture
+
+EDGE = 64
+
+
+def soft_blocks(count, edge=EDGE, seed=0):
+    """Colourful blocks, each another, and the same with noise; uint8 (count, edge, edge, 3)."""
+    random = np.random.default_rng(seed)
+    grids = random.uniform(20, 230, (count, 5, 5, 3)).astype(np.float32)
+    clean = np.stack([cv2.resize(grid, (edge, edge), interpolation=cv2.INTER_LINEAR) for grid in grids])
+    noisy = clean + random.normal(0, 20, clean.shape)
+    return to_8_bits(clean), to_8_bits(noisy)
+
+
+def to_8_bits(values):
+    return np.rint(values).clip(0, 255).astype(np.uint8)
+
+
+def signatures(blocks):
+    found = Signatures(len(blocks))
+    for number, block in enumerate(blocks):
+        found.add(number, block)
+    return found
+
+
+class Benchmark(NamedTuple):
+    """A small benchmark: its noisy blocks on disk, and what denoised them as test.py would leave it."""
+
+    layout: Layout
+    clean: np.ndarray
+    noisy: np.ndarray
+    noisy_folder: Path
+    results: Path
+
+    def write(self, number, block=None, suffix="_DN.png"):
+        """The result of a block, by its number in the benchmark."""
+        write_picture(self.results / f"{number:04d}{suffix}", self.clean[number] if block is None else block)
+
+    def write_float(self, number, values=None):
+        values = self.clean[number] / np.float32(255) if values is None else values
+        np.save(self.results / f"{number:04d}_DN.npy", values)
+
+    def write_all(self, names, kind="png"):
+        for number in range(len(self.layout)):
+            self.write(number) if kind == "png" else self.write_float(number)
+        self.write_metrics(names)
+
+    def write_metrics(self, names):
+        with open(self.results / "metrics.csv", "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["picture", "name", "loss"])
+            writer.writerows([f"{index:04d}", name, 0.1] for index, name in enumerate(names))
+
+
+@pytest.fixture
+def small_sidd(tmp_path, monkeypatch):
+    """SIDD with 2 images of 3 blocks, and the results of all."""
+    layout = SiddLayout(2, 3, EDGE)
+    monkeypatch.setattr(sidd, "LAYOUT", layout)
+    clean, noisy = soft_blocks(len(layout))
+    made = Benchmark(layout, clean, noisy, tmp_path / "SIDD_test", tmp_path / "results")
+    made.noisy_folder.mkdir()
+    made.results.mkdir()
+    name = "BenchmarkNoisyBlocksSrgb"
+    io.savemat(made.noisy_folder / f"{name}.mat", {name: noisy.reshape(2, 3, EDGE, EDGE, 3)})
+    made.write_all([f"{number:04d}" for number in range(6)])
+    return made
+
+
+@pytest.fixture
+def small_dnd(tmp_path, monkeypatch):
+    """DND with 2 images of 3 boxes, as PNG, and the results of all."""
+    layout = DndLayout(2, 3, EDGE)
+    monkeypatch.setattr(dnd, "LAYOUT", layout)
+    clean, noisy = soft_blocks(len(layout), seed=1)
+    made = Benchmark(layout, clean, noisy, tmp_path / "DND_test", tmp_path / "results")
+    made.noisy_folder.mkdir()
+    made.results.mkdir()
+    names = [f"{layout.label(number)}.png" for number in range(6)]
+    for name, block in zip(names, noisy, strict=True):
+        write_picture(made.noisy_folder / name, block)
+    made.write_all(names)
+    return made
+
+
+@pytest.fixture
+def soft():
+    return soft_blocks
+
+
+@pytest.fixture
+def sign():
+    return signatures
+
+
+@pytest.fixture
+def real():
+    """Real pictures of a folder of the data that the environment names."""
+    return read_real
+
+
+@cache
+def read_real(folder):
+    files = sorted((Path(os.environ.get("NLN2V_DATA", "not set")) / folder).glob("*.png"))
+    if not files:
+        pytest.skip(f"NLN2V_DATA names no folder with real pictures in {folder}")
+    pictures = np.stack([read_picture(file) for file in files])
+    pictures.flags.writeable = False  # tests share them
+    return pictures
