@@ -13,6 +13,7 @@ from src.data_handlers.demo import Demo
 from src.data_handlers.dnd import dnd_test, dnd_train
 from src.data_handlers.folder import Folder
 from src.data_handlers.sidd import sidd_test, sidd_train, sidd_val
+from src.util.value_range import DataRange
 
 if TYPE_CHECKING:
     from src.data_handlers.samples import Samples
@@ -39,7 +40,13 @@ DATASETS: dict[str, Callable[..., Source]] = {
 
 
 def build_samples(
-    dataset: str, dataset_args: Mapping[str, Any], *, channels: int, seed: int, training: bool
+    dataset: str,
+    dataset_args: Mapping[str, Any],
+    *,
+    channels: int,
+    seed: int,
+    training: bool,
+    data_range: DataRange = "auto",
 ) -> "Samples":
     """The samples of a dataset as the configuration describes it.
 
@@ -49,7 +56,7 @@ def build_samples(
         A name in `DATASETS`.
     dataset_args : mapping
         Arguments of the source and of `View` in one flat mapping, already checked.
-    channels, seed, training
+    channels, seed, training, data_range
         See `Samples`.
 
     Returns
@@ -67,4 +74,4 @@ def build_samples(
     of_view = inspect.signature(View).parameters
     view = View(**{key: value for key, value in dataset_args.items() if key in of_view})
     source = DATASETS[dataset](**{key: value for key, value in dataset_args.items() if key not in of_view})
-    return Samples(source, view, channels=channels, seed=seed, training=training)
+    return Samples(source, view, channels=channels, seed=seed, training=training, data_range=data_range)

@@ -32,11 +32,17 @@ class Picture:
         0 to 255 if uint8; float32 where 1.0 is white.
     clean : ndarray or None
         Of the same shape; None where there is no ground truth.
+    dtype : str
+        Type that the values had in their file, to which results are rounded.
+    white : float
+        The number that was white there.
     """
 
     name: str
     noisy: np.ndarray
     clean: np.ndarray | None = None
+    dtype: str = "uint8"
+    white: float = 255.0
 
     @property
     def shape(self) -> tuple[int, int]:

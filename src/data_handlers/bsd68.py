@@ -77,4 +77,6 @@ class Grey:
 def _luminance(picture: np.ndarray) -> np.ndarray:
     if picture.shape[2] == 1:
         return picture
-    return np.rint(picture @ _LUMINANCE).astype(np.uint8)[..., np.newaxis]
+    luminance = picture @ _LUMINANCE
+    luminance = luminance if picture.dtype.kind == "f" else np.rint(luminance)
+    return luminance.astype(picture.dtype)[..., np.newaxis]

@@ -8,12 +8,12 @@ from pydantic import Field
 
 from src.data_handlers.base import Picture
 from src.util.errors import DataError
-from src.util.image_io import PictureInfo, inspect_picture, read_picture
+from src.util.image_io import PictureInfo, count_pages, inspect_picture, read_picture
 from src.util.picture_folder import list_pictures, raise_together
 
 
 class PictureFiles:
-    """Listed picture files, with or without clean ones.
+    """Listed picture files, with or without clean ones; each page of a TIFF is a picture.
 
     Parameters
     ----------
@@ -30,30 +30,36 @@ class PictureFiles:
         self._folder = folder
         self._noisy = noisy
         self._clean = clean
+        self._pages = [(file, page) for file, path in enumerate(noisy) for page in range(count_pages(path))]
 
     def __len__(self) -> int:
-        return len(self._noisy)
+        return len(self._pages)
 
     def name(self, number: int) -> str:
         """Path of the picture from the folder on, with its ending, such as `holiday/beach.png`."""
-        return self._noisy[number].relative_to(self._folder).as_posix()
+        file, page = self._pages[number]
+        name = self._noisy[file].relative_to(self._folder).as_posix()
+        alone = page == 0 and (file, 1) != self._pages[min(number + 1, len(self) - 1)]
+        return name if alone else f"{name}, page {page + 1}"
 
     def inspect(self, number: int) -> PictureInfo:
         """Size and channels, which the clean picture must share; see `Source`."""
-        info = inspect_picture(self._noisy[number])
+        file, page = self._pages[number]
+        info = inspect_picture(self._noisy[file], page)
         if self._clean is not None:
-            clean = inspect_picture(self._clean[number])
+            clean = inspect_picture(self._clean[file], page)
             if (clean.height, clean.width, clean.channels) != (info.height, info.width, info.channels):
                 raise DataError(
-                    f"{self._clean[number]}: {clean.size} px and {clean.channels} channel(s), but"
-                    f" {self._noisy[number]} has {info.size} px and {info.channels}"
+                    f"{self._clean[file]}: {clean.size} px and {clean.channels} channel(s), but"
+                    f" {self._noisy[file]} has {info.size} px and {info.channels}"
                 )
         return info
 
     def read(self, number: int) -> Picture:
         """The picture, and its clean partner where there is one."""
-        clean = None if self._clean is None else read_picture(self._clean[number])
-        return Picture(self.name(number), read_picture(self._noisy[number]), clean)
+        file, page = self._pages[number]
+        clean = None if self._clean is None else read_picture(self._clean[file], page)
+        return Picture(self.name(number), read_picture(self._noisy[file], page), clean)
 
 
 class Folder(PictureFiles):

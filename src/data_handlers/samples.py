@@ -3,17 +3,27 @@
 import math
 import warnings
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 from torch.utils.data import Dataset
 
 from src.data_handlers.base import Box, CropSource, Picture, Source
+from src.data_handlers.levels import look_at_values, scaled
 from src.data_handlers.noise import add_noise
 from src.data_handlers.view import View
 from src.util.errors import DataError
-from src.util.image_io import PictureInfo, PictureWarning, as_channels, channels_message, to_float
+from src.util.image_io import (
+    PictureInfo,
+    PictureWarning,
+    as_channels,
+    channels_message,
+    suits,
+    to_float,
+)
 from src.util.picture_folder import raise_together
 from src.util.seed import make_generator
+from src.util.value_range import DataRange, white_of
 
 CACHE_BYTES = 128 * 2**20
 """Decoded pictures that each process may keep: small sets are read once, not once for each crop."""
@@ -37,11 +47,13 @@ class Samples(Dataset[Sample]):
     view : View
         Crop, augmentation, noise, and how many.
     channels : int
-        The network's `in_channels`; grey pictures become so many equal channels.
+        The network's `in_channels`; grey pictures become three equal channels for a network of three.
     seed : int
         The run's seed.
     training : bool
         Random crops, flips and turns, or each picture once and always alike.
+    data_range : "auto" or float
+        The number that is white, see `src.util.value_range`.
 
     Raises
     ------
@@ -58,7 +70,10 @@ class Samples(Dataset[Sample]):
     torch.Size([3, 64, 64])
     """
 
-    def __init__(self, source: Source, view: View, *, channels: int, seed: int, training: bool) -> None:
+    def __init__(
+        self, source: Source, view: View, *, channels: int, seed: int, training: bool,
+        data_range: DataRange = "auto",
+    ) -> None:  # fmt: skip
         if not len(source):
             raise DataError(f"{source.where}: no pictures in it")
         if view.n_data is not None and view.n_data > len(source):
@@ -68,6 +83,8 @@ class Samples(Dataset[Sample]):
         self.channels = channels
         self.seed = seed
         self.training = training
+        self.data_range: DataRange = data_range
+        self.white = white_of("uint8", data_range)  # of most pictures, once `check` has looked at them
         self.pictures = view.n_data or len(source)
         self._cache: dict[int, tuple[int, Picture]] = {}
         self._cached_bytes = 0
@@ -90,13 +107,16 @@ class Samples(Dataset[Sample]):
         -------
         dict
             `noisy` and, where it is known, `clean`: Tensors of float32 (C, H, W), white is 1.0 (simulated
-            noise may leave [0, 1]); `index`: int; `name`: str.
+            noise may leave [0, 1]); `index`: int; `name`: str; in validation and test `dtype`: str and
+            `white`: float, of the picture's file, too.
         """
         epoch, index = key
         picture = self._cut_out(epoch, index)
         if self.training:
             picture = self.view.augment(picture, self.seed, epoch, index)
         sample: Sample = {"noisy": to_float(picture.noisy), "index": index, "name": picture.name}
+        if not self.training:
+            sample |= {"dtype": picture.dtype, "white": picture.white}
         if picture.clean is not None:
             sample["clean"] = to_float(picture.clean)
         return sample
@@ -130,7 +150,7 @@ class Samples(Dataset[Sample]):
         kept_draw, picture = self._cache.get(number, (None, None))
         if picture is not None and kept_draw == draw:
             return picture
-        fresh = self._with_noise(self.source.read(number), draw, number)
+        fresh = self._with_noise(scaled(self.source.read(number), self.data_range), draw, number)
         fresh = fresh.map(lambda values: as_channels(values, self.channels))
         size = _bytes(fresh) - (_bytes(picture) if picture else 0)
         if self._cached_bytes + size <= CACHE_BYTES:
@@ -145,7 +165,7 @@ class Samples(Dataset[Sample]):
         clean = picture.noisy if picture.clean is None else picture.clean
         generator = make_generator(self.seed, "noise", draw, number)
         noisy = add_noise(to_float(clean), self.view.noise, generator)
-        return Picture(picture.name, noisy.permute(1, 2, 0).numpy(), clean)
+        return replace(picture, noisy=noisy.permute(1, 2, 0).numpy(), clean=clean)
 
     def check(self, batch_size: int = 1) -> int:
         """Look at every picture's header before the first step, and tell what will be adapted.
@@ -177,7 +197,10 @@ class Samples(Dataset[Sample]):
         if batch_size > 1 and self.view.crop is None:
             problems += self._mixed_sizes(infos)
         raise_together(problems)
+        self.white, hints = look_at_values(self.source, infos, self.data_range)
         self._tell(infos)
+        for hint in hints:
+            warnings.warn(hint, PictureWarning, stacklevel=2)
         return max(info.channels for info in infos.values())
 
     def _too_small(self, number: int, info: PictureInfo) -> str | None:
@@ -187,7 +210,7 @@ class Samples(Dataset[Sample]):
         return f"{self._place(number)}: {info.size} px are less than crop_size {crop[0]}x{crop[1]}"
 
     def _wrong_channels(self, infos: dict[int, PictureInfo]) -> list[str]:
-        wrong = [n for n, info in infos.items() if info.channels not in (1, self.channels)]
+        wrong = [n for n, info in infos.items() if not suits(info.channels, self.channels)]
         if not wrong:
             return []
         message = channels_message(infos[wrong[0]].channels, self.channels)

@@ -141,6 +141,7 @@ def build_pictures(config: RunConfig, part: str) -> Samples:
     samples = build_samples(
         dataset, arguments(own, DATASETS[dataset], View),
         channels=config.model.kwargs["in_channels"], seed=config.seed, training=part == "training",
+        data_range=config.data_range,
     )  # fmt: skip
     samples.check(config.training.batch_size if part == "training" else 1)
     return samples

@@ -1,5 +1,6 @@
 """Scores of a network on whole pictures: against the clean ones, or without them by the masked loss."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from src.loss import Loss
 from src.masker import Masker
 from src.trainer.network import Network
 from src.util.file_manager import save_pictures
-from src.util.image_io import to_uint8
+from src.util.image_io import from_float, to_uint8
 from src.util.metrics import mean_score, psnr, ssim
 from src.util.seed import make_generator
 
@@ -40,6 +41,7 @@ class PictureScore:
 
     name: str
     metrics: dict[str, float]
+    rounding: str = "rounded to 8 bits"
 
 
 @dataclass
@@ -66,7 +68,8 @@ class Scores:
         means = self.means()
         brief = [METRICS[name].brief.format(value) for name, value in means.items()]
         figures = ", ".join(brief) or "no score"
-        how = "" if "psnr" not in means else "rounded to 8 bits, SSIM of 7x7 uniform windows, "
+        roundings = "; ".join(dict.fromkeys(picture.rounding for picture in self.pictures))
+        how = "" if "psnr" not in means else f"{roundings}, SSIM of 7x7 uniform windows, "
         return f"{figures} ({how}{count_words(len(self.pictures), self.available)})"
 
 
@@ -143,20 +146,35 @@ def evaluate(
             noisy, name = batch["noisy"][0], batch["name"][0]
             clean = batch["clean"][0] if "clean" in batch else None
             denoised = network.denoise(noisy, name)
+            stored = (batch["dtype"][0], float(batch["white"][0])) if "dtype" in batch else ("uint8", 255.0)
             metrics: dict[str, float] = {}
             if clean is not None:
-                metrics = compare(clean, denoised)
+                metrics = compare(clean, denoised, *stored)
             elif masked_loss is not None:
                 metrics = {"loss": masked_loss(network, noisy, index)}
-            yield Evaluated(index, noisy, denoised, clean, PictureScore(name, metrics))
+            yield Evaluated(index, noisy, denoised, clean, PictureScore(name, metrics, rounding(*stored)))
     finally:
         network.module.train(was_training)
 
 
-def compare(clean: Tensor, other: Tensor) -> dict[str, float]:
-    """PSNR and SSIM of two pictures (C, H, W) in [0, 1], both rounded to 8 bits."""
-    first, second = to_uint8(clean), to_uint8(other)
-    return {"psnr": psnr(first, second), "ssim": ssim(first, second)}
+def compare(clean: Tensor, other: Tensor, dtype: str = "uint8", white: float = 255) -> dict[str, float]:
+    """PSNR and SSIM of two pictures (C, H, W), 1.0 is white, both as they would be stored in a type.
+
+    8 bits are clipped and rounded; other whole numbers are rounded, and keep what is beyond white, as far as
+    the type goes; floating-point numbers stay as they are.
+    """
+    if (dtype, white) == ("uint8", 255):
+        first, second = to_uint8(clean), to_uint8(other)
+        return {"psnr": psnr(first, second), "ssim": ssim(first, second)}
+    first, second = (from_float(values, dtype, white, (-math.inf, math.inf)) for values in (clean, other))
+    return {"psnr": psnr(first, second, white), "ssim": ssim(first, second, white)}
+
+
+def rounding(dtype: str, white: float) -> str:
+    """How `compare` rounds, in words."""
+    if (dtype, white) == ("uint8", 255):
+        return "rounded to 8 bits"
+    return f"{'not rounded' if dtype.startswith('float') else f'rounded to {dtype}'}, data range {white:g}"
 
 
 def score_all(results: Iterable[Evaluated], available: int, use: Callable[[Evaluated], None]) -> Scores:

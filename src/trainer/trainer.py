@@ -177,6 +177,7 @@ class Trainer:
             "model_weights": weights,
             "optimizer_weights": self.step.optimizer.state_dict(),
             "config": self.config.model_dump(mode="json"),
+            "white": self.loader.samples.white,
             "state": self.state.to_plain(),
             "environment": environment(self.network.device),
         }

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from src.util.image_io import shown
+
 # Residuals are a few grey levels; shown around mid-grey and amplified, structure in them can be seen.
 RESIDUAL_GAIN = 4.0
 
@@ -40,14 +42,13 @@ class Board:
         name : str
             The picture's name.
         noisy, denoised, clean : Tensor
-            (C, H, W) in [0, 1], C = 1 or 3; of more channels the first is shown.
+            (C, H, W) in [0, 1]; of more than three channels the first three are shown, of two the first.
         step : int
             Where on the time axis.
         """
         residual = 0.5 + RESIDUAL_GAIN * (noisy - denoised)
-        shown = [noisy, denoised, residual] + ([] if clean is None else [clean])
-        row = torch.cat(shown, dim=2).clamp(0, 1)
-        self.writer.add_image(name, row if row.shape[0] in (1, 3) else row[:1], step)
+        pictures = [noisy, denoised, residual] + ([] if clean is None else [clean])
+        self.writer.add_image(name, shown(torch.cat(pictures, dim=2).clamp(0, 1)), step)
 
     def flush(self) -> None:
         """Put everything on disk."""

@@ -3,6 +3,7 @@
 import os
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -11,7 +12,11 @@ from src.util.atomic_file import write_atomically
 from src.util.errors import DataError, StorageError
 from src.util.pictures.base import PictureInfo
 from src.util.pictures.stored import open_picture
+from src.util.pictures.tiff import ENDINGS as TIFF_ENDINGS
 from src.util.value_range import from_float, to_float, to_uint8, white_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "ENDINGS",
@@ -19,10 +24,12 @@ __all__ = [
     "PictureWarning",
     "as_channels",
     "channels_message",
+    "count_pages",
     "encode_picture",
     "from_float",
     "inspect_picture",
     "read_picture",
+    "shown",
     "suits",
     "to_float",
     "to_uint8",
@@ -62,6 +69,18 @@ def inspect_picture(path: str | os.PathLike[str], page: int = 0) -> PictureInfo:
     """
     with open_picture(path) as stored:
         return stored.info(page)
+
+
+def count_pages(path: str | os.PathLike[str]) -> int:
+    """Pictures in a file: the pages of a TIFF, else 1, also for a file that cannot be read."""
+    path = Path(path)
+    if path.suffix.lower() not in TIFF_ENDINGS:
+        return 1
+    try:
+        with open_picture(path) as stored:
+            return stored.pages
+    except DataError:
+        return 1  # whoever reads it is told why
 
 
 def read_picture(path: str | os.PathLike[str], page: int = 0) -> np.ndarray:
@@ -169,6 +188,11 @@ def as_channels(picture: np.ndarray, channels: int) -> np.ndarray:
 def suits(found: int, channels: int) -> bool:
     """Whether `as_channels` makes a picture of `found` channels one of `channels`."""
     return found == channels or (found, channels) == (1, 3)
+
+
+def shown(values: "Tensor") -> "Tensor":
+    """What a screen can show of a picture (C, H, W): the first three channels, or the first."""
+    return values[: 3 if values.shape[0] >= 3 else 1]
 
 
 def channels_message(found: int, channels: int) -> str:

@@ -1,7 +1,8 @@
-"""PSNR and SSIM of 8-bit pictures, as the field's tables give them.
+"""PSNR and SSIM of pictures, as the field's tables give them.
 
-Both compare pictures of uint8, so a network's output passes `src.util.image_io.to_uint8` first: it is
-rounded, not truncated as in the original, which is worth 0.03 to 0.1 dB, and NaN never reaches a score.
+Both compare pictures as they are stored, so a network's output passes `src.util.value_range.from_float`
+first: it is rounded, not truncated as in the original, which is worth 0.03 to 0.1 dB, and NaN never reaches a
+score.
 """
 
 import math
@@ -32,12 +33,15 @@ class MeanScore(NamedTuple):
     total: int
 
 
-def psnr(clean: np.ndarray, test: np.ndarray) -> float:
-    """Peak signal-to-noise ratio, for a peak of 255.
+def psnr(clean: np.ndarray, test: np.ndarray, white: float | None = None) -> float:
+    """Peak signal-to-noise ratio.
 
     Parameters
     ----------
-    clean, test : ndarray of uint8, shape (H, W, C)
+    clean, test : ndarray, shape (H, W, C)
+        Of uint8; of any other type, the same for both, if `white` is said.
+    white : float, optional
+        The peak, which tables call data range; None = 255, for pictures of 8 bits.
 
     Returns
     -------
@@ -49,17 +53,18 @@ def psnr(clean: np.ndarray, test: np.ndarray) -> float:
     ValueError
         When shapes or types are others.
     """
-    _check(clean, test)
+    clean, test, peak = _checked(clean, test, white)
     with np.errstate(divide="ignore"):  # identical pictures
-        return float(peak_signal_noise_ratio(clean, test, data_range=255))
+        return float(peak_signal_noise_ratio(clean, test, data_range=peak))
 
 
-def ssim(clean: np.ndarray, test: np.ndarray) -> float:
+def ssim(clean: np.ndarray, test: np.ndarray, white: float | None = None) -> float:
     """Structural similarity with a uniform 7x7 window, mean over pixels and channels.
 
     Parameters
     ----------
-    clean, test : ndarray of uint8, shape (H, W, C)
+    clean, test, white
+        See `psnr`.
 
     Returns
     -------
@@ -76,10 +81,10 @@ def ssim(clean: np.ndarray, test: np.ndarray) -> float:
     Wang, Bovik, Sheikh, Simoncelli: Image quality assessment: from error visibility to structural similarity.
     IEEE Transactions on Image Processing 13(4), 2004. https://doi.org/10.1109/TIP.2003.819861
     """
-    _check(clean, test)
+    clean, test, peak = _checked(clean, test, white)
     if min(clean.shape[:2]) < SSIM_WINDOW:
         return math.nan
-    return float(structural_similarity(clean, test, win_size=SSIM_WINDOW, channel_axis=2, data_range=255))
+    return float(structural_similarity(clean, test, win_size=SSIM_WINDOW, channel_axis=2, data_range=peak))
 
 
 def mean_score(scores: Iterable[float]) -> MeanScore:
@@ -99,8 +104,16 @@ def mean_score(scores: Iterable[float]) -> MeanScore:
     return MeanScore(sum(finite) / len(finite) if finite else math.nan, len(finite), len(values))
 
 
-def _check(clean: np.ndarray, test: np.ndarray) -> None:
-    if clean.dtype != np.uint8 or test.dtype != np.uint8:
+def _checked(
+    clean: np.ndarray, test: np.ndarray, white: float | None
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Pictures and peak; types other than uint8 as float64, whose digits large numbers need."""
+    if clean.dtype != test.dtype or (white is None and clean.dtype != np.uint8):
         raise ValueError(f"expected two uint8 pictures, got {clean.dtype} and {test.dtype}")
     if clean.ndim != 3 or clean.shape != test.shape:
         raise ValueError(f"expected two pictures of one shape (H, W, C), got {clean.shape} and {test.shape}")
+    if clean.dtype == np.uint8:
+        return clean, test, 255.0 if white is None else white
+    if white is None or not (np.isfinite(clean).all() and np.isfinite(test).all()):
+        raise ValueError("expected finite values, and the number that is white")
+    return clean.astype(np.float64), test.astype(np.float64), white

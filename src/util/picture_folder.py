@@ -65,7 +65,7 @@ def _files(folder: Path, recursive: bool) -> Iterator[Path]:
 
 
 def _has_ending(name: str) -> bool:
-    return name.lower().endswith(ENDINGS)
+    return name.lower().endswith(ENDINGS) and not name.startswith(".")
 
 
 def _is_debris(name: str) -> bool:

@@ -84,4 +84,4 @@ def test_pictures_of_any_number_of_channels_are_shown_in_grey_or_colour(tmp_path
     board.close()
     shown = picture(read(), "a")[1]
     assert shown.shape == (8, 24, 3)
-    assert (shown == shown[..., :1]).all() == (channels != 3)
+    assert (shown == shown[..., :1]).all() == (channels < 3)

@@ -1,0 +1,96 @@
+"""From the numbers of a file to [0, 1]: pictures of other types than 8 bits."""
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from src.data_handlers.base import Picture, Source
+from src.util.errors import DataError
+from src.util.image_io import PictureInfo, PictureWarning
+from src.util.picture_folder import raise_together
+from src.util.value_range import DataRange, checked_white, dark_hint, white_of
+
+LOOKED_AT = 8
+"""Pictures whose values are looked at before a training starts; headers tell the rest."""
+
+
+def scaled(picture: Picture, data_range: DataRange) -> Picture:
+    """A picture as a network can take it.
+
+    Parameters
+    ----------
+    picture : Picture
+        With the values of its file.
+    data_range : "auto" or float
+        The number that is white.
+
+    Returns
+    -------
+    Picture
+        uint8 where 255 is white stays as it is; all else becomes float32 where 1.0 is white.
+
+    Raises
+    ------
+    DataError
+        When its values make no sense with `data_range`.
+    """
+
+    def scale(values: np.ndarray) -> np.ndarray:
+        white = checked_white(values, data_range, picture.name)
+        if (values.dtype == np.uint8 and white == 255) or (values.dtype == np.float32 and white == 1):
+            return values
+        return values.astype(np.float32) / np.float32(white)
+
+    white = white_of(picture.noisy.dtype, data_range)
+    return replace(picture.map(scale), dtype=picture.noisy.dtype.name, white=white)
+
+
+def look_at_values(
+    source: Source, infos: Mapping[int, PictureInfo], data_range: DataRange
+) -> tuple[float, list[str]]:
+    """What the values of some pictures say, before the first step; pictures of 8 bits say nothing.
+
+    Parameters
+    ----------
+    source : Source
+        The pictures.
+    infos : mapping
+        Their headers, by number.
+    data_range : "auto" or float
+        The number that is white.
+
+    Returns
+    -------
+    (float, list of str)
+        White of most pictures, and what the user should know.
+
+    Raises
+    ------
+    DataError
+        When values make no sense with `data_range`: a line for each of the pictures.
+    """
+    whites = Counter(white_of(info.dtype, data_range) for info in infos.values())
+    hints = []
+    if len(whites) > 1:
+        found = ", ".join(f"{white:g} in {count}" for white, count in whites.most_common())
+        hints.append(f"{source.where}: pictures of several ranges: white is {found}")
+    deep = [number for number, info in infos.items() if info.dtype != "uint8"]
+    problems, dark = [], []
+    for number in deep[:: max(1, len(deep) // LOOKED_AT)][:LOOKED_AT]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PictureWarning)
+            picture = source.read(number)
+        try:
+            white = checked_white(picture.noisy, data_range, f"{source.where}: {picture.name}")
+        except DataError as error:
+            problems.append(str(error))
+            continue
+        hint = dark_hint(picture.noisy, white)
+        dark.append(f"{source.where}: {picture.name}: {hint}" if hint else "")
+    raise_together(problems)
+    if dark and all(dark):  # one dark picture is a dark picture
+        hints.append(dark[0])
+    return whites.most_common(1)[0][0], hints
