@@ -67,6 +67,7 @@ class Report:
         denoised: Tensor | np.ndarray,
         clean: Tensor | np.ndarray | None = None,
         metrics: Mapping[str, float] | None = None,
+        white: float = 1.0,
     ) -> None:
         """Take in a picture; all that is kept of it is its views.
 
@@ -75,17 +76,18 @@ class Report:
         name : str
             Any text.
         noisy, denoised, clean : Tensor of shape (C, H, W), or ndarray of shape (H, W, C) or (H, W)
-            Floating point, 1.0 is white; of one height and width. The first three channels are shown, or the
-            first where there are fewer.
+            Of one height and width. The first three channels are shown, or the first where there are fewer.
         metrics : mapping of str to float, optional
             `psnr` (dB), `ssim`, `loss` and others.
+        white : float
+            The value of white: 1, or 255 or 65535 for a file's own values. Only what is shown is copied.
         """
         height, width, channels = size(noisy)
         given = {"noisy": noisy, "denoised": denoised} | ({} if clean is None else {"clean": clean})
         for what, values in given.items():
             if size(values)[:2] != (height, width):
                 raise ValueError(f"{name}: {what} is {size(values)[:2]}, noisy is {(height, width)}")
-        cut = {what: centre(values, MAX_EDGE) for what, values in given.items()}
+        cut = {what: centre(values, MAX_EDGE, white) for what, values in given.items()}
         gain = brightness(cut["denoised"])
         shown = {what: to_levels(gain * values) for what, values in cut.items()}
         shown["residual"] = to_levels(amplified(gain * (cut["noisy"] - cut["denoised"])))
@@ -96,7 +98,7 @@ class Report:
         views = encode(shown, min(self._share, self._budget)) if self._budget >= LEAST_BYTES else None
         if views is not None:
             self._budget -= views.bytes
-            small = thumbnail(noisy, gain)
+            small = thumbnail(noisy, gain / white)
             data = {
                 "files": views.files,
                 "cut": [views.width, views.height],

@@ -48,15 +48,17 @@ class Views(NamedTuple):
     bytes: int
 
 
-def centre(values: Tensor | np.ndarray, edge: int) -> np.ndarray:
+def centre(values: Tensor | np.ndarray, edge: int, white: float) -> np.ndarray:
     """The middle of a picture; nothing of the rest is copied.
 
     Parameters
     ----------
     values : Tensor of shape (C, H, W), or ndarray of shape (H, W, C) or (H, W)
-        Floating point, 1.0 is white.
+        Of any type.
     edge : int
         Largest height and width of what is returned, in pixels.
+    white : float
+        The value that becomes 1.
 
     Returns
     -------
@@ -65,7 +67,7 @@ def centre(values: Tensor | np.ndarray, edge: int) -> np.ndarray:
     """
     seen = _shown(values)
     top, left = ((length - min(length, edge)) // 2 for length in seen.shape[:2])
-    return _array(seen[top : top + edge, left : left + edge])
+    return _array(seen[top : top + edge, left : left + edge]) / np.float32(white)
 
 
 def size(values: Tensor | np.ndarray) -> tuple[int, int, int]:
@@ -91,8 +93,8 @@ def to_levels(shown: np.ndarray) -> np.ndarray:
     return to_uint8(shown.transpose(2, 0, 1))
 
 
-def thumbnail(values: Tensor | np.ndarray, gain: int) -> str:
-    """The whole picture, small, as a `data:` URI; for finding it again, not for judging it."""
+def thumbnail(values: Tensor | np.ndarray, gain: float) -> str:
+    """The whole picture times `gain`, small, as a `data:` URI; for finding it again, not for judging it."""
     seen = _shown(values)
     step = max(1, min(seen.shape[:2]) // (4 * THUMBNAIL))  # a picture of 100 MP is not copied for this
     picture = _picture(to_levels(gain * _array(seen[::step, ::step])))

@@ -77,6 +77,23 @@ def test_arrays_and_tensors_are_shown_alike(new, tmp_path):
     assert found[0].keys() == found[2].keys()
 
 
+def test_a_files_own_values_are_shown_by_their_white(new, tmp_path):
+    noisy, denoised, clean = (to_uint8(picture) for picture in pictures())
+    found = []
+    for factor, white in ((1, 255), (257, 65535)):
+        page = new()
+        given = [picture.astype(np.uint16) * np.uint16(factor) for picture in (noisy, denoised, clean)]
+        page.add("a.tif", *given, white=white)
+        page.close()
+        found.append(html(tmp_path))
+        assert np.array_equal(decoded(data(tmp_path)["files"]["clean"]), clean)
+        assert data(tmp_path)["residual"][1] == pytest.approx((noisy * 1.0 - denoised).std(), abs=1e-3)
+    assert (
+        found[0].split("<tbody>")[1].split("correlation")[0]
+        == found[1].split("<tbody>")[1].split("correlation")[0]
+    )
+
+
 @pytest.mark.parametrize(("channels", "shown"), [(1, "L"), (2, "L"), (3, "RGB"), (13, "RGB")])
 def test_pictures_of_any_number_of_channels(new, tmp_path, channels, shown):
     noisy, denoised, _ = pictures(channels=channels)
