@@ -21,7 +21,7 @@ from src.data_handlers.submission.matlab import declared, load
 from src.data_handlers.submission.resemblance import Signatures
 from src.data_handlers.submission.results import Result, find_results, read_all
 from src.data_handlers.submission.staging import expect_free, expect_room, staged_file
-from src.util.errors import ConfigError
+from src.util.errors import ConfigError, DataError
 from src.util.logger import LOG
 
 HEADER = b"ID,BLOCK"
@@ -89,6 +89,8 @@ def check_sidd(file: Path, test: Path | None) -> None:
         When anything is wrong: all of it is named.
     """
     layout = LAYOUT
+    if not file.is_file():
+        raise DataError(f"{file}: no such file")
     check = Check(layout, None if test is None else _noisy(test, layout))
     read: Callable[[Path, Check], None] = _read_mat if file.suffix.lower() == ".mat" else _read_csv
     read(file, check)

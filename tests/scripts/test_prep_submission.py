@@ -1,0 +1,110 @@
+import csv
+
+import numpy as np
+import pytest
+from scipy import io
+
+from src.data_handlers.submission import dnd, sidd
+from src.data_handlers.submission.layout import DndLayout, SiddLayout
+from src.util.image_io import write_picture
+
+EDGE = 32
+pytestmark = pytest.mark.filterwarnings("ignore:.*boxes are missing")
+
+
+@pytest.fixture
+def submit(call):
+    return lambda name, *arguments: call(f"prep_submission_{name}", *arguments, device=(), workers=())
+
+
+@pytest.fixture
+def denoised(tmp_path, monkeypatch):
+    """Results and noisy blocks of small benchmarks of 2 images with 3 blocks; returns what was denoised."""
+    monkeypatch.setattr(sidd, "LAYOUT", SiddLayout(2, 3, EDGE))
+    monkeypatch.setattr(dnd, "LAYOUT", DndLayout(2, 3, EDGE))
+    random = np.random.default_rng(0)
+    coarse = random.integers(20, 230, (6, 4, 4, 3))
+    blocks = np.repeat(np.repeat(coarse, 8, axis=1), 8, axis=2).astype(np.uint8)
+    noisy = (blocks + random.normal(0, 10, blocks.shape)).clip(0, 255).astype(np.uint8)
+    for folder in ("SIDD_test", "DND_test", "of_sidd", "of_dnd"):
+        (tmp_path / folder).mkdir()
+    name = "BenchmarkNoisyBlocksSrgb"
+    io.savemat(tmp_path / "SIDD_test" / f"{name}.mat", {name: noisy.reshape(2, 3, EDGE, EDGE, 3)})
+    names = {"of_sidd": [f"{n:04d}" for n in range(6)], "of_dnd": []}
+    for number in range(6):
+        names["of_dnd"].append(f"{number // 3 + 1:04d}_{number % 3 + 1:02d}.png")
+        write_picture(tmp_path / "DND_test" / names["of_dnd"][-1], noisy[number])
+    for folder, given in names.items():
+        with open(tmp_path / folder / "metrics.csv", "w", newline="") as file:
+            csv.writer(file).writerows([("picture", "name"), *((f"{n:04d}", g) for n, g in enumerate(given))])
+        for number in range(6):
+            write_picture(tmp_path / folder / f"{number:04d}_DN.png", blocks[number])
+    return blocks
+
+
+@pytest.mark.parametrize("name", ["SIDD", "DND"])
+def test_without_arguments_they_say_what_they_need(submit, name):
+    ended = submit(name)
+    assert ended.code == 2
+    assert ended.err.startswith("usage: ") and f"example: python prep_submission_{name}.py" in ended.err
+    assert all(flag in ended.err for flag in ("--denoised", "--out", "--check"))
+    assert len(ended.err.splitlines()) < 40
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("SIDD", ["--denoised", "a"], "--test, --out: missing"),
+        ("DND", ["--denoised", "a"], "--out: missing"),
+        ("SIDD", ["--check", "a.csv", "--out", "b.csv"], "--check and --out: say one of them"),
+        ("DND", ["--check", "a", "--out", "b"], "--check and --out: say one of them"),
+    ],
+)
+def test_flags_that_are_missing_or_contradict_are_named(submit, name, arguments, said):
+    ended = submit(name, *arguments)
+    assert ended.code == 2 and said in ended.err
+
+
+def test_sidd_from_results_to_upload(submit, denoised, tmp_path):
+    make = ["--test", "SIDD_test", "--denoised", "of_sidd", "--out", "new/sidd.csv"]
+    ended = submit("SIDD", *make, "--mat")
+    assert (ended.code, ended.err) == (0, "")
+    assert "sidd.csv: checked, 6 blocks" in ended.out and "SubmitSrgb.mat: checked" in ended.out
+    assert "upload new/sidd.csv" in ended.out
+    assert len((tmp_path / "new" / "sidd.csv").read_text().splitlines()) == 7
+    assert submit("SIDD", "--check", "new/sidd.csv", "--test", "SIDD_test").code == 0
+    assert submit("SIDD", *make).code == 2
+    assert submit("SIDD", *make, "--overwrite").code == 0
+
+
+def test_dnd_from_results_to_upload(submit, denoised, tmp_path):
+    make = ["--noisy", "DND_test", "--denoised", "of_dnd", "--out", "new"]
+    ended = submit("DND", *make)
+    assert ended.code == 0 and "bundled: checked, 6 blocks" in ended.out
+    cells = io.loadmat(tmp_path / "new" / "bundled" / "0002.mat")["Idenoised"]
+    assert np.array_equal(np.rint(cells[0, 2] * 255), denoised[5])
+    assert submit("DND", "--check", "new/bundled", "--noisy", "DND_test").code == 0
+    assert submit("DND", *make).code == 2
+    assert submit("DND", *make, "--overwrite").code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "noisy", "out"), [("SIDD", "--test", "sidd.csv"), ("DND", "--noisy", "bundles")]
+)
+def test_swapped_colours_end_with_7_and_leave_nothing(submit, denoised, tmp_path, name, noisy, out):
+    folder = tmp_path / f"of_{name.lower()}"
+    for number, block in enumerate(denoised):
+        write_picture(folder / f"{number:04d}_DN.png", block[..., ::-1])
+    ended = submit(name, noisy, f"{name}_test", "--denoised", folder, "--out", out)
+    assert ended.code == 7
+    assert "BGR: red and blue are swapped" in ended.err and "Traceback" not in ended.err
+    assert not (tmp_path / "sidd.csv").exists() and not (tmp_path / "bundles" / "bundled").exists()
+
+
+def test_a_check_of_a_wrong_file_ends_with_7(submit, denoised, tmp_path):
+    assert submit("SIDD", "--test", "SIDD_test", "--denoised", "of_sidd", "--out", "a.csv").code == 0
+    lines = (tmp_path / "a.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "a.csv").write_text("".join(lines[:-1]))
+    ended = submit("SIDD", "--check", "a.csv", "--test", "SIDD_test")
+    assert ended.code == 7 and "ID 5: missing" in ended.err
+    assert submit("DND", "--check", "of_dnd", "--noisy", "DND_test").code == 7
