@@ -130,7 +130,8 @@ class Samples(Dataset[Sample]):
         if isinstance(self.source, CropSource) and self.view.noise is None:
             info = self.source.inspect(number)
             box = self._box((info.height, info.width), epoch, index)
-            return self.source.read_crop(number, box).map(lambda values: as_channels(values, self.channels))
+            part = scaled(self.source.read_crop(number, box), self.data_range)
+            return part.map(lambda values: as_channels(values, self.channels))
         picture = self._prepared(epoch if self.training else 0, number)
         return picture.crop(self._box(picture.shape, epoch, index))
 

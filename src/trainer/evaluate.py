@@ -19,15 +19,15 @@ from src.util.seed import make_generator
 
 
 class Metric(NamedTuple):
-    """How a metric is called in full and in a line."""
+    """How a metric is called in a table, where {} is the rounding of its pictures, and in a line."""
 
     title: str
     brief: str
 
 
 METRICS = {
-    "psnr": Metric("PSNR (dB), rounded to 8 bits", "PSNR {:.2f} dB"),
-    "ssim": Metric("SSIM, 7x7 uniform window, data range 255, rounded to 8 bits", "SSIM {:.4f}"),
+    "psnr": Metric("PSNR (dB), {}", "PSNR {:.2f} dB"),
+    "ssim": Metric("SSIM, 7x7 uniform window, {}", "SSIM {:.4f}"),
     "loss": Metric("masked loss at blind spots that stay the same", "masked loss {:.6g}"),
 }
 """Name in the code and in tables -> the metric."""
@@ -63,13 +63,16 @@ class Scores:
         found = {n: mean_score(p.metrics[n] for p in self.pictures if n in p.metrics) for n in names}
         return {name: score.mean for name, score in found.items() if score.used}
 
+    def rounding(self) -> str:
+        """How the pictures were rounded, in words."""
+        return "; ".join(dict.fromkeys(picture.rounding for picture in self.pictures))
+
     def line(self) -> str:
         """The means, with what a reader must know to compare them."""
         means = self.means()
         brief = [METRICS[name].brief.format(value) for name, value in means.items()]
         figures = ", ".join(brief) or "no score"
-        roundings = "; ".join(dict.fromkeys(picture.rounding for picture in self.pictures))
-        how = "" if "psnr" not in means else f"{roundings}, SSIM of 7x7 uniform windows, "
+        how = "" if "psnr" not in means else f"{self.rounding()}, SSIM of 7x7 uniform windows, "
         return f"{figures} ({how}{count_words(len(self.pictures), self.available)})"
 
 
@@ -117,8 +120,9 @@ class MaskedLoss:
         """The loss of one picture (C, H, W)."""
         batch = noisy[None].to(network.device)
         masked = self.masker.mask(batch, make_generator(self.seed, "validation mask", index))
-        network.module.eval()
-        return self.loss(network(masked.image), batch, masked.mask, 1.0).total.item()
+        # In tiles where the picture is large, as it is denoised.
+        denoised = network.denoise(masked.image[0], f"picture {index}, masked")[None].to(network.device)
+        return self.loss(denoised, batch, masked.mask, 1.0).total.item()
 
 
 def evaluate(

@@ -26,12 +26,13 @@ def summary(scores: Scores) -> str:
     """
     rows = [["", *_STATISTICS, "pictures"]]
     left_out = False
+    rounding = scores.rounding().replace("8 bits", "8 bits, data range 255")
     for name in dict.fromkeys(name for picture in scores.pictures for name in picture.metrics):
         values = [picture.metrics.get(name, math.nan) for picture in scores.pictures]
         finite = [value for value in values if math.isfinite(value)]
         left_out |= len(finite) < len(values)
         figures = [f"{f(finite):.6g}" for f in _STATISTICS.values()] if finite else ["-"] * len(_STATISTICS)
-        rows.append([METRICS[name].title, *figures, f"{len(finite)} of {scores.available}"])
+        rows.append([METRICS[name].title.format(rounding), *figures, f"{len(finite)} of {scores.available}"])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])

@@ -38,3 +38,9 @@ def test_without_ground_truth_the_masked_loss_is_summed_up():
         "of",
         "2",
     ]
+
+
+def test_pictures_of_other_types_say_how_they_were_rounded():
+    scores = Scores(1, [PictureScore("a", {"psnr": 1.0}, "rounded to uint16, data range 65535")])
+    *_, psnr = summary(scores).splitlines()
+    assert psnr.startswith("PSNR (dB), rounded to uint16, data range 65535 ")

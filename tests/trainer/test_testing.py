@@ -109,7 +109,8 @@ def test_e19_the_summary_says_each_metric_in_full_and_of_how_many(trained):
     values = {metric: [float(row[metric]) for row in rows(folder)] for metric in ("psnr", "ssim")}
     *_, head, psnr, ssim = (folder / "metrics.txt").read_text(encoding="utf-8").splitlines()
     assert head.split() == ["mean", "median", "min", "max", "pictures"]
-    titles = ("PSNR (dB), rounded to 8 bits", "SSIM, 7x7 uniform window, data range 255, rounded to 8 bits")
+    how = "rounded to 8 bits, data range 255"
+    titles = (f"PSNR (dB), {how}", f"SSIM, 7x7 uniform window, {how}")
     for title, line, of in zip(titles, (psnr, ssim), values.values(), strict=True):
         assert line.startswith(title) and line.endswith("3 of 3")
         figures = [float(word) for word in line[len(title) :].split()[:4]]
