@@ -3,9 +3,11 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import Literal
 
 from src.trainer.denoise_files import FileDenoiser, FileOptions, result_names
 from src.trainer.testing import score_dataset
+from src.trainer.tiling import Tiling
 from src.trainer.trained import load_trained
 from src.util.device import resolve_device
 from src.util.errors import ConfigError, DataError
@@ -21,6 +23,8 @@ def main() -> int:
     device, line = resolve_device(flags.gpu)
     LOG.info(line)
     trained = load_trained(device, flags.settings, flags.config, flags.session, flags.epoch, flags.pretrained)
+    trained.network.tiling = Tiling(flags.tile, flags.overlap)
+    trained.network.ensemble = flags.ensemble
     files = FileDenoiser(trained, FileOptions(flags.format, flags.overwrite, flags.max_pixels))
     if flags.test_img is not None:
         name = result_names([flags.test_img], flags.format)[flags.test_img]
@@ -51,10 +55,37 @@ def _flags() -> argparse.Namespace:
         "--max-pixels", type=int, default=MAX_PIXELS, metavar="N",
         help=f"refuse larger pictures (default: {MAX_PIXELS:,})",
     )  # fmt: skip
+    _add_network_flags(parser)
     flags = parser.parse_args()
     if flags.test_img is not None and flags.test_dir is not None:
         raise ConfigError("--test_img and --test_dir: say one of them")
     return flags
+
+
+def _add_network_flags(parser: argparse.ArgumentParser) -> None:
+    """How pictures go through the network."""
+    parser.add_argument(
+        "--tile", type=_pixels, default="auto", metavar="N",
+        help="denoise in parts of N px to bound the memory; 0: whole pictures; auto (the default): parts of"
+        " large ones",
+    )  # fmt: skip
+    parser.add_argument(
+        "--overlap", type=_pixels, default="auto", metavar="N",
+        help="margin of N px that the network sees around each part; auto (the default): so much that the"
+        " parts give the whole picture's result",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ensemble", action="store_true",
+        help="take the mean over the 8 flips and rotations: 8 times slower, a little better",
+    )  # fmt: skip
+
+
+def _pixels(text: str) -> int | Literal["auto"]:
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected auto, or a number of pixels, 0 or more, got '{text}'")
+    return int(text)
 
 
 if __name__ == "__main__":

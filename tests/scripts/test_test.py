@@ -246,3 +246,35 @@ def test_help_names_every_flag(call):
         "-c", "-s", "-e", "-g", "--thread", "--pretrained", "--test_img", "--test_dir", "--out", "--set",
     ):  # fmt: skip
         assert flag in ended.out
+
+
+@pytest.mark.parametrize("kind", ["--test_img", "--test_dir"])
+def test_tiles_give_the_whole_pictures_result(call, ckpt, picture, tmp_path, kind):
+    what = (kind, picture if kind == "--test_img" else picture.parent)
+    for name, flags in {
+        "whole": ("--tile", "0"), "tiled": ("--tile", "32"), "apart": ("--tile", "32", "--overlap", "0"),
+        "auto": ("--tile", "auto", "--overlap", "auto"), "ensemble": ("--ensemble",),
+    }.items():  # fmt: skip
+        ended = call("test", *OF_ORIGINAL, *what, *flags, "--out", name)
+        assert (ended.code, ended.err) == (0, "")
+    whole, tiled, apart, auto, ensemble = (
+        read_picture(tmp_path / name / "my.photo_DN.png").astype(int)
+        for name in ("whole", "tiled", "apart", "auto", "ensemble")
+    )
+    assert np.array_equal(auto, whole) and (tiled != whole).mean() < 1e-3
+    assert (apart != whole).mean() > 3e-3 and (ensemble != whole).mean() > 3e-3
+
+
+def test_scores_are_of_the_ensemble_if_it_is_asked_for(call, ckpt, noisy_folder, tmp_path):
+    scores = {}
+    for flags in ((), ("--tile", "40"), ("--ensemble",)):
+        assert call("test", "--pretrained", ckpt, *flags, "--out", f"scores{flags}").code == 0
+        scores[flags] = (tmp_path / f"scores{flags}" / "metrics.csv").read_text()
+    assert len(set(scores.values())) >= 2 and scores[()] != scores["--ensemble",]
+
+
+@pytest.mark.parametrize("value", ["-1", "large", "1.5"])
+@pytest.mark.parametrize("flag", ["--tile", "--overlap"])
+def test_a_size_that_is_none_is_refused(call, ckpt, picture, flag, value):
+    ended = call("test", "--pretrained", ckpt, "--test_img", picture, f"{flag}={value}")
+    assert ended.code == 2 and f"{flag}: expected auto, or a number of pixels" in ended.err

@@ -8,9 +8,10 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from src.data_handlers.sampling import build_loader
 from src.loss import Loss
 from src.masker import MASKERS
-from src.trainer.build import build_pictures
+from src.trainer.build import build_model, build_pictures
 from src.trainer.evaluate import MaskedLoss, PictureScore, Scores, compare, evaluate, score_all
 from src.trainer.network import Network
+from src.trainer.tiling import Tiling
 from src.util.errors import ConfigError, NonFiniteError
 from src.util.file_manager import save_pictures
 from src.util.image_io import read_picture
@@ -148,6 +149,21 @@ def test_the_masked_loss_is_that_of_training_at_full_weights(network):
     masked = MASKERS["Masker"]().mask(noisy, make_generator(3, "validation mask", 5))
     expected = (((masked.image * 0.9 - noisy) * masked.mask) ** 2).mean()
     assert score == pytest.approx(expected.item())
+
+
+def test_the_masked_loss_of_a_large_picture_is_computed_in_tiles(tiny_config, monkeypatch):
+    network = build_model(tiny_config(), CPU)
+    noisy, seen, call = picture(160, 200), [], Network.__call__
+    score = masked_loss()(network, noisy, 0)
+
+    def watched(self, images, window=None):
+        seen.append(images.shape[-2:])
+        return call(self, images, window)
+
+    monkeypatch.setattr(Network, "__call__", watched)
+    network.tiling = Tiling(64)
+    assert masked_loss()(network, noisy, 0) == pytest.approx(score, rel=1e-4)
+    assert len(seen) > 1 and max(seen) < (160, 200)
 
 
 def test_two_pictures_have_other_spots(network):
