@@ -17,7 +17,7 @@ from src.util.picture_folder import list_files, raise_together
 
 FLOAT_ENDING, PICTURE_ENDING = ".npy", ".png"
 _RESULT = re.compile(r"(?P<stem>.+)_DN(_(\d+\.\d+|inf|nan))?(?P<ending>\.png|\.npy)", re.IGNORECASE)
-_COMPANION = re.compile(r".+_(NOISY|CLEAN)\.png", re.IGNORECASE)
+_COMPANION = re.compile(r"panel\.png|.+_(NOISY|CLEAN)\.png", re.IGNORECASE)
 # A network oversteps [0, 1] by a little at edges; a picture of 0 to 255 lies beyond nearly everywhere.
 _OVERSTEP, _OVERSTEPPING = 1.0, 0.01
 
