@@ -9,17 +9,18 @@ from typing import Literal
 
 import numpy as np
 
+from src.trainer.inference import denoise_pixels
 from src.trainer.trained import Trained
 from src.util.atomic_file import write_atomically
 from src.util.errors import DataError
 from src.util.file_manager import made_folder
-from src.util.image_io import ENDINGS, as_channels, suits
+from src.util.image_io import ENDINGS, suits
 from src.util.logger import LOG, progress_bar
 from src.util.picture_folder import list_files
 from src.util.pictures.base import EXPANDED, MAX_PIXELS, Page, StoredPicture
 from src.util.pictures.raster import JPEG_ENDINGS
 from src.util.pictures.stored import open_picture
-from src.util.value_range import checked_white, dark_hint, from_float, span_of, to_float
+from src.util.value_range import checked_white, dark_hint
 
 _SHOWN = 5  # names in a line that sums up
 
@@ -140,14 +141,7 @@ class FileDenoiser:
         channels = config.model.kwargs["in_channels"]
         white = checked_white(pixels, config.data_range, name)
         self._say_what_differs(page, white, channels, name)
-        try:
-            noisy = to_float(as_channels(pixels, channels), white)
-        except DataError as error:
-            raise DataError(f"{name}: {error}") from None
-        denoised = self.trained.network.denoise(noisy, name)
-        if pixels.shape[2] < channels:
-            denoised = denoised.mean(dim=0, keepdim=True)
-        return from_float(denoised, pixels.dtype, white, span_of(pixels, white))
+        return denoise_pixels(self.trained.network, pixels, white, name)
 
     def _say_what_differs(self, page: Page, white: float, channels: int, name: str) -> None:
         found, trained_white = page.pixels.shape[2], self.trained.white

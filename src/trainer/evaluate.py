@@ -16,6 +16,7 @@ from src.util.file_manager import save_pictures
 from src.util.image_io import from_float, to_uint8
 from src.util.metrics import mean_score, psnr, ssim
 from src.util.seed import make_generator
+from src.util.value_range import span_of
 
 
 class Metric(NamedTuple):
@@ -153,7 +154,7 @@ def evaluate(
             stored = (batch["dtype"][0], float(batch["white"][0])) if "dtype" in batch else ("uint8", 255.0)
             metrics: dict[str, float] = {}
             if clean is not None:
-                metrics = compare(clean, denoised, *stored)
+                metrics = compare(clean, denoised, *stored, span=span_of(noisy.numpy(), 1))
             elif masked_loss is not None:
                 metrics = {"loss": masked_loss(network, noisy, index)}
             yield Evaluated(index, noisy, denoised, clean, PictureScore(name, metrics, rounding(*stored)))
@@ -161,16 +162,31 @@ def evaluate(
         network.module.train(was_training)
 
 
-def compare(clean: Tensor, other: Tensor, dtype: str = "uint8", white: float = 255) -> dict[str, float]:
-    """PSNR and SSIM of two pictures (C, H, W), 1.0 is white, both as they would be stored in a type.
+def compare(
+    clean: Tensor, other: Tensor, dtype: str = "uint8", white: float = 255,
+    span: tuple[float, float] = (-math.inf, math.inf),
+) -> dict[str, float]:  # fmt: skip
+    """PSNR and SSIM of two pictures, both as they would be stored.
 
-    8 bits are clipped and rounded; other whole numbers are rounded, and keep what is beyond white, as far as
-    the type goes; floating-point numbers stay as they are.
+    Parameters
+    ----------
+    clean, other : Tensor
+        (C, H, W), 1.0 is white.
+    dtype, white
+        Of the file, see `from_float`; 8 bits are clipped to [0, 255].
+    span : (float, float)
+        What `other` is clipped to in a file of another type, where 1.0 is white.
+
+    Returns
+    -------
+    dict
+        `psnr` in dB, `ssim`.
     """
     if (dtype, white) == ("uint8", 255):
         first, second = to_uint8(clean), to_uint8(other)
         return {"psnr": psnr(first, second), "ssim": ssim(first, second)}
-    first, second = (from_float(values, dtype, white, (-math.inf, math.inf)) for values in (clean, other))
+    first = from_float(clean, dtype, white, (-math.inf, math.inf))
+    second = from_float(other, dtype, white, (span[0] * white, span[1] * white))
     return {"psnr": psnr(first, second, white), "ssim": ssim(first, second, white)}
 
 
