@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 from contextlib import closing
 from time import sleep
@@ -30,3 +31,10 @@ def test_a_worker_that_is_killed_is_a_clear_message_and_no_hang():
 def test_what_a_task_raises_arrives_and_ends_the_others(jobs):
     with pytest.raises(OverflowError):
         list(run_tasks(sleep, [0, 1e300, 0], jobs))
+
+
+def test_workers_that_share_nothing_with_this_process_do_the_same(monkeypatch):
+    """As on Windows and macOS, where processes are spawned."""
+    spawn = multiprocessing.get_context("spawn")
+    monkeypatch.setattr(multiprocessing, "get_context", lambda: spawn)
+    assert sorted(run_tasks(abs, range(-5, 0), 2)) == [1, 2, 3, 4, 5]
