@@ -151,13 +151,15 @@ def evaluate(
             noisy, name = batch["noisy"][0], batch["name"][0]
             clean = batch["clean"][0] if "clean" in batch else None
             denoised = network.denoise(noisy, name)
-            stored = (batch["dtype"][0], float(batch["white"][0])) if "dtype" in batch else ("uint8", 255.0)
+            dtype, white = batch.get("dtype", ["uint8"])[0], float(batch.get("white", [255])[0])
             metrics: dict[str, float] = {}
             if clean is not None:
-                metrics = compare(clean, denoised, *stored, span=span_of(noisy.numpy(), 1))
+                metrics = compare(clean, denoised, dtype, white, span_of(noisy.numpy(), 1))
             elif masked_loss is not None:
                 metrics = {"loss": masked_loss(network, noisy, index)}
-            yield Evaluated(index, noisy, denoised, clean, PictureScore(name, metrics, rounding(*stored)))
+            yield Evaluated(
+                index, noisy, denoised, clean, PictureScore(name, metrics, rounding(dtype, white))
+            )
     finally:
         network.module.train(was_training)
 
