@@ -1,5 +1,6 @@
-"""README.md promises nothing that is not there, and leaves out nothing that is."""
+"""README.md and docs promise nothing that is not there, and leave out nothing that is."""
 
+import argparse
 import inspect
 import re
 import shlex
@@ -22,7 +23,10 @@ from src.util.errors import UserError
 from src.util.script import INTERRUPTED
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8") if (ROOT / "README.md").is_file() else ""
+ENDED = 143  # by SIGTERM
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "datasets" / "README.md"]
+TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 FLAG = re.compile(r"(?<![\w-])--?[a-z][\w-]*")
 HARMLESS = ("python3 -m venv", ". .venv/bin/activate", "git clone", "cd ", "tensorboard --logdir")
 
@@ -30,8 +34,7 @@ HARMLESS = ("python3 -m venv", ". .venv/bin/activate", "git clone", "cd ", "tens
 def section(heading):
     """The text from a heading to the next of its level or above."""
     found = re.search(rf"^(#+) {heading}[^\n]*\n(.*?)(?=^#{{1,6}} |\Z)", README, re.MULTILINE | re.DOTALL)
-    if found is None:
-        pytest.skip(f"README.md has no section '{heading}' yet")
+    assert found is not None, f"README.md has no section '{heading}'"
     return found[2]
 
 
@@ -73,9 +76,9 @@ def defaults(constructor):
 
 def commands():
     """Every command of the shell blocks, and the ones named within a sentence."""
-    blocks = re.findall(r"^```(?:sh|bash|console)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```(?:sh|bash|console)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    inline = quoted(re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL))
+    inline = quoted(re.sub(r"^```.*?^```", "", TEXT, flags=re.MULTILINE | re.DOTALL))
     lines += [word for word in inline if re.match(r"make \w|python \w+(/\w+)?\.py -", word)]
     parts = [part.strip().removeprefix("$ ") for line in lines for part in line.split("&&")]
     return sorted({part for part in parts if part and not part.startswith("#")})
@@ -83,12 +86,11 @@ def commands():
 
 def said(start, part=""):
     found = [command for command in commands() if command.startswith(start) and re.search(part, command)]
-    return pytest.mark.parametrize("command", found or [None])
+    assert found, f"no command {start} in README.md and docs"
+    return pytest.mark.parametrize("command", found)
 
 
 def words(command):
-    if command is None:
-        pytest.skip("README.md has no such command yet")
     return shlex.split(command, comments=True)
 
 
@@ -99,6 +101,15 @@ def test_each_call_of_a_script_has_its_flags_and_its_configuration(command, scri
     flags = scripts[script.removesuffix(".py")]._flags()
     if flags.config is not None:
         read_config(flags.config, flags.settings)
+
+
+@said(("python prep_",))
+def test_each_call_of_a_benchmarks_script_has_its_flags(command, scripts, monkeypatch):
+    script, *arguments = words(command)[1:]
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    flags = scripts[script.removesuffix(".py")]._flags()
+    if isinstance(flags, argparse.ArgumentParser):
+        flags.parse_args()
 
 
 @said(("python main.py", "python test.py"), "--print-config|--help")
@@ -128,8 +139,15 @@ def test_each_requirements_file_is_there(command):
 
 
 def test_no_command_is_left_unchecked():
-    checked = ("python main.py", "python test.py", "python -m benchmarks", "make", "pip install")
-    assert [c for c in commands() if not c.startswith((*checked, ".venv/bin/pip install", *HARMLESS))] == []
+    checked = (
+        "python main.py",
+        "python test.py",
+        "python prep_",
+        "python -m benchmarks",
+        "make",
+        "pip install",
+    )
+    assert [c for c in commands() if not c.startswith((*checked, ".venv/bin/pip", *HARMLESS))] == []
 
 
 def test_the_python_example_runs():
@@ -143,22 +161,25 @@ def test_the_python_example_runs():
 
 def test_the_tables_of_flags_name_each_flag(call):
     def helped(script):
-        return set(FLAG.findall(call(script, "--help").out))
+        usage = call(script, "--help", device=(), workers=()).out
+        return set(FLAG.findall(usage.split("options:")[1].split("example:")[0]))
 
     parts = section("Command line").split("| flag | meaning |")
-    assert len(parts) == 4, "one table for both scripts, one for each"
-    both, main, test = (
+    assert len(parts) == 6, "tables for both scripts, main.py, test.py, prep_*.py and prep_submission_*.py"
+    both, main, test, prepare, submit = (
         {flag for row in table("| flag | meaning |" + part, "flag") for flag in FLAG.findall(row["flag"])}
         for part in parts[1:]
     )
     none = {"-h", "--help"}
     assert (both | main, both | test) == (helped("main") - none, helped("test") - none)
+    assert prepare == (helped("prep_SIDD") | helped("prep_DND")) - none
+    assert submit == (helped("prep_submission_SIDD") | helped("prep_submission_DND")) - none
 
 
 def test_the_exit_codes_are_those_of_the_errors():
     line = re.search(r"^Exit codes: (.*)", section("Command line"), re.MULTILINE)[1]
     codes = {error.exit_code for error in UserError.__subclasses__()}
-    assert {int(code) for code in re.findall(r"(?:^|, )(\d+) ", line)} == {0, INTERRUPTED} | codes
+    assert {int(code) for code in re.findall(r"(?:^|, )(\d+) ", line)} == {0, INTERRUPTED, ENDED} | codes
 
 
 def test_the_table_of_files_names_each_shipped_configuration():
@@ -237,7 +258,6 @@ def test_the_text_on_noise_names_each_option_and_its_default():
 
 
 def test_what_is_linked_is_there():
-    if re.search(r"^@[A-Z]+@$", README, re.MULTILINE) or not README:
-        pytest.skip("README.md is not finished")
-    links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", README) if "://" not in link]
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    for page in PAGES:
+        links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+        assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == [], page
