@@ -1,0 +1,241 @@
+"""Speed and memory of denoising large pictures, and how far tiles are from the whole.
+
+    python -m benchmarks.inference                           # 1 and 4 MP on the CPU
+    python -m benchmarks.inference --sizes 24 100 --precisions bf16
+    python -m benchmarks.inference --sizes --checkpoint ckpt.pth --picture noisy.png
+
+Each case of the first table is measured in a fresh process, with random weights and a random 8-bit RGB
+picture; its peak memory is all that the process ever held, Python, torch and the picture included. The ratios
+are taken in turns in this process. Seams are looked for in what a trained network gives.
+"""
+
+import argparse
+import math
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from skimage.data import astronaut
+from torch import Tensor
+
+from benchmarks.masking import peak_memory
+from src.model import NL_BSN, Window
+from src.trainer.inference import Denoiser, denoise_pixels
+from src.trainer.network import Network
+from src.trainer.tiling import Span, Tiling, divide
+from src.util.image_io import as_channels, read_picture, to_float
+
+NOISE = 25
+"""Standard deviation of the noise on the photograph that stands in for `--picture`, grey levels."""
+
+
+class Case(NamedTuple):
+    """What is measured in a process of its own."""
+
+    megapixels: float
+    features: tuple[int, ...]
+    device: str
+    precision: str
+    tile: int | str
+    threads: int
+
+
+class Cost(NamedTuple):
+    """Seconds, and MiB at the peak of the process (of the GPU, if it is one)."""
+
+    seconds: float
+    memory: float
+
+
+class Seams(NamedTuple):
+    """How tiles differ from the whole: grey levels of 255, and the energy across their borders."""
+
+    rms: float
+    largest: float
+    energy: float
+
+
+class Unplaced(Network):
+    """The obvious way: each tile denoised as if it were a picture of its own."""
+
+    def __call__(self, images: Tensor, window: Window | None = None) -> Tensor:
+        """Denoise tiles without knowing where they lie."""
+        return super().__call__(images)
+
+
+def random_network(features: tuple[int, ...], device: str, precision: str) -> Network:
+    """Give UNet2 with random weights, in the faster memory layout."""
+    torch.manual_seed(0)
+    module = NL_BSN("UNet2", 3, list(features)).eval()
+    return Network(module, torch.device(device), precision, channels_last=True)  # type: ignore[arg-type]
+
+
+def measure(case: Case) -> Cost:
+    """Denoise one picture, in the process that calls this."""
+    torch.set_num_threads(case.threads)
+    network = random_network(case.features, case.device, case.precision)
+    # Libraries are loaded and threads started by a small picture.
+    network.denoise(torch.rand(3, 64, 64), "warm")
+    network.tiling = Tiling(case.tile)  # type: ignore[arg-type]
+    height = round(math.sqrt(case.megapixels * 1e6 * 2 / 3))
+    picture = np.random.default_rng(0).integers(0, 256, (height, height * 3 // 2, 3), np.uint8)
+    start = time.perf_counter()
+    denoise_pixels(network, picture, 255, "random")
+    return Cost(time.perf_counter() - start, peak_memory(network.device))
+
+
+def measure_apart(case: Case) -> Cost:
+    """Measure in a fresh process, which is where a peak begins at nothing."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(measure, (case,))
+
+
+def interleaved(calls: dict[str, Callable[[], object]], repeats: int, device: str) -> dict[str, float]:
+    """Time calls in turns, so that whatever else the machine does meets all; the least seconds of each."""
+    seconds: dict[str, float] = {}
+    for turn in range(repeats + 1):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if device.startswith("cuda"):
+                torch.cuda.synchronize()
+            if turn:
+                seconds[name] = min(seconds.get(name, math.inf), time.perf_counter() - start)
+    return seconds
+
+
+def precision_ratios(features: tuple[int, ...], device: str, repeats: int) -> dict[str, float]:
+    """Seconds of one 512x512 tile by precision, of a batch of four, and of the four one by one."""
+    networks = {name: random_network(features, device, name) for name in ("fp32", "bf16")}
+    tiles = torch.rand(4, 3, 256, 256).to(device)
+    large = torch.rand(1, 3, 512, 512).to(device)
+    with torch.no_grad():
+        return interleaved(
+            {
+                "fp32": lambda: networks["fp32"](large),
+                "bf16": lambda: networks["bf16"](large),
+                "batched": lambda: networks["bf16"](tiles),
+                "one by one": lambda: [networks["bf16"](tile[None]) for tile in tiles],
+            },
+            repeats, device,
+        )  # fmt: skip
+
+
+def borders(length: int, tiling: Tiling, network: NL_BSN) -> list[int]:
+    """Give the places between two parts along an axis."""
+    stride, reach = network.bsn.stride, network.bsn.reach
+    spans: list[Span] = divide(-(-length // stride) * stride, int(tiling.tile), tiling.margin(reach), stride)
+    return [(before.last + after.first) // 2 for before, after in pairwise(spans)]
+
+
+def energy_across(result: Tensor, rows: list[int], columns: list[int]) -> float:
+    """Mean squared second difference of three pixels in a row that lie on both sides; grey levels."""
+    squares = []
+    for axis, places in ((1, rows), (2, columns)):
+        steps = (result * 255).diff(n=2, dim=axis).square()
+        around = [place + offset for place in places for offset in (-2, -1)]
+        squares.append(steps.index_select(axis, torch.tensor(around, dtype=torch.int64)).flatten())
+    return torch.cat(squares).mean().item()
+
+
+def seams(network: Network, noisy: Tensor, whole: Tensor, tiling: Tiling) -> Seams:
+    """Compare the picture in tiles with the picture at once."""
+    network.tiling = tiling
+    tiled = network.denoise(noisy, "tiled")
+    module = network.module
+    assert isinstance(module, NL_BSN)
+    rows, columns = (borders(length, tiling, module) for length in noisy.shape[1:])
+    difference = (tiled - whole) * 255
+    ratio = energy_across(tiled, rows, columns) / energy_across(whole, rows, columns)
+    return Seams(difference.square().mean().sqrt().item(), difference.abs().max().item(), ratio)
+
+
+def all_seams(network: Network, noisy: Tensor) -> Iterator[tuple[int, int, Seams, Seams]]:
+    """Yield tile, overlap, and seams of the obvious way and of ours."""
+    network.tiling = Tiling(0)
+    whole = network.denoise(noisy, "whole")
+    unplaced = Unplaced(network.module, network.device, network.precision, network.channels_last)
+    for tile in (64, 176):
+        for overlap in (0, 8, 16, 24, 32, 40):
+            tiling = Tiling(tile, overlap)
+            yield tile, overlap, seams(unplaced, noisy, whole, tiling), seams(network, noisy, whole, tiling)
+
+
+def print_costs(options: argparse.Namespace) -> None:
+    """Print the table of sizes."""
+    print(f"{'size':>8} {'precision':>9} {'how':>6} {'seconds':>9} {'MP/s':>7} {'peak MiB':>9}")
+    for megapixels in options.sizes:
+        for precision in options.precisions:
+            for tile in ("auto", 0) if options.whole else ("auto",):
+                case = Case(
+                    megapixels, tuple(options.features), options.device, precision, tile, options.threads
+                )
+                cost = measure_apart(case)
+                print(
+                    f"{megapixels:5g} MP {precision:>9} {tile or 'whole':>6} {cost.seconds:9.1f}"
+                    f" {megapixels / cost.seconds:7.3f} {cost.memory:9.0f}",
+                    flush=True,
+                )
+
+
+def print_ratios(options: argparse.Namespace) -> None:
+    """Print what precision and batches are worth."""
+    seconds = precision_ratios(tuple(options.features), options.device, options.repeats)
+    print(f"512x512: bf16 is {seconds['fp32'] / seconds['bf16']:.2f} times faster than fp32")
+    ratio = seconds["one by one"] / seconds["batched"]
+    print(f"four tiles of 256 px: {ratio:.2f} times faster as a batch than one by one (bf16)")
+
+
+def print_seams(options: argparse.Namespace) -> None:
+    """Print how far tiles are from the whole, for a trained network."""
+    network = Denoiser.load(options.checkpoint, options.device, settings=options.settings).network
+    module = network.module
+    assert isinstance(module, NL_BSN)
+    if options.picture is None:
+        noise = np.random.default_rng(0).normal(0, NOISE, astronaut().shape)
+        picture = (astronaut() + noise).round().clip(0, 255).astype(np.uint8)
+    else:
+        picture = read_picture(options.picture)
+        edge = options.edge
+        picture = picture[:edge, :edge]
+    noisy = to_float(as_channels(picture, module.in_channels))
+    print(f"{'':24}{'each tile for itself':^30}{'tiles that know their place':^30}")
+    print(f"{'tile':>8} {'overlap':>8}      " + f"{'rms':>9} {'largest':>9} {'seams':>9} " * 2)
+    for tile, overlap, *both in all_seams(network, noisy):
+        figures = " ".join(f"{s.rms:9.4f} {s.largest:9.3f} {s.energy:9.4f}" for s in both)
+        print(f"{tile:8} {overlap:8}      {figures}", flush=True)
+    print("rms, largest: difference from the whole in grey levels; seams: squared second difference across")
+    print("the borders of tiles, over that of the whole picture's result at the same places (1 = no seam)")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", type=float, nargs="*", default=[1, 4], help="of pictures, MP")
+    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16"])
+    parser.add_argument("--whole", action="store_true", help="also each picture at once, without tiles")
+    parser.add_argument("--features", type=int, nargs="+", default=[96, 192], help="of UNet2")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU")
+    parser.add_argument("--repeats", type=int, default=3, help="calls, of which the quickest counts")
+    parser.add_argument("--checkpoint", type=Path, help="a trained network, to measure seams")
+    parser.add_argument("--picture", type=Path, help="a noisy picture (default: a photograph with noise)")
+    parser.add_argument("--edge", type=int, default=512, help="of the picture's corner that is used, px")
+    parser.add_argument("--set", action="append", default=[], dest="settings", help="as of test.py")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(f"UNet2 {options.features}, {options.device}, {options.threads} threads, torch {torch.__version__}")
+    if options.sizes:
+        print_costs(options)
+        print_ratios(options)
+    if options.checkpoint is not None:
+        print_seams(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+import sys
+
+import pytest
+import torch
+
+from benchmarks import inference
+from src.model import NL_BSN
+from src.trainer.network import Network
+from src.trainer.tiling import Tiling
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    module = NL_BSN("UNet2", 3, [4, 8])
+    for norm in (layer for layer in module.modules() if isinstance(layer, torch.nn.BatchNorm2d)):
+        norm.momentum = None
+    module(torch.rand(8, 3, 64, 64))
+    return Network(module, torch.device("cpu"))
+
+
+def test_borders_are_where_parts_meet(network):
+    assert inference.borders(130, Tiling(64, 16), network.module) == [44, 88]
+
+
+def test_energy_is_of_what_happens_across_borders_alone():
+    smooth = torch.arange(60.0).expand(1, 60, 60) / 255
+    assert inference.energy_across(smooth, [20], [20, 40]) == pytest.approx(0, abs=1e-6)
+    step = smooth + (torch.arange(60) >= 40) / 255
+    assert inference.energy_across(step, [], [20, 40]) == pytest.approx(2 / 4, rel=1e-3)
+    assert inference.energy_across(step, [], [37]) == pytest.approx(0, abs=1e-6)
+
+
+def test_tiles_without_margin_differ_from_the_whole_and_tiles_with_it_do_not(network):
+    noisy = torch.rand(3, 128, 128, generator=torch.Generator().manual_seed(0))
+    network.tiling = Tiling(0)
+    whole = network.denoise(noisy, "whole")
+    apart = inference.seams(network, noisy, whole, Tiling(64, 0))
+    joined = inference.seams(network, noisy, whole, Tiling(64, 40))
+    assert apart.largest >= apart.rms > 10 * joined.rms
+    assert joined.energy == pytest.approx(1, abs=1e-3)
+
+
+def test_the_tables_are_printed(monkeypatch, capsys):
+    monkeypatch.setattr(inference, "measure_apart", inference.measure)  # a process takes seconds to start
+    monkeypatch.setattr(
+        sys, "argv", ["inference", "--sizes", "0.01", "--features", "4", "8", "--whole", "--threads", "1"]
+    )
+    inference.main()
+    out = capsys.readouterr().out
+    assert out.count("0.01 MP") == 4
+    assert "bf16 is" in out and "as a batch than one by one" in out
