@@ -207,7 +207,7 @@ def _results(folder: Path, out: Path, kind: Format) -> dict[Path, Path]:
             by_folder[path.parent].append(path)
     others = [path for path in files if path.suffix.lower() not in ENDINGS]
     if others:
-        LOG.info("%d files are no pictures by their names, and passed over: %s", len(others), _named(others))
+        LOG.info("passed over, no picture by its name: %s", _named(others))
     if not by_folder:
         raise DataError(f"{folder}: no pictures in it (endings {', '.join(ENDINGS)})")
     results: dict[Path, Path] = {}

@@ -3,6 +3,7 @@
 import logging
 import sys
 import warnings
+from io import TextIOWrapper
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -37,6 +38,8 @@ def start_console() -> None:
     LOG.propagate = False
     for handler in [h for h in LOG.handlers if isinstance(h, _ConsoleHandler)]:
         LOG.removeHandler(handler)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text
     LOG.addHandler(_ConsoleHandler(sys.stdout, sys.stderr))
     warnings.showwarning = lambda message, *_: LOG.warning("%s", message)
 
@@ -51,7 +54,7 @@ class LogFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.handler = logging.FileHandler(path, mode="a", encoding="utf-8")
+        self.handler = logging.FileHandler(path, mode="a", encoding="utf-8", errors="backslashreplace")
         self.handler.setFormatter(
             logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
         )

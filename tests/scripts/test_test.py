@@ -278,3 +278,16 @@ def test_scores_are_of_the_ensemble_if_it_is_asked_for(call, ckpt, noisy_folder,
 def test_a_size_that_is_none_is_refused(call, ckpt, picture, flag, value):
     ended = call("test", "--pretrained", ckpt, "--test_img", picture, f"{flag}={value}")
     assert ended.code == 2 and f"{flag}: expected auto, or a number of pixels" in ended.err
+
+
+def test_the_flags_for_pictures_do_what_they_say(call, ckpt, noisy_folder, tmp_path):
+    given = ["--pretrained", ckpt, "--test_dir", noisy_folder, "--out", tmp_path / "out"]
+    assert call("test", *given, "--format", "png").code == 0
+    write_picture(tmp_path / "out" / "a_DN.png", np.zeros((5, 5, 3), np.uint8))
+    assert call("test", *given).code == 0
+    assert read_picture(tmp_path / "out" / "a_DN.png").shape == (5, 5, 3)
+    assert call("test", *given, "--overwrite").code == 0
+    assert read_picture(tmp_path / "out" / "a_DN.png").shape == (64, 64, 3)
+    ended = call("test", *given, "--overwrite", "--max-pixels", 64 * 64)
+    assert ended.code == 7 and "64x80 pixels are more than" in ended.err
+    assert "1 of 3 pictures denoised" in ended.out

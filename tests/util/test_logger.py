@@ -1,7 +1,10 @@
 import io
+import os
 import re
+import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -109,3 +112,18 @@ def test_a_bar_is_drawn_on_a_terminal_alone(monkeypatch):
         with progress_bar(10, "step", initial=3) as bar:
             bar.update()
         assert bool(stream.getvalue()) == drawn
+
+
+def test_a_files_name_that_is_no_text_is_said_all_the_same(tmp_path):
+    code = (
+        "from pathlib import Path; from src.util.logger import LOG, LogFile, start_console; start_console()\n"
+        "with LogFile(Path('log.txt')): LOG.info('%s', 'a\\udcff.png')"
+    )
+    environment = {
+        **os.environ,
+        "PYTHONIOENCODING": "utf-8:strict",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=tmp_path, env=environment)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"a\\udcff.png\n", b"")
+    assert "a\\udcff.png" in (tmp_path / "log.txt").read_text(encoding="utf-8")

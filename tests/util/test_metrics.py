@@ -81,3 +81,20 @@ def test_e17_tiny_pictures_have_no_ssim_and_are_left_out():
     assert mean_score([ssim(tiny, tiny), 0.5]).mean == 0.5
     assert math.isnan(mean_score([math.nan]).mean)
     assert ssim(tiny.repeat(2, axis=0), tiny.repeat(2, axis=0)) == 1.0
+
+
+@pytest.mark.parametrize(("dtype", "white"), [("uint16", 65535), ("float32", 1), ("float32", 10_000)])
+def test_a_picture_scores_alike_in_any_type(picture, dtype, white):
+    other = (picture.astype(int) + 3).clip(0, 255).astype(np.uint8)
+    one, two = (values.astype(float) / 255 * white for values in (picture, other))
+    one, two = (values.astype(dtype) for values in (one, two))
+    assert psnr(one, two, white) == pytest.approx(psnr(picture, other), abs=1e-3)
+    assert ssim(one, two, white) == pytest.approx(ssim(picture, other), abs=1e-5)
+
+
+def test_other_types_need_their_white_and_nan_is_never_scored(picture):
+    deep = picture.astype(np.uint16)
+    with pytest.raises(ValueError, match="uint8"):
+        psnr(deep, deep)
+    with pytest.raises(ValueError, match="finite"):
+        psnr(deep.astype(float), np.full(picture.shape, np.nan), 1.0)
