@@ -1,35 +1,19 @@
 """Checkpoints: written whole, verified when read, and deleted only if this run wrote them."""
 
-import hashlib
 import io
-import json
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import torch
 
+from src.trainer.archive import check_archive, check_content
+from src.trainer.manifest import Entry, read_manifest, sha256, write_manifest
 from src.util.atomic_file import write_atomically
 from src.util.errors import CheckpointError
 from src.util.file_manager import FileManager
 from src.util.logger import LOG
 
 KEPT = 2  # checkpoints that stay when not all are kept: the last, and one to fall back on
-
-
-class Entry(TypedDict):
-    """A file of ours in the manifest."""
-
-    file: str
-    epoch: int
-    sha256: list[str]  # newest first; the ones before stay valid, since the file may not have been replaced
-    interim: bool  # written inside an epoch
-
-
-class Manifest(TypedDict):
-    """What a run has written and may therefore delete, in the order of writing."""
-
-    last: list[Entry]
-    best: dict[str, list[Entry]]
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -50,10 +34,13 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     Raises
     ------
     CheckpointError
-        When the file is missing, damaged, or no checkpoint. Nothing in it is ever executed.
+        When the file is missing, damaged, or no checkpoint, or has weights that are not finite. Nothing in it
+        is ever executed.
     """
     try:
+        check_archive(path)
         content = torch.load(path, map_location=device, weights_only=True)
+        check_content(content)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: there is no such checkpoint") from None
     except Exception as error:  # torch raises a dozen kinds for damaged or foreign files
@@ -64,6 +51,10 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     weights = content["model_weights"]
     if not isinstance(content["epoch"], int) or not _are_weights(weights):
         raise CheckpointError(f"{path}: expected 'epoch' to be a number and 'model_weights' tensors by name")
+    if broken := [name for name, value in weights.items() if not _is_finite(value)]:
+        raise CheckpointError(
+            f"{path}: {len(broken)} of its weights are not finite, first {broken[0]}; take an earlier one"
+        )
     content["model_weights"] = {name.removeprefix("module."): value for name, value in weights.items()}
     return content
 
@@ -84,7 +75,7 @@ class CheckpointStore:
 
     def __init__(self, files: FileManager) -> None:
         self.files = files
-        self.manifest = self._read_manifest()
+        self.manifest = read_manifest(files)
 
     def save_last(self, content: dict[str, Any], epoch: int, keep_all: bool) -> Path:
         """Save an epoch's checkpoint; unless `keep_all`, the last two stay. Those inside the epoch go."""
@@ -123,7 +114,7 @@ class CheckpointStore:
         written = {
             self.files.folder / entry["file"]: entry["sha256"] for entries in lists for entry in entries
         }
-        if path in written and path.is_file() and _sha256(path.read_bytes()) not in written[path]:
+        if path in written and path.is_file() and sha256(path.read_bytes()) not in written[path]:
             raise CheckpointError(f"{path}: damaged (its SHA-256 is not the one in the manifest)")
         return load_checkpoint(path, device)
 
@@ -149,12 +140,12 @@ class CheckpointStore:
         buffer = io.BytesIO()
         torch.save(content, buffer)
         name = path.relative_to(self.files.folder).as_posix()
-        hashes = [_sha256(buffer.getbuffer())]
+        hashes = [sha256(buffer.getbuffer())]
         for before in [entry for entry in entries if entry["file"] == name]:
             hashes += before["sha256"]
             entries.remove(before)
         entries.append(Entry(file=name, epoch=epoch, sha256=hashes, interim=interim))
-        self._write_manifest()
+        write_manifest(self.files, self.manifest)
         write_atomically(path, lambda file: file.write(buffer.getbuffer()))
 
     def _forget(self, old: list[Entry], entries: list[Entry]) -> None:
@@ -163,41 +154,7 @@ class CheckpointStore:
         for entry in old:
             (self.files.folder / entry["file"]).unlink(missing_ok=True)
         entries[:] = [entry for entry in entries if entry not in old]
-        self._write_manifest()
-
-    def _write_manifest(self) -> None:
-        text = json.dumps(self.manifest, indent=1)
-        write_atomically(self.files.manifest_file, lambda file: file.write(text.encode()))
-
-    def _read_manifest(self) -> Manifest:
-        try:
-            manifest = json.loads(self.files.manifest_file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return Manifest(last=[], best={})
-        except (ValueError, RecursionError):
-            manifest = None
-        if not self._is_sound(manifest):
-            raise CheckpointError(
-                f"{self.files.manifest_file}: damaged; test.py still takes a checkpoint by its path alone"
-            )
-        return Manifest(last=manifest["last"], best=manifest["best"])
-
-    def _is_sound(self, manifest: Any) -> bool:
-        """Whether it is a manifest, and names nothing outside the two folders of checkpoints."""
-        try:
-            lists = [manifest["last"], *manifest["best"].values()]
-            return all(
-                (self.files.folder / entry["file"]).parent
-                in (self.files.checkpoints, self.files.best_checkpoints)
-                and entry["file"].endswith(".pth")
-                and isinstance(entry["epoch"], int)
-                and isinstance(entry["interim"], bool)
-                and isinstance(entry["sha256"], list)
-                for entries in lists
-                for entry in entries
-            )
-        except (AttributeError, KeyError, TypeError):
-            return False
+        write_manifest(self.files, self.manifest)
 
 
 def _by_kind(entries: list[Entry]) -> tuple[list[Entry], list[Entry]]:
@@ -206,11 +163,11 @@ def _by_kind(entries: list[Entry]) -> tuple[list[Entry], list[Entry]]:
     return [entry for entry in entries if entry not in interim], interim
 
 
+def _is_finite(value: torch.Tensor) -> bool:
+    return value.is_meta or not value.is_floating_point() or bool(torch.isfinite(value).all())
+
+
 def _are_weights(weights: Any) -> bool:
     return isinstance(weights, dict) and all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in weights.items()
     )
-
-
-def _sha256(data: bytes | memoryview) -> str:
-    return hashlib.sha256(data).hexdigest()

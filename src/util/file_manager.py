@@ -50,6 +50,7 @@ class FileManager:
         self.tensorboard = self.folder / "tboard"
         self.config_file = self.folder / "config.yaml"
         self.manifest_file = self.folder / "manifest.json"
+        self.manifest_copy = self.folder / "manifest.copy.json"
         self.log_file = self.logs / "train.log"
         self.scores_file = self.logs / "validation.csv"
         self._lock = filelock.FileLock(self.folder / ".lock")
