@@ -59,13 +59,18 @@ class Signatures:
     def add(self, number: int, block: np.ndarray) -> None:
         """Take up a block: (H, W, 3), H and W multiples of `CELLS`, uint8 or float where 1.0 is white."""
         height, width = block.shape[0] // CELLS, block.shape[1] // CELLS
-        values = block.astype(np.float32) * (1 if block.dtype == np.uint8 else 255)
-        cells = values.reshape(CELLS, height, CELLS, width, 3)
-        means = cells.mean(axis=(1, 3))
+        values = block.astype(np.float32) * np.float32(1 if block.dtype == np.uint8 else 255)
+        rows = values.reshape(CELLS, height, -1)
+        sums = (
+            rows.sum(axis=1),
+            np.einsum("chx,chx->cx", rows, rows),
+        )  # of values, of squares; no large copies
+        means, squares = (s.reshape(CELLS, CELLS, width, 3).sum(axis=2) / (height * width) for s in sums)
         # Noise that neighbours share averages out more slowly: on phones' and cameras' sRGB by 3 to 8 times.
-        self.noise[number] = 5 * (cells - means[:, None, :, None]).var() / (height * width)
+        self.noise[number] = 5 * (squares - means**2).mean() / (height * width)
         self.means[number] = means
-        self.constant[number] = (block == block[0, 0]).all()
+        first = block[0, 0]
+        self.constant[number] = (block[0] == first).all() and (block == first).all()
         self.present[number] = True
 
 
