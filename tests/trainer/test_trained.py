@@ -3,7 +3,7 @@ import shutil
 import pytest
 import torch
 
-from src.trainer.denoise_files import denoise_file
+from src.trainer.denoise_files import FileDenoiser
 from src.trainer.trained import load_trained
 from src.util.errors import CheckpointError, ConfigError
 from src.util.image_io import read_picture
@@ -20,7 +20,7 @@ def test_c15_a_checkpoint_alone_is_enough(run, trained, tmp_path, noisy_folder, 
     shutil.copy(noisy_folder / "b.png", picture)
     for folder in (run.files.folder, noisy_folder, tmp_path / "clean"):
         shutil.rmtree(folder)
-    denoise_file(load(alone), picture, tmp_path / "out.png")
+    FileDenoiser(load(alone)).file(picture, tmp_path / "out.png")
     assert read_picture(tmp_path / "out.png").shape == (64, 80, 3)
 
 
