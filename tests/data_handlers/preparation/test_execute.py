@@ -197,3 +197,13 @@ def test_a_disk_that_fills_up_is_told_and_the_rest_is_made_when_there_is_room(
     assert not list(new.glob(".*.tmp"))
     assert prepare(source, new) == []
     assert contents(new) == contents(new.with_name("whole"))
+
+
+def test_a_worker_that_is_told_to_stop_does_not_finish_its_frame_first(source, new, written, monkeypatch):
+    monkeypatch.setattr(execute, "stopped", lambda: len(written) >= 2)
+    prepare(source, new)
+    assert written == ["0001_NOISY_SRGB_010_s001.png", "0001_NOISY_SRGB_010_s002.png"]
+    monkeypatch.undo()
+    monkeypatch.setattr("os.sync", lambda: None)
+    assert prepare(source, new) == []
+    assert len(list(new.glob("*.png"))) == 4 * 6
