@@ -15,6 +15,7 @@ from src.util.cores import usable_cores
 from src.util.errors import DataError, UserError
 from src.util.image_io import PictureWarning, use_one_thread
 from src.util.seed import make_generator
+from src.util.share import Share, share_of
 
 LONGEST_WAIT = 600
 """Seconds that a batch may take to be loaded before the loader counts as hung."""
@@ -66,12 +67,46 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return order[order < self.count]
 
 
+class SharedBatches(Sampler[list[tuple[int, int]]]):
+    """The keys of each batch of an epoch, or those of this process's share of it.
+
+    Parameters
+    ----------
+    samples : EpochSampler
+        All keys of an epoch.
+    batch_size : int
+        Samples in a batch, those of all processes together.
+    rank, processes : int
+        Which of how many processes this is.
+    """
+
+    def __init__(self, samples: EpochSampler, batch_size: int, rank: int = 0, processes: int = 1) -> None:
+        self.samples = samples
+        self.size = batch_size
+        self.rank = rank
+        self.processes = processes
+
+    def share(self, number: int) -> Share:
+        """What of an epoch's batch `number`, from 0, is this process's."""
+        return share_of(min(self.size, len(self.samples) - number * self.size), self.rank, self.processes)
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.samples) / self.size)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        keys = list(self.samples)
+        for start in range(0, len(keys), self.size):
+            batch = keys[start : start + self.size]
+            share = share_of(len(batch), self.rank, self.processes)
+            yield batch[share.slice] or batch[:1]  # nothing cannot be stacked
+
+
 class Loader:
     """Batches of samples; `build_loader` makes one.
 
     A batch is the samples' dict with `noisy` and `clean` stacked to (B, C, H, W), `index` to a Tensor (B,)
     and `name` to a list. The last batch of an epoch holds what is left, so a set smaller than a batch trains
-    too.
+    too. One of several processes gets its share of each batch, see `share`.
 
     Parameters
     ----------
@@ -79,15 +114,13 @@ class Loader:
         What is loaded.
     batches : DataLoader
         How.
-    sampler : EpochSampler
+    sampler : SharedBatches
         In which order.
     """
 
-    def __init__(self, samples: Samples, batches: DataLoader[Any], sampler: EpochSampler) -> None:
+    def __init__(self, samples: Samples, batches: DataLoader[Any], sampler: SharedBatches) -> None:
         self.samples = samples
         self._batches: DataLoader[Any] | None = batches
-        self._length = len(batches)
-        self._batch_size = batches.batch_size or 1
         self._sampler = sampler
 
     def set_epoch(self, epoch: int, first: int = 0) -> None:
@@ -100,10 +133,17 @@ class Loader:
         first : int
             Batches at its beginning that are left out: a resumed run has had them.
         """
-        self._sampler.set_epoch(epoch, first * self._batch_size)
+        self._sampler.samples.set_epoch(epoch, first * self._sampler.size)
+
+    def share(self, number: int) -> Share:
+        """What of an epoch's batch `number`, from 0, is this process's.
+
+        Where that is nothing, the loader gives one sample all the same, to be left out.
+        """
+        return self._sampler.share(number)
 
     def __len__(self) -> int:
-        return self._length
+        return len(self._sampler)
 
     def __iter__(self) -> Iterator[Sample]:
         if self._batches is None:
@@ -138,8 +178,11 @@ def kill_workers() -> None:
         worker.join()
 
 
-def build_loader(samples: Samples, batch_size: int, workers: int = 0, pin_memory: bool = False) -> Loader:
-    """A loader that gives the same batches whatever the number of workers.
+def build_loader(
+    samples: Samples, batch_size: int, workers: int = 0, pin_memory: bool = False,
+    rank: int = 0, processes: int = 1,
+) -> Loader:  # fmt: skip
+    """A loader that gives the same batches whatever the number of workers, and of processes together.
 
     Parameters
     ----------
@@ -152,19 +195,21 @@ def build_loader(samples: Samples, batch_size: int, workers: int = 0, pin_memory
         ahead of the network.
     pin_memory : bool
         Whether batches are put where a GPU can fetch them by itself.
+    rank, processes : int
+        Which of how many processes this is; each gets its share of every batch.
 
     Returns
     -------
     Loader
     """
-    sampler = EpochSampler(
+    order = EpochSampler(
         len(samples), samples.seed, samples.training, samples.pictures, samples.view.crops_at_a_time
     )
+    sampler = SharedBatches(order, batch_size, rank, processes)
     workers = min(workers, usable_cores() if samples.training else 1)
     batches: DataLoader[Any] = DataLoader(
         _Guarded(samples),
-        batch_size=batch_size,
-        sampler=sampler,
+        batch_sampler=sampler,
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=pin_memory,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from src.masker.blind_spots import MIN_DISTANCE, count_spots, draw_blind_spots, max_spots
+from src.util.share import Share
 
 
 class Masked(NamedTuple):
@@ -31,8 +32,14 @@ class Masked(NamedTuple):
 class Masker(Protocol):
     """Hides pixels of noisy images, for a network to predict from what surrounds them."""
 
-    def mask(self, batch: Tensor, generator: torch.Generator | None = None) -> Masked:
-        """Hide pixels of a (B, C, H, W) batch at blind spots drawn at random."""
+    def mask(
+        self, batch: Tensor, generator: torch.Generator | None = None, share: Share | None = None
+    ) -> Masked:
+        """Hide pixels of a (B, C, H, W) batch at blind spots drawn at random.
+
+        With a share the batch is a part of a larger one, whose images get the spots that they would get in
+        the whole.
+        """
         ...
 
     def mask_at(self, batch: Tensor, points: Tensor) -> Masked:
@@ -78,13 +85,18 @@ def check_spot_count(height: int, width: int, pixel_perc: float, margin: int = 0
 
 
 def draw_points(
-    batch: Tensor, pixel_perc: float, generator: torch.Generator | None, margin: int = 0
-) -> Tensor:
-    """Draw blind spots (B, N, 2) of a (B, C, H, W) batch, on its device, `margin` px away from the border."""
+    batch: Tensor, pixel_perc: float, generator: torch.Generator | None, margin: int = 0,
+    share: Share | None = None,
+) -> Tensor:  # fmt: skip
+    """Draw blind spots (B, N, 2) of a (B, C, H, W) batch, on its device, `margin` px away from the border.
+
+    With a share they are drawn for the whole batch that it is of, and those of the share given.
+    """
     images, _, height, width = batch.shape
+    share = share or Share(0, images, images)
     spots = count_spots(height, width, pixel_perc)
-    points = draw_blind_spots(images, spots, height - 2 * margin, width - 2 * margin, generator) + margin
-    return to_device(points, batch.device)
+    points = draw_blind_spots(share.total, spots, height - 2 * margin, width - 2 * margin, generator) + margin
+    return to_device(points[share.slice], batch.device)
 
 
 def to_device(values: Tensor, device: torch.device) -> Tensor:

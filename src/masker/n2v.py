@@ -21,6 +21,7 @@ from src.masker.base import (
 from src.masker.blind_spots import cpu_generator
 from src.masker.replacement import STRATEGIES
 from src.util.config import Block
+from src.util.share import Share
 
 
 class StructN2V(Block):
@@ -111,7 +112,9 @@ class N2VMasker:
         """
         check_spot_count(height, width, self.pixel_perc)
 
-    def mask(self, batch: Tensor, generator: torch.Generator | None = None) -> Masked:
+    def mask(
+        self, batch: Tensor, generator: torch.Generator | None = None, share: Share | None = None
+    ) -> Masked:
         """Mask a batch at blind spots drawn at random.
 
         Parameters
@@ -120,6 +123,8 @@ class N2VMasker:
             (B, C, H, W), floating point in [0, 1]. Not modified.
         generator : torch.Generator, optional
             Source of the randomness; None is torch's default one.
+        share : Share, optional
+            Which images of a larger batch these are: they are masked as in the whole of it.
 
         Returns
         -------
@@ -132,7 +137,13 @@ class N2VMasker:
             If images of this size cannot be masked, see `check_size`.
         """
         self.check_size(*batch.shape[2:])
-        return self._replace(batch, draw_points(batch, self.pixel_perc, generator), generator)
+        if share is None or share.count == share.total:
+            return self._replace(batch, draw_points(batch, self.pixel_perc, generator), generator)
+        # Blank images stand for the others: what is drawn for them is passed over.
+        whole = batch.new_zeros(share.total, *batch.shape[1:])
+        whole[share.slice] = batch
+        masked = self.mask(whole, generator)
+        return Masked(masked.image[share.slice], masked.mask[share.slice])
 
     def mask_at(self, batch: Tensor, points: Tensor, generator: torch.Generator | None = None) -> Masked:
         """Mask a batch at given blind spots.

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from src.masker.base import Masked, check_spot_count, checked_points, draw_points, flat_index, last_writes
 from src.masker.similarity import find_similar
+from src.util.share import Share
 
 
 class NonLocalMasker:
@@ -89,7 +90,9 @@ class NonLocalMasker:
         self._check_patches(height, width)
         check_spot_count(height, width, self.pixel_perc, margin=self.repl_patch_edge // 2)
 
-    def mask(self, batch: Tensor, generator: torch.Generator | None = None) -> Masked:
+    def mask(
+        self, batch: Tensor, generator: torch.Generator | None = None, share: Share | None = None
+    ) -> Masked:
         """Mask a batch at blind spots drawn at random.
 
         Parameters
@@ -98,6 +101,8 @@ class NonLocalMasker:
             (B, C, H, W), floating point, any range. Not modified.
         generator : torch.Generator, optional
             Source of the randomness; None is torch's default one.
+        share : Share, optional
+            Which images of a larger batch these are: they are masked as in the whole of it.
 
         Returns
         -------
@@ -110,7 +115,8 @@ class NonLocalMasker:
             If images of this size cannot be masked, see `check_size`.
         """
         self.check_size(*batch.shape[2:])
-        return self._replace(batch, draw_points(batch, self.pixel_perc, generator, self.repl_patch_edge // 2))
+        margin = self.repl_patch_edge // 2
+        return self._replace(batch, draw_points(batch, self.pixel_perc, generator, margin, share))
 
     def mask_at(self, batch: Tensor, points: Tensor) -> Masked:
         """Mask a batch at given blind spots.

@@ -91,6 +91,25 @@ def test_batches_are_the_same_whatever_the_number_of_workers_and_the_epochs_befo
         assert all(torch.equal(one[key], other[key]) for key in ("noisy", "clean", "index"))
 
 
+@pytest.mark.parametrize("processes", [2, 3])
+def test_processes_cut_each_batch_into_contiguous_shares(folder, processes):
+    """The last batch too, which is smaller; where a share is nothing a sample stands in, to be left out."""
+    samples = samples_of(Folder(folder), crop_size=16, repeat_times=5)  # 25 samples, batches of 12, 12 and 1
+    whole = build_loader(samples, 12)
+    parts = [build_loader(samples, 12, rank=rank, processes=processes) for rank in range(processes)]
+    for first in (0, 1):  # a whole epoch, and a resumed one
+        for loader in (whole, *parts):
+            loader.set_epoch(4, first)
+        for number, (batch, *pieces) in enumerate(zip(whole, *parts, strict=True), first):
+            shares = [part.share(number) for part in parts]
+            assert {share.total for share in shares} == {len(batch["index"])}
+            assert number == 2 or {share.count for share in shares} == {12 // processes}
+            pairs = list(zip(pieces, shares, strict=True))
+            assert torch.equal(torch.cat([p["index"][: s.count] for p, s in pairs]), batch["index"])
+            assert torch.equal(torch.cat([p["noisy"][: s.count] for p, s in pairs]), batch["noisy"])
+    assert [loader.share(2).count for loader in parts] == [0] * (processes - 1) + [1]
+
+
 def test_d17_a_pass_does_not_touch_the_global_generator(folder):
     torch.manual_seed(0)
     before = torch.get_rng_state()

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from src.masker import MASKERS, Masked
+from src.masker.replacement import STRATEGIES
+from src.util.share import share_of
 
 
 @pytest.mark.parametrize("name", MASKERS)
@@ -29,3 +31,25 @@ def test_m17_every_option_is_described_typed_and_kept(name: str) -> None:
     for key, parameter in inspect.signature(MASKERS[name]).parameters.items():
         assert any(getattr(note, "description", None) for note in parameter.annotation.__metadata__)
         assert getattr(masker, key) == parameter.default
+
+
+SHARED = {
+    "Masker": [{}, {"center_only": True}],
+    "N2V_Masker": [
+        *({"strat_name": name} for name in STRATEGIES), {"structN2V": {"direction": "Q", "edge": 2}}
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "options"), [(n, o) for n, options in SHARED.items() for o in options])
+def test_a_share_of_a_batch_is_masked_as_in_the_whole(name: str, options: dict, generator) -> None:
+    """Whatever the number of processes that share a batch, one with nothing included."""
+    masker, batch = MASKERS[name](**options), torch.rand(3, 3, 64, 72, generator=generator)
+    batch[1] = (batch[1] * 255).round() / 255  # of 8 bits, which are searched in another way
+    whole = masker.mask(batch, torch.Generator().manual_seed(5))
+    for processes in (1, 2, 3, 4):
+        shares = [share_of(3, rank, processes) for rank in range(processes)]
+        parts = [masker.mask(batch[s.slice], torch.Generator().manual_seed(5), s) for s in shares]
+        assert sum(share.count for share in shares) == 3
+        assert torch.equal(torch.cat([part.image for part in parts]), whole.image)
+        assert torch.equal(torch.cat([part.mask for part in parts]), whole.mask)
