@@ -93,7 +93,7 @@ def _enlarge_tile(x: Tensor, window: Window) -> Tensor:
     )
     grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
     grid = grid.expand(len(x), *grid.shape)
-    return F.grid_sample(x.float(), grid, mode="bilinear", padding_mode="border", align_corners=True)
+    return F.grid_sample(x.float(), grid, mode="bilinear", align_corners=True)
 
 
 def _tile_coordinates(edge: int, start: int, whole: int, device: torch.device) -> Tensor:
@@ -101,7 +101,8 @@ def _tile_coordinates(edge: int, start: int, whole: int, device: torch.device) -
     # In 32 bits as F.interpolate does it: over thousands of pixels its rounding can be seen.
     scale = torch.tensor(whole - 1, dtype=torch.float32) / (2 * whole - 1)
     on_whole = torch.arange(2 * start, 2 * (start + edge), dtype=torch.float32) * scale
-    return ((on_whole.double() - start) * (2 / max(edge - 1, 1)) - 1).to(device, torch.float32)
+    on_tile = (on_whole.double() - start) * (2 / max(edge - 1, 1)) - 1
+    return on_tile.clamp(-1, 1).to(device, torch.float32)
 
 
 class MaxBlurPool(nn.Module):
