@@ -110,6 +110,12 @@ def build_model(config: RunConfig, device: torch.device) -> Network:
     return Network(module, device, config.training.precision, config.training.channels_last)
 
 
+def outline(config: RunConfig) -> torch.nn.Module:
+    """The denoiser without values, which takes no memory."""
+    with torch.device("meta"):
+        return _model(config)
+
+
 def build_masker(config: RunConfig) -> Masker:
     """The masker of `training.masker_type`."""
     constructor = MASKERS[config.training.masker_type]

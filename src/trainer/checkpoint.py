@@ -9,7 +9,7 @@ import torch
 from src.trainer.archive import check_archive, check_content
 from src.trainer.manifest import Entry, read_manifest, sha256, write_manifest
 from src.util.atomic_file import write_atomically
-from src.util.errors import CheckpointError
+from src.util.errors import CheckpointError, ConfigError
 from src.util.file_manager import FileManager
 from src.util.logger import LOG
 
@@ -57,6 +57,23 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
         )
     content["model_weights"] = {name.removeprefix("module."): value for name, value in weights.items()}
     return content
+
+
+def load_verified(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read a checkpoint as `load_checkpoint`; one that lies in a run's folder must be what the run wrote.
+
+    Raises
+    ------
+    CheckpointError
+        When a single bit differs.
+    """
+    place = path.resolve()
+    try:
+        store = CheckpointStore(FileManager(place.parent.parent.parent, place.parent.parent.name))
+    except (CheckpointError, ConfigError):  # its manifest is lost, or it is no run's folder
+        return load_checkpoint(path, device)
+    store.verify(place)
+    return load_checkpoint(path, device)
 
 
 class CheckpointStore:
@@ -110,13 +127,21 @@ class CheckpointStore:
         CheckpointError
             When a single bit differs, which reading alone would not notice.
         """
+        self.verify(path)
+        return load_checkpoint(path, device)
+
+    def is_empty(self) -> bool:
+        """Whether the run was stopped before it saved anything."""
+        return not self.manifest["last"] and not any(self.files.checkpoints.iterdir())
+
+    def verify(self, path: Path) -> None:
+        """Compare a file with the manifest, if it is there and listed; see `load`."""
         lists = [self.manifest["last"], *self.manifest["best"].values()]
         written = {
             self.files.folder / entry["file"]: entry["sha256"] for entries in lists for entry in entries
         }
         if path in written and path.is_file() and sha256(path.read_bytes()) not in written[path]:
             raise CheckpointError(f"{path}: damaged (its SHA-256 is not the one in the manifest)")
-        return load_checkpoint(path, device)
 
     def newest(self, device: torch.device | str = "cpu") -> tuple[Path, dict[str, Any]]:
         """The newest checkpoint that is whole.
@@ -146,7 +171,7 @@ class CheckpointStore:
             entries.remove(before)
         entries.append(Entry(file=name, epoch=epoch, sha256=hashes, interim=interim))
         write_manifest(self.files, self.manifest)
-        write_atomically(path, lambda file: file.write(buffer.getbuffer()))
+        write_atomically(path, lambda file: file.write(buffer.getbuffer()), size=buffer.tell())
 
     def _forget(self, old: list[Entry], entries: list[Entry]) -> None:
         if not old:

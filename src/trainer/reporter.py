@@ -3,11 +3,15 @@
 import csv
 import time
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from src.trainer.evaluate import Evaluated, Scores
+from src.util.atomic_file import write_atomically
 from src.util.board import Board
+from src.util.errors import StorageError
 from src.util.file_manager import FileManager
 from src.util.logger import LOG, PROGRESS_LOG, progress_bar
 from src.util.stopwatch import Stopwatch
@@ -46,7 +50,11 @@ class Reporter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.bar.close()
-        self.board.close()
+        try:
+            self.board.close()
+        except StorageError:
+            if error is None:  # else that one says more
+                raise
 
     def step(self, images: int) -> None:
         """A step is done; `images` are in its batch, of which an epoch's last may have fewer."""
@@ -89,14 +97,21 @@ class Reporter:
         group = "validation" if count == total else f"validation_ONLY_{count}_OF_{total}"
         self.board.curves({f"{group}/{name}": value for name, value in means.items()}, step)
         self.board.flush()
-        new = not self.files.scores_file.exists()
-        with open(self.files.scores_file, "a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            if new:
-                writer.writerow(["epoch", "step", "psnr_db", "ssim", "masked_loss", "pictures", "of"])
-            values = [means.get(name, "") for name in ("psnr", "ssim", "loss")]
-            writer.writerow([epoch, step, *values, count, total])
+        values = [means.get(name, "") for name in ("psnr", "ssim", "loss")]
+        self._add_row([epoch, step, *values, count, total])
         self._last_time += time.perf_counter() - began
+
+    def _add_row(self, row: list[Any]) -> None:
+        """Add an epoch to the table of scores, in place of its row from before a kill."""
+        path = self.files.scores_file
+        rows = [["epoch", "step", "psnr_db", "ssim", "masked_loss", "pictures", "of"]]
+        if path.exists():
+            lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+            rows = [known for known in csv.reader(lines) if known[:1] != [str(row[0])]]
+        table = StringIO(newline="")
+        csv.writer(table).writerows([*rows, row])
+        text = table.getvalue().encode("utf-8", errors="surrogateescape")
+        write_atomically(path, lambda file: file.write(text))
 
 
 def _duration(seconds: float) -> str:

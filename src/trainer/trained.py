@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from src.trainer.build import build_model, check_config, read_config
-from src.trainer.checkpoint import CheckpointStore, load_checkpoint
+from src.trainer.build import build_model, check_config, outline, read_config
+from src.trainer.checkpoint import CheckpointStore, load_verified
 from src.trainer.network import Network
 from src.trainer.run_config import RunConfig
 from src.trainer.session import named_run
@@ -81,14 +81,18 @@ def load_trained(
     path, content = _checkpoint(run, epoch, pretrained, device)
     if given is None:
         given = _own_config(path, content, run, settings)
-    network = build_model(given, device)
     try:
-        network.module.load_state_dict(content["model_weights"])
+        # Compared before memory is taken: a configuration of a few bytes can ask for any.
+        outline(given).load_state_dict(content["model_weights"], assign=True)
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise CheckpointError(f"{path}: does not fit the configuration's network: {reason}") from None
+    network = build_model(given, device)
+    network.module.load_state_dict(content["model_weights"])
     LOG.info("checkpoint %s, after epoch %d", path, content["epoch"])
     white = content.get("white")
+    if not isinstance(white, int | float | None):
+        raise CheckpointError(f"{path}: expected 'white' to be a number, got {white!r:.60}")
     return Trained(path, content["epoch"], given, network, run, None if white is None else float(white))
 
 
@@ -99,7 +103,7 @@ def _checkpoint(
         found = run.find_checkpoint(pretrained) if run else None
         if run and found:
             return found, CheckpointStore(run).load(found, device)
-        return Path(pretrained), load_checkpoint(Path(pretrained), device)
+        return Path(pretrained), load_verified(Path(pretrained), device)
     assert run is not None
     if epoch is not None:
         return run.checkpoint_file(epoch), CheckpointStore(run).load(run.checkpoint_file(epoch), device)

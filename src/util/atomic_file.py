@@ -1,16 +1,17 @@
 """Files that are never half-written."""
 
-import errno
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from src.util.errors import StorageError
+from src.util.errors import FULL, StorageError
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], object], durable: bool = True) -> None:
+def write_atomically(
+    path: Path, write: Callable[[BinaryIO], object], durable: bool = True, size: int | None = None
+) -> None:
     """Write a file so that at any moment either the old or the whole new content stands under its name.
 
     Parameters
@@ -22,6 +23,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object], durable: b
     durable : bool
         Whether to wait until the disk has it, so that a power cut right after does no harm. For many small
         files that can be made again, False saves half of the time; a kill never leaves half a file.
+    size : int or None
+        Bytes of the content where they are known, for the message.
 
     Raises
     ------
@@ -39,18 +42,22 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object], durable: b
         if durable:
             _sync_folder(path.parent)
     except OSError as error:
-        raise StorageError(
-            f"{path}: cannot be written: {error.strerror or error}{_room(path, error)}"
-        ) from None
+        raise refused(path, error, size) from None
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _room(path: Path, error: OSError) -> str:
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+def refused(path: Path, error: OSError, size: int | None = None) -> StorageError:
+    """The error of a file that the disk does not take; see `write_atomically`."""
+    return StorageError(f"{path}: cannot be written: {error.strerror or error}{_room(path, error, size)}")
+
+
+def _room(path: Path, error: OSError, size: int | None) -> str:
+    if error.errno not in FULL:
         return ""
+    needed = "" if size is None else f"{size:,} bytes are needed, "
     try:
-        return f" ({shutil.disk_usage(path.parent).free:,} bytes are free); make room and start again"
+        return f" ({needed}{shutil.disk_usage(path.parent).free:,} are free); make room and start again"
     except OSError:
         return ""
 

@@ -1,12 +1,14 @@
 """TensorBoard: the run's curves and a few pictures, in `tboard`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from src.util.atomic_file import refused
 from src.util.image_io import shown
 
 # Residuals are a few grey levels; shown around mid-grey and amplified, structure in them can be seen.
@@ -22,17 +24,24 @@ class Board:
         One folder a run; a resumed run adds a file to it.
     first_step : int
         Steps done before. Points of an earlier process after it are hidden: they are about to be drawn again.
+
+    Raises
+    ------
+    StorageError
+        In any of its methods, when the disk does not take what was drawn before.
     """
 
     def __init__(self, folder: Path, first_step: int) -> None:
-        self.writer = SummaryWriter(
-            str(folder), purge_step=first_step + 1 if first_step else None, flush_secs=30
-        )
+        self.folder = folder
+        purge_step = first_step + 1 if first_step else None
+        with self._refusals():
+            self.writer = SummaryWriter(str(folder), purge_step=purge_step, flush_secs=30)
 
     def curves(self, values: Mapping[str, float], step: int) -> None:
         """Add one point to each named curve."""
-        for name, value in values.items():
-            self.writer.add_scalar(name, value, step)
+        with self._refusals():
+            for name, value in values.items():
+                self.writer.add_scalar(name, value, step)
 
     def picture(self, name: str, noisy: Tensor, denoised: Tensor, clean: Tensor | None, step: int) -> None:
         """Add noisy, denoised, residual (noisy - denoised, amplified) and, where known, clean side by side.
@@ -48,12 +57,23 @@ class Board:
         """
         residual = 0.5 + RESIDUAL_GAIN * (noisy - denoised)
         pictures = [noisy, denoised, residual] + ([] if clean is None else [clean])
-        self.writer.add_image(name, shown(torch.cat(pictures, dim=2).clamp(0, 1)), step)
+        with self._refusals():
+            self.writer.add_image(name, shown(torch.cat(pictures, dim=2).clamp(0, 1)), step)
 
     def flush(self) -> None:
         """Put everything on disk."""
-        self.writer.flush()
+        with self._refusals():
+            self.writer.flush()
 
     def close(self) -> None:
         """Write what is left and end the file."""
-        self.writer.close()
+        with self._refusals():
+            self.writer.close()
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """A disk that takes nothing is heard of late: a thread of TensorBoard's own writes."""
+        try:
+            yield
+        except OSError as error:
+            raise refused(self.folder, error) from None

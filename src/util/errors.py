@@ -1,5 +1,6 @@
 """The errors a user can meet; each knows the exit code its script ends with."""
 
+import errno
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,6 +44,12 @@ class StorageError(UserError):
     """The output cannot be written: no room, no permission, a lost mount."""
 
     exit_code = 5
+
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
+"""Numbers of an OSError that mean: no room."""
+LOST = FULL | {errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENODEV, errno.ESTALE}
+"""Numbers that mean that a disk cannot be written; any other is a mistake of ours."""
 
 
 class Stopped(Exception):  # noqa: N818

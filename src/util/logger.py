@@ -3,12 +3,16 @@
 import logging
 import sys
 import warnings
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
 from tqdm import tqdm
+
+from src.util.atomic_file import refused
+from src.util.errors import StorageError
 
 LOG = logging.getLogger("nl_n2v")
 # On a terminal the bar shows the same figures; the file and a pipe get them as lines.
@@ -44,6 +48,21 @@ def start_console() -> None:
     warnings.showwarning = lambda message, *_: LOG.warning("%s", message)
 
 
+class _FileHandler(logging.FileHandler):
+    """Says that the disk refuses, where `logging` would print a traceback and go on without a log."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):
+            raise refused(Path(self.baseFilename), error) from None
+        super().handleError(record)
+
+    def close(self) -> None:
+        # What could not be written has been said when it was logged.
+        with suppress(OSError):
+            super().close()
+
+
 class LogFile:
     """Appends dated lines to a file while the `with` block runs.
 
@@ -54,7 +73,10 @@ class LogFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.handler = logging.FileHandler(path, mode="a", encoding="utf-8", errors="backslashreplace")
+        torn = path.is_file() and path.read_bytes()[-1:] not in (b"", b"\n")
+        self.handler = _FileHandler(path, mode="a", encoding="utf-8", errors="backslashreplace")
+        if torn:  # the disk was full, or the process killed
+            self.handler.stream.write("\n")
         self.handler.setFormatter(
             logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
         )
@@ -70,7 +92,8 @@ class LogFile:
             # Only to the file: the script says it on the terminal, once.
             reason = str(error) or type(error).__name__
             record = LOG.makeRecord(LOG.name, logging.ERROR, "", 0, "stopped: %s", (reason,), None)
-            self.handler.handle(record)
+            with suppress(StorageError):  # the error in flight says more
+                self.handler.handle(record)
         LOG.removeHandler(self.handler)
         self.handler.close()
 

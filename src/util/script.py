@@ -1,11 +1,11 @@
 """What all scripts share: flags with one meaning, and errors as one line and an exit code."""
 
 import argparse
-import errno
 import sys
+import threading
 from collections.abc import Callable
 
-from src.util.errors import Stopped, StorageError, UserError
+from src.util.errors import LOST, Stopped, StorageError, UserError
 from src.util.logger import start_console
 
 INTERRUPTED = 130  # what a shell expects of a program stopped by Ctrl-C
@@ -14,6 +14,7 @@ INTERRUPTED = 130  # what a shell expects of a program stopped by Ctrl-C
 def run(script: Callable[[], int]) -> int:
     """Run a script's main function; a user's mistake ends in its line and exit code, without a traceback."""
     start_console()
+    threading.excepthook = _say_thread
     try:
         return script()
     except UserError as error:
@@ -26,10 +27,16 @@ def run(script: Callable[[], int]) -> int:
         print("stopped by Ctrl-C", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if error.errno not in LOST:
             raise
         print(f"error: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
         return StorageError.exit_code
+
+
+def _say_thread(failure: threading.ExceptHookArgs) -> None:
+    """A full disk met by a thread of TensorBoard's is an error of the training, which says it."""
+    if not (isinstance(failure.exc_value, OSError) and failure.exc_value.errno in LOST):
+        threading.__excepthook__(failure)
 
 
 def common_flags(description: str) -> argparse.ArgumentParser:
