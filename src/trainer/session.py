@@ -104,10 +104,17 @@ def _fit(
         network.module.parameters(), config.training.optimizer, config.training.init_lr
     )
     store, state = CheckpointStore(files), TrainingState()
-    if resume:
+    if resume and not store.is_empty():
         path, content = store.newest(device)
-        state = _restore(config, network, optimizer, content)
+        try:
+            state = _restore(config, network, optimizer, content)
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise
+            raise CheckpointError(f"-r: {path}: its state is not one of this program ({error})") from None
         LOG.info("resumed %s after epoch %d, step %d", path, state.epoch, state.step)
+    elif resume:
+        LOG.info("nothing was saved before: from the beginning")
     write_atomically(files.config_file, lambda file: file.write(to_yaml(config).encode()))
     stopwatch = Stopwatch(device)
     steps = len(loader) * config.training.max_epochs
@@ -146,7 +153,10 @@ def _restore(
         LOG.warning("resumed with %s: the last digits may differ from those of an unbroken run", other)
     network.module.load_state_dict(content["model_weights"])
     optimizer.load_state_dict(content["optimizer_weights"])
-    return TrainingState.from_plain(content["state"])
+    state = TrainingState.from_plain(content["state"])
+    # Of an epoch that was left inside, as many pictures are passed over as were seen.
+    state.batch = state.batch * before["training.batch_size"] // config.training.batch_size
+    return state
 
 
 def _describe(config: RunConfig, network: Network, loader: Loader, steps: int) -> None:
