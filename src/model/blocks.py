@@ -125,8 +125,9 @@ class MaxBlurPool(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        row = torch.tensor([1.0, 2.0, 1.0])
-        self.register_buffer("blur_kernel", (torch.outer(row, row) / 16)[None, None])
+        # In numbers: arithmetic on a device without values would load PyTorch's compiler, for seconds.
+        kernel = [[column * row / 16 for column in (1, 2, 1)] for row in (1, 2, 1)]
+        self.register_buffer("blur_kernel", torch.tensor(kernel)[None, None])
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C, H // 2, W // 2), in the memory layout of `x`."""
