@@ -5,8 +5,9 @@ import sys
 
 from src.trainer.build import read_config, to_yaml
 from src.trainer.demo import run_demo
+from src.trainer.distributed import Processes, processes_of_torchrun
 from src.trainer.run_config import RunConfig
-from src.trainer.session import run_config, train
+from src.trainer.session import agreed_config, run_config, train
 from src.util.device import resolve_device
 from src.util.errors import ConfigError
 from src.util.file_manager import FileManager, timestamp
@@ -15,18 +16,29 @@ from src.util.script import common_flags, run
 
 
 def main() -> int:
-    """Read the flags, then train."""
+    """Read the flags, then train, alone or as one of torchrun's processes."""
     flags = _flags()
-    config = _config(flags)
+    with processes_of_torchrun() as processes:
+        return _run(flags, processes)
+
+
+def _run(flags: argparse.Namespace, processes: Processes) -> int:
+    config = agreed_config(processes, lambda: _config(flags))
     if flags.print_config:
-        print(to_yaml(config), end="")
+        if processes.first:
+            print(to_yaml(config), end="")
         return 0
-    device, line = resolve_device(flags.gpu)
+    device, line = resolve_device(flags.gpu, None if processes.alone else processes.local_rank)
     LOG.info(line)
     if flags.config is None and not flags.resume:
+        if not processes.alone:
+            raise ConfigError("the demo trains in one process; say by -c what several are to train")
         run_demo(config, _run_name(flags), device, flags.thread)
         return 0
-    train(config, FileManager(config.output_folder, _run_name(flags)), device, flags.thread, flags.resume)
+    files = FileManager(config.output_folder, _run_name(flags))
+    # What torchrun starts anew (--max-restarts) goes on where it was.
+    resume = flags.resume or (processes.restarted and flags.session is not None)
+    train(config, files, device, flags.thread, resume, processes)
     return 0
 
 

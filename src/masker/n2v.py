@@ -137,7 +137,7 @@ class N2VMasker:
             If images of this size cannot be masked, see `check_size`.
         """
         self.check_size(*batch.shape[2:])
-        if share is None or share.count == share.total:
+        if share is None or share.images == share.total:
             return self._replace(batch, draw_points(batch, self.pixel_perc, generator), generator)
         # Blank images stand for the others: what is drawn for them is passed over.
         whole = batch.new_zeros(share.total, *batch.shape[1:])

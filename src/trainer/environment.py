@@ -3,13 +3,15 @@
 import torch
 
 
-def environment(device: torch.device) -> dict[str, str]:
-    """The version of torch, the device and the threads, for a checkpoint.
+def environment(device: torch.device, processes: int = 1) -> dict[str, str]:
+    """The version of torch, the device, the threads and the processes, for a checkpoint.
 
     Parameters
     ----------
     device : torch.device
         Where the network is trained.
+    processes : int
+        How many share each batch.
 
     Returns
     -------
@@ -17,7 +19,8 @@ def environment(device: torch.device) -> dict[str, str]:
     """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {
-        "torch": str(torch.__version__), "device": name, "CPU threads": str(torch.get_num_threads())
+        "torch": str(torch.__version__), "device": name, "CPU threads": str(torch.get_num_threads()),
+        "processes": str(processes),
     }  # fmt: skip
 
 

@@ -1,25 +1,31 @@
 """A training from its configuration to its last epoch: the run's folder, its parts, and resuming."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from src.data_handlers.sampling import Loader, build_loader, kill_workers
 from src.trainer.build import build_loss, build_masker, build_model, build_pictures, check_config, to_yaml
+from src.trainer.bystander import NoReporter, NoStore
 from src.trainer.checkpoint import CheckpointStore
+from src.trainer.distributed import ALONE, Processes
 from src.trainer.environment import changes_of_environment, environment
 from src.trainer.evaluate import MaskedLoss
 from src.trainer.network import Network
 from src.trainer.optim import make_optimizer
 from src.trainer.reporter import Reporter
 from src.trainer.run_config import RunConfig
+from src.trainer.shared_norm import share_batch_norm
 from src.trainer.state import TrainingState
 from src.trainer.step import TrainingStep
 from src.trainer.trainer import Trainer, validation_is_missing
 from src.util.atomic_file import write_atomically
-from src.util.errors import CheckpointError, ConfigError, OutOfMemoryError
+from src.util.cores import usable_cores
+from src.util.errors import CheckpointError, ConfigError, DataError, OutOfMemoryError
 from src.util.file_manager import FileManager
 from src.util.logger import LOG, LogFile
 from src.util.memory import is_out_of_memory
@@ -32,8 +38,9 @@ FEW_STEPS = 500
 
 
 def train(
-    config: RunConfig, files: FileManager, device: torch.device, workers: int, resume: bool = False
-) -> Network:
+    config: RunConfig, files: FileManager, device: torch.device, workers: int, resume: bool = False,
+    processes: Processes = ALONE,
+) -> Network:  # fmt: skip
     """Train a run to its last epoch.
 
     Parameters
@@ -48,25 +55,23 @@ def train(
         Processes that load pictures; 0 loads them in this one.
     resume : bool
         Go on from the newest whole checkpoint.
+    processes : Processes
+        Those that train it together, each of them here; the first alone touches the run's folder.
 
     Returns
     -------
     Network
         As after the last step.
     """
-    on_gpu = device.type == "cuda"
     # All pictures are looked at before a folder is made.
-    loader = build_loader(build_pictures(config, "training"), config.training.batch_size, workers, on_gpu)
-    validation = None
-    if config.validation.val:
-        validation = build_loader(build_pictures(config, "validation"), 1, workers, on_gpu)
-    if resume:
+    loader, validation = _build_loaders(config, device.type == "cuda", workers, processes)
+    if processes.first and resume:
         files.open()
-    else:
+    elif processes.first:
         files.create()
     try:
-        with LogFile(files.log_file):
-            return _fit(config, files, device, loader, validation, resume)
+        with LogFile(files.log_file) if processes.first else nullcontext():
+            return _fit(config, files, device, loader, validation, resume, processes)
     except Exception as error:
         if is_out_of_memory(error):
             raise OutOfMemoryError(
@@ -94,20 +99,55 @@ def run_config(session: str, settings: Sequence[str]) -> RunConfig:
     return check_config(override(read_yaml(files.config_file), settings))
 
 
+def agreed_config(processes: Processes, read: Callable[[], RunConfig]) -> RunConfig:
+    """The configuration as the first process reads it: files on other machines may differ, or be missing."""
+    if processes.alone:
+        return read()
+    text = processes.of_first(to_yaml(read()) if processes.first else None)
+    return check_config(Document(yaml.safe_load(text), {}, "the first process"))
+
+
+def _build_loaders(
+    config: RunConfig, on_gpu: bool, workers: int, processes: Processes
+) -> tuple[Loader, Loader | None]:
+    """The training batches, or this process's shares of them, and the validation pictures."""
+    batch = config.training.batch_size
+    if batch % processes.count:
+        raise ConfigError(
+            f"training.batch_size: expected a multiple of the {processes.count} processes, which share each"
+            f" batch, got {batch}"
+        )
+    workers = min(workers, max(1, usable_cores() // processes.local_count))
+    training = build_pictures(config, "training")
+    loader = build_loader(training, batch, workers, on_gpu, processes.rank, processes.count)
+    validation = None
+    if config.validation.val:
+        validation = build_loader(build_pictures(config, "validation"), 1, workers, on_gpu)
+    counts = [len(training), len(validation or ())]
+    if counts != (theirs := processes.of_first(counts)):
+        raise DataError(
+            f"{training.source.where}: {counts[0]} crops for training and {counts[1]} pictures for validation"
+            f" here, {theirs[0]} and {theirs[1]} where the first process runs; all need the same pictures"
+        )
+    return loader, validation
+
+
 def _fit(
     config: RunConfig, files: FileManager, device: torch.device,
-    loader: Loader, validation: Loader | None, resume: bool,
+    loader: Loader, validation: Loader | None, resume: bool, processes: Processes,
 ) -> Network:  # fmt: skip
     network = build_model(config, device)
+    share_batch_norm(network.module, processes)
     masker, loss = build_masker(config), build_loss(config)
     optimizer = make_optimizer(
         network.module.parameters(), config.training.optimizer, config.training.init_lr
     )
-    store, state = CheckpointStore(files), TrainingState()
-    if resume and not store.is_empty():
-        path, content = store.newest(device)
+    store = CheckpointStore(files) if processes.first else NoStore(files)
+    state = TrainingState()
+    if resume and (newest := _newest(store, device, processes)):
+        path, content = newest
         try:
-            state = _restore(config, network, optimizer, content)
+            state = _restore(config, network, optimizer, content, processes)
         except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             if is_out_of_memory(error):
                 raise
@@ -115,25 +155,43 @@ def _fit(
         LOG.info("resumed %s after epoch %d, step %d", path, state.epoch, state.step)
     elif resume:
         LOG.info("nothing was saved before: from the beginning")
-    write_atomically(files.config_file, lambda file: file.write(to_yaml(config).encode()))
+    if not processes.alone:  # machines of different kinds may have drawn other weights
+        network.module.load_state_dict(processes.of_first(network.module.state_dict(), device))
+    if processes.first:
+        write_atomically(files.config_file, lambda file: file.write(to_yaml(config).encode()))
     stopwatch = Stopwatch(device)
     steps = len(loader) * config.training.max_epochs
     _describe(config, network, loader, steps)
+    if not processes.alone:
+        LOG.info("%d processes share each batch", processes.count)
     if state.epoch >= config.training.max_epochs and not validation_is_missing(config, state):
         LOG.info("already finished: %d epochs; raise training.max_epochs to train on", state.epoch)
         return network
-    reporter = Reporter(files, stopwatch, state.step, steps)
-    step = TrainingStep(network, masker, loss, optimizer, stopwatch, config.training.grad_clip)
+    reporter = Reporter(files, stopwatch, state.step, steps) if processes.first else NoReporter()
+    step = TrainingStep(network, masker, loss, optimizer, stopwatch, config.training.grad_clip, processes)
     masked_loss = MaskedLoss(masker, loss, config.seed)
     with StopRequest() as stop:
-        Trainer(config, store, reporter, step, loader, validation, masked_loss, state, stop).fit()
+        Trainer(config, store, reporter, step, loader, validation, masked_loss, state, stop, processes).fit()
     LOG.info("finished; the run is in %s", files.folder)
     return network
 
 
+def _newest(
+    store: CheckpointStore, device: torch.device, processes: Processes
+) -> tuple[str, dict[str, Any]] | None:
+    """The newest whole checkpoint, read by the first process for all; None where nothing was saved."""
+    found: tuple[str, dict[str, Any]] | None = None
+    if processes.first and not store.is_empty():
+        path, content = store.newest(device)
+        found = str(path), content
+    agreed: tuple[str, dict[str, Any]] | None = processes.of_first(found, device)
+    return agreed
+
+
 def _restore(
-    config: RunConfig, network: Network, optimizer: torch.optim.Optimizer, content: dict[str, Any]
-) -> TrainingState:
+    config: RunConfig, network: Network, optimizer: torch.optim.Optimizer, content: dict[str, Any],
+    processes: Processes,
+) -> TrainingState:  # fmt: skip
     """Put a checkpoint into network and optimiser; a changed network is refused, other changes are said."""
     if "state" not in content:
         raise CheckpointError("-r: this checkpoint has no training state; only runs of this program resume")
@@ -149,7 +207,8 @@ def _restore(
         raise CheckpointError(f"-r: the checkpoint is of another network ({listed}); start a new run for it")
     if changes:
         LOG.warning("resumed with changed settings: %s", "; ".join(changes))
-    if other := changes_of_environment(content.get("environment", {}), environment(network.device)):
+    now_here = environment(network.device, processes.count)
+    if other := changes_of_environment(content.get("environment", {}), now_here):
         LOG.warning("resumed with %s: the last digits may differ from those of an unbroken run", other)
     network.module.load_state_dict(content["model_weights"])
     optimizer.load_state_dict(content["optimizer_weights"])

@@ -7,8 +7,10 @@ from torch import Tensor
 
 from src.loss import Loss, LossValue
 from src.masker import Masker
+from src.trainer.distributed import ALONE, Processes
 from src.trainer.network import Network
 from src.util.errors import NonFiniteError
+from src.util.share import Share
 from src.util.stopwatch import Stopwatch
 
 
@@ -29,11 +31,14 @@ class TrainingStep:
         Takes the time of masking and network.
     grad_clip : float or None
         Largest norm of the gradient.
+    processes : Processes
+        Those that share each batch; all take every step together.
     """
 
     def __init__(
         self, network: Network, masker: Masker, loss: Loss,
         optimizer: torch.optim.Optimizer, stopwatch: Stopwatch, grad_clip: float | None = None,
+        processes: Processes = ALONE,
     ) -> None:  # fmt: skip
         self.network = network
         self.masker = masker
@@ -41,11 +46,13 @@ class TrainingStep:
         self.optimizer = optimizer
         self.stopwatch = stopwatch
         self.grad_clip = grad_clip
+        self.processes = processes
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def __call__(
-        self, noisy: Tensor, progress: float, generator: torch.Generator, say: Callable[[], str]
-    ) -> LossValue:
+        self, noisy: Tensor, progress: float, generator: torch.Generator, say: Callable[[], str],
+        share: Share | None = None,
+    ) -> LossValue:  # fmt: skip
         """Update the network once.
 
         Parameters
@@ -58,11 +65,13 @@ class TrainingStep:
             Decides where the blind spots are.
         say : callable
             Gives the words for where training is, should it have to stop here.
+        share : Share, optional
+            Which images of the whole batch these are; None = all.
 
         Returns
         -------
         LossValue
-            Detached, on the device.
+            Detached, on the device; of several processes what this one adds to the whole batch's loss.
 
         Raises
         ------
@@ -70,14 +79,21 @@ class TrainingStep:
             On the CPU before the update; a GPU is not made to wait, there the trainer looks before it saves.
         """
         with self.stopwatch.part("masking"):
-            masked = self.masker.mask(noisy, generator)
+            masked = (
+                self.masker.mask(noisy, generator, share) if share else self.masker.mask(noisy, generator)
+            )
         with self.stopwatch.part("network"):
             denoised = self.network(masked.image)
             value = self.loss(denoised, noisy, masked.mask, progress)
-            if noisy.device.type == "cpu" and not torch.isfinite(value.total):
-                raise NonFiniteError(f"{say()}: the loss is {value.total.item()}; try a smaller init_lr")
+            if share is not None:
+                value = _part_of_mean(value, denoised, share)
+            if noisy.device.type == "cpu":
+                total = self.processes.sum(value.total.detach())
+                if not torch.isfinite(total):
+                    raise NonFiniteError(f"{say()}: the loss is {total.item()}; try a smaller init_lr")
             self.optimizer.zero_grad(set_to_none=True)
             value.total.backward()
+            self.processes.sum_gradients(self._parameters)
             self._check_and_clip(noisy.device, say)
             self.optimizer.step()
         return LossValue(value.total.detach(), value.terms)
@@ -93,3 +109,11 @@ class TrainingStep:
             )
         if self.grad_clip is not None:
             torch.nn.utils.clip_grads_with_norm_(self._parameters, self.grad_clip, norm)
+
+
+def _part_of_mean(value: LossValue, denoised: Tensor, share: Share) -> LossValue:
+    """What the images of a share add to the mean over the whole batch; its gradient is zero without any."""
+    if not share.images:
+        return LossValue(denoised.sum(), {name: torch.zeros_like(term) for name, term in value.terms.items()})
+    weight = share.images / share.total
+    return LossValue(value.total * weight, {name: term * weight for name, term in value.terms.items()})

@@ -1,6 +1,7 @@
 """The training loop."""
 
 import math
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from src.data_handlers.samples import Sample
 from src.data_handlers.sampling import Loader
 from src.loss import LossValue
 from src.trainer.checkpoint import CheckpointStore
+from src.trainer.distributed import ALONE, Processes
 from src.trainer.environment import environment
 from src.trainer.evaluate import BETTER, Evaluated, MaskedLoss, evaluate, score_all
 from src.trainer.optim import learning_rate
@@ -46,12 +48,15 @@ class Trainer:
         Where to go on; a fresh one at the start.
     stop : StopRequest
         Looked at after each step and each validated picture.
+    processes : Processes
+        Those that train together. Each runs all of this; the first alone validates, and its reporter and
+        store alone do something.
     """
 
     def __init__(
         self, config: RunConfig, store: CheckpointStore, reporter: Reporter, step: TrainingStep,
         loader: Loader, validation: Loader | None, masked_loss: MaskedLoss, state: TrainingState,
-        stop: StopRequest,
+        stop: StopRequest, processes: Processes = ALONE,
     ) -> None:  # fmt: skip
         self.config = config
         self.store = store
@@ -63,6 +68,7 @@ class Trainer:
         self.masked_loss = masked_loss
         self.state = state
         self.stop = stop
+        self.processes = processes
         self.total_steps = len(loader) * config.training.max_epochs
         self._unread: list[LossValue] = []  # losses still on the device
         self._saved = (-1, Path())  # step and file of the latest checkpoint
@@ -106,13 +112,16 @@ class Trainer:
 
     def train_batch(self, epoch: int, batch: Sample) -> None:
         """One step, reported when due."""
-        noisy = batch["noisy"].to(self.network.device, non_blocking=True)
+        share = self.loader.share(self.state.batch)
+        noisy = batch["noisy"][: share.images].to(self.network.device, non_blocking=True)
         progress = self.state.step / self.total_steps
         rate = self._set_learning_rate(epoch, progress)
         generator = make_generator(self.config.seed, "mask", self.state.step)
         self.state.step += 1
-        self._unread.append(self.step(noisy, progress, generator, lambda: self._where(epoch, batch)))
-        self.reporter.step(len(noisy))
+        shared = () if self.processes.alone else (share,)
+        value = self.step(noisy, progress, generator, lambda: self._where(epoch, batch), *shared)
+        self._unread.append(value)
+        self.reporter.step(share.total)
         if self.state.step % self.config.log.iter_interval == 0 or self.state.step == self.total_steps:
             self._read_losses(epoch)
             where, means = self._where(epoch), self.state.running_means()
@@ -121,6 +130,11 @@ class Trainer:
     def validate(self, epoch: int) -> None:
         """Score the validation pictures, show and save some, and keep the best network by each metric."""
         assert self.validation is not None
+        if not self.processes.first:
+            for _ in range(len(self.validation)):
+                self.stop_if_asked(epoch)
+            self.state.validated_epoch = epoch
+            return
         began = time.perf_counter()
         folder = self.store.files.validation_folder(epoch) if epoch in self._picture_epochs() else None
         results = evaluate(self.network, self.validation, self.masked_loss)
@@ -155,9 +169,12 @@ class Trainer:
         self.stop_if_asked(epoch)
 
     def stop_if_asked(self, epoch: int) -> None:
-        """Raise if a signal came, when all is saved."""
-        if self.stop.signal:
-            raise Stopped(self.stop.signal, self._save_now(epoch))
+        """Raise if a signal came to any of the processes, when all is saved."""
+        number = self.processes.largest(self.stop.signal or 0)
+        if number:
+            path = self._save_now(epoch)
+            self.processes.wait()  # torchrun ends the others as soon as one has ended
+            raise Stopped(signal.Signals(number), path)
 
     def _save_now(self, epoch: int) -> Path:
         step, path = self._saved
@@ -179,7 +196,7 @@ class Trainer:
             "config": self.config.model_dump(mode="json"),
             "white": self.loader.samples.white,
             "state": self.state.to_plain(),
-            "environment": environment(self.network.device),
+            "environment": environment(self.network.device, self.processes.count),
         }
 
     def _set_learning_rate(self, epoch: int, progress: float) -> float:
@@ -194,7 +211,8 @@ class Trainer:
         if not self._unread:
             return
         names = ["total", *self._unread[0].terms]
-        rows = torch.stack([torch.stack([v.total, *v.terms.values()]) for v in self._unread]).tolist()
+        values = torch.stack([torch.stack([v.total, *v.terms.values()]) for v in self._unread])
+        rows = self.processes.sum(values.cpu()).tolist()
         self._unread.clear()
         self.state.recent.extend(dict(zip(names, row, strict=True)) for row in rows)
         if not all(math.isfinite(value) for row in rows for value in row):

@@ -5,13 +5,15 @@ import torch
 from src.util.errors import ConfigError
 
 
-def resolve_device(choice: str | None) -> tuple[torch.device, str]:
+def resolve_device(choice: str | None, local_rank: int | None = None) -> tuple[torch.device, str]:
     """Turn the `-g` flag into a device.
 
     Parameters
     ----------
     choice : str or None
         A GPU's number, ``cpu``, ``mps``, or None (or ``auto``) for the GPU if there is one, else the CPU.
+    local_rank : int, optional
+        Number of this process among those of one training on this machine: each takes the GPU of its number.
 
     Returns
     -------
@@ -25,6 +27,8 @@ def resolve_device(choice: str | None) -> tuple[torch.device, str]:
         When the GPU asked for is not there, or more than one is asked for.
     """
     count = torch.cuda.device_count()
+    if local_rank is not None and (choice not in (None, "auto", "cpu") or (count and choice != "cpu")):
+        return _own_gpu(choice, local_rank, count)
     if choice is None or choice == "auto":
         if count:
             return torch.device("cuda", 0), f"device: GPU 0, {torch.cuda.get_device_name(0)}"
@@ -42,3 +46,17 @@ def resolve_device(choice: str | None) -> tuple[torch.device, str]:
         raise ConfigError(f"-g {choice}: that GPU is not there ({there} found); use -g cpu for the CPU")
     name = torch.cuda.get_device_name(int(choice))
     return torch.device("cuda", int(choice)), f"device: GPU {choice}, {name}"
+
+
+def _own_gpu(choice: str | None, local_rank: int, count: int) -> tuple[torch.device, str]:
+    """The GPU of one of several processes."""
+    if choice not in (None, "auto"):
+        raise ConfigError(
+            f"-g {choice}: each of several processes takes a GPU of its own; leave -g out, or say -g cpu"
+            " (CUDA_VISIBLE_DEVICES=0,2 before torchrun chooses among the GPUs)"
+        )
+    if local_rank >= count:
+        raise ConfigError(f"--nproc_per_node: {count} GPUs are here, too few for process {local_rank + 1}")
+    torch.cuda.set_device(local_rank)  # collective operations take the current one
+    name = torch.cuda.get_device_name(local_rank)
+    return torch.device("cuda", local_rank), f"device: GPU {local_rank}, {name}"

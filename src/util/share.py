@@ -4,16 +4,16 @@ from typing import NamedTuple
 
 
 class Share(NamedTuple):
-    """Images `first` to `first + count` of a batch of `total`; `count` may be 0."""
+    """Images `first` to `first + images` of a batch of `total`; `images` may be 0."""
 
     first: int
-    count: int
+    images: int
     total: int
 
     @property
     def slice(self) -> slice:
         """Where they stand in the batch."""
-        return slice(self.first, self.first + self.count)
+        return slice(self.first, self.first + self.images)
 
 
 def share_of(total: int, rank: int, processes: int) -> Share:
@@ -35,7 +35,7 @@ def share_of(total: int, rank: int, processes: int) -> Share:
     Examples
     --------
     >>> share_of(5, 0, 2), share_of(5, 1, 2)
-    (Share(first=0, count=2, total=5), Share(first=2, count=3, total=5))
+    (Share(first=0, images=2, total=5), Share(first=2, images=3, total=5))
     """
     first = total * rank // processes
     return Share(first, total * (rank + 1) // processes - first, total)

@@ -103,11 +103,11 @@ def test_processes_cut_each_batch_into_contiguous_shares(folder, processes):
         for number, (batch, *pieces) in enumerate(zip(whole, *parts, strict=True), first):
             shares = [part.share(number) for part in parts]
             assert {share.total for share in shares} == {len(batch["index"])}
-            assert number == 2 or {share.count for share in shares} == {12 // processes}
+            assert number == 2 or {share.images for share in shares} == {12 // processes}
             pairs = list(zip(pieces, shares, strict=True))
-            assert torch.equal(torch.cat([p["index"][: s.count] for p, s in pairs]), batch["index"])
-            assert torch.equal(torch.cat([p["noisy"][: s.count] for p, s in pairs]), batch["noisy"])
-    assert [loader.share(2).count for loader in parts] == [0] * (processes - 1) + [1]
+            assert torch.equal(torch.cat([p["index"][: s.images] for p, s in pairs]), batch["index"])
+            assert torch.equal(torch.cat([p["noisy"][: s.images] for p, s in pairs]), batch["noisy"])
+    assert [loader.share(2).images for loader in parts] == [0] * (processes - 1) + [1]
 
 
 def test_d17_a_pass_does_not_touch_the_global_generator(folder):

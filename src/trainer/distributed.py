@@ -1,0 +1,224 @@
+"""Several processes that train one network together, as torchrun starts them; for one, nothing happens here.
+
+Each process has its share of every batch and the same weights. Gradients are summed in one tensor of fixed
+order, not by torch's DistributedDataParallel: that arranges its buckets anew after its first step, so that
+with three processes or more a resumed run would add in another order than an unbroken one.
+"""
+
+import io
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from src.util.errors import ConfigError, UserError
+from src.util.logger import LOG
+from src.util.script import INTERRUPTED
+
+LONGEST_SILENCE = timedelta(minutes=30)
+"""How far one process may fall behind another, in one step or one validated picture; a dead one is known at
+once by its closed connection."""
+
+_NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+_FAILURE = "failure"  # where the first process that fails leaves its reason
+
+
+class ProcessLostError(UserError):
+    """Another process of the same training has ended, or cannot be reached."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Those that train together, as one of them sees them; `ALONE` is the only one.
+
+    Parameters
+    ----------
+    rank : int
+        Its number, from 0; process 0 alone writes, logs and validates.
+    count : int
+        How many there are.
+    local_rank, local_count : int
+        The same among those of its machine.
+    restarted : bool
+        Whether torchrun has started them anew after one failed.
+    store : torch.distributed.Store or None
+        Where a process that fails says why.
+    """
+
+    rank: int = 0
+    count: int = 1
+    local_rank: int = 0
+    local_count: int = 1
+    restarted: bool = False
+    store: "dist.Store | None" = None
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes."""
+        return self.rank == 0
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is no other."""
+        return self.count == 1
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Sum of a tensor over all processes, the same bits for each."""
+        if self.alone:
+            return values
+        total = values.clone()
+        with self._together():
+            dist.all_reduce(total)
+        return total
+
+    def sum_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        """Put in place of each gradient its sum over all processes."""
+        if self.alone:
+            return
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        total = self.sum(torch.cat([gradient.flatten() for gradient in gradients]))
+        for gradient, part in zip(gradients, total.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def largest(self, number: int) -> int:
+        """The largest of the numbers that the processes give."""
+        if self.alone:
+            return number
+        # On the CPU: a GPU is not made to wait.
+        numbers = torch.tensor([number])
+        with self._together():
+            dist.all_reduce(numbers, dist.ReduceOp.MAX)
+        return int(numbers)
+
+    def wait(self) -> None:
+        """Until all are here."""
+        self.largest(0)
+
+    def of_first(self, content: Any, device: torch.device | str = "cpu") -> Any:
+        """What process 0 gives: plain types and tensors; those of the others come onto `device`."""
+        if self.alone:
+            return content
+        buffer = io.BytesIO()
+        if self.first:
+            torch.save(content, buffer)
+        data = torch.frombuffer(bytearray(buffer.getvalue() or b"\0"), dtype=torch.uint8)
+        size = self.largest(len(data))
+        data = data if self.first else torch.empty(size, dtype=torch.uint8)
+        with self._together():
+            dist.broadcast(data, 0)
+        if self.first:
+            return content
+        return torch.load(io.BytesIO(data.numpy().tobytes()), map_location=device, weights_only=True)
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """Turn a lost connection into the reason why it was lost."""
+        try:
+            yield
+        except RuntimeError as error:  # what the backends raise has no type of its own
+            LOG.debug("%s", error)
+            raise ProcessLostError(
+                self._failure().get("said")
+                or "another process of this training has ended or cannot be reached; -r goes on from the last"
+                " checkpoint"
+            ) from error
+
+    def leave(self, error: BaseException) -> None:
+        """Say why this process fails; return if it is the first to, else end it silently.
+
+        Raises
+        ------
+        SystemExit
+            With the exit code of the one that failed first.
+        """
+        own = {"rank": self.rank, "code": _exit_code(error), "said": str(error) or type(error).__name__}
+        heard = self._failure(own)
+        if heard and heard["rank"] != self.rank:
+            raise SystemExit(heard["code"]) from None
+
+    def _failure(self, own: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Who failed first and why, after adding `own`; nothing if nobody did, or none can be asked."""
+        assert self.store is not None
+        try:
+            if own is not None:
+                return dict(json.loads(self.store.compare_set(_FAILURE, "", json.dumps(own))))
+            return dict(json.loads(self.store.get(_FAILURE))) if self.store.check([_FAILURE]) else {}
+        except RuntimeError:  # the store has ended with the process that kept it
+            return {}
+
+
+ALONE = Processes()
+
+
+@contextmanager
+def processes_of_torchrun() -> Iterator[Processes]:
+    """Join the processes that torchrun has started, while the `with` block runs; one alone joins nothing.
+
+    A failure of one ends all: the first says why, the others end silently with its exit code.
+
+    Yields
+    ------
+    Processes
+
+    Raises
+    ------
+    ConfigError
+        When the environment is not what torchrun makes.
+    """
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        yield ALONE
+        return
+    processes = _join()
+    if not processes.first:
+        LOG.setLevel(logging.ERROR)
+    try:
+        yield processes
+        processes.wait()  # a last failure is everyone's
+    except BaseException as error:
+        processes.leave(error)
+        raise
+    finally:
+        dist.destroy_process_group()
+
+
+def _join() -> Processes:
+    missing = [name for name in _NEEDED if not os.environ.get(name)]
+    try:
+        rank, count, local_rank, local_count, restarts = (
+            int(os.environ.get(name, default))
+            for name, default in (
+                ("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"), ("LOCAL_WORLD_SIZE", "1"),
+                ("TORCHELASTIC_RESTART_COUNT", "0"),
+            )
+        )  # fmt: skip
+    except ValueError as error:
+        raise ConfigError(
+            f"RANK, WORLD_SIZE, LOCAL_RANK: expected numbers, as torchrun sets them: {error}"
+        ) from None
+    if missing or not 0 <= rank < count:
+        reason = f"{', '.join(missing)} missing" if missing else f"RANK {rank} of WORLD_SIZE {count}"
+        raise ConfigError(f"WORLD_SIZE is {count}, but {reason}: start several processes by torchrun")
+    try:
+        store, _, _ = next(iter(dist.rendezvous("env://", timeout=LONGEST_SILENCE)))
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if dist.is_nccl_available() else "gloo",
+            store=dist.PrefixStore("group", store), rank=rank, world_size=count, timeout=LONGEST_SILENCE,
+        )  # fmt: skip
+    except (RuntimeError, ValueError) as error:
+        where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise ProcessLostError(f"the other processes cannot be reached at {where}: {error}") from None
+    return Processes(rank, count, local_rank, local_count, restarts > 0, dist.PrefixStore("said", store))
+
+
+def _exit_code(error: BaseException) -> int:
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    return INTERRUPTED if isinstance(error, KeyboardInterrupt) else getattr(error, "exit_code", 1)

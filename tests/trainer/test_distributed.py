@@ -1,0 +1,288 @@
+"""Two processes that train one run together, as torchrun starts them; gloo on the CPU."""
+
+import multiprocessing
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import main as main_script
+from src.data_handlers.samples import Samples
+from src.trainer.build import to_yaml
+from src.trainer.distributed import processes_of_torchrun
+from src.trainer.step import TrainingStep
+from src.util.device import resolve_device
+from src.util.errors import ConfigError, DataError
+from src.util.script import run as run_script
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="starts processes as Linux alone does safely")
+
+ROOT = Path(__file__).parents[2]
+# An epoch of 6 steps, the last of a single crop: one of two processes then has nothing.
+SETTINGS = [
+    "training.dataset_args.crop_size=32", "training.dataset_args.repeat_times=7", "training.batch_size=4",
+    "training.dataset_args.augmentations=[flip, rotate]", "training.scheduler.type=cosine",
+    "checkpoint.interval_steps=2",
+]  # fmt: skip
+
+
+def rank():
+    return int(os.environ.get("RANK", "0"))
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Pair:
+    """Two processes that call main.py; forked, so that what a test has patched is so in them."""
+
+    def __init__(self, folder, arguments):
+        port, fork = free_port(), multiprocessing.get_context("fork")
+        self.said = [folder / f"said_{port}_{number}.txt" for number in range(2)]
+        self.processes = [
+            fork.Process(target=self._run, args=(number, port, arguments)) for number in range(2)
+        ]
+        for process in self.processes:
+            process.start()
+
+    def _run(self, number, port, arguments):
+        os.environ |= {
+            "RANK": str(number), "LOCAL_RANK": str(number), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        }  # fmt: skip
+        sys.stdout = sys.stderr = open(self.said[number], "w", encoding="utf-8", buffering=1)
+        sys.argv = ["main.py", *arguments]
+        sys.exit(run_script(main_script.main))
+
+    def ended(self, seconds=60):
+        """Exit codes; a process that is still there after so many seconds fails the test."""
+        last = time.monotonic() + seconds
+        for process in self.processes:
+            process.join(max(0, last - time.monotonic()))
+        alive = [process for process in self.processes if process.is_alive()]
+        for process in alive:
+            process.kill()
+        assert not alive, f"still there after {seconds} s: {self.text()}"
+        return [process.exitcode for process in self.processes]
+
+    def text(self):
+        return "".join(path.read_text(encoding="utf-8") for path in self.said)
+
+
+@pytest.fixture
+def pair(tmp_path, new_run):
+    """Train a run by two processes, to their end unless said otherwise."""
+
+    def start(run, *settings, device=("-g", "cpu"), resume=False, wait=True):
+        config = tmp_path / f"{run.files.run_name}.yaml"
+        config.write_text(to_yaml(run.configure(*SETTINGS, *settings)), encoding="utf-8")
+        arguments = ["-c", str(config), "-s", run.files.run_name, "--thread", "0", *device]
+        started = Pair(tmp_path, [*arguments, *(["-r"] if resume else [])])
+        if wait:
+            assert started.ended() == [0, 0], started.text()
+        return started
+
+    return start
+
+
+@pytest.fixture
+def in_step(monkeypatch):
+    """Let something happen in a process's step number so many, counted from 0."""
+
+    def patch(number, who, happen):
+        original, steps = TrainingStep.__call__, iter(range(10**9))
+
+        def patched(self, noisy, *arguments):
+            step = next(steps)  # each process counts its own
+            return original(self, happen(noisy) if step == number and rank() == who else noisy, *arguments)
+
+        monkeypatch.setattr(TrainingStep, "__call__", patched)
+        return lambda: monkeypatch.setattr(TrainingStep, "__call__", original)
+
+    return patch
+
+
+def send(number):
+    def happen(noisy):
+        os.kill(os.getpid(), number)
+        return noisy
+
+    return happen
+
+
+def written(run):
+    files = [path.relative_to(run.files.folder) for path in run.files.folder.rglob("*") if path.is_file()]
+    names = [re.sub(r"events\..*", "events", str(path)) for path in files]
+    return sorted(re.sub(r"loss_[\d.]+\d", "loss", name).replace(run.files.run_name, "RUN") for name in names)
+
+
+def test_two_processes_train_as_one_does_and_write_one_set_of_files(new_run, pair):
+    """At the published learning rate; at 1e-3 weights that differ in the last bit part within ten steps."""
+    alone, together = new_run("alone"), new_run("together")
+    settings = ["training.init_lr=5e-6", "training.max_epochs=4"]
+    alone.train(*SETTINGS, *settings)
+    said = pair(together, *settings).text()
+    one, two = alone.last, together.last
+    assert [r["total"] for r in two["state"]["recent"]] == pytest.approx(
+        [r["total"] for r in one["state"]["recent"]], abs=1e-6
+    )
+    assert len(two["state"]["recent"]) == 24
+    assert two["model_weights"].keys() == one["model_weights"].keys()
+    for name, value in one["model_weights"].items():
+        torch.testing.assert_close(two["model_weights"][name], value, rtol=1e-4, atol=1e-4, msg=name)
+    # Adam divides the gradient's scale away; its moments keep it.
+    moments = [torch.cat([s["exp_avg"].flatten() for s in c["optimizer_weights"]["state"].values()])
+               for c in (one, two)]  # fmt: skip
+    assert (moments[0] - moments[1]).norm() < 1e-3 * moments[0].norm()
+    for ours, theirs in zip(alone.scores, together.scores, strict=True):
+        assert float(theirs["masked_loss"]) == pytest.approx(float(ours["masked_loss"]), abs=1e-5)
+    assert written(together) == written(alone)
+    assert said.count("finished; the run is in") == said.count("2 processes share each batch") == 1
+
+
+def test_a_signal_to_one_process_saves_and_ends_both_and_the_resumed_run_is_the_unbroken_one(
+    new_run, pair, in_step, differing
+):
+    whole, stopped = new_run("whole"), new_run("stopped")
+    pair(whole)
+    undo = in_step(3, 1, send(signal.SIGTERM))
+    ended = pair(stopped, wait=False)
+    assert ended.ended() == [143, 143], ended.text()
+    assert ended.text().count("stopped by SIGTERM; saved") == 1
+    assert stopped.last["state"]["step"] == 4
+    undo()
+    pair(stopped, resume=True)
+    assert differing(whole.last, stopped.last) == []
+    assert stopped.losses == whole.losses and stopped.scores == whole.scores
+    stopped.resume(*SETTINGS, "training.max_epochs=3")
+    assert "resumed with processes 1 instead of 2: the last digits may differ" in stopped.log
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_process_ends_the_other_and_leaves_whole_checkpoints(new_run, pair, in_step, victim):
+    run = new_run("run")
+    in_step(3, victim, send(signal.SIGKILL))
+    started = pair(run, wait=False)
+    codes = started.ended(60)
+    assert codes[victim] == -signal.SIGKILL and codes[1 - victim] == 1
+    assert started.text().count("error: ") == started.text().count("another process of this training") == 1
+    assert sorted(path.name for path in run.files.checkpoints.iterdir()) == ["run_000_step_000002.pth"]
+    assert run.last["state"]["step"] == 2
+
+
+def test_t1_a_loss_that_is_not_finite_in_one_process_stops_both_with_one_line(new_run, pair, in_step):
+    run = new_run("run")
+    in_step(2, 1, lambda noisy: noisy * torch.nan)
+    started = pair(run, wait=False)
+    assert started.ended() == [6, 6]
+    assert started.text().count("error: ") == 1
+    assert "step 3/12" in started.text() and "the loss is nan" in started.text()
+    assert run.last["state"]["step"] == 2
+
+
+def test_a_mistake_that_one_process_meets_is_said_once_and_in_the_log(new_run, pair, monkeypatch):
+    original = Samples.__getitem__
+
+    def lost(self, key):
+        if rank() == 1 and key[0] == 2:
+            raise DataError("b.png: cannot be read")
+        return original(self, key)
+
+    monkeypatch.setattr(Samples, "__getitem__", lost)
+    run = new_run("run")
+    started = pair(run, wait=False)
+    assert started.ended() == [7, 7]
+    assert started.text().count("b.png: cannot be read") == 1
+    assert "stopped: b.png: cannot be read" in run.log
+    assert run.last["epoch"] == 1
+
+
+def test_what_cannot_be_shared_is_refused_once(new_run, pair):
+    for settings, device, reason in (
+        (
+            ["training.batch_size=3"],
+            ("-g", "cpu"),
+            "batch_size: expected a multiple of the 2 processes, which",
+        ),
+        ([], ("-g", "0"), "-g 0: each of several processes takes a GPU of its own"),
+    ):
+        run = new_run("refused")
+        started = pair(run, *settings, device=device, wait=False)
+        assert started.ended() == [2, 2]
+        assert started.text().count(reason) == started.text().count("error: ") == 1
+        assert not run.files.folder.exists()
+
+
+WRAPPER = """
+import os, signal, sys
+import main
+from src.trainer.step import TrainingStep
+from src.util.script import run
+
+original, steps = TrainingStep.__call__, iter(range(10**9))
+
+def killed(self, *arguments):
+    if next(steps) == 3 and os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(self, *arguments)
+
+TrainingStep.__call__ = killed
+sys.exit(run(main.main))
+"""
+
+
+def test_torchrun_starts_anew_what_was_killed_and_the_run_is_the_unbroken_one(
+    new_run, pair, tmp_path, differing
+):
+    whole, killed = new_run("whole"), new_run("killed")
+    pair(whole)
+    (tmp_path / "wrapper.py").write_text(WRAPPER)
+    result = subprocess.run(
+        [
+            sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--max-restarts=1",
+            f"--master-port={free_port()}", tmp_path / "wrapper.py",
+            "-c", tmp_path / "whole.yaml", "-s", "killed", "--thread", "0", "-g", "cpu",
+        ],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "run_000_step_000002.pth".replace("run", "killed") in killed.log
+    assert differing(whole.last, killed.last) == []
+    assert killed.scores == whole.scores
+
+
+def test_an_environment_that_is_not_torchruns_is_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(ConfigError, match=r"WORLD_SIZE is 2, but RANK, .* missing"), processes_of_torchrun():
+        pass
+
+
+def test_one_process_of_torchruns_is_alone(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    monkeypatch.setenv("RANK", "0")
+    with processes_of_torchrun() as processes:
+        assert processes.alone and processes.first
+    assert not torch.distributed.is_initialized()
+
+
+def test_each_process_takes_the_gpu_of_its_number(monkeypatch):
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda number: f"GPU model {number}")
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    assert resolve_device(None, 1)[0] == torch.device("cuda", 1) and chosen == [1]
+    assert resolve_device("cpu", 1)[0] == torch.device("cpu")
+    with pytest.raises(ConfigError, match="--nproc_per_node: 2 GPUs are here, too few for process 3"):
+        resolve_device("auto", 2)
