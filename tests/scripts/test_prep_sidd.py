@@ -119,7 +119,7 @@ def test_p10_killed_and_run_again_it_is_as_if_it_had_never_stopped(prep, source,
     process = start(*GRID, "-df", source, "-nf", new, "--jobs", jobs)
     when_it_is_under_way(new)
     process.kill()
-    process.communicate()
+    process.communicate(timeout=60)
     left = list(new.glob("*.png"))
     assert 0 < len(left) < 8 * PIECES
     for path in left:

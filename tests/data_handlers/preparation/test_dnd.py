@@ -6,7 +6,9 @@ import h5py
 import numpy as np
 import pytest
 
+from src.data_handlers.base import Box
 from src.data_handlers.dnd import dnd_test, dnd_train
+from src.data_handlers.dnd_mat import DndImage
 from src.data_handlers.preparation.dnd import prepare_dnd
 from src.util.errors import DataError, RunExistsError
 from src.util.image_io import PictureWarning, read_picture
@@ -50,6 +52,14 @@ def test_p8_pieces_to_train_on_are_cut_on_the_grid_and_rounded(source, new):
         piece = read_picture(new / f"0007_s{number:03d}.png")
         assert np.array_equal(piece, levels[top : top + 400, left : left + 400])
     assert len(dnd_train(str(new))) == 18
+
+
+def test_crops_above_each_other_come_of_one_reading(source, new, monkeypatch):
+    read = []
+    real = DndImage.read
+    monkeypatch.setattr(DndImage, "read", lambda image, box: read.append(box) or real(image, box))
+    prepare(source, new, "train", 400, 100)
+    assert read == 2 * [Box(0, left, 540, 400) for left in (0, 100, 160)]
 
 
 def test_p8_levels_of_8_bits_survive(make_dnd, tmp_path, new):
