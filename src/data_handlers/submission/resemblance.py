@@ -19,8 +19,8 @@ CELLS = 16
 
 # All in grey levels of 255, or ratios.
 _FAINT = 4.0  # structure below this says nothing
-_COLOUR_SHIFT = 32.0  # mean of a channel, more than any working network shifts it
-_SMALL_SHIFT = 8.0  # below this, a ratio of means says nothing
+_COLOUR_SHIFTS = (64.0, 32.0)  # of a channel's mean, where structure shows the right block, and where not
+_SMALL_SHIFT, _BLOCK_SHIFT = 8.0, 16.0  # of all blocks, of one; below, a ratio of means says nothing
 _SCALE, _SCALE_OF_ALL = (0.5, 2.0), (0.6, 1.6)
 _EXCHANGE_GAIN = 3.0  # blocks that fit a place better by less may be there by chance
 _FEW_SHARE = 4  # a fault that at least so many blocks share is said of all together
@@ -257,12 +257,20 @@ def _cycles(places: np.ndarray) -> list[np.ndarray]:
 def _unlike(seen: np.ndarray, target: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """Blocks of another structure or another colour than theirs, by more than denoising explains."""
     shapes, wanted = _structure(seen), _structure(target)
+    energy, faint = _energy(wanted), 3 * noise + _FAINT**2
     product = np.multiply(shapes, wanted, dtype=np.float64).mean(axis=(1, 2, 3))
-    alike = product > 0.5 * np.sqrt(_energy(shapes) * _energy(wanted))
-    allowance = 0.5 * _energy(wanted) + 3 * noise + _FAINT**2
-    other_shape = (_energy(shapes - wanted) > allowance) & ~alike
+    correlation = product / np.maximum(np.sqrt(_energy(shapes) * energy), 1e-9)
+    other_shape = (_energy(shapes - wanted) > 0.5 * energy + faint) & (correlation < 0.5)
     colours, right = seen.mean(axis=(1, 2)), target.mean(axis=(1, 2))
     shift = np.abs(colours - right).max(axis=1)
-    scale = (colours * right).sum(axis=1) / np.maximum(np.square(right).sum(axis=1), 1e-9)
-    other_scale = (shift > _SMALL_SHIFT) & ((scale < _SCALE[0]) | (scale > _SCALE[1]))
-    return other_shape | other_scale | (shift > _COLOUR_SHIFT)
+    brightness = (colours * right).sum(axis=1) / np.maximum(np.square(right).sum(axis=1), 1e-9)
+    # Structure that is known again proves the block: colours may shift, and only a scale moves both alike.
+    known = (energy > faint) & (correlation > 0.8)
+    limit = np.where(known, *_COLOUR_SHIFTS)
+    other_scale = (shift > _BLOCK_SHIFT) & _is_outside(brightness)
+    other_scale &= ~known | _is_outside(product / np.maximum(energy, 1e-9))
+    return other_shape | other_scale | (shift > limit)
+
+
+def _is_outside(scale: np.ndarray) -> np.ndarray:
+    return (scale < _SCALE[0]) | (scale > _SCALE[1])

@@ -72,6 +72,18 @@ def test_a_network_may_shift_the_colours_of_each_block(scene, find, seed):
     assert find(eight_bits(clean + shift), noisy) == {}
 
 
+def test_a_network_may_shift_a_colour_far_where_structure_shows_the_block(scene, find, sign):
+    """Half-trained networks do: batch norm over few pictures."""
+    clean, noisy = (blocks.copy() for blocks in scene)
+    most = int(
+        np.square(sign(noisy).means - sign(noisy).means.mean(axis=(1, 2), keepdims=True))
+        .mean((1, 2, 3))
+        .argmax()
+    )
+    clean[most] = eight_bits(clean[most] * 0.8 + np.array([25, 35, 45]))
+    assert find(clean, noisy) == {}
+
+
 def test_a_shift_of_brightness_is_not_mistaken_for_a_neighbour(find):
     """Flat blocks, each a little brighter than the one before, all made brighter by that much."""
     steps = np.arange(40, 240, 10, dtype=np.float64)[:, None, None, None]
@@ -132,11 +144,47 @@ def test_one_block_that_is_right_among_bgr_ones_is_not_named(scene, find):
 def test_faint_colours_tell_bgr_over_many_blocks(find):
     random = np.random.default_rng(0)
     clean = (
-        90 + np.array([5, 0, -5]) + random.normal(0, 2, (20, 1, 1, 1)) + random.normal(0, 1, (20, 64, 64, 3))
+        90
+        + np.array([4.5, 0, -4.5])
+        + random.normal(0, 2, (20, 1, 1, 1))
+        + random.normal(0, 1, (20, 64, 64, 3))
     )
     noisy = eight_bits(clean + random.normal(0, 20, clean.shape))
     assert find(eight_bits(clean), noisy) == {}
     assert find(eight_bits(clean[..., ::-1]), noisy) == {BGR: ALL}
+
+
+def test_colours_that_are_faint_in_a_block_tell_bgr_over_an_image(find):
+    random = np.random.default_rng(0)
+    clean = 90 + np.array([7, 0, -7]) + random.normal(0, 1, (20, 64, 64, 3))
+    noisy = eight_bits(clean + random.normal(0, 20, clean.shape))
+    clean[10:15] = clean[10:15, ..., ::-1]
+    assert find(eight_bits(clean), noisy, 5) == {BGR: list(range(10, 15))}
+
+
+def test_bgr_of_a_faintly_coloured_block_shows_in_its_structure(find, soft):
+    clean, noisy = (np.concatenate(blocks) for blocks in zip(soft(4), soft(4, seed=1), strict=True))
+    shapes = clean[0] - clean[0].mean(axis=(0, 1))
+    clean[0] = eight_bits(120 + shapes * 0.15)
+    noisy[0] = eight_bits(clean[0] + np.random.default_rng(0).normal(0, 10, clean[0].shape))
+    assert find(clean, noisy, 1) == {}
+    clean[0] = clean[0, ..., ::-1]
+    assert find(clean, noisy, 8) == {BGR: [0]}
+
+
+def test_blocks_in_each_others_places_are_not_accused_of_bgr(find, soft):
+    clean, noisy = soft(20)
+    for blocks in (clean, noisy):  # one is reddish, the other bluish
+        blocks[4, ..., 0] //= 3
+        blocks[11, ..., 2] //= 3
+    clean[[4, 11]] = clean[[11, 4]]
+    assert find(clean, noisy) == {"not in its place: ID 4 shows ID 11, ID 11 shows ID 4": [4, 11]}
+
+
+def test_differences_of_a_grey_level_do_not_tell_places(find):
+    levels = (90 + np.arange(20) // 7)[:, None, None, None]
+    noisy = eight_bits(levels + np.random.default_rng(0).normal(0, 1, (20, 64, 64, 3)))
+    assert find(noisy[::-1], noisy) == {}
 
 
 def test_two_blocks_in_each_others_places_are_found(scene, find):

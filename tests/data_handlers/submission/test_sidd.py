@@ -191,6 +191,15 @@ def test_s3_wrong_results_are_named_and_leave_no_file(submit, small_sidd, tmp_pa
     assert files_in(tmp_path / "out") == []
 
 
+def test_equal_noisy_blocks_may_give_equal_results(submit, small_sidd):
+    name = "BenchmarkNoisyBlocksSrgb"
+    noisy = small_sidd.noisy.copy()
+    noisy[4] = noisy[3]
+    io.savemat(small_sidd.noisy_folder / f"{name}.mat", {name: noisy.reshape(2, 3, 64, 64, 3)})
+    small_sidd.write(4, small_sidd.clean[3])
+    submit()
+
+
 def test_a_network_that_invents_another_picture_is_found(submit, small_sidd, soft, tmp_path):
     small_sidd.write(2, soft(1, seed=9)[0][0])
     with pytest.raises(DataError, match=r"1 block.*, ID 2: unlike the noisy block"):
