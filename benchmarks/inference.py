@@ -92,7 +92,10 @@ def measure(case: Case) -> Cost:
 def measure_apart(case: Case) -> Cost:
     """Measure in a fresh process, which is where a peak begins at nothing."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(measure, (case,))
+        cost = pool.apply(measure, (case,))
+        pool.close()
+        pool.join()  # a process that is ended from outside leaves the progress bar's lock behind
+    return cost
 
 
 def interleaved(calls: dict[str, Callable[[], object]], repeats: int, device: str) -> dict[str, float]:
