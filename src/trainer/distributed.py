@@ -42,7 +42,7 @@ class Processes:
     Parameters
     ----------
     rank : int
-        Its number, from 0; process 0 alone writes, logs and validates.
+        Its number, from 0; process 0 alone writes and logs.
     count : int
         How many there are.
     local_rank, local_count : int
@@ -106,17 +106,27 @@ class Processes:
         """What process 0 gives: plain types and tensors; those of the others come onto `device`."""
         if self.alone:
             return content
-        buffer = io.BytesIO()
-        if self.first:
-            torch.save(content, buffer)
-        data = torch.frombuffer(bytearray(buffer.getvalue() or b"\0"), dtype=torch.uint8)
-        size = self.largest(len(data))
+        data = _packed(content if self.first else None)
+        size = self.largest(len(data) if self.first else 0)
         data = data if self.first else torch.empty(size, dtype=torch.uint8)
         with self._together():
             dist.broadcast(data, 0)
-        if self.first:
-            return content
-        return torch.load(io.BytesIO(data.numpy().tobytes()), map_location=device, weights_only=True)
+        return content if self.first else _unpacked(data, device)
+
+    def at_first(self, content: Any) -> list[Any]:
+        """What each process gives, in their order, at process 0; nothing at the others. See `of_first`."""
+        if self.alone:
+            return [content]
+        data = _packed(content)
+        sizes = torch.zeros(self.count, dtype=torch.int64)
+        sizes[self.rank] = len(data)
+        sizes = self.sum(sizes)
+        padded = torch.zeros(int(sizes.max()), dtype=torch.uint8)
+        padded[: len(data)] = data
+        every = [torch.empty_like(padded) for _ in sizes] if self.first else None
+        with self._together():
+            dist.gather(padded, every, 0)
+        return [_unpacked(one[:size]) for one, size in zip(every or [], sizes, strict=self.first)]
 
     @contextmanager
     def _together(self) -> Iterator[None]:
@@ -208,6 +218,7 @@ def _join() -> Processes:
         raise ConfigError(f"WORLD_SIZE is {count}, but {reason}: start several processes by torchrun")
     try:
         store, _, _ = next(iter(dist.rendezvous("env://", timeout=LONGEST_SILENCE)))
+        store = dist.PrefixStore(f"attempt {restarts}", store)
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if dist.is_nccl_available() else "gloo",
             store=dist.PrefixStore("group", store), rank=rank, world_size=count, timeout=LONGEST_SILENCE,
@@ -216,6 +227,16 @@ def _join() -> Processes:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise ProcessLostError(f"the other processes cannot be reached at {where}: {error}") from None
     return Processes(rank, count, local_rank, local_count, restarts > 0, dist.PrefixStore("said", store))
+
+
+def _packed(content: Any) -> Tensor:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return torch.frombuffer(bytearray(buffer.getbuffer()), dtype=torch.uint8)
+
+
+def _unpacked(data: Tensor, device: torch.device | str = "cpu") -> Any:
+    return torch.load(io.BytesIO(data.numpy().tobytes()), map_location=device, weights_only=True)
 
 
 def _exit_code(error: BaseException) -> int:

@@ -97,6 +97,18 @@ class Evaluated:
         psnr = self.score.metrics.get("psnr")
         save_pictures(folder, self.index, self.noisy, self.denoised, self.clean, psnr)
 
+    def to_plain(self, shown: bool) -> tuple[Any, ...]:
+        """As plain types and tensors, for another process; the pictures only if they are to be shown."""
+        none = torch.empty(0)
+        pictures = (self.noisy, self.denoised, self.clean) if shown else (none, none, None)
+        return self.index, *pictures, self.score.name, self.score.metrics, self.score.rounding
+
+    @classmethod
+    def from_plain(cls, plain: tuple[Any, ...]) -> "Evaluated":
+        """From another process."""
+        index, noisy, denoised, clean, *score = plain
+        return cls(index, noisy, denoised, clean, PictureScore(*score))
+
 
 class MaskedLoss:
     """The self-supervised loss with blind spots that stay the same from one validation to the next.
@@ -147,7 +159,8 @@ def evaluate(
     """
     was_training = network.module.training
     try:
-        for index, batch in enumerate(pictures):
+        for number, batch in enumerate(pictures):
+            index = int(batch.get("index", [number])[0])
             noisy, name = batch["noisy"][0], batch["name"][0]
             clean = batch["clean"][0] if "clean" in batch else None
             denoised = network.denoise(noisy, name)

@@ -122,8 +122,10 @@ def _build_loaders(
     loader = build_loader(training, batch, workers, on_gpu, processes.rank, processes.count)
     validation = None
     if config.validation.val:
-        validation = build_loader(build_pictures(config, "validation"), 1, workers, on_gpu)
-    counts = [len(training), len(validation or ())]
+        # A batch is a picture for each process.
+        pictures, rank, count = build_pictures(config, "validation"), processes.rank, processes.count
+        validation = build_loader(pictures, count, workers, on_gpu, rank, count)
+    counts = [len(training), len(validation.samples) if validation else 0]
     if counts != (theirs := processes.of_first(counts)):
         raise DataError(
             f"{training.source.where}: {counts[0]} crops for training and {counts[1]} pictures for validation"

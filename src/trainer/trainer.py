@@ -3,6 +3,7 @@
 import math
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from src.trainer.distributed import ALONE, Processes
 from src.trainer.environment import environment
 from src.trainer.evaluate import BETTER, Evaluated, MaskedLoss, evaluate, score_all
 from src.trainer.optim import learning_rate
-from src.trainer.reporter import Reporter
+from src.trainer.reporter import BOARD_PICTURES, Reporter
 from src.trainer.run_config import RunConfig
 from src.trainer.state import Best, TrainingState
 from src.trainer.step import TrainingStep
@@ -49,8 +50,8 @@ class Trainer:
     stop : StopRequest
         Looked at after each step and each validated picture.
     processes : Processes
-        Those that train together. Each runs all of this; the first alone validates, and its reporter and
-        store alone do something.
+        Those that train together. Each runs all of this, with its share of every batch and of the validation
+        pictures; the reporter and the store of the first alone do something.
     """
 
     def __init__(
@@ -130,21 +131,14 @@ class Trainer:
     def validate(self, epoch: int) -> None:
         """Score the validation pictures, show and save some, and keep the best network by each metric."""
         assert self.validation is not None
-        if not self.processes.first:
-            for _ in range(len(self.validation)):
-                self.stop_if_asked(epoch)
-            self.state.validated_epoch = epoch
-            return
         began = time.perf_counter()
-        folder = self.store.files.validation_folder(epoch) if epoch in self._picture_epochs() else None
-        results = evaluate(self.network, self.validation, self.masked_loss)
+        saved = epoch in self._picture_epochs()
+        folder = self.store.files.validation_folder(epoch) if saved and self.processes.first else None
         available = len(self.validation.samples.source)
-
-        def use(result: Evaluated) -> None:
-            self.reporter.picture(result, self.state.step, folder)
-            self.stop_if_asked(epoch)
-
-        scores = score_all(results, available, use)
+        scores = score_all(
+            self._evaluated(epoch, self.validation, saved), available,
+            lambda result: self.reporter.picture(result, self.state.step, folder),
+        )  # fmt: skip
         self.reporter.validation(epoch, self.state.step, scores, began)
         self.state.validated_epoch = epoch
         for metric, value in scores.means().items():
@@ -152,6 +146,17 @@ class Trainer:
             if best is None or (value != best.value and BETTER[metric](value, best.value) == value):
                 self.state.best[metric] = Best(value, epoch)
                 self.store.save_best(self.content(), epoch, metric, value)
+
+    def _evaluated(self, epoch: int, pictures: Loader, saved: bool) -> Iterator[Evaluated]:
+        """The validation's pictures in their order; all of them at the first process, none at the others."""
+        for number, result in enumerate(evaluate(self.network, pictures, self.masked_loss)):
+            if self.processes.alone:
+                yield result
+            else:
+                shown = saved or result.index < BOARD_PICTURES
+                own = result.to_plain(shown) if pictures.share(number).images else None
+                yield from (Evaluated.from_plain(each) for each in self.processes.at_first(own) if each)
+            self.stop_if_asked(epoch)
 
     def save_if_due(self, epoch: int) -> None:
         """By the `checkpoint` block; the last epoch always."""
