@@ -1,6 +1,7 @@
 """A checkpoint's file looked through before anything in it is read: it may come from anywhere."""
 
 import pickletools
+import stat
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,15 +34,19 @@ def check_archive(path: Path) -> None:
     ValueError, OSError, zipfile.BadZipFile
         When it is anything else.
     """
-    size = path.stat().st_size
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # a pipe would keep us waiting
+        raise ValueError("it is no file")
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()
         if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
             raise ValueError("its parts are compressed, which PyTorch never does")
-        if sum(part.file_size for part in parts) > size:
+        if sum(part.file_size for part in parts) > status.st_size:
             raise ValueError("its parts claim to be larger than the file")
         for part in parts:
             if part.filename.endswith(".pkl"):
+                if not part.filename.endswith("/data.pkl"):
+                    raise ValueError(f"it holds more than weights ({part.filename[:60]!r})")
                 _check_names(archive.read(part))
 
 

@@ -132,7 +132,10 @@ class CheckpointStore:
 
     def is_empty(self) -> bool:
         """Whether the run was stopped before it saved anything."""
-        return not self.manifest["last"] and not any(self.files.checkpoints.iterdir())
+        last = self.manifest["last"]
+        if len(last) == 1:  # announced, but never written
+            return not (self.files.folder / last[0]["file"]).exists()
+        return not last and not any(self.files.checkpoints.glob("*.pth"))
 
     def verify(self, path: Path) -> None:
         """Compare a file with the manifest, if it is there and listed; see `load`."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # see src.util.image_io
     from torch import Tensor
 
 _FORBIDDEN = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f\ud800-\udfff]')
+_LEFTOVER = re.compile(r"\..+\.\d+\.tmp")  # of `write_atomically`
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 
 
@@ -91,12 +92,17 @@ class FileManager:
         self._take()
 
     def _take(self) -> None:
+        folders = (self.checkpoints, self.best_checkpoints, self.images, self.logs, self.tensorboard)
+        for path in (*folders, self.log_file, Path(self._lock.lock_file)):
+            if path.is_symlink():
+                raise ConfigError(f"{path}: a link; nothing of a run is written outside its folder")
         try:
-            for folder in (self.checkpoints, self.best_checkpoints, self.images, self.logs, self.tensorboard):
+            for folder in folders:
                 folder.mkdir(exist_ok=True)
             self._lock.acquire(timeout=0)
             for leftover in self.folder.rglob(".*.tmp"):  # of a process that was killed while writing
-                leftover.unlink(missing_ok=True)
+                if _LEFTOVER.fullmatch(leftover.name):
+                    leftover.unlink(missing_ok=True)
         except filelock.Timeout:
             raise RunExistsError(f"{self.folder}: another process is training this run") from None
         except OSError as error:

@@ -13,6 +13,7 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 
 # A configuration has about 60; aliases that multiply into millions are an attack or an accident.
 MAX_ENTRIES = 10_000
+MAX_LENGTH = 100_000  # characters; parsing more takes seconds
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ def read_yaml(path: Path) -> Document:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError(f"{path}: cannot be read: {reason}") from None
+    if len(text) > MAX_LENGTH:
+        raise ConfigError(f"{path}: {len(text):,} characters are too long for a configuration")
     return parse_yaml(text, str(path))
 
 

@@ -50,7 +50,8 @@ def describe(file: BinaryIO, path: Path, max_pixels: int) -> tuple[str, PictureI
     with opened(file, path) as image:
         kind = "JPEG" if image.format == "MPO" else str(image.format)
         info = _describe(image, kind, file, path, max_pixels)
-    if (kind == "PNG" and not png.is_whole(file)) or (kind == "JPEG" and not _jpeg_is_whole(file)):
+    is_whole = {"PNG": png.is_whole, "JPEG": _jpeg_is_whole, "BMP": _bmp_is_whole}.get(kind)
+    if is_whole is not None and not is_whole(file):
         raise DataError(f"{path}: the picture is cut short (its end is missing); copy the file again")
     return kind, info
 
@@ -129,3 +130,10 @@ def _jpeg_is_whole(file: BinaryIO) -> bool:
             return b"\xff\xd9" in file.read()
         file.seek(length - 2, os.SEEK_CUR)
     return False
+
+
+def _bmp_is_whole(file: BinaryIO) -> bool:
+    length = file.seek(0, os.SEEK_END)
+    file.seek(2)
+    claimed: int = struct.unpack("<L", file.read(4))[0]
+    return claimed <= length

@@ -36,8 +36,9 @@ def open_picture(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> 
     path = Path(path)
     if path.is_symlink() and not path.exists():
         raise DataError(f"{path}: a link to {os.readlink(path)}, which does not exist")
-    if path.is_dir():
-        raise DataError(f"{path}: expected a picture, found a folder")
+    if path.exists() and not path.is_file():  # a pipe would keep us waiting
+        found = "folder" if path.is_dir() else "pipe or device"
+        raise DataError(f"{path}: expected a picture, found a {found}")
     try:
         file = open(path, "rb")
     except OSError as error:

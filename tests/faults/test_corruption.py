@@ -1,0 +1,132 @@
+"""Bits that flip, ends that are missing: nothing wrong is ever loaded, and the checkpoint before serves."""
+
+import shutil
+
+import pytest
+import torch
+
+from src.trainer.checkpoint import CheckpointStore, load_verified
+from src.util.errors import CheckpointError
+from src.util.file_manager import FileManager
+from tests.faults.conftest import values
+
+
+def content(epoch):
+    generator = torch.Generator().manual_seed(epoch)
+    weights = {f"bsn.{i}.weight": torch.randn(4, 3, 3, 3, generator=generator) for i in range(3)}
+    state = {"epoch": epoch, "step": 10 * epoch, "recent": [{"total": 0.5}] * 20}
+    return {"epoch": epoch, "model_weights": weights, "optimizer_weights": {"state": {}}, "state": state}
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+    files = FileManager(tmp_path, "run")
+    files.create()
+    store = CheckpointStore(files)
+    for epoch in (4, 5):
+        store.save_last(content(epoch), epoch, keep_all=False)
+        store.save_best(content(epoch), epoch, "psnr", 20.0 + epoch)
+    yield files
+    files.close()
+
+
+def flipped(data, random):
+    damaged = bytearray(data)
+    damaged[random.randrange(len(data))] ^= 1 << random.randrange(8)
+    return bytes(damaged)
+
+
+def cut(data, random):
+    return data[: random.randrange(len(data))]
+
+
+def zeroed(data, random):
+    start = random.randrange(len(data) - 1)
+    end = random.randint(start + 1, len(data))
+    return data[:start] + bytes(end - start) + data[end:]
+
+
+DAMAGES = {
+    "bit flips": (flipped, 100, 1000),
+    "truncations": (cut, 100, 1000),
+    "zero-fills": (zeroed, 20, 200),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_k2_k3_b3_no_damage_to_the_newest_checkpoint_is_loaded(files, trials, messages, damage):
+    make, small, full = DAMAGES[damage]
+    newest, before = files.checkpoint_file(5), values(content(4))
+    whole = newest.read_bytes()
+    tried = trials(f"{damage} of the newest checkpoint", small=small, full=full)
+    for number, random in tried:
+        newest.write_bytes(make(whole, random))
+        if newest.read_bytes() == whole:  # zeros that were zeros
+            tried.note("no change")
+            continue
+        messages.clear()
+        path, loaded = CheckpointStore(files).newest()
+        fell_back = path == files.checkpoint_file(4) and values(loaded) == before
+        tried.expect(fell_back and "run_005.pth: damaged" in "".join(messages), number)
+        with pytest.raises(CheckpointError, match=r"run_005\.pth: damaged"):
+            load_verified(newest)
+        tried.note(silent(newest, whole_content=values(content(5))))
+    newest.write_bytes(whole)
+    assert CheckpointStore(files).newest()[0] == newest
+
+
+def silent(path, whole_content):
+    """What `torch.load` alone would have made of it: the control that shows what the SHA-256 is for."""
+    try:
+        loaded = torch.load(path, weights_only=True, map_location="cpu")
+    except Exception:
+        return "torch.load refuses"
+    return (
+        "torch.load takes it, unharmed" if values(loaded) == whole_content else "torch.load takes it, WRONG"
+    )
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_k2_k3_b3_damage_to_the_manifest_loses_nothing(files, trials, messages, damage):
+    make, small, full = DAMAGES[damage]
+    whole, expected = files.manifest_file.read_bytes(), values(content(5))
+    tried = trials(f"{damage} of the manifest", small=small, full=full)
+    for number, random in tried:
+        files.manifest_file.write_bytes(make(whole, random))
+        messages.clear()
+        path, loaded = CheckpointStore(files).newest()
+        tried.expect(path == files.checkpoint_file(5) and values(loaded) == expected, number)
+        tried.note(
+            "its copy named and taken" if "manifest.json: damaged" in "".join(messages) else "harmless"
+        )
+
+
+def test_both_manifests_damaged_nothing_is_loaded_nor_deleted(files, trials):
+    wholes = {path: path.read_bytes() for path in (files.manifest_file, files.manifest_copy)}
+    kept = sorted(files.folder.rglob("*.pth"))
+    tried = trials("truncation of the manifest and its copy", small=10, full=100)
+    for number, random in tried:
+        for path, data in wholes.items():
+            path.write_bytes(cut(data, random))
+        with pytest.raises(CheckpointError, match=r"manifest\.json: damaged"):
+            CheckpointStore(files)
+        tried.expect(sorted(files.folder.rglob("*.pth")) == kept, number)
+
+
+def test_exchanged_checkpoints_are_noticed(files):
+    """Whole files, each in the other's place."""
+    shutil.copy(files.checkpoint_file(4), files.checkpoint_file(5))
+    path, loaded = CheckpointStore(files).newest()
+    assert (path, loaded["epoch"]) == (files.checkpoint_file(4), 4)
+
+
+def test_k3_a_best_checkpoint_given_by_its_path_is_compared_with_its_run(files):
+    best = files.best_file(5, "psnr", 25.0)
+    assert load_verified(best)["epoch"] == 5
+    shutil.copy(files.checkpoint_file(4), best)
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_verified(best)
+    files.manifest_file.unlink()
+    files.manifest_copy.write_text("")
+    assert load_verified(best)["epoch"] == 4  # nothing is known of it

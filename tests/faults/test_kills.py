@@ -1,0 +1,91 @@
+"""Killed at any moment, stopped by any signal: the resumed run is the one that never stopped."""
+
+import signal
+import time
+from functools import partial
+
+import pytest
+
+from tests.faults.damage import signal_in
+from tests.faults.program import Program, run
+
+TRAIN = ("main.py", "-c", "tiny.yaml", "-s", "run", "-g", "cpu")
+RESUME = ("main.py", "-s", "run", "-r", "-g", "cpu")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, write_config, outcome):
+    """The run that nobody disturbs: what it came to, and the seconds it took."""
+    folder = write_config(tmp_path_factory.mktemp("whole"))
+    run(folder / "warm", "main.py", "--help")
+    began = time.perf_counter()
+    ended = run(folder, *TRAIN, "--thread", "0")
+    assert ended.code == 0, ended.err
+    return outcome(folder), time.perf_counter() - began
+
+
+def go_on(folder, workers=0):
+    """Start the run, or go on with it, as a user would."""
+    words = RESUME if (folder / "output" / "run" / "config.yaml").exists() else TRAIN
+    if words == TRAIN and (folder / "output" / "run").exists():
+        words = (*TRAIN, "-r")
+    return Program(folder, *words, "--thread", workers)
+
+
+def test_k1_b1_killed_at_random_moments_a_run_ends_as_the_undisturbed_one(
+    tmp_path, write_config, outcome, whole, trials
+):
+    expected, seconds = whole
+    kills = trials("SIGKILL at random moments, -r until done", small=6, full=300)
+    for number, random in kills:
+        folder = write_config(tmp_path / str(number))
+        for _ in range(random.randint(1, 5)):
+            program = go_on(folder, random.choice([0, 0, 2]))
+            ended = program.wait(random.uniform(0, 1.2 * seconds))
+            program.kill()
+            program.wait()
+            kills.note("kills" if ended is None else "ended before the kill")
+            kills.expect(ended is None or ended.code == 0, f"{folder}: {ended}")
+        ended = go_on(folder).wait(120)
+        kills.expect(ended.code == 0 and outcome(folder) == expected, f"{folder}: {ended}")
+
+
+def test_negative_control_a_single_step_more_is_noticed(tmp_path, write_config, outcome, whole):
+    """The comparison can fail: with one step more everything differs, the kept files, too."""
+    expected, _ = whole
+    folder = write_config(tmp_path, max_epochs=4, scheduler={"type": "constant"})
+    assert run(folder, *TRAIN, "--thread", "0").code == 0
+    other = outcome(folder)
+    assert {name for name in expected if other[name] != expected[name]} == {"last", "steps", "rows", "kept"}
+    weights = [path for path in expected["last"] if path.endswith("conv.0.weight")]
+    assert weights and all(other["last"][path] != expected["last"][path] for path in weights)
+
+
+PHASES = {
+    "a step": "src.trainer.step:TrainingStep.__call__",
+    "a validation": "src.trainer.reporter:Reporter.picture",
+    "the masked loss": "src.trainer.trainer:evaluate",
+    "a save": "src.trainer.checkpoint:write_atomically",
+    "a manifest's save": "src.trainer.manifest:write_atomically",
+    "loading": "src.data_handlers.samples:Samples.__getitem__",
+}
+
+
+def test_k16_b5_a_signal_in_any_phase_saves_and_the_resumed_run_is_exact(
+    tmp_path, write_config, outcome, whole, trials
+):
+    expected, _ = whole
+    signals = trials("SIGTERM, SIGINT or SIGUSR1 in each phase, once or twice", small=6, full=60)
+    for number, random in signals:
+        folder = write_config(tmp_path / str(number))
+        phase = list(PHASES)[number % len(PHASES)]
+        kind = random.choice([signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+        setup = partial(signal_in, PHASES[phase], kind, random.randint(0, 2), random.randint(1, 2))
+        ended = run(folder, *TRAIN, "--thread", "0", setup=setup)
+        code = 130 if kind == signal.SIGINT else 143
+        signals.note(f"in {phase}")
+        signals.expect(
+            ended.code == code and f"stopped by {kind.name}; saved" in ended.err, f"{phase}: {ended}"
+        )
+        ended = go_on(folder).wait(120)
+        signals.expect(ended.code == 0 and outcome(folder) == expected, f"{folder}: {ended}")

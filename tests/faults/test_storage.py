@@ -1,0 +1,138 @@
+"""Full disks and read-only folders: a clear line, nothing lost, nothing half-written; then exact again."""
+
+import os
+import shutil
+import subprocess
+import sys
+from functools import partial
+
+import pytest
+
+from tests.faults.damage import full_disk
+from tests.faults.program import run
+
+WORDS = ("-s", "run", "-g", "cpu", "--thread", "0")
+WRITERS = {
+    "a checkpoint": ("/checkpoint/.run", 2),
+    "an interim checkpoint": ("_step_", 2),
+    "the best": ("/best_ckpts/", 1),
+    "the manifest": ("manifest.json", 5),
+    "the manifest's copy": ("manifest.copy", 5),
+    "a picture": ("/img/", 3),
+    "the log": ("train.log", 0),
+    "TensorBoard": ("/tboard/", 0),
+    "the table of scores": ("validation.csv", 1),
+    "the configuration": ("config.yaml", 0),
+}
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory, write_config, outcome):
+    folder = write_config(tmp_path_factory.mktemp("whole"))
+    assert run(folder, "main.py", "-c", "tiny.yaml", *WORDS).code == 0
+    return outcome(folder)
+
+
+def leftovers(folder):
+    return [path for path in folder.rglob("*") if path.suffix == ".tmp"]
+
+
+def refused(ended):
+    errors = [line for line in ended.err.splitlines() if line.startswith("error: ")]
+    return ended.code == 5 and len(errors) == 1 and "Traceback" not in ended.err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
+def test_k1_k4_f13_a_full_disk_is_said_by_every_writer_and_loses_nothing(
+    tmp_path, write_config, outcome, expected, trials
+):
+    tried = trials("no room for one writer, then -r", small=len(WRITERS))
+    for number, _ in tried:
+        case, (part, call) = list(WRITERS.items())[number]
+        folder = write_config(tmp_path / str(number))
+        ended = run(folder, "main.py", "-c", "tiny.yaml", *WORDS, setup=partial(full_disk, part, call))
+        room = "No space left on device" in ended.err and "are free; make room" in ended.err
+        tried.expect(refused(ended) and room and not leftovers(folder), f"{case}: {ended}")
+        tried.note(case)
+        resumed = run(folder, "main.py", "-c", "tiny.yaml", "-r", *WORDS)
+        tried.expect(resumed.code == 0 and outcome(folder) == expected, f"{case}, resumed: {resumed}")
+
+
+def test_k1_files_that_grow_too_large_are_refused_half_way(tmp_path, write_config, outcome, expected, trials):
+    """A limit of the system's, met in the middle of a write, not before it."""
+    tried = trials("a file's size limited, then -r", small=2, full=20)
+    for number, random in tried:
+        folder = write_config(tmp_path / str(number))
+        limit = random.randint(4_000, 30_000)
+        ended = run(folder, "main.py", "-c", "tiny.yaml", *WORDS, file_size=limit)
+        tried.expect(refused(ended) and not leftovers(folder), f"{limit}: {ended}")
+        resumed = run(folder, "main.py", "-c", "tiny.yaml", "-r", *WORDS)
+        tried.expect(resumed.code == 0 and outcome(folder) == expected, f"{limit}, resumed: {resumed}")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 2 MB of its own, where this process may make one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
+    if sys.platform != "linux" or os.geteuid() or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("file systems can be mounted by root alone")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_k1_k4_a_disk_that_is_really_full(small_disk, tmp_path, write_config, outcome, expected, trials):
+    tried = trials("a small disk filled up, then -r", small=2, full=40)
+    for number, random in tried:
+        folder = write_config(tmp_path / str(number))
+        output = small_disk / "output"
+        words = ("main.py", "-c", "tiny.yaml", *WORDS, "--set", f"output_folder={output}")
+        free = random.randint(1, 90) * 4096
+        filler = small_disk / "filler"
+        filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - free))
+        ended = run(folder, *words)
+        tried.expect(refused(ended) and not leftovers(small_disk), f"{free}: {ended}")
+        tried.note(f"{ended.err.rpartition(': cannot')[0].rpartition('/')[2] or 'a folder'}")
+        filler.unlink()
+        resumed = run(folder, *words, "-r") if output.joinpath("run").exists() else run(folder, *words)
+        resumed_as = outcome(small_disk)
+        same = {key: value for key, value in resumed_as["last"].items() if key != "/config/output_folder"}
+        wanted = {key: value for key, value in expected["last"].items() if key != "/config/output_folder"}
+        tried.expect(resumed.code == 0 and same == wanted, f"{free}, resumed: {resumed}")
+        shutil.rmtree(output)
+
+
+def drop_rights():
+    if os.geteuid() == 0:
+        os.setgid(65534)
+        os.setuid(65534)
+
+
+@pytest.mark.parametrize("where", ["the output folder", "the run's folder", "its checkpoints"])
+def test_f3_f6_a_folder_that_is_read_only_is_refused_before_the_first_step(tmp_path, write_config, where):
+    folder = write_config(tmp_path / "work")
+    words = ["main.py", "-c", "tiny.yaml", *WORDS]
+    if where != "the output folder":
+        assert run(folder, *words).code == 0
+        words.append("-r")
+    else:
+        (folder / "output").mkdir()
+    target = {"the output folder": "output", "the run's folder": "output/run"}.get(
+        where, "output/run/checkpoint"
+    )
+    paths = [folder, *folder.rglob("*"), *folder.parents]
+    modes = {path: path.stat().st_mode for path in paths if path.is_relative_to(tmp_path.parents[1])}
+    try:
+        for path in modes:
+            path.chmod(0o777 if path.is_relative_to(folder) else 0o755)
+        (folder / target).chmod(0o555)
+        words += ["--set", "training.max_epochs=5"]
+        ended = run(folder, *words, setup=drop_rights)
+    finally:
+        for path, mode in modes.items():
+            path.chmod(mode & 0o7777)
+    assert refused(ended), ended
+    if where == "the output folder":
+        assert "step 1/" not in ended.out
+        assert list((folder / "output").iterdir()) == []
