@@ -264,11 +264,10 @@ def _unlike(seen: np.ndarray, target: np.ndarray, noise: np.ndarray) -> np.ndarr
     colours, right = seen.mean(axis=(1, 2)), target.mean(axis=(1, 2))
     shift = np.abs(colours - right).max(axis=1)
     brightness = (colours * right).sum(axis=1) / np.maximum(np.square(right).sum(axis=1), 1e-9)
-    # Structure that is known again proves the block: colours may shift, and only a scale moves both alike.
-    known = (energy > faint) & (correlation > 0.8)
-    limit = np.where(known, *_COLOUR_SHIFTS)
-    other_scale = (shift > _BLOCK_SHIFT) & _is_outside(brightness)
-    other_scale &= ~known | _is_outside(product / np.maximum(energy, 1e-9))
+    # A shift of colours leaves structure as it is; a scale moves both alike.
+    contrast = product / np.maximum(energy, 1e-9)
+    other_scale = (shift > _BLOCK_SHIFT) & _is_outside(brightness) & _is_outside(contrast)
+    limit = np.where((energy > faint) & (correlation > 0.8), *_COLOUR_SHIFTS)
     return other_shape | other_scale | (shift > limit)
 
 

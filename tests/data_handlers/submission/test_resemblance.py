@@ -80,7 +80,8 @@ def test_a_network_may_shift_a_colour_far_where_structure_shows_the_block(scene,
         .mean((1, 2, 3))
         .argmax()
     )
-    clean[most] = eight_bits(clean[most] * 0.8 + np.array([25, 35, 45]))
+    mean = clean[most].mean(axis=(0, 1))
+    clean[most] = eight_bits(mean + 0.7 * (clean[most] - mean) + np.array([40, 45, 50]))
     assert find(clean, noisy) == {}
 
 
@@ -143,15 +144,10 @@ def test_one_block_that_is_right_among_bgr_ones_is_not_named(scene, find):
 
 def test_faint_colours_tell_bgr_over_many_blocks(find):
     random = np.random.default_rng(0)
-    clean = (
-        90
-        + np.array([4.5, 0, -4.5])
-        + random.normal(0, 2, (20, 1, 1, 1))
-        + random.normal(0, 1, (20, 64, 64, 3))
-    )
-    noisy = eight_bits(clean + random.normal(0, 20, clean.shape))
-    assert find(eight_bits(clean), noisy) == {}
-    assert find(eight_bits(clean[..., ::-1]), noisy) == {BGR: ALL}
+    clean = 90 + np.array([4.5, 0, -4.5]) + random.normal(0, 1, (20, 64, 64, 3))
+    noisy = eight_bits(clean + random.normal(0, 6, clean.shape))
+    assert find(eight_bits(clean), noisy, 5) == {}
+    assert find(eight_bits(clean[..., ::-1]), noisy, 5) == {BGR: ALL}
 
 
 def test_colours_that_are_faint_in_a_block_tell_bgr_over_an_image(find):
@@ -246,6 +242,23 @@ def test_one_block_on_another_scale_is_found(scene, find):
     clean, noisy = (blocks.copy() for blocks in scene)
     clean[8] //= 3
     assert find(clean, noisy) == {UNLIKE: [8]}
+
+
+def flat_blocks(levels, sigma):
+    shape = (len(levels), 64, 64, 3)
+    return eight_bits(
+        np.array(levels)[:, None, None, None] + np.random.default_rng(0).normal(0, sigma, shape)
+    )
+
+
+def test_a_flat_block_of_another_brightness_is_found(find):
+    levels = [60, 90, 120, 150]
+    assert find(flat_blocks([60, 90, 160, 150], 1), flat_blocks(levels, 20)) == {UNLIKE: [2]}
+
+
+def test_a_dark_flat_block_of_a_fraction_of_its_brightness_is_found(find):
+    levels = [40, 90, 120, 150]
+    assert find(flat_blocks([16, 90, 120, 150], 1), flat_blocks(levels, 8)) == {UNLIKE: [0]}
 
 
 TURNS = {

@@ -223,6 +223,27 @@ def test_an_earlier_submission_is_replaced_only_when_asked(submit, small_sidd):
     assert file.read_bytes() == kept and files_in(file.parent) == ["sidd.csv"]
 
 
+def test_a_name_that_is_taken_is_said_before_the_results_are_read(submit, small_sidd):
+    file = submit()
+    (small_sidd.results / "0004_DN.png").write_bytes(b"damaged")
+    with pytest.raises(ConfigError, match=f"{file}: exists"):
+        submit()
+
+
+def test_the_older_servers_file_is_read_back_too(submit, tmp_path, monkeypatch):
+    save = io.savemat
+
+    def save_otherwise(file, variables, **options):
+        cells = variables["DenoisedBlocksSrgb"]
+        cells[0, 0], cells[1, 2] = cells[1, 2], cells[0, 0]
+        save(file, variables, **options)
+
+    monkeypatch.setattr(io, "savemat", save_otherwise)
+    with pytest.raises(DataError, match=r"SubmitSrgb\.mat: .*was written otherwise"):
+        submit(mat=True)
+    assert files_in(tmp_path / "out") == []
+
+
 def test_noisy_blocks_of_another_number_are_refused(submit, small_sidd):
     name = "BenchmarkNoisyBlocksSrgb"
     few = small_sidd.noisy[:4].reshape(2, 2, 64, 64, 3)
