@@ -55,9 +55,9 @@ def refused(path: Path, error: OSError, size: int | None = None) -> StorageError
 def _room(path: Path, error: OSError, size: int | None) -> str:
     if error.errno not in FULL:
         return ""
-    needed = "" if size is None else f"{size:,} bytes are needed, "
+    needed = "" if size is None else f"{size:,} are needed, "
     try:
-        return f" ({needed}{shutil.disk_usage(path.parent).free:,} are free); make room and start again"
+        return f" ({needed}{shutil.disk_usage(path.parent).free:,} bytes are free); make room and start again"
     except OSError:
         return ""
 

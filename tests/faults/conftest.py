@@ -84,6 +84,7 @@ def pytest_terminal_summary(terminalreporter):
 def pictures(tmp_path_factory):
     """Three noisy pictures of 32 px, read by every training here."""
     folder = tmp_path_factory.mktemp("pictures")
+    folder.chmod(0o755)  # one test reads them as another user
     random_ = np.random.default_rng(0)
     for name in "abc":
         write_picture(folder / f"{name}.png", random_.integers(60, 190, (32, 32, 3), dtype=np.uint8))

@@ -2,6 +2,7 @@
 
 import builtins
 import importlib
+import io
 import os
 import time
 
@@ -34,9 +35,9 @@ def full_disk(part, call):
     original, calls = builtins.open, iter(range(10**9))
 
     def opened(file, mode="r", *arguments, **keywords):
-        writes = isinstance(file, str | os.PathLike) and any(letter in mode for letter in "wax")
-        if writes and part in os.fspath(file) and next(calls) >= call:
+        writes = isinstance(file, str | bytes | os.PathLike) and any(letter in mode for letter in "wax")
+        if writes and part in os.fsdecode(file) and next(calls) >= call:
             file, mode = "/dev/full", mode.replace("x", "w")  # the kernel's own: every write gets ENOSPC
         return original(file, mode, *arguments, **keywords)
 
-    builtins.open = opened
+    builtins.open = io.open = opened

@@ -51,8 +51,9 @@ def test_k1_k4_f13_a_full_disk_is_said_by_every_writer_and_loses_nothing(
         case, (part, call) = list(WRITERS.items())[number]
         folder = write_config(tmp_path / str(number))
         ended = run(folder, "main.py", "-c", "tiny.yaml", *WORDS, setup=partial(full_disk, part, call))
-        room = "No space left on device" in ended.err and "are free; make room" in ended.err
-        tried.expect(refused(ended) and room and not leftovers(folder), f"{case}: {ended}")
+        said = "No space left on device" in ended.err and "bytes are free); make room" in ended.err
+        tried.expect(refused(ended) and said, f"{case}: {ended}")
+        tried.expect(not leftovers(folder), f"{case}: {leftovers(folder)}")
         tried.note(case)
         resumed = run(folder, "main.py", "-c", "tiny.yaml", "-r", *WORDS)
         tried.expect(resumed.code == 0 and outcome(folder) == expected, f"{case}, resumed: {resumed}")
