@@ -23,7 +23,8 @@ _COLOUR_SHIFTS = (64.0, 32.0)  # of a channel's mean, where structure shows the 
 _SMALL_SHIFT, _BLOCK_SHIFT = 8.0, 16.0  # of all blocks, of one; below, a ratio of means says nothing
 _SCALE, _SCALE_OF_ALL = (0.5, 2.0), (0.6, 1.6)
 _EXCHANGE_GAIN = 3.0  # blocks that fit a place better by less may be there by chance
-_FEW_SHARE = 4  # a fault that at least so many blocks share is said of all together
+# Blocks that are out of place by the same way are said as one when they are so many, and such a part of all.
+_TOGETHER, _TOGETHER_PART = 4, 0.05
 # R - B, rms, from which an order of colours shows, judged over the set, an image or a block: of the cells as
 # they are, which a network's shift of colours can turn round, and of their structure, which it cannot.
 _COLOURED, _COLOURED_STRUCTURE = (8.0, 10.0, 20.0), (3.0, 4.0, 5.0)
@@ -227,8 +228,9 @@ def _exchanged(
 
 def _say_moved(findings: Findings, numbers: np.ndarray, shown: np.ndarray, layout: Layout) -> None:
     offsets, group, counts = np.unique(shown - numbers, return_inverse=True, return_counts=True)
-    together = (counts >= _FEW_SHARE)[group]
-    for offset in offsets[counts >= _FEW_SHARE]:
+    shared = counts >= max(_TOGETHER, _TOGETHER_PART * len(numbers))
+    together = shared[group]
+    for offset in offsets[shared]:
         where = f"{abs(offset)} {'after' if offset > 0 else 'before'}"
         findings.add(f"not in its place: shows the block {where}", numbers[shown - numbers == offset])
     pairs = list(zip(numbers[~together].tolist(), shown[~together].tolist(), strict=True))
