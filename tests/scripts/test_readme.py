@@ -20,6 +20,7 @@ from src.masker import MASKERS
 from src.trainer.build import read_config
 from src.trainer.run_config import RunConfig
 from src.util.errors import UserError
+from src.util.logger import start_console
 from src.util.script import INTERRUPTED
 
 ROOT = Path(__file__).parents[2]
@@ -150,12 +151,15 @@ def test_no_command_is_left_unchecked():
     assert [c for c in commands() if not c.startswith((*checked, ".venv/bin/pip", *HARMLESS))] == []
 
 
-def test_the_python_example_runs():
-    (example,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL) or [
-        pytest.skip("README.md has no example in Python yet")
-    ]
+def test_the_python_examples_run(trained, tmp_path):
+    """One by one, where `ckpt.pth` lies."""
+    shutil.copy(trained / "checkpoint" / "run_002.pth", tmp_path / "ckpt.pth")
+    start_console()  # after the training's own
+    denoise, mask = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     names = {}
-    exec(example, names)
+    exec(denoise, names)
+    assert names["denoised"].std() > 0
+    exec(mask, names)
     assert names["loss"] > 0
 
 
