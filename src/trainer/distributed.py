@@ -9,6 +9,7 @@ import io
 import json
 import logging
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +29,10 @@ LONGEST_SILENCE = timedelta(minutes=30)
 once by its closed connection."""
 
 _NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+LONGEST_PARTING = 2
+"""Seconds that a process which has failed waits for the others to hear of it."""
 _FAILURE = "failure"  # where the first process that fails leaves its reason
+_LEFT = "left"  # how many have heard of it
 
 
 class ProcessLostError(UserError):
@@ -51,6 +55,8 @@ class Processes:
         Whether torchrun has started them anew after one failed.
     store : torch.distributed.Store or None
         Where a process that fails says why.
+    launcher : int or None
+        Process id of torchrun.
     """
 
     rank: int = 0
@@ -59,6 +65,7 @@ class Processes:
     local_count: int = 1
     restarted: bool = False
     store: "dist.Store | None" = None
+    launcher: int | None = None
 
     @property
     def first(self) -> bool:
@@ -69,6 +76,11 @@ class Processes:
     def alone(self) -> bool:
         """Whether there is no other."""
         return self.count == 1
+
+    @property
+    def deserted(self) -> bool:
+        """Whether torchrun has been killed, so that nobody watches over the processes any more."""
+        return self.launcher is not None and os.getppid() != self.launcher
 
     def sum(self, values: Tensor) -> Tensor:
         """Sum of a tensor over all processes, the same bits for each."""
@@ -151,8 +163,21 @@ class Processes:
         """
         own = {"rank": self.rank, "code": _exit_code(error), "said": str(error) or type(error).__name__}
         heard = self._failure(own)
+        self._part()
         if heard and heard["rank"] != self.rank:
             raise SystemExit(heard["code"]) from None
+
+    def _part(self) -> None:
+        """Let process 0 leave last where it keeps the store itself, so that the others can still read it."""
+        assert self.store is not None
+        try:
+            left = self.store.add(_LEFT, 1)
+            last = time.monotonic() + LONGEST_PARTING
+            while self.first and _keeps_store() and left < self.count and time.monotonic() < last:
+                time.sleep(0.05)
+                left = self.store.add(_LEFT, 0)
+        except RuntimeError:  # it has ended
+            return
 
     def _failure(self, own: dict[str, Any] | None = None) -> dict[str, Any]:
         """Who failed first and why, after adding `own`; nothing if nobody did, or none can be asked."""
@@ -226,7 +251,13 @@ def _join() -> Processes:
     except (RuntimeError, ValueError) as error:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise ProcessLostError(f"the other processes cannot be reached at {where}: {error}") from None
-    return Processes(rank, count, local_rank, local_count, restarts > 0, dist.PrefixStore("said", store))
+    launcher = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
+    said = dist.PrefixStore("said", store)
+    return Processes(rank, count, local_rank, local_count, restarts > 0, said, launcher)
+
+
+def _keeps_store() -> bool:
+    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
 
 
 def _packed(content: Any) -> Tensor:

@@ -174,8 +174,9 @@ class Trainer:
         self.stop_if_asked(epoch)
 
     def stop_if_asked(self, epoch: int) -> None:
-        """Raise if a signal came to any of the processes, when all is saved."""
-        number = self.processes.largest(self.stop.signal or 0)
+        """Raise if a signal came to any of the processes, or torchrun is gone, when all is saved."""
+        asked = self.stop.signal or (signal.SIGTERM if self.processes.deserted else 0)
+        number = self.processes.largest(asked)
         if number:
             path = self._save_now(epoch)
             self.processes.wait()  # torchrun ends the others as soon as one has ended

@@ -84,6 +84,7 @@ class Pair:
 @pytest.fixture
 def pair(tmp_path, new_run):
     """Train a run by two processes, to their end unless said otherwise."""
+    torch.optim.Adam([torch.zeros(1)])  # it imports for seconds: once here, not in every process
 
     def start(run, *settings, device=("-g", "cpu"), resume=False, wait=True):
         config = tmp_path / f"{run.files.run_name}.yaml"
@@ -244,6 +245,15 @@ def test_what_cannot_be_shared_is_refused_once(new_run, pair):
         assert not run.files.folder.exists()
 
 
+def test_processes_whose_torchrun_was_killed_save_and_end(new_run, pair, in_step, monkeypatch):
+    run = new_run("run")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "any")
+    in_step(3, 1, lambda noisy: monkeypatch.setattr(os, "getppid", lambda: 1) or noisy)
+    started = pair(run, wait=False)
+    assert started.ended() == [143, 143]
+    assert run.last["state"]["step"] == 4
+
+
 WRAPPER = """
 import os, signal, sys
 import main
@@ -272,7 +282,7 @@ def test_torchrun_starts_anew_what_was_killed_and_the_run_is_the_unbroken_one(
         [
             sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--max-restarts=1",
             f"--master-port={free_port()}", tmp_path / "wrapper.py",
-            "-c", tmp_path / "config.yaml", "-s", "killed", "--thread", "1", "-g", "cpu",
+            "-c", tmp_path / "config.yaml", "-s", "killed", "--thread", "0", "-g", "cpu",
         ],
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True, text=True, timeout=120, check=False,
