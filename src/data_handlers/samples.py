@@ -85,10 +85,15 @@ class Samples(Dataset[Sample]):
         self.training = training
         self.data_range: DataRange = data_range
         self.white = white_of("uint8", data_range)  # of most pictures, once `check` has looked at them
-        self.pictures = view.n_data or len(source)
+        self._numbers = list(range(view.n_data or len(source)))  # of the pictures used, in the source
         self._cache: dict[int, tuple[int, Picture]] = {}
         self._cached_bytes = 0
         self._latest: tuple[int, int, Picture] | None = None
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures are used; of those of the source `n_data` and `unreadable` may leave some out."""
+        return len(self._numbers)
 
     def __len__(self) -> int:
         if not self.training:
@@ -126,7 +131,7 @@ class Samples(Dataset[Sample]):
 
     def _cut_out(self, epoch: int, index: int) -> Picture:
         """What of its picture the sample shows."""
-        number = index % self.pictures
+        number = self._numbers[index % self.pictures]
         if isinstance(self.source, CropSource) and self.view.noise is None:
             info = self.source.inspect(number)
             box = self._box((info.height, info.width), epoch, index)
@@ -186,13 +191,7 @@ class Samples(Dataset[Sample]):
         DataError
             One line for every picture that is damaged, of the wrong kind, or smaller than the crop.
         """
-        infos: dict[int, PictureInfo] = {}
-        problems = []
-        for number in range(self.pictures):
-            try:
-                infos[number] = self.source.inspect(number)
-            except DataError as error:
-                problems.append(str(error))
+        infos, problems = self._inspect()
         problems += [line for number, info in infos.items() if (line := self._too_small(number, info))]
         problems += self._wrong_channels(infos)
         if batch_size > 1 and self.view.crop is None:
@@ -203,6 +202,22 @@ class Samples(Dataset[Sample]):
         for hint in hints:
             warnings.warn(hint, PictureWarning, stacklevel=2)
         return max(info.channels for info in infos.values())
+
+    def _inspect(self) -> tuple[dict[int, PictureInfo], list[str]]:
+        """What the headers say, and what is wrong; pictures that are to be left out are."""
+        infos: dict[int, PictureInfo] = {}
+        problems = []
+        for number in self._numbers:
+            try:
+                infos[number] = self.source.inspect(number)
+            except DataError as error:
+                problems.append(str(error))
+        if infos and problems and self.view.unreadable == "skip":
+            left_out = "\n".join(problems)
+            count = f"{len(problems)} of {self.pictures} pictures cannot be read and are left out"
+            warnings.warn(f"{self.source.where}: {count}:\n{left_out}", PictureWarning, stacklevel=3)
+            self._numbers, problems = list(infos), []
+        return infos, problems
 
     def _too_small(self, number: int, info: PictureInfo) -> str | None:
         crop = self.view.crop

@@ -21,7 +21,7 @@ class View:
 
     Parameters
     ----------
-    crop_size, augmentations, add_noise, n_data, repeat_times, crops_at_a_time
+    crop_size, augmentations, add_noise, n_data, repeat_times, crops_at_a_time, unreadable
         See their descriptions.
 
     Raises
@@ -68,6 +68,13 @@ class View:
                 " decoded once; for large pictures, with `repeat_times` a multiple of it",
             ),
         ] = 1,
+        unreadable: Annotated[
+            Literal["stop", "skip"],
+            Field(
+                description="pictures whose files are damaged or missing when all are looked at, before the"
+                " first step: `stop` lists them, `skip` lists them and goes on without them"
+            ),
+        ] = "stop",
     ) -> None:
         self.crop = (crop_size, crop_size) if isinstance(crop_size, int) else crop_size and tuple(crop_size)
         self.augmentations = _as_tuple(augmentations)
@@ -75,6 +82,7 @@ class View:
         self.n_data = n_data
         self.repeat_times = repeat_times
         self.crops_at_a_time = crops_at_a_time
+        self.unreadable = unreadable
         if "rotate" in self.augmentations and self.crop and self.crop[0] != self.crop[1]:
             raise ValueError(
                 f"augmentations: `rotate` needs a square crop_size, got {list(self.crop)}:"
