@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test
+.PHONY: demo test faults
 
 demo: .venv/installed
 	$(BIN)/python main.py
@@ -12,6 +12,10 @@ test: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+# The injected faults in full: an hour or so. NLN2V_SEED=N for other ones, NLN2V_TRIALS=N for fewer.
+faults: .venv/installed-dev
+	NLN2V_FAULTS=full OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from src.trainer.denoise_files import FileDenoiser, FileOptions, result_names
+from src.trainer.export import export_weights
 from src.trainer.testing import score_dataset
 from src.trainer.tiling import Tiling
 from src.trainer.trained import load_trained
@@ -25,6 +26,9 @@ def main() -> int:
     trained = load_trained(device, flags.settings, flags.config, flags.session, flags.epoch, flags.pretrained)
     trained.network.tiling = Tiling(flags.tile, flags.overlap)
     trained.network.ensemble = flags.ensemble
+    if flags.export is not None:
+        export_weights(trained, flags.export, flags.overwrite)
+        return 0
     files = FileDenoiser(trained, FileOptions(flags.format, flags.overwrite, flags.max_pixels))
     if flags.test_img is not None:
         name = result_names([flags.test_img], flags.format)[flags.test_img]
@@ -55,6 +59,9 @@ def _flags() -> argparse.Namespace:
         "--max-pixels", type=int, default=MAX_PIXELS, metavar="N",
         help=f"refuse larger pictures (default: {MAX_PIXELS:,})",
     )  # fmt: skip
+    parser.add_argument(
+        "--export", type=Path, metavar="PATH", help="write the weights as safetensors, and stop"
+    )
     _add_network_flags(parser)
     flags = parser.parse_args()
     if flags.test_img is not None and flags.test_dir is not None:

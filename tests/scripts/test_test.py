@@ -291,3 +291,22 @@ def test_the_flags_for_pictures_do_what_they_say(call, ckpt, noisy_folder, tmp_p
     ended = call("test", *given, "--overwrite", "--max-pixels", 64 * 64)
     assert ended.code == 7 and "64x80 pixels are more than" in ended.err
     assert "1 of 3 pictures denoised" in ended.out
+
+
+def test_export_writes_safetensors_and_nothing_else(call, trained, tmp_path):
+    before = {path for path in tmp_path.rglob("*")}
+    ended = call("test", "--pretrained", trained / "checkpoint" / "run_002.pth", "--export", "w.safetensors")
+    assert ended.code == 0, ended.err
+    assert {path for path in tmp_path.rglob("*")} - before == {tmp_path / "w.safetensors"}
+    assert call("test", "-s", "run", "--export", "w.safetensors").code == 2
+    assert call("test", "-s", "run", "--export", "w.safetensors", "--overwrite").code == 0
+
+
+def test_k3_a_checkpoint_given_by_its_path_is_compared_with_its_runs_manifest(call, trained):
+    path = trained / "checkpoint" / "run_002.pth"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    ended = call("test", "--pretrained", path, "--export", "w.safetensors")
+    assert (ended.code, ended.err.count("\n")) == (4, 1)
+    assert "run_002.pth: damaged (its SHA-256" in ended.err
