@@ -73,10 +73,10 @@ class LogFile:
     """
 
     def __init__(self, path: Path) -> None:
-        torn = path.is_file() and path.read_bytes()[-1:] not in (b"", b"\n")
+        if path.is_file() and path.read_bytes()[-1:] not in (b"", b"\n"):
+            with open(path, "ab") as file:  # torn when the disk was full, or the process killed
+                file.write(b"\n")
         self.handler = _FileHandler(path, mode="a", encoding="utf-8", errors="backslashreplace")
-        if torn:  # the disk was full, or the process killed
-            self.handler.stream.write("\n")
         self.handler.setFormatter(
             logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
         )

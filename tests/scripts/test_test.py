@@ -294,10 +294,10 @@ def test_the_flags_for_pictures_do_what_they_say(call, ckpt, noisy_folder, tmp_p
 
 
 def test_export_writes_safetensors_and_nothing_else(call, trained, tmp_path):
-    before = {path for path in tmp_path.rglob("*")}
+    before = set(tmp_path.rglob("*"))
     ended = call("test", "--pretrained", trained / "checkpoint" / "run_002.pth", "--export", "w.safetensors")
     assert ended.code == 0, ended.err
-    assert {path for path in tmp_path.rglob("*")} - before == {tmp_path / "w.safetensors"}
+    assert set(tmp_path.rglob("*")) - before == {tmp_path / "w.safetensors"}
     assert call("test", "-s", "run", "--export", "w.safetensors").code == 2
     assert call("test", "-s", "run", "--export", "w.safetensors", "--overwrite").code == 0
 
