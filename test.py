@@ -83,7 +83,7 @@ def _add_network_flags(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--ensemble", action="store_true",
-        help="take the mean over the 8 flips and rotations: 8 times slower, a little better",
+        help="take the mean over the 8 flips and rotations: 8 times slower",
     )  # fmt: skip
 
 

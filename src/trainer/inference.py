@@ -66,7 +66,7 @@ class Denoiser:
         tile, overlap : int or "auto"
             How pictures are cut to bound the memory, see `src.trainer.tiling.Tiling`; `tile=0` never cuts.
         ensemble : bool
-            Take the mean over the 8 flips and rotations: eight times slower, a little better.
+            Take the mean over the 8 flips and rotations: eight times slower.
         data_range : "auto" or float
             The number that is white; `auto` takes what the checkpoint was trained with.
         config : str, optional
