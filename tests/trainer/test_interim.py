@@ -161,3 +161,29 @@ def test_b6_a_gradient_that_is_not_finite_stops_before_the_update(new_run, monke
         run.resume()
     assert run.files.checkpoint_file(1).read_bytes() == good
     assert run.epochs == [1]
+
+
+def test_a_run_that_was_killed_before_it_saved_anything_begins_again(whole, new_run, differing, stop_at_step):
+    run = new_run("stopped")
+    stop_at_step(1)
+    with pytest.raises(KeyboardInterrupt):
+        run.train(*SETTINGS)
+    assert names(run) == []
+    run.resume(*SETTINGS)
+    assert "nothing was saved before: from the beginning" in run.log
+    compare(whole, new_run, differing, run)
+
+
+def test_k22_another_batch_size_goes_on_behind_the_pictures_that_were_seen(new_run, stop_at_step):
+    """Eight pictures of an epoch's twelve: two batches of two are left, and the change is said."""
+    settings = ["training.dataset_args.repeat_times=4", "training.max_epochs=1"]
+    run = new_run("run")
+    stop_at_step(9)
+    with pytest.raises(KeyboardInterrupt):
+        run.train(*settings, "training.batch_size=1", "checkpoint.interval_steps=8")
+    run.resume(*settings, "training.batch_size=2")
+    assert (
+        "resumed with changed settings: checkpoint.interval_steps: 8 -> None; training.batch_size: 1 -> 2"
+        in run.log
+    )
+    assert run.last["state"]["step"] == 8 + 2

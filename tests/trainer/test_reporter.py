@@ -117,6 +117,24 @@ def test_f4_a_resumed_run_adds_to_its_log_and_scores(trained):
     assert [row["epoch"] for row in trained.scores][:3] == ["1", "2", "3"]
 
 
+def test_an_epoch_that_is_validated_again_has_one_row(new_run, monkeypatch):
+    """Killed between its row and its checkpoint."""
+    run, save = new_run("run"), trainer.CheckpointStore.save_best
+
+    def killed(self, content, epoch, *arguments):
+        if epoch == 2:
+            raise KeyboardInterrupt
+        return save(self, content, epoch, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(trainer.CheckpointStore, "save_best", killed)
+        run.train("training.init_lr=0.01")
+    assert [row["epoch"] for row in run.scores] == ["1", "2"]
+    before = run.scores
+    run.resume("training.init_lr=0.01")
+    assert run.scores == before
+
+
 def test_images_per_second_counts_images_not_full_batches_and_no_time_of_validation(new_run, monkeypatch):
     clock, step = SimpleNamespace(now=0.0), TrainingStep.__call__
     clock.perf_counter = lambda: clock.now

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from src.trainer import trainer
+from src.trainer.checkpoint import CheckpointStore
 from src.util.errors import CheckpointError, ConfigError, DataError, OutOfMemoryError, RunExistsError
 
 NOISE = {
@@ -279,3 +280,12 @@ def test_out_of_memory_says_what_to_lower_and_leaves_the_last_checkpoint(new_run
     assert run.epochs == [1]
     run.resume("training.max_epochs=2")
     assert run.last["epoch"] == 2
+
+
+@pytest.mark.parametrize("content", [{"state": 3}, {"state": {}}, {"optimizer_weights": []}], ids=str)
+def test_a_checkpoint_with_another_state_is_refused(new_run, content):
+    run = new_run("run")
+    run.train("training.max_epochs=1")
+    CheckpointStore(run.files).save_last(run.last | content, 1, keep_all=False)
+    with pytest.raises(CheckpointError, match=r"run_001\.pth: its state is not one of this program"):
+        run.resume()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from src.util.errors import StorageError
 from src.util.logger import LOG, PROGRESS_LOG, LogFile, progress_bar, start_console
 
 
@@ -127,3 +128,26 @@ def test_a_files_name_that_is_no_text_is_said_all_the_same(tmp_path):
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=tmp_path, env=environment)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"a\\udcff.png\n", b"")
     assert "a\\udcff.png" in (tmp_path / "log.txt").read_text(encoding="utf-8")
+
+
+def test_f13_a_line_that_was_cut_off_is_ended_before_the_next(tmp_path):
+    """By a kill, or by a disk that was full."""
+    path = tmp_path / "train.log"
+    path.write_text("2026-11-23 12:00:00 INFO half of a li")
+    LOG.setLevel("INFO")
+    with LogFile(path):
+        LOG.info("resumed")
+    assert path.read_text().splitlines()[0].endswith("half of a li")
+    assert path.read_text().splitlines()[1].endswith("INFO resumed")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
+def test_f13_a_full_disk_stops_the_program_instead_of_the_log(capsys):
+    """`logging` by itself prints a traceback and goes on."""
+    LOG.setLevel("INFO")
+    with (
+        pytest.raises(StorageError, match="/dev/full: cannot be written: No space left"),
+        LogFile(Path("/dev/full")),
+    ):
+        LOG.info("lost")
+    assert "Traceback" not in capsys.readouterr().err
