@@ -221,9 +221,10 @@ def _cross_checks(components: dict[KeyPath, _Component], document: Document) -> 
         except ValueError as error:
             key, _, message = str(error).partition(": ")
             problems.append(problem((*path, key), message, document))
-        except (RuntimeError, OverflowError) as error:  # of sizes beyond what a tensor can have
-            reason = str(error).splitlines()[0][:100]
-            problems.append(problem(path, f"too large to be built ({reason})", document))
+        except (OverflowError, RuntimeError, TypeError) as error:  # of sizes beyond what a tensor can have
+            if "overflow" not in str(error).lower():
+                raise
+            problems.append(problem(path, "one of its sizes is too large for any network", document))
 
     made: dict[KeyPath, Any] = {}
     for path, component in components.items():
