@@ -155,7 +155,7 @@ class RunConfig(Block):
 
     output_folder: Path = Path("output")
     """Where runs are kept."""
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     """Weights, order, crops, noise and blind spots are functions of it."""
     data_range: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
     """The number that is white; `auto`: 255 for 8 bits, 65535 for 16, 1 for floating point."""

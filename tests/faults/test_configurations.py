@@ -144,7 +144,7 @@ BOMBS = {
     "octets": "a: !!binary " + "QUFB" * 50_000,
     "a set": "training: !!set {a, b}",
     "a huge exponent": "training: {init_lr: 1.0e+999999999}",
-    "sexagesimals": "seed: " + ":".join(["59"] * 2_000),
+    "sexagesimals": "training: {init_lr: " + ":".join(["59"] * 2_000) + "}",
 }  # fmt: skip
 
 
