@@ -78,10 +78,12 @@ def defaults(constructor):
 def commands():
     """Every command of the shell blocks, and the ones named within a sentence."""
     blocks = re.findall(r"^```(?:sh|bash|console)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    blocks = [block for block in blocks if "#SBATCH" not in block]
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
     inline = quoted(re.sub(r"^```.*?^```", "", TEXT, flags=re.MULTILINE | re.DOTALL))
     lines += [word for word in inline if re.match(r"make \w|python \w+(/\w+)?\.py -", word)]
     parts = [part.strip().removeprefix("$ ") for line in lines for part in line.split("&&")]
+    parts = [re.sub(r"^torchrun .* main\.py", "python main.py", part) for part in parts]
     return sorted({part for part in parts if part and not part.startswith("#")})
 
 

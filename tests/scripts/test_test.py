@@ -214,12 +214,12 @@ def test_e13_e19_a_set_is_scored_into_a_folder_of_the_run(call, trained, noisy_f
     assert sorted(len(pngs(path)) for path in folders) == [0, 9]
 
 
-def test_e8_weights_that_are_broken_exit_6(call, ckpt, picture, tmp_path):
+def test_e8_weights_that_are_broken_exit_4(call, ckpt, picture, tmp_path):
     content = torch.load(ckpt, weights_only=True)
     next(iter(content["model_weights"].values())).fill_(torch.nan)
     torch.save(content, tmp_path / "nan.pth")
     ended = call("test", "--pretrained", "nan.pth", "--test_img", picture)
-    assert ended.code == 6 and "my.photo.png: the network's output is not finite" in ended.err
+    assert ended.code == 4 and "nan.pth: 1 of its weights are not finite" in ended.err
     assert pngs(tmp_path) == []
 
 

@@ -41,7 +41,7 @@ def test_each_mistake_has_its_exit_code_and_one_line(capsys, error, code):
 
 
 def test_every_kind_of_mistake_has_a_code_of_its_own():
-    codes = [kind.exit_code for kind in UserError.__subclasses__()]
+    codes = [kind.exit_code for kind in UserError.__subclasses__() if kind.__module__ == UserError.__module__]
     assert sorted(codes) == [2, 3, 4, 5, 6, 7, 8]
 
 
