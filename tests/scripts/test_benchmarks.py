@@ -1,0 +1,147 @@
+"""SIDD from the download to the upload, at full count: prepare, train, test, submit, check."""
+
+import base64
+import csv
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from scipy import io
+from torch.nn.functional import interpolate
+
+from src.trainer.trained import load_trained
+from src.util.image_io import read_picture, to_float, to_uint8, write_picture
+
+# Trained for one tiny epoch; `sensible` then makes a denoiser of it.
+TINY = """
+model: {{kwargs: {{bsn: UNet, features: [4]}}}}
+training:
+  dataset: {train}
+  dataset_args: {{folder: {pieces}, crop_size: 48}}
+  batch_size: 16
+  max_epochs: 1
+  masker_type: N2V_Masker
+validation: {{val: {validated}, dataset: SIDD_val, dataset_args: {{folder: SIDD/val, n_data: 8}}}}
+test:
+  dataset: {test}
+  dataset_args: {{folder: {blocks}}}
+  save_float: {save_float}
+  save_image: {save_image}
+"""
+
+
+@pytest.fixture
+def script(call):
+    """Call a script that must end well; those of the benchmarks take no device."""
+
+    def called(name, *arguments):
+        options = {"device": (), "workers": ()} if name.startswith("prep") else {}
+        ended = call(name, *arguments, **options)
+        assert ended.code == 0, ended.err
+        return ended
+
+    return called
+
+
+@pytest.fixture
+def write_config(tmp_path):
+    return lambda **values: (tmp_path / "tiny.yaml").write_text(TINY.format(**values))
+
+
+def scenes(count, edge, generator):
+    """So many colourful smooth scenes (edge, edge, 3) of float32 in [0.1, 0.9], each unlike the others."""
+    coarse = 0.6 * generator.random((count, 3, 6, 6)) + 0.4 * generator.random((count, 3, 1, 1))
+    smooth = interpolate(torch.from_numpy(coarse).float(), size=(edge, edge), mode="bilinear")
+    return (0.1 + 0.8 * smooth).permute(0, 2, 3, 1).numpy()
+
+
+def sensible(checkpoint):
+    """Put weights that blur a little into a trained checkpoint, whose own have hardly begun to learn."""
+    content = torch.load(checkpoint, weights_only=True)
+    for name, value in content["model_weights"].items():
+        if name.endswith("running_var"):
+            value.fill_(1)
+        elif value.ndim == 4:
+            kernel = torch.tensor([1.0, 2.0, 1.0])[: value.shape[2]] if "down" in name else torch.ones(1)
+            value.zero_()
+            centre = value.shape[2] // 2
+            reach = len(kernel) // 2
+            for channel in range(min(3, *value.shape[:2])):
+                window = slice(centre - reach, centre + reach + 1)
+                value[channel, channel, window, window] = kernel.outer(kernel) / kernel.sum() ** 2
+        elif value.ndim == 1:
+            value.fill_(float(name.endswith("weight")))
+    denoiser = checkpoint.with_name("sensible.pth")
+    torch.save(content, denoiser)
+    return denoiser
+
+
+def network_outputs(checkpoint, noisy_pictures):
+    """What the network gives for pictures (H, W, 3), asked directly."""
+    network = load_trained(torch.device("cpu"), [], None, None, None, str(checkpoint)).network
+    return [network.denoise(to_float(noisy), "block").permute(1, 2, 0).numpy() for noisy in noisy_pictures]
+
+
+def write_frames(folder, generator):
+    """SIDD-Medium's layout, with three small frames."""
+    for number, frame in enumerate(scenes(3, 160, generator), start=1):
+        scene = folder / "Data" / f"{number:04d}_001_S6_00100_00060_3200_L"
+        scene.mkdir(parents=True)
+        noisy = frame + generator.normal(0, 0.04, frame.shape)
+        for kind, picture in (("NOISY", noisy), ("GT", frame)):
+            write_picture(scene / f"{number:04d}_{kind}_SRGB_010.PNG", to_uint8(picture.transpose(2, 0, 1)))
+
+
+def write_blocks(folder, generator):
+    """The three files of 40x32 blocks, of full size."""
+    grain = generator.normal(0, 10, (320, 320, 3)).astype(np.float32)
+    blocks = np.empty((2, 40, 32, 256, 256, 3), np.uint8)
+    for image, scene in enumerate(scenes(40, 512, generator) * 255):
+        for block in range(32):
+            (row, column), (top, left) = divmod(block, 8), generator.integers(0, 64, 2)
+            clean = scene[row * 85 : row * 85 + 256, column * 36 : column * 36 + 256]
+            noisy = clean + grain[top : top + 256, left : left + 256]
+            blocks[:, image, block] = noisy.clip(0, 255), clean
+    files = {
+        "val": ("ValidationNoisyBlocksSrgb", "ValidationGtBlocksSrgb"), "test": ("BenchmarkNoisyBlocksSrgb",)
+    }  # fmt: skip
+    for part, names in files.items():
+        (folder / part).mkdir()
+        for name, array in zip(names, blocks, strict=False):
+            io.savemat(folder / part / f"{name}.mat", {name: array})
+    return blocks[0].reshape(-1, 256, 256, 3)
+
+
+def test_sidd_from_frames_to_the_upload(script, write_config, tmp_path):
+    folder, generator = tmp_path / "SIDD", np.random.default_rng(0)
+    write_frames(folder / "Medium", generator)
+    noisy = write_blocks(folder, generator)
+    script("prep_SIDD", "-c", 64, "-s", 32, "-df", folder / "Medium", "-nf", "pieces")
+    assert len(list((tmp_path / "pieces").rglob("*.png"))) == 3 * 16
+    write_config(
+        train="SIDD_train", pieces="pieces", test="SIDD_test", blocks=folder / "test",
+        save_float="false", save_image="true", validated="true",
+    )  # fmt: skip
+    script("main", "-c", "tiny.yaml", "-s", "run")
+    denoiser = sensible(tmp_path / "output/run/checkpoint/run_001.pth")
+    script("test", "--pretrained", denoiser, "--out", "results")
+    submission = ("--test", folder / "test", "--denoised", "results", "--out", "sidd.csv", "--mat")
+    script("prep_submission_SIDD", *submission)
+    script("prep_submission_SIDD", "--check", "sidd.csv", "--test", folder / "test")
+    csv.field_size_limit(2**20)
+    with open(tmp_path / "sidd.csv", newline="") as file:
+        rows = [(row["ID"], base64.b64decode(row["BLOCK"])) for row in csv.DictReader(file)]
+    assert [number for number, _ in rows] == [str(number) for number in range(1280)]
+    submitted = [np.frombuffer(block, np.uint8).reshape(256, 256, 3) for _, block in rows]
+    cells = io.loadmat(tmp_path / "SubmitSrgb.mat")["DenoisedBlocksSrgb"]
+    for number, block in enumerate(submitted):
+        assert np.array_equal(block, read_picture(tmp_path / "results" / f"{number:04d}_DN.png"))
+        assert np.array_equal(block, cells[number // 32, number % 32])
+    chosen = [0, 31, 32, 700, 1279]
+    given = network_outputs(denoiser, noisy[chosen])
+    for number, output in zip(chosen, given, strict=True):
+        assert np.array_equal(submitted[number], to_uint8(output.transpose(2, 0, 1)))
+    shutil.rmtree(folder)  # with the submissions 1.4 GB
+    for name in ("sidd.csv", "SubmitSrgb.mat"):
+        (tmp_path / name).unlink()
