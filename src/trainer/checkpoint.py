@@ -133,7 +133,7 @@ class CheckpointStore:
     def is_empty(self) -> bool:
         """Whether the run was stopped before it saved anything."""
         last = self.manifest["last"]
-        if len(last) == 1:  # announced, but never written
+        if len(last) == 1 and not self.manifest["best"]:  # announced, but never written
             return not (self.files.folder / last[0]["file"]).exists()
         return not last and not any(self.files.checkpoints.glob("*.pth"))
 

@@ -142,11 +142,12 @@ def test_resume_without_a_run_is_refused_and_makes_none(new_run):
     assert not run.files.folder.exists()
 
 
-def test_resume_without_a_checkpoint_is_refused(new_run, stop_at_step):
-    run = new_run("young")
-    stop_at_step(0)
-    with pytest.raises(KeyboardInterrupt):
-        run.train()
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_resume_without_the_checkpoints_that_there_were_is_refused(new_run, epochs):
+    run = new_run("emptied")
+    run.train(f"training.max_epochs={epochs}")
+    for path in run.files.checkpoints.iterdir():
+        path.unlink()
     with pytest.raises(CheckpointError, match="no usable checkpoint"):
         run.resume()
 
