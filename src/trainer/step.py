@@ -79,9 +79,7 @@ class TrainingStep:
             On the CPU before the update; a GPU is not made to wait, there the trainer looks before it saves.
         """
         with self.stopwatch.part("masking"):
-            masked = (
-                self.masker.mask(noisy, generator, share) if share else self.masker.mask(noisy, generator)
-            )
+            masked = self.masker.mask(noisy, generator, share)
         with self.stopwatch.part("network"):
             denoised = self.network(masked.image)
             value = self.loss(denoised, noisy, masked.mask, progress)

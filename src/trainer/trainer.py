@@ -4,6 +4,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,14 +120,13 @@ class Trainer:
         rate = self._set_learning_rate(epoch, progress)
         generator = make_generator(self.config.seed, "mask", self.state.step)
         self.state.step += 1
-        shared = () if self.processes.alone else (share,)
-        value = self.step(noisy, progress, generator, lambda: self._where(epoch, batch), *shared)
-        self._unread.append(value)
+        where = partial(self._where, epoch, batch)
+        shared = None if self.processes.alone else share
+        self._unread.append(self.step(noisy, progress, generator, where, shared))
         self.reporter.step(share.total)
         if self.state.step % self.config.log.iter_interval == 0 or self.state.step == self.total_steps:
             self._read_losses(epoch)
-            where, means = self._where(epoch), self.state.running_means()
-            self.reporter.training(where, self.state.step, means, rate)
+            self.reporter.training(self._where(epoch), self.state.step, self.state.running_means(), rate)
 
     def validate(self, epoch: int) -> None:
         """Score the validation pictures, show and save some, and keep the best network by each metric."""

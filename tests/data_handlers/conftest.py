@@ -1,10 +1,13 @@
 import h5py
 import numpy as np
 import pytest
+from scipy import io
 
 from src.data_handlers.base import Picture
 from src.util.errors import DataError
 from src.util.image_io import PictureInfo, write_picture
+
+SHAPE = (2, 3, 16, 18, 3)
 
 
 class Memory:
@@ -62,6 +65,27 @@ def fill_folder():
         return str(folder)
 
     return fill
+
+
+def save_mat(path, shape=SHAPE, seed=0, kind=np.uint8, name=None):
+    """Write random blocks as SIDD's files hold them; gives the array."""
+    array = np.random.default_rng(seed).integers(0, 256, shape).astype(kind)
+    io.savemat(path, {name or path.stem: array}, do_compression=True)
+    return array
+
+
+@pytest.fixture(name="save_mat")
+def _save_mat():
+    return save_mat
+
+
+@pytest.fixture
+def blocks(tmp_path):
+    """A folder like SIDD's, with small arrays."""
+    noisy = save_mat(tmp_path / "ValidationNoisyBlocksSrgb.mat", seed=1)
+    clean = save_mat(tmp_path / "ValidationGtBlocksSrgb.mat", seed=2)
+    save_mat(tmp_path / "BenchmarkNoisyBlocksSrgb.mat", seed=3)
+    return tmp_path, noisy, clean
 
 
 @pytest.fixture

@@ -21,25 +21,10 @@ ROOT = Path(__file__).parents[2]
 SHAPE = (2, 3, 16, 18, 3)
 
 
-def save_mat(path, shape=SHAPE, seed=0, kind=np.uint8, name=None):
-    array = np.random.default_rng(seed).integers(0, 256, shape).astype(kind)
-    io.savemat(path, {name or path.stem: array}, do_compression=True)
-    return array
-
-
 def owner(array):
     while isinstance(array, np.ndarray):
         array = array.base
     return array
-
-
-@pytest.fixture
-def blocks(tmp_path):
-    """A folder like SIDD's, with small arrays."""
-    noisy = save_mat(tmp_path / "ValidationNoisyBlocksSrgb.mat", seed=1)
-    clean = save_mat(tmp_path / "ValidationGtBlocksSrgb.mat", seed=2)
-    save_mat(tmp_path / "BenchmarkNoisyBlocksSrgb.mat", seed=3)
-    return tmp_path, noisy, clean
 
 
 def test_d14_blocks_are_counted_by_the_shape_of_the_array(blocks):
@@ -116,7 +101,7 @@ def test_a_full_disk_is_said_with_what_is_needed(blocks, monkeypatch):
         ({"name": "Other"}, "expected an array BenchmarkNoisyBlocksSrgb, found Other"),
     ],
 )
-def test_d15_another_array_is_refused(tmp_path, wrong, message):
+def test_d15_another_array_is_refused(tmp_path, save_mat, wrong, message):
     save_mat(tmp_path / "BenchmarkNoisyBlocksSrgb.mat", **wrong)
     with pytest.raises(DataError, match=message):
         DATASETS["SIDD_test"](str(tmp_path))
@@ -157,7 +142,7 @@ def test_d15_wherever_the_file_ends_the_message_is_ours(tmp_path, bytes_kept):
         DATASETS["SIDD_test"](str(tmp_path))
 
 
-def test_ground_truth_of_another_shape_is_refused(blocks):
+def test_ground_truth_of_another_shape_is_refused(blocks, save_mat):
     root = blocks[0]
     save_mat(root / "ValidationGtBlocksSrgb.mat", shape=(2, 2, 16, 18, 3))
     with pytest.raises(DataError, match=r"shape \(2, 2, 16, 18, 3\), but ValidationNoisyBlocksSrgb"):

@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 import pytest
-from scipy import io
 
 from src.data_handlers import DATASETS, build_samples
 from src.data_handlers.bsd68 import Grey
@@ -14,23 +13,6 @@ from src.data_handlers.view import View
 from src.util.config import arguments_model
 from src.util.errors import DataError
 from src.util.image_io import read_picture, write_picture
-
-SHAPE = (2, 3, 16, 18, 3)
-
-
-def save_mat(path, shape=SHAPE, seed=0, kind=np.uint8, name=None):
-    array = np.random.default_rng(seed).integers(0, 256, shape).astype(kind)
-    io.savemat(path, {name or path.stem: array}, do_compression=True)
-    return array
-
-
-@pytest.fixture
-def blocks(tmp_path):
-    """A folder like SIDD's, with small arrays."""
-    noisy = save_mat(tmp_path / "ValidationNoisyBlocksSrgb.mat", seed=1)
-    clean = save_mat(tmp_path / "ValidationGtBlocksSrgb.mat", seed=2)
-    save_mat(tmp_path / "BenchmarkNoisyBlocksSrgb.mat", seed=3)
-    return tmp_path, noisy, clean
 
 
 @pytest.fixture

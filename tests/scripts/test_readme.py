@@ -3,6 +3,7 @@
 import argparse
 import inspect
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -153,16 +154,19 @@ def test_no_command_is_left_unchecked():
     assert [c for c in commands() if not c.startswith((*checked, ".venv/bin/pip", *HARMLESS))] == []
 
 
+def ran(example, folder):
+    """What the names of an example hold after it was run as a file of its own."""
+    (folder / "example.py").write_text(example, encoding="utf-8")
+    return runpy.run_path(str(folder / "example.py"))
+
+
 def test_the_python_examples_run(trained, tmp_path):
     """One by one, where `ckpt.pth` lies."""
     shutil.copy(trained / "checkpoint" / "run_002.pth", tmp_path / "ckpt.pth")
     start_console()  # after the training's own
     denoise, mask = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    names = {}
-    exec(denoise, names)
-    assert names["denoised"].std() > 0
-    exec(mask, names)
-    assert names["loss"] > 0
+    assert ran(denoise, tmp_path)["denoised"].std() > 0
+    assert ran(mask, tmp_path)["loss"] > 0
 
 
 def test_the_tables_of_flags_name_each_flag(call):

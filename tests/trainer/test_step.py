@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 class LeftHalf:
     """Hides the left half under values the generator draws."""
 
-    def mask(self, batch, generator=None):
+    def mask(self, batch, generator=None, share=None):
         mask = torch.zeros_like(batch[:, :1])
         mask[..., : batch.shape[3] // 2] = 1
         drawn = torch.rand(batch.shape, generator=generator)
