@@ -68,7 +68,7 @@ class Denoiser:
         ensemble : bool
             Take the mean over the 8 flips and rotations: eight times slower.
         data_range : "auto" or float
-            The number that is white; `auto` takes what the checkpoint was trained with.
+            The number that is white; `auto` takes what the configuration of the training says.
         config : str, optional
             A configuration's name or path, for checkpoints that carry none (the original's).
         settings : sequence of str
