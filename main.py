@@ -63,8 +63,9 @@ def _config(flags: argparse.Namespace) -> RunConfig:
 def _run_name(flags: argparse.Namespace) -> str:
     if flags.session is not None:
         return str(flags.session)
-    path = (flags.config or "demo").replace("\\", "/").rstrip("/")
-    return f"{path.split('/')[-1].removesuffix('.yaml').removesuffix('.yml')}_{timestamp()}"
+    paths = [path.replace("\\", "/").rstrip("/") for path in flags.config or ["demo"]]
+    names = [path.split("/")[-1].removesuffix(".yaml").removesuffix(".yml") for path in paths]
+    return "_".join([*names, timestamp()])
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from src.util.config import arguments, arguments_model, nearest, problem, valida
 from src.util.errors import ConfigError
 from src.util.logger import LOG
 from src.util.seed import derive_seed
-from src.util.yaml_document import Document, KeyPath, override, read_yaml
+from src.util.yaml_document import Document, KeyPath, overlay, override, read_yaml
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -47,23 +47,23 @@ class _Component(NamedTuple):
     sound: bool
 
 
-def read_config(name: str, settings: Sequence[str] = ()) -> RunConfig:
+def read_config(name: str | Sequence[str], settings: Sequence[str] = ()) -> RunConfig:
     """Read a configuration by its name in `configs/` (with or without `.yaml`) or by its path.
+
+    Parameters
+    ----------
+    name : str or sequence of str
+        Of several, each is laid over those before it.
+    settings : sequence of str
+        Overrides `KEY=VALUE`.
 
     Raises
     ------
     ConfigError
         When there is no such file, or it has problems: all of them, a line each.
     """
-    path = Path(name)
-    candidates = [path] if path.name != name or path.suffix else []
-    if path.name == name:
-        candidates += [CONFIGS / name, CONFIGS / f"{name}.yaml"]
-    for candidate in candidates:
-        if os.path.isfile(candidate):  # False, unlike Path's, for what cannot be a file's name
-            return check_config(override(read_yaml(candidate), settings))
-    known = sorted(file.stem for file in CONFIGS.glob("*.yaml"))
-    raise ConfigError(f"-c {name}: there is no such configuration{nearest(name, known)}")
+    documents = [_found(one) for one in ([name] if isinstance(name, str) else name)]
+    return check_config(override(functools.reduce(overlay, documents), settings))
 
 
 def check_config(document: Document) -> RunConfig:
@@ -107,7 +107,10 @@ def build_model(config: RunConfig, device: torch.device) -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive_seed(config.seed, "weights"))
         module = _model(config)
-    return Network(module, device, config.training.precision, config.training.channels_last)
+    training = config.training
+    return Network(
+        module, device, training.precision, training.channels_last, training.compile, training.cudnn_benchmark
+    )
 
 
 def outline(config: RunConfig) -> torch.nn.Module:
@@ -151,6 +154,18 @@ def build_pictures(config: RunConfig, part: str) -> Samples:
     )  # fmt: skip
     samples.check(config.training.batch_size if part == "training" else 1)
     return samples
+
+
+def _found(name: str) -> Document:
+    path = Path(name)
+    candidates = [path] if path.name != name or path.suffix else []
+    if path.name == name:
+        candidates += [CONFIGS / name, CONFIGS / f"{name}.yaml"]
+    for candidate in candidates:
+        if os.path.isfile(candidate):  # False, unlike Path's, for what cannot be a file's name
+            return read_yaml(candidate)
+    known = sorted(file.stem for file in CONFIGS.glob("*.yaml"))
+    raise ConfigError(f"-c {name}: there is no such configuration{nearest(name, known)}")
 
 
 def _model(config: RunConfig) -> torch.nn.Module:

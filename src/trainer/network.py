@@ -1,9 +1,10 @@
-"""Calling the network: precision and memory layout in one place, for training and inference alike.
+"""Calling the network: precision, memory layout and compiler in one place, for training and inference alike.
 
 Shape letters: B images, C channels, H rows, W columns.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Literal, cast
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from src.model import NL_BSN, Window
 from src.trainer.tiling import Span, Tiling, divide, padded_positions, stitch
-from src.util.errors import NonFiniteError, OutOfMemoryError
+from src.util.errors import ConfigError, NonFiniteError, OutOfMemoryError
 from src.util.logger import LOG, progress_bar
 from src.util.memory import is_out_of_memory
 
@@ -25,6 +26,7 @@ Reader = Callable[[np.ndarray, np.ndarray], Tensor]
 """Gives a picture's pixels (C, H, W) in [0, 1] at these rows (H,) and columns (W,)."""
 Writer = Callable[[int, Tensor], None]
 """Takes a band (C, rows, W) of the result, and its first row."""
+Precision = Literal["fp32", "tf32", "bf16"]
 
 
 @dataclass
@@ -37,10 +39,16 @@ class Network:
         Takes and gives (B, C, H, W); `src.model.NL_BSN` if pictures are to be cut into tiles.
     device : torch.device
         Where its weights are.
-    precision : {"fp32", "bf16"}
-        `bf16` runs convolutions under autocast; the result is float32 again.
+    precision : {"fp32", "tf32", "bf16"}
+        `fp32` computes in 32 bits; with `tf32` a GPU's convolutions round to 10 bits what they multiply (on
+        CPUs it is the same); `bf16` runs convolutions under autocast. The result is float32 always.
     channels_last : bool
         Whether inputs and weights are laid out NHWC.
+    compiled : bool
+        Whether training goes through PyTorch's compiler, which sees each size of batch for itself.
+        Outside training the network runs as it is, since pictures have many sizes.
+    cudnn_benchmark : bool
+        Whether a GPU tries several algorithms for each size of batch in training and takes the fastest.
     tiling : Tiling
         How large pictures are cut when they are denoised. Smaller parts are set when memory runs out.
     ensemble : bool
@@ -49,13 +57,16 @@ class Network:
 
     module: nn.Module
     device: torch.device
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
     channels_last: bool = False
+    compiled: bool = False
+    cudnn_benchmark: bool = False
     tiling: Tiling = field(default_factory=Tiling)
     ensemble: bool = False
 
     def __post_init__(self) -> None:
         self.module.to(device=self.device, memory_format=self._layout)  # type: ignore[call-overload]
+        self._trained = _compiled(self.module) if self.compiled else self.module
 
     @property
     def _layout(self) -> torch.memory_format:
@@ -67,9 +78,25 @@ class Network:
         With a window the images are tiles, see `src.model.UShape`.
         """
         images = images.contiguous(memory_format=self._layout)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            denoised: Tensor = self.module(images) if window is None else self.module(images, window)
+        with self.arithmetic(), torch.autocast(self.device.type, torch.bfloat16, self.precision == "bf16"):
+            if self.module.training:
+                denoised = self._trained(images)
+            else:
+                denoised = self.module(images) if window is None else self.module(images, window)
         return denoised.float()
+
+    @contextmanager
+    def arithmetic(self) -> Iterator[None]:
+        """How a GPU convolves while the `with` block runs, forward or backward; elsewhere nothing changes."""
+        if self.device.type != "cuda":
+            yield
+            return
+        cudnn = torch.backends.cudnn
+        with cudnn.flags(
+            enabled=cudnn.enabled, deterministic=cudnn.deterministic, allow_tf32=self.precision != "fp32",
+            benchmark=self.cudnn_benchmark and self.module.training,
+        ):  # fmt: skip
+            yield
 
     def denoise(self, image: Tensor, name: str) -> Tensor:
         """Denoise one whole picture, as it is.
@@ -188,6 +215,26 @@ class Network:
 
     def _at(self, tile: Tensor, window: Window) -> Tensor:
         return self(tile[None], None if tile.shape[1:] == window[2:] else window)[0]
+
+
+def _compiled(module: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The same through PyTorch's compiler, which begins with the first call."""
+    # Each size for itself: code for sizes that vary would depend on the order in which a run meets them.
+    call = torch.compile(module, dynamic=False)
+
+    def checked(images: Tensor) -> Tensor:
+        try:
+            denoised: Tensor = call(images)
+        except RuntimeError as error:
+            if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                raise ConfigError(
+                    f"training.compile: PyTorch's compiler failed ({str(error).splitlines()[0]}); on a CPU it"
+                    " needs g++ or another C++ compiler; with `compile: false` training goes without it"
+                ) from None
+            raise
+        return denoised
+
+    return checked
 
 
 def _flipped(window: Window, tile: tuple[int, ...], flipped: list[bool]) -> Window:

@@ -13,7 +13,7 @@ def make_optimizer(
     parameters: Iterable[nn.Parameter], block: OptimizerBlock, init_lr: float
 ) -> torch.optim.Optimizer:
     """Adam (Kingma and Ba, 2015, arXiv:1412.6980), without weight decay."""
-    return torch.optim.Adam(parameters, lr=init_lr, betas=block.betas)
+    return torch.optim.Adam(parameters, lr=init_lr, betas=block.betas, fused=block.fused)
 
 
 def learning_rate(block: SchedulerBlock, init_lr: float, epoch: int, progress: float) -> float:

@@ -45,6 +45,8 @@ class OptimizerBlock(Block):
     """The published choice; Kingma and Ba, 2015."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     """Decay of the running mean and square of the gradient."""
+    fused: bool = False
+    """Update all weights in one pass; the last digits differ."""
 
     _flatten = model_validator(mode="before")(_unnested)
 
@@ -74,10 +76,15 @@ class TrainingBlock(Block):
     optimizer: OptimizerBlock = OptimizerBlock()
     grad_clip: Annotated[float, Field(gt=0)] | None = None
     """Largest norm of the gradient; a longer one is scaled down to it. None = as it is."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """`bf16` runs the network under autocast; weights, masks and loss stay in 32 bits."""
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    """`tf32` rounds what a GPU's convolutions multiply; `bf16` runs the network under autocast. Weights,
+    masks and loss stay in 32 bits."""
     channels_last: bool = False
-    """Memory layout NHWC, which is faster on CPUs and recent GPUs."""
+    """Memory layout NHWC, which is faster on recent GPUs, and on most CPUs in bf16."""
+    compile: bool = False
+    """Train through PyTorch's compiler, which joins small operations; it takes a minute or two to start."""
+    cudnn_benchmark: bool = False
+    """Let a GPU choose the fastest of its algorithms; two runs may then differ in the last digits."""
 
     @field_validator("loss")
     @classmethod

@@ -90,7 +90,8 @@ class TrainingStep:
                 if not torch.isfinite(total):
                     raise NonFiniteError(f"{say()}: the loss is {total.item()}; try a smaller init_lr")
             self.optimizer.zero_grad(set_to_none=True)
-            value.total.backward()
+            with self.network.arithmetic():
+                value.total.backward()
             self.processes.sum_gradients(self._parameters)
             self._check_and_clip(noisy.device, say)
             self.optimizer.step()

@@ -47,7 +47,7 @@ class Trained:
 
 
 def load_trained(
-    device: torch.device, settings: Sequence[str], config: str | None, session: str | None,
+    device: torch.device, settings: Sequence[str], config: str | Sequence[str] | None, session: str | None,
     epoch: int | None, pretrained: str | None,
 ) -> Trained:  # fmt: skip
     """Find a checkpoint and build its network; never one with random weights.
@@ -58,8 +58,8 @@ def load_trained(
         Where the network goes.
     settings : sequence of str
         Overrides `KEY=VALUE` of the configuration.
-    config : str or None
-        A configuration's name or path; None takes the checkpoint's own.
+    config : str, sequence of str or None
+        Names or paths of configurations, see `read_config`; None takes the checkpoint's own.
     session : str or None
         A run's name.
     epoch : int or None

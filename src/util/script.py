@@ -42,7 +42,10 @@ def _say_thread(failure: threading.ExceptHookArgs) -> None:
 def common_flags(description: str) -> argparse.ArgumentParser:
     """The flags that `main.py` and `test.py` share."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("-c", "--config", help="a name in configs/, with or without .yaml, or a path")
+    parser.add_argument(
+        "-c", "--config", action="append",
+        help="a name in configs/, with or without .yaml, or a path; a second one is laid over the first",
+    )  # fmt: skip
     parser.add_argument("-s", "--session", metavar="RUN", help="name of the run, a folder of output_folder")
     parser.add_argument("-g", "--gpu", help="a GPU's number, cpu, mps or auto (the default: a GPU if any)")
     parser.add_argument("--thread", type=_count, default=4, help="workers that load pictures (default: 4)")

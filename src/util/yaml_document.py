@@ -69,6 +69,28 @@ def parse_yaml(text: str, name: str) -> Document:
     return Document(data, places, name)
 
 
+def overlay(document: Document, over: Document) -> Document:
+    """Lay a second document over a first: what both say is taken from the second, mappings key by key.
+
+    Parameters
+    ----------
+    document, over : Document
+        Left as they are.
+    """
+    data, places = _copied(document.data), dict(document.places)
+
+    def lay(below: dict[str, Any], above: dict[str, Any], path: KeyPath) -> None:
+        for key, value in above.items():
+            if isinstance(value, dict) and isinstance(below.get(key), dict):
+                lay(below[key], value, (*path, key))
+            else:
+                below[key] = _copied(value)
+                _move(places, over.places, (*path, key))
+
+    lay(data, over.data, ())
+    return Document(data, places, f"{document.name} and {over.name}")
+
+
 def override(document: Document, settings: Sequence[str]) -> Document:
     """Apply `KEY.PATH=VALUE` settings; VALUE is YAML, so lists and mappings work too.
 
@@ -94,9 +116,15 @@ def override(document: Document, settings: Sequence[str]) -> Document:
             if not isinstance(block, dict):
                 raise ConfigError(f"--set {setting}: '{part}' holds a value, no keys of its own")
         block[path[-1]] = value
-        places = {known: place for known, place in places.items() if known[: len(path)] != path}
-        places[path] = f"--set {setting}"
+        _move(places, {path: f"--set {setting}"}, path)
     return Document(data, places, document.name)
+
+
+def _move(places: dict[KeyPath, str], others: dict[KeyPath, str], path: KeyPath) -> None:
+    """Let `others` say where `path`, and all below it, is written."""
+    for known in [known for known in places if known[: len(path)] == path]:
+        del places[known]
+    places |= {known: place for known, place in others.items() if known[: len(path)] == path}
 
 
 def _copied(value: Any) -> Any:

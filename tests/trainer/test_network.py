@@ -7,7 +7,7 @@ import torch
 from src.model import MODELS, NL_BSN
 from src.trainer.network import Network
 from src.trainer.tiling import Tiling
-from src.util.errors import NonFiniteError, OutOfMemoryError
+from src.util.errors import ConfigError, NonFiniteError, OutOfMemoryError
 
 CPU = torch.device("cpu")
 
@@ -184,3 +184,59 @@ def test_bfloat16_tiles_are_as_close_to_the_whole_as_bfloat16_is():
     network.tiling = Tiling(64)
     tiled = network.denoise(large(150, 130), "tiled")
     assert (tiled - exact).square().mean() < 2 * (whole - exact).square().mean()
+
+
+def small(**options):
+    """Quick to compile."""
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.ReLU())
+    return Network(module, CPU, **options)
+
+
+def compile_by(monkeypatch, backend):
+    """Let PyTorch follow the network as it does, but hand what it saw to something quicker than C++."""
+    original = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda module, **o: original(module, backend=backend, **o))
+
+
+def test_a_compiled_network_is_compiled_once_for_each_batch_size_of_training_and_never_outside(monkeypatch):
+    seen = []
+
+    def remember(graph, inputs):
+        seen.append(next(i.shape[0] for i in inputs if i.ndim == 4 and i.shape[1:] == (3, 8, 8)))
+        return graph.forward
+
+    compile_by(monkeypatch, remember)
+    network, plain = small(compiled=True), small()
+    images = torch.rand(4, 3, 8, 8)
+    for count in (4, 2, 4, 2):
+        assert torch.equal(network(images[:count]), plain(images[:count]))
+    network.module.eval()
+    assert torch.equal(network(images[:3]), plain(images[:3]))
+    assert seen == [4, 2]
+
+
+def test_a_compiled_network_keeps_the_names_of_its_weights():
+    assert small(compiled=True).module.state_dict().keys() == small().module.state_dict().keys()
+
+
+def test_a_compiler_that_fails_is_said_with_the_key(monkeypatch):
+    def fail(graph, inputs):
+        raise FileNotFoundError("no C++ compiler")
+
+    compile_by(monkeypatch, fail)
+    with pytest.raises(ConfigError, match=r"training\.compile: PyTorch's compiler failed.*g\+\+"):
+        small(compiled=True)(torch.rand(1, 3, 8, 8))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_on_a_gpu_fp32_computes_in_32_bits_and_tf32_need_not_and_neither_touches_the_process():
+    before = torch.backends.cudnn.allow_tf32
+    images = torch.rand(2, 3, 64, 64)
+    exact = tiny().module.double()(images.double())
+    errors = {}
+    for precision in ("fp32", "tf32"):
+        network = Network(tiny().module, torch.device("cuda"), precision=precision)
+        errors[precision] = (network(images.cuda()).cpu() - exact).abs().max()
+        assert torch.backends.cudnn.allow_tf32 == before
+    assert errors["fp32"] < 1e-4

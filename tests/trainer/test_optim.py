@@ -47,3 +47,16 @@ def test_the_first_update_of_adam_by_hand():
     (weight * torch.tensor([3.0, -0.2])).sum().backward()
     optimizer.step()
     assert weight.tolist() == pytest.approx([0.9, 1.1], abs=1e-6)
+
+
+def test_the_fused_update_is_adams():
+    weights = {}
+    for fused in (False, True):
+        parameter = torch.nn.Parameter(torch.linspace(-1, 1, 50))
+        optimizer = make_optimizer([parameter], OptimizerBlock(fused=fused), 0.1)
+        for step in range(3):
+            parameter.grad = (parameter.detach() - step).clone()
+            optimizer.step()
+        weights[fused] = parameter.detach()
+    assert not torch.equal(weights[True], torch.linspace(-1, 1, 50))
+    torch.testing.assert_close(weights[True], weights[False], rtol=0, atol=1e-6)

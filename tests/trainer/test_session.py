@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from src.trainer import trainer
+from src.trainer.build import CONFIGS
 from src.trainer.checkpoint import CheckpointStore
 from src.util.errors import CheckpointError, ConfigError, DataError, OutOfMemoryError, RunExistsError
+from src.util.yaml_document import read_yaml
 
 NOISE = {
     "none": [],
@@ -44,6 +46,19 @@ def test_k14_a_run_stopped_within_an_epoch_and_resumed_equals_one_that_never_sto
     assert stopped.losses == whole.losses
     assert stopped.scores == whole.scores
     assert stopped.best == [name.replace("whole", "stopped") for name in whole.best]
+
+
+def test_k14_so_it_does_with_the_fast_overlay(new_run, differing, stop_at_step):
+    fast = read_yaml(CONFIGS / "fast.yaml").data["training"]
+    settings = [*MOVING, *(f"training.{key}={value}" for key, value in fast.items())]
+    whole, stopped = new_run("whole"), new_run("stopped")
+    whole.train(*settings)
+    stop_at_step(3)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.train(*settings)
+    stopped.resume(*settings)
+    assert differing(whole.last, stopped.last) == []
+    assert whole.last["optimizer_weights"]["param_groups"][0]["fused"] is True
 
 
 def test_k14_two_epochs_and_two_more_equal_four(new_run, differing):

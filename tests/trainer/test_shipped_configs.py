@@ -15,7 +15,8 @@ from src.trainer.build import (
 )
 from src.util.yaml_document import parse_yaml
 
-NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+OVERLAYS = {"fast"}  # to be laid over another one
+NAMES = sorted({path.stem for path in CONFIGS.glob("*.yaml")} - OVERLAYS)
 PUBLISHED = {
     "sidd_train": ("Masker", 5e-6, 1, False, 1),
     "dnd_train": ("Masker", 5e-5, 2, True, 5),
@@ -85,6 +86,27 @@ def test_the_published_values(name):
     else:
         values = {"strat_name": "uniform_withoutCP", "prox_radius": 3, "structN2V": None}
     assert training.masker_args == {**values, "pixel_perc": 0.002}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_fast_overlay_changes_how_a_network_is_computed_and_nothing_else(name, messages):
+    plain, fast = (read_config(names).model_dump() for names in (name, [name, "fast"]))
+    assert messages == []
+    training = fast["training"]
+    assert (training["precision"], training["channels_last"]) == ("bf16", True)
+    assert (training["optimizer"].pop("fused"), training["cudnn_benchmark"]) == (True, True)
+    del plain["training"]["optimizer"]["fused"]
+    for key in ("precision", "channels_last", "cudnn_benchmark"):
+        training[key] = plain["training"][key]
+    assert fast == plain
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_published_configurations_compute_in_32_bits_as_they_are(name):
+    training = read_config(name).training
+    assert training.precision == "fp32"
+    assert not (training.channels_last or training.compile or training.cudnn_benchmark)
+    assert not training.optimizer.fused
 
 
 def test_nl_n2v_and_n2v_are_trained_alike():

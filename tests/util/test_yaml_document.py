@@ -1,7 +1,7 @@
 import pytest
 
 from src.util.errors import ConfigError
-from src.util.yaml_document import override, parse_yaml, read_yaml
+from src.util.yaml_document import overlay, override, parse_yaml, read_yaml
 
 
 def data(text):
@@ -200,3 +200,16 @@ def test_a_setting_below_a_value_is_refused():
 
 def test_a_setting_that_is_no_yaml_is_refused():
     assert problem(DOCUMENT, ["seed=["]).startswith("--set seed=[, line 1: not valid YAML")
+
+
+def test_an_overlay_wins_key_by_key_and_leaves_both_as_they_are():
+    below = parse_yaml("a: 1\nb: {c: 1, d: {e: 1}}\nf: [1, 2]\n", "below")
+    above = parse_yaml("b: {d: 5}\nf: [3]\n\ng: {h: 1}\n", "above")
+    both = overlay(below, above)
+    assert both.data == {"a": 1, "b": {"c": 1, "d": 5}, "f": [3], "g": {"h": 1}}
+    assert both.place(("b", "c")) == "below, line 2"
+    assert both.place(("b", "d")) == both.place(("b", "d", "e")) == "above, line 1"
+    assert both.place(("f", 1)) == "above, line 2"
+    assert both.place(("g", "h")) == "above, line 4"
+    both.data["g"]["h"] = both.data["b"]["c"] = 9
+    assert (above.data["g"]["h"], below.data["b"]["c"]) == (1, 1)
