@@ -12,11 +12,11 @@ import torch
 
 from src.data_handlers.samples import Sample
 from src.data_handlers.sampling import Loader
-from src.loss import LossValue
 from src.trainer.checkpoint import CheckpointStore
 from src.trainer.distributed import ALONE, Processes
 from src.trainer.environment import environment
 from src.trainer.evaluate import BETTER, Evaluated, MaskedLoss, evaluate, score_all
+from src.trainer.loss_record import LossRecord
 from src.trainer.optim import learning_rate
 from src.trainer.reporter import BOARD_PICTURES, Reporter
 from src.trainer.run_config import RunConfig
@@ -72,7 +72,7 @@ class Trainer:
         self.stop = stop
         self.processes = processes
         self.total_steps = len(loader) * config.training.max_epochs
-        self._unread: list[LossValue] = []  # losses still on the device
+        self._losses = LossRecord(min(config.log.iter_interval, len(loader)))
         self._saved = (-1, Path())  # step and file of the latest checkpoint
 
     def fit(self) -> None:
@@ -122,7 +122,7 @@ class Trainer:
         self.state.step += 1
         where = partial(self._where, epoch, batch)
         shared = None if self.processes.alone else share
-        self._unread.append(self.step(noisy, progress, generator, where, shared))
+        self._losses.add(self.step(noisy, progress, generator, where, shared))
         self.reporter.step(share.total)
         if self.state.step % self.config.log.iter_interval == 0 or self.state.step == self.total_steps:
             self._read_losses(epoch)
@@ -214,13 +214,11 @@ class Trainer:
 
     def _read_losses(self, epoch: int) -> None:
         """Bring the losses of the latest steps from the device, all at once."""
-        if not self._unread:
+        values = self._losses.take()
+        if not len(values):
             return
-        names = ["total", *self._unread[0].terms]
-        values = torch.stack([torch.stack([v.total, *v.terms.values()]) for v in self._unread])
-        rows = self.processes.sum(values.cpu()).tolist()
-        self._unread.clear()
-        self.state.recent.extend(dict(zip(names, row, strict=True)) for row in rows)
+        rows = self.processes.sum(values).tolist()
+        self.state.recent.extend(dict(zip(self._losses.names, row, strict=True)) for row in rows)
         if not all(math.isfinite(value) for row in rows for value in row):
             raise NonFiniteError(
                 f"{self._where(epoch)}: the loss of one of the last {len(rows)} steps is not finite; try a"

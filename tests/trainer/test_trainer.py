@@ -321,3 +321,20 @@ def test_t9_every_group_of_the_optimiser_follows_the_schedule(new_run, monkeypat
     run = new_run("run")
     run.train("training.init_lr=1e-4", "training.scheduler.type=constant")
     assert [group["lr"] for group in run.last["optimizer_weights"]["param_groups"]] == [1e-4, 1e-4]
+
+
+def test_no_step_leaves_a_tensor_behind(new_run, monkeypatch):
+    original, tensors = TrainingStep.__call__, []
+
+    def counted(self, *arguments):
+        gc.collect()
+        tensors.append(sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects()))
+        return original(self, *arguments)
+
+    monkeypatch.setattr(TrainingStep, "__call__", counted)
+    new_run("run").train(
+        "training.max_epochs=1", "training.dataset_args.repeat_times=6", "log.iter_interval=100",
+        "validation.val=false",
+    )  # fmt: skip
+    assert len(tensors) == 9
+    assert len(set(tensors[2:])) == 1  # the first takes what lasts: moments of the optimiser, room for losses
