@@ -9,6 +9,7 @@ peak memory of each method in a fresh process, less what Python and torch need b
 """
 
 import argparse
+import math
 import multiprocessing
 import resource
 import statistics
@@ -24,6 +25,7 @@ from torch.nn.functional import pad
 
 from src.masker import NonLocalMasker
 from src.masker.base import Masked, draw_points
+from src.masker.blind_spots import MIN_DISTANCE, count_spots
 from src.masker.non_local import paste_regions
 from src.model import UNet2
 
@@ -51,6 +53,40 @@ def mask_by_volume(masker: NonLocalMasker, batch: Tensor, generator: torch.Gener
         nearest = torch.where(distances > 0, distances, torch.inf).argmin(1)
         found[:] = torch.stack((nearest // columns, nearest % columns), 1) * stride + radius
     return paste_regions(batch, points, similar, 1 if masker.center_only else masker.repl_patch_edge)
+
+
+def mask_by_loops(masker: NonLocalMasker, batch: Tensor, generator: torch.Generator) -> Masked:
+    """Mask as `masker` does, one image, one spot and one candidate spot after the other."""
+    sim, edge = masker.sim_patch_edge, masker.repl_patch_edge
+    radius, stride = edge // 2, masker.speedup_factor
+    image, mask = batch.clone(), torch.zeros_like(batch[:, :1])
+    for number, own in enumerate(batch):
+        patches = pad(own[None], (sim // 2 - radius,) * 4, "reflect")[0].unfold(1, sim, 1).unfold(2, sim, 1)
+        candidates = patches[:, ::stride, ::stride].permute(1, 2, 0, 3, 4).contiguous()
+        for row, column in draw_by_rejection(own, masker.pixel_perc, radius, generator):
+            differences = candidates - patches[:, row - radius, column - radius]
+            distances = differences.square().sum((2, 3, 4)).flatten()
+            nearest = int(torch.where(distances > 0, distances, torch.inf).argmin())
+            top, left = (index * stride for index in divmod(nearest, candidates.shape[1]))
+            rows, columns = (slice(first - radius, first - radius + edge) for first in (row, column))
+            image[number, :, rows, columns] = own[:, top : top + edge, left : left + edge]
+            mask[number, :, rows, columns] = 1
+    return Masked(image, mask)
+
+
+def draw_by_rejection(
+    image: Tensor, pixel_perc: float, margin: int, generator: torch.Generator
+) -> list[tuple[int, int]]:
+    """Draw blind spots one by one, until each is far enough from those before it."""
+    height, width = image.shape[1:]
+    spots: list[tuple[int, int]] = []
+    while len(spots) < count_spots(height, width, pixel_perc):
+        row, column = (
+            int(torch.randint(margin, size - margin, (), generator=generator)) for size in (height, width)
+        )
+        if all(math.hypot(row - r, column - c) >= MIN_DISTANCE for r, c in spots):
+            spots.append((row, column))
+    return spots
 
 
 def train_step(network: torch.nn.Module, masked: Masked, batch: Tensor) -> None:

@@ -1,0 +1,161 @@
+"""The network's own step by precision, memory layout and compiler, against the device's matrix rate.
+
+    python -m benchmarks.settings                                  # two images on the CPU
+    python -m benchmarks.settings --device cuda --batch 32 --precisions fp32 tf32 bf16 --compile
+
+The settings take turns in this process, each figure is the least of its turns. The matrix rate is that of one
+large product of two matrices in the same precision.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import product
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.inference import interleaved
+from src.masker.base import Masked
+from src.trainer.build import build_loss, build_masker, build_model, read_config
+from src.trainer.network import Network
+from src.trainer.optim import make_optimizer
+from src.trainer.run_config import RunConfig
+from src.util.seed import make_generator
+
+
+@dataclass
+class Bare:
+    """The network's own step on a batch that lies on the device.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Network, loss and optimiser.
+    device : torch.device
+        Where.
+    noisy : Tensor
+        (B, C, H, W) in [0, 1].
+    masked : Masked
+        The same, masked.
+    """
+
+    config: RunConfig
+    device: torch.device
+    noisy: Tensor
+    masked: Masked
+    network: Network = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.network = build_model(self.config, self.device)
+        self.network.module.train()
+        self.loss = build_loss(self.config)
+        self.optimizer = optimizer_of(self.config, self.network)
+
+    def __call__(self) -> None:
+        """Forward, loss, backward, update."""
+        value = self.loss(self.network(self.masked.image), self.noisy, self.masked.mask, 0.5)
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.network.arithmetic():
+            value.total.backward()
+        self.optimizer.step()
+
+
+def optimizer_of(config: RunConfig, network: Network) -> torch.optim.Optimizer:
+    """Give the optimiser of a configuration."""
+    return make_optimizer(network.module.parameters(), config.training.optimizer, config.training.init_lr)
+
+
+def random_batch(options: argparse.Namespace, device: torch.device) -> Tensor:
+    """Give 8-bit noise (B, 3, H, W)."""
+    levels = torch.randint(256, (options.batch, 3, options.edge, options.edge))
+    return (levels / 255).to(device)
+
+
+def with_settings(config: RunConfig, precision: str, channels_last: bool, compiled: bool) -> RunConfig:
+    """Give the same training, computed otherwise."""
+    update = {"precision": precision, "channels_last": channels_last, "compile": compiled}
+    return config.model_copy(update={"training": config.training.model_copy(update=update)})
+
+
+def compare_settings(options: argparse.Namespace, config: RunConfig, device: torch.device) -> None:
+    """Print the bare step by precision, memory layout and compiler, against the device's matrix rate."""
+    noisy = random_batch(options, device)
+    masked = build_masker(config).mask(noisy, make_generator(0, "mask"))
+    calls: dict[str, Callable[[], object]] = {}
+    for precision, last, compiled in product(
+        options.precisions, (False, True), (False, True) if options.compile else (False,)
+    ):
+        name = " ".join([precision, *["channels_last"] * last, *["compiled"] * compiled])
+        calls[name] = Bare(with_settings(config, precision, last, compiled), device, noisy, masked)
+    first = next(iter(calls.values()))
+    assert isinstance(first, Bare)
+    operations = operations_of(first)
+    ceilings = {precision: matrix_rate(precision, device) for precision in options.precisions}
+    seconds = interleaved(calls, options.repeats, device.type)
+    slowest = seconds[next(iter(seconds))]
+    print(f"{'bare step':<30}{'s':>9}{'images/s':>10}{'speed':>7}{'of the matrix rate':>20}")
+    for name, value in seconds.items():
+        share = operations / value / ceilings[name.split()[0]]
+        speed = f"{slowest / value:.2f}"
+        print(f"{name:<30}{value:9.4f}{options.batch / value:10.2f}{speed:>7}{share:>20.1%}")
+    rates = ", ".join(f"{name} {rate / 1e12:.3g}" for name, rate in ceilings.items())
+    print(f"matrix rate in TFLOP/s: {rates}; a step is {operations / 1e12:.3g} TFLOP")
+
+
+def operations_of(bare: Bare) -> float:
+    """Floating-point operations of a step; two for each multiplication and its addition."""
+    with FlopCounterMode(display=False) as counter:
+        bare()
+    return float(counter.get_total_flops())
+
+
+def matrix_rate(precision: str, device: torch.device) -> float:
+    """Operations per second of one large matrix product, the best of several."""
+    edge = 8192 if device.type == "cuda" else 2048
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    a, b = (torch.rand(edge, edge, device=device).to(kind) for _ in range(2))
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    try:
+        seconds = interleaved({"product": lambda: a @ b}, 8, device.type)["product"]
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+    return 2 * edge**3 / seconds
+
+
+def flags(description: str) -> argparse.ArgumentParser:
+    """Give the flags that say what is trained."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--features", type=int, nargs=2, default=[96, 192], help="widths of UNet2")
+    parser.add_argument("--edge", type=int, default=256, help="edge of the crops, px")
+    parser.add_argument("--batch", type=int, default=2, help="crops of a step")
+    parser.add_argument("--repeats", type=int, default=5, help="turns of short measurements")
+    return parser
+
+
+def headline(options: argparse.Namespace) -> str:
+    """Say what is measured, and on what."""
+    device = options.device
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else "CPU"
+    return (
+        f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}, UNet2 {options.features},"
+        f" {options.batch} crops of {options.edge}x{options.edge} px"
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = flags(__doc__.splitlines()[0])
+    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], choices=("fp32", "tf32", "bf16"))
+    parser.add_argument("--compile", action="store_true", help="measure compiled networks, too")
+    options = parser.parse_args()
+    print(headline(options))
+    config = read_config("sidd_train", [f"model.kwargs.features={options.features}"])
+    compare_settings(options, config, torch.device(options.device))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""A training step as `main.py` runs it, beside the network's own and beside the obvious implementation.
+
+    python -m benchmarks.step                                  # UNet2 [96, 192], two images, on the CPU
+    python -m benchmarks.step --device cuda --batch 32 --steps 50
+
+bare     forward, loss, backward and update, for images and masks that lie on the device
+whole    `Trainer` with all of its parts: pictures from a folder of PNGs, masking, checks, log, TensorBoard
+obvious  32 bits, loops over images and spots, differences of whole patches, and the loss read in each step
+
+They take turns in this process, so that whatever else the machine does meets all of them; each figure is the
+least of its turns.
+"""
+
+import argparse
+import math
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.inference import interleaved
+from benchmarks.masking import mask_by_loops
+from benchmarks.settings import Bare, flags, headline, optimizer_of, random_batch, with_settings
+from src.data_handlers.sampling import build_loader, kill_workers
+from src.loss import Loss
+from src.masker.base import draw_points
+from src.masker.non_local import NonLocalMasker, paste_regions
+from src.masker.similarity import find_similar
+from src.trainer.build import build_loss, build_masker, build_model, build_pictures, read_config
+from src.trainer.bystander import NoStore
+from src.trainer.evaluate import MaskedLoss
+from src.trainer.reporter import Reporter
+from src.trainer.run_config import RunConfig
+from src.trainer.state import TrainingState
+from src.trainer.step import TrainingStep
+from src.trainer.trainer import Trainer
+from src.util.file_manager import FileManager
+from src.util.image_io import write_picture
+from src.util.seed import make_generator
+from src.util.stopping import StopRequest
+from src.util.stopwatch import Stopwatch
+
+PIECE, PIECES = 512, 8
+"""Edge of the prepared pieces that crops are cut from, px, and how many there are."""
+
+
+class Adding(Stopwatch):
+    """Remembers what it has reported."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__(device)
+        self.total: dict[str, float] = {}
+
+    def report(self) -> dict[str, float]:
+        """Seconds by part, as they were and added up."""
+        seconds = super().report()
+        for name, value in seconds.items():
+            self.total[name] = self.total.get(name, 0) + value
+        return seconds
+
+
+class Timed(Trainer):
+    """Notes when each step inside an epoch is over."""
+
+    def save_inside_if_due(self, epoch: int) -> None:
+        """Note the time; on a GPU of the first and the last step only, which waits for it."""
+        moments = self.__dict__.setdefault("moments", [])
+        if self.network.device.type == "cuda" and len(moments) in (0, len(self.loader) - 2):
+            torch.cuda.synchronize()
+        moments.append(time.perf_counter())
+        super().save_inside_if_due(epoch)
+
+    def turn(self, epoch: int) -> float:
+        """Seconds of a step of this epoch, but for its first, which waits for the workers."""
+        self.__dict__["moments"] = []
+        self.train_epoch(epoch)
+        moments = self.__dict__["moments"]
+        return float(moments[-1] - moments[0]) / (len(moments) - 1)
+
+
+def obvious(config: RunConfig, device: torch.device, noisy: Tensor) -> Callable[[], None]:
+    """Give the step that follows from the method's description, without a second thought."""
+    network = build_model(config, device)
+    network.module.train()
+    loss, masker = Loss("1*self_L2"), build_masker(config)
+    assert isinstance(masker, NonLocalMasker)
+    optimizer = optimizer_of(config, network)
+    generator = torch.Generator().manual_seed(0)
+
+    def step() -> None:
+        masked = mask_by_loops(masker, noisy, generator)
+        value = loss(network.module(masked.image), noisy, masked.mask, 0.5).total
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        value.item()
+
+    return step
+
+
+def write_pieces(folder: Path, pieces: int) -> None:
+    """Write prepared pieces as noisy as photographs: PNGs of noise are slower to read than any of those."""
+    random = np.random.default_rng(0)
+    folder.mkdir()
+    waves = 127 + 60 * np.sin(np.mgrid[:PIECE, :PIECE].sum(axis=0) / 31)[..., None]
+    for number in range(pieces):
+        noisy = waves + random.normal(0, 12, (PIECE, PIECE, 3))
+        write_picture(folder / f"{number:03d}.png", noisy.round().clip(0, 255).astype(np.uint8))
+
+
+@contextmanager
+def whole(config: RunConfig, device: torch.device, workers: int, folder: Path) -> Iterator[Timed]:
+    """Give the trainer as `main.py` builds it, but for checkpoints and validation."""
+    files = FileManager(folder, "run")
+    files.create()
+    pictures = build_pictures(config, "training")
+    loader = build_loader(pictures, config.training.batch_size, workers, device.type == "cuda")
+    network, stopwatch = build_model(config, device), Adding(device)
+    masker, loss = build_masker(config), build_loss(config)
+    step = TrainingStep(network, masker, loss, optimizer_of(config, network), stopwatch)
+    reporter = Reporter(files, stopwatch, 0, len(loader) * config.training.max_epochs)
+    try:
+        with reporter, StopRequest() as stop:
+            yield Timed(
+                config, NoStore(files), reporter, step, loader, None,
+                MaskedLoss(masker, loss, config.seed), TrainingState(), stop,
+            )  # fmt: skip
+    finally:
+        loader.close()
+        kill_workers()
+        files.close()
+
+
+def compare(options: argparse.Namespace, config: RunConfig, device: torch.device, folder: Path) -> None:
+    """Print bare, whole and obvious steps, and where the whole one's time goes."""
+    noisy = random_batch(options, device)
+    masker = build_masker(config)
+    bare = Bare(config, device, noisy, masker.mask(noisy, make_generator(0, "mask")))
+    plain = obvious(with_settings(config, "fp32", False, False), device, noisy)
+    seconds: dict[str, list[float]] = {"bare": [], "whole": [], "obvious": []}
+    with whole(config, device, options.workers, folder) as trainer:
+        trainer.turn(1)
+        trainer.step.stopwatch.report()
+        trainer.step.stopwatch.total.clear()  # type: ignore[attr-defined]
+        bare()
+        plain()
+        for turn in range(options.rounds):
+            seconds["whole"].append(trainer.turn(turn + 2))
+            seconds["bare"].append(seconds_of(bare, options.steps, device))
+            seconds["obvious"].append(seconds_of(plain, options.obvious_steps, device))
+        steps = options.rounds * len(trainer.loader)
+        parts = {n: s / steps for n, s in trainer.step.stopwatch.total.items()}  # type: ignore[attr-defined]
+    least = {name: min(values) for name, values in seconds.items()}
+    for name, value in least.items():
+        rate = options.batch / value
+        print(f"{name:<9}{value:9.4f} s  {rate:8.2f} images/s  {value / least['bare']:7.3f} of the bare step")
+    print(f"the whole step is {least['obvious'] / least['whole']:.2f} times as fast as the obvious one")
+    print_parts(parts, statistics.mean(seconds["whole"]))
+    print_masking(noisy, options.repeats, device)
+
+
+def print_parts(parts: dict[str, float], whole_step: float) -> None:
+    """Print where the whole step's time goes."""
+    parts = {**parts, "all else": whole_step - sum(parts.values())}
+    shares = ", ".join(f"{name} {value / whole_step:.2%}" for name, value in parts.items())
+    print(f"of the whole step: {shares} (log and TensorBoard once in each turn)")
+
+
+def print_masking(noisy: Tensor, repeats: int, device: torch.device) -> None:
+    """Print what masking is made of."""
+    masker, generator = NonLocalMasker(), torch.Generator().manual_seed(0)
+    sim, edge = masker.sim_patch_edge, masker.repl_patch_edge
+    points = draw_points(noisy, masker.pixel_perc, generator, edge // 2)
+    similar = find_similar(noisy, points, sim, edge, masker.speedup_factor)
+    calls: dict[str, Callable[[], object]] = {
+        "points": lambda: draw_points(noisy, masker.pixel_perc, generator, edge // 2),
+        "search": lambda: find_similar(noisy, points, sim, edge, masker.speedup_factor),
+        "paste": lambda: paste_regions(noisy, points, similar, edge),
+    }
+    seconds = interleaved(calls, repeats, device.type)
+    print("masking:", ", ".join(f"{name} {value * 1000:.2f} ms" for name, value in seconds.items()))
+
+
+def seconds_of(call: Callable[[], object], repeats: int, device: torch.device) -> float:
+    """Seconds of a call, on the average of several that follow each other as in training."""
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return (time.perf_counter() - start) / repeats
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = flags(__doc__.splitlines()[0])
+    parser.add_argument("--overlay", action="append", default=[], help="a configuration laid over sidd_train")
+    parser.add_argument("--steps", type=int, default=5, help="steps of each turn")
+    parser.add_argument("--obvious-steps", type=int, default=1, help="the same for the obvious step")
+    parser.add_argument("--rounds", type=int, default=3, help="turns")
+    parser.add_argument("--workers", type=int, default=2, help="processes that load pictures")
+    options = parser.parse_args()
+    print(headline(options))
+    with tempfile.TemporaryDirectory() as folder:
+        write_pieces(Path(folder) / "pieces", PIECES)
+        compare(options, step_config(options, Path(folder)), torch.device(options.device), Path(folder))
+
+
+def step_config(options: argparse.Namespace, folder: Path) -> RunConfig:
+    """Give sidd_train for this folder's pieces, with so many steps in an epoch."""
+    repeats = math.ceil((options.steps + 1) * options.batch / PIECES)
+    return read_config(
+        ["sidd_train", *options.overlay],
+        [
+            f"output_folder={folder}", f"training.dataset_args.folder={folder / 'pieces'}",
+            f"training.dataset_args.crop_size={options.edge}",
+            f"training.dataset_args.repeat_times={repeats}",
+            f"training.batch_size={options.batch}", f"training.max_epochs={options.rounds + 1}",
+            f"model.kwargs.features={options.features}", f"log.iter_interval={options.steps + 1}",
+            "validation.val=false",
+        ],
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
