@@ -16,6 +16,9 @@ HAS_INTEGER_PRODUCT = torch.backends.mkldnn.is_available()
 # in torch 2.13.
 PATCH_VALUES = range(2, (2**31 - 1) // WHITE**2)
 
+# Bytes of the search's largest tensor, unless one row of candidates takes more; its peak is a few of them.
+CHUNK_BYTES = 2**25
+
 _FARTHEST = 2**31 - 1
 
 
@@ -70,14 +73,32 @@ def nearest_by_levels(levels: Tensor, corners: Tensor, edge: int, stride: int) -
         # Around 0 they fit into signed bytes.
         centred = (image - (WHITE + 1) // 2).to(torch.int8)
         patches = patch_view(centred[None], edge)[0]
-        grid = patches[::stride, ::stride]
-        references = patches[places[:, 0], places[:, 1]].flatten(1)
         energies = _energies(centred, edge)
+        references = patches[places[:, 0], places[:, 1]].flatten(1)
         own = energies[places[:, 0], places[:, 1]][:, None]
-        products = torch._int_mm(references, grid.flatten(2).flatten(0, 1).mT)
-        distances = torch.add(energies[::stride, ::stride].flatten(), products, alpha=-2)
-        index = distances.masked_fill_(distances == -own, _FARTHEST).argmin(1)
+        grid, grid_energies = patches[::stride, ::stride], energies[::stride, ::stride]
+        index = _nearest_candidates(references, own, grid, grid_energies)
         found[:] = torch.stack((index // grid.shape[1], index % grid.shape[1]), dim=-1) * stride
+    return nearest
+
+
+def _nearest_candidates(references: Tensor, own: Tensor, grid: Tensor, energies: Tensor) -> Tensor:
+    """Which candidate (N,) of a grid (I, J, s, s*C), counted row by row, is nearest to each reference (N, D).
+
+    `own` (N, 1) and `energies` (I, J) are the sums of their squares.
+    """
+    columns = grid.shape[1]
+    rows = max(1, CHUNK_BYTES // (columns * max(references.shape[1], 4 * len(references))))
+    best = torch.full((len(references),), _FARTHEST, dtype=torch.int32)
+    nearest = torch.zeros(len(references), dtype=torch.int64)
+    for top in range(0, len(grid), rows):
+        products = torch._int_mm(references, grid[top : top + rows].flatten(2).flatten(0, 1).mT)
+        distances = torch.add(energies[top : top + rows].flatten(), products, alpha=-2)
+        least, index = distances.masked_fill_(distances == -own, _FARTHEST).min(1)
+        # Of equally near ones the first is taken, also across the chunks.
+        nearer = least < best
+        best = torch.where(nearer, least, best)
+        nearest = torch.where(nearer, index + top * columns, nearest)
     return nearest
 
 

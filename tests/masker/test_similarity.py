@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from src.masker import levels as by_levels
 from src.masker import similarity
 from src.masker.levels import PATCH_VALUES, to_levels
 from src.masker.similarity import find_similar, window_hashes
@@ -116,6 +117,19 @@ def test_agrees_with_brute_force_in_small_chunks(
     assert torch.equal(find_similar(batch, points, 9, 5, 3), whole)
     for image, spots, found in zip(batch, points, whole, strict=True):
         assert torch.equal(found, brute_force(image, spots, 9, 5, 3))
+
+
+@pytest.mark.parametrize("name", ["dark photograph, many ties", "black photograph", "overexposed photograph"])
+def test_levels_agree_with_brute_force_in_small_chunks(
+    name: str, generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two rows of candidates at a time, over whose borders they tie."""
+    image = IMAGES[name](generator)
+    points = random_points(20, image, 5, generator)
+    columns = len(range(0, image.shape[2] + 4 - 9 + 1, 2))
+    monkeypatch.setattr(by_levels, "CHUNK_BYTES", 2 * columns * 81 * len(image))
+    found = find_similar(image[None], points[None], 9, 5, 2)[0]
+    assert torch.equal(found, brute_force(image, points, 9, 5, 2))
 
 
 def test_each_image_of_a_batch_is_searched_as_if_alone(

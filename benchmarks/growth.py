@@ -1,0 +1,221 @@
+"""How time and memory grow: with picture, batch, blind spots, grid, workers and processes.
+
+    python -m benchmarks.growth                       # the table of docs/performance.md
+    python -m benchmarks.growth --only masking        # one part of it
+
+Each point is measured in a process of its own: the median of several calls, and how far the peak of its
+memory exceeds what Python and torch hold. An exponent e says that twice as much takes 2^e times as long.
+"""
+
+import argparse
+import math
+import multiprocessing
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from benchmarks.inference import random_network
+from benchmarks.masking import Cost, measure, train_step
+from benchmarks.step import write_pieces
+from src.data_handlers.sampling import build_loader, kill_workers
+from src.masker import Masked, NonLocalMasker
+from src.model import UNet2
+from src.trainer.build import build_pictures, read_config
+from src.trainer.inference import denoise_pixels
+
+CPU = torch.device("cpu")
+ALIKE = 0.25
+"""Exponents that differ by less are taken for the same."""
+
+
+class Axis(NamedTuple):
+    """One thing that grows, and what is measured for it."""
+
+    part: str
+    against: str
+    values: Sequence[float]
+    point: Callable[[float], Cost]
+
+
+def masking(
+    _: float = 0,
+    edge: float = 256,
+    batch: float = 1,
+    spots: float = 0.002,
+    stride: float = 5,
+    sim: float = 21,
+) -> Cost:
+    """Mask a batch of 8-bit noise."""
+    images = (torch.rand(int(batch), 3, int(edge), int(edge)) * 255).round() / 255
+    masker = NonLocalMasker(sim_patch_edge=int(sim), speedup_factor=int(stride), pixel_perc=spots)
+    generator = torch.Generator().manual_seed(0)
+    masker.mask(images[:1, :, :64, :64], generator)
+    return measure(lambda: masker.mask(images, generator), 5, CPU)
+
+
+def network(_: float = 0, edge: float = 64, batch: float = 2, width: float = 96) -> Cost:
+    """Run UNet2 forward and backward."""
+    images = torch.rand(int(batch), 3, int(edge), int(edge))
+    module = UNet2(3, (int(width), 2 * int(width)))
+    masked = NonLocalMasker().mask(images, torch.Generator().manual_seed(0))
+    corner = (slice(1), slice(None), slice(32), slice(32))
+    train_step(module, Masked(masked.image[corner], masked.mask[corner]), images[corner])
+    return measure(partial(train_step, module, masked, images), 3, CPU)
+
+
+def inference(megapixels: float) -> Cost:
+    """Denoise one picture by UNet2 [32, 64]."""
+    denoiser = random_network((32, 64), "cpu", "fp32")
+    denoiser.denoise(torch.rand(3, 64, 64), "warm")
+    edge = round(math.sqrt(megapixels * 1e6))
+    picture = np.random.default_rng(0).integers(0, 256, (edge, edge, 3), np.uint8)
+    return measure(lambda: denoise_pixels(denoiser, picture, 255, "random"), 1, CPU)
+
+
+def loading(workers: float) -> Cost:
+    """Load crops of 256 px from pieces of 512 px; seconds of a crop."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_pieces(Path(folder) / "pieces", 8)
+        settings = [f"training.dataset_args.folder={folder}/pieces", "training.dataset_args.repeat_times=64"]
+        pictures = build_pictures(read_config("sidd_train", settings), "training")
+        loader = build_loader(pictures, 32, int(workers))
+        loader.set_epoch(1)
+        batches = iter(loader)
+        next(batches)
+        start = time.perf_counter()
+        crops = sum(len(batch["noisy"]) for batch in batches)
+        seconds = (time.perf_counter() - start) / crops
+        del batches
+        loader.close()
+        kill_workers()
+    return Cost(seconds, math.nan)
+
+
+def training(processes: float) -> Cost:
+    """Train in so many processes of one thread each; seconds of an image."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_pieces(Path(folder) / "pieces", 8)
+        command = [
+            sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={int(processes)}",
+            "--master_port=29511", "main.py", "-c", "folder", "-s", "growth", "-g", "cpu", "--thread", "1",
+        ]  # fmt: skip
+        for setting in (
+            f"output_folder={folder}", f"training.dataset_args.folder={folder}/pieces",
+            "log.iter_interval=10", "training.dataset_args.repeat_times=20",
+            "training.max_epochs=2", "training.batch_size=8", "validation.val=false",
+        ):  # fmt: skip
+            command += ["--set", setting]
+        done = subprocess.run(
+            command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True
+        )
+    rates = re.findall(r"([\d.]+) images/s", done.stdout + done.stderr)
+    return Cost(1 / max(map(float, rates)), math.nan)
+
+
+def axes() -> list[Axis]:
+    """Everything that is measured, in the order of the table."""
+    return [
+        Axis("masking", "edge of the image, px", (64, 128, 256, 512, 1024), _of(masking, "edge")),
+        Axis("masking", "images", (1, 2, 4, 8, 16, 32), _of(masking, "batch")),
+        Axis("masking", "blind spots per pixel", (0.0005, 0.001, 0.002, 0.004), _of(masking, "spots")),
+        Axis("masking", "stride of the grid, px", (1, 2, 3, 5, 8, 12), _of(masking, "stride")),
+        Axis("masking", "edge of the patches, px", (13, 21, 31, 41), _of(masking, "sim")),
+        Axis("network's step", "edge of the image, px", (32, 64, 128, 256), _of(network, "edge")),
+        Axis("network's step", "images", (1, 2, 4, 8), _of(network, "batch")),
+        Axis("network's step", "width of UNet2", (12, 24, 48, 96), _of(network, "width")),
+        Axis("inference", "megapixels", (0.1, 0.4, 1.6, 6.4), inference),
+        Axis("loading a crop", "workers", (0, 1, 2, 4), loading),
+        Axis("training on an image", "processes", (1, 2), training),
+    ]
+
+
+def _of(point: Callable[..., Cost], name: str) -> Callable[[float], Cost]:
+    return partial(_call, point, name)
+
+
+def _call(point: Callable[..., Cost], name: str, value: float) -> Cost:
+    return point(**{name: value})
+
+
+def exponent(values: Sequence[float], costs: Sequence[float]) -> float:
+    """Slope of a straight line through the logarithms."""
+    return float(np.polyfit(np.log(values), np.log(costs), 1)[0])
+
+
+def growth(values: Sequence[float], costs: Sequence[float]) -> str:
+    """Say by which exponent costs grow, and where they turn.
+
+    Parameters
+    ----------
+    values, costs : sequence of float
+        What grows, from 0 on, and what it costs; one that is 0 is left out.
+
+    Returns
+    -------
+    str
+        One exponent, or that of the beginning, the value where it turns, and that of the rest.
+    """
+    known = [(v, c) for v, c in zip(values, costs, strict=True) if v > 0 and c > 0]
+    if len(known) < 2:
+        return "none"
+    values, costs = zip(*known, strict=True)
+    slopes = [exponent(v, c) for v, c in zip(pairwise(values), pairwise(costs), strict=True)]
+    turn = len(slopes) - 1
+    while turn and abs(slopes[turn - 1] - exponent(values[turn:], costs[turn:])) < ALIKE:
+        turn -= 1
+    rest = f"{exponent(values[turn:], costs[turn:]):.2f}"
+    return (
+        rest
+        if not turn
+        else f"{exponent(values[: turn + 1], costs[: turn + 1]):.2f}, from {values[turn]:g} {rest}"
+    )
+
+
+def measure_apart(point: Callable[[float], Cost], value: float, threads: int) -> Cost:
+    """Measure one point in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1, torch.set_num_threads, (threads,)) as pool:
+        cost = pool.apply(point, (value,))
+        pool.close()
+        pool.join()
+    return cost
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", help="the axes of this part")
+    parser.add_argument(
+        "--points", type=int, default=99, help="so many points of each axis, from the smallest"
+    )
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    print("| what | against | | seconds | exponent | MiB | exponent |\n|---|---|---|---|---|---|---|")
+    for axis in axes():
+        if options.only not in (None, axis.part):
+            continue
+        values = axis.values[: options.points]
+        costs = [measure_apart(axis.point, value, options.threads) for value in values]
+        seconds, memory = [cost.seconds for cost in costs], [cost.memory for cost in costs]
+        known = not any(map(math.isnan, memory))
+        cells = [
+            axis.part, axis.against, ", ".join(f"{value:g}" for value in values),
+            ", ".join(f"{value:.3g}" for value in seconds), growth(values, seconds),
+            ", ".join(f"{value:.0f}" for value in memory) if known else "",
+            growth(values, memory) if known else "",
+        ]  # fmt: skip
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
