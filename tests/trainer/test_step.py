@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from src.loss import Loss
-from src.masker import Masked
+from src.masker import Masked, N2VMasker, NonLocalMasker
+from src.model import NL_BSN
+from src.trainer.loss_record import LossRecord
 from src.trainer.network import Network
 from src.trainer.step import TrainingStep
 from src.util.errors import NonFiniteError
@@ -82,3 +84,31 @@ def test_masking_and_network_are_timed(step):
     step(batch(), 0.0, make_generator(1, "mask"), str)
     seconds = step.stopwatch.report()
     assert seconds.keys() == {"masking", "network"} and min(seconds.values()) > 0
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("masker", [NonLocalMasker(), N2VMasker()])
+def test_on_a_gpu_a_step_waits_for_nothing(masker):
+    device = torch.device("cuda")
+    network = Network(NL_BSN("UNet2", 3, [4, 8]), device, precision="bf16", channels_last=True)
+    optimizer = torch.optim.Adam(network.module.parameters(), lr=1e-3)
+    step, record = (
+        TrainingStep(network, masker, Loss("1*self_L2"), optimizer, Stopwatch(device)),
+        LossRecord(9),
+    )
+    noisy = torch.rand(2, 3, 64, 64).to(device)
+
+    def take_steps(first):
+        for number in range(first, first + 3):
+            record.add(step(noisy, 0.0, make_generator(number, "mask"), str))
+
+    take_steps(0)
+    torch.cuda.synchronize()
+    held = torch.cuda.memory_allocated()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        take_steps(3)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert torch.cuda.memory_allocated() <= held
+    assert torch.isfinite(record.take()).all()
