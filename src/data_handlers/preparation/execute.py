@@ -10,15 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from src.data_handlers.preparation.manifest import Entry
-from src.data_handlers.preparation.plan import Cut, Frame, Piece, Plan, size_words
-from src.data_handlers.preparation.target import (
-    Target,
-    free_bytes,
-    missing_bytes,
-    names_in,
-    refuse_full_disk,
-    refuse_overlap,
-)
+from src.data_handlers.preparation.plan import Cut, Frame, Piece, Plan
+from src.data_handlers.preparation.room import announce
+from src.data_handlers.preparation.target import Target, refuse_overlap
 from src.data_handlers.preparation.workers import run_tasks, stopped
 from src.util.atomic_file import write_atomically
 from src.util.cores import usable_cores
@@ -93,7 +87,7 @@ def prepare(plan: Plan, jobs: int | None = None) -> list[str]:
             refuse_overlap(source, target)
     for problem in plan.problems:
         LOG.error("%s", problem)
-    _announce(plan)
+    announce(plan)
     with ExitStack() as stack:
         targets = {
             folder: stack.enter_context(Target(folder, recipe, plan.pieces(folder)))
@@ -107,20 +101,6 @@ def prepare(plan: Plan, jobs: int | None = None) -> list[str]:
     if hasattr(os, "sync"):
         os.sync()  # pieces are written without waiting for the disk
     return [*plan.problems, *problems]
-
-
-def _announce(plan: Plan) -> None:
-    needed = {target: missing_bytes(plan, target) for target in plan.recipes}
-    for target in plan.recipes:
-        pieces = plan.pieces(target)
-        there = len(pieces.keys() & names_in(target))
-        sources = len({frame.source for frame in pieces.values()})
-        LOG.info("%s: %d pictures give %s pieces in %s", plan.source, sources, f"{len(pieces):,}", target)
-        room = f"at most {size_words(needed[target])} ({size_words(free_bytes(target))} are free)"
-        LOG.info(
-            "%s: %s are there, %s are missing: %s", target, f"{there:,}", f"{len(pieces) - there:,}", room
-        )
-        refuse_full_disk(target, sum(needed.values()))
 
 
 def _carry_out(plan: Plan, targets: dict[Path, Target], jobs: int) -> list[str]:

@@ -10,8 +10,6 @@ import numpy as np
 from src.data_handlers.base import Box
 from src.data_handlers.preparation.grid import crop_boxes
 
-_BYTES_BESIDE = 4096  # a file's name, headers and last block
-
 Cut = Callable[[Path, list[Box]], Iterable[np.ndarray]]
 """Reads a frame's file and gives a uint8 (H, W, C) piece for each box, in order; can be sent to a process."""
 
@@ -107,13 +105,3 @@ def grid_pieces(stem: str, height: int, width: int, crop: int, step: int) -> lis
     """The pieces of a whole frame: `STEM_sNNN.png`, NNN counted from 001, row by row."""
     boxes = crop_boxes(height, width, crop, step)
     return [Piece(f"{stem}_s{number:03d}.png", box) for number, box in enumerate(boxes, 1)]
-
-
-def most_bytes(pieces: Iterable[Piece]) -> int:
-    """What pieces in colour take on the disk at the most: as if PNG did not compress them at all."""
-    return sum(3 * piece.box.height * piece.box.width + _BYTES_BESIDE for piece in pieces)
-
-
-def size_words(count: int) -> str:
-    """A number of bytes for people, such as 46.5 GB."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +9,7 @@ from types import TracebackType
 import filelock
 
 from src.data_handlers.preparation.manifest import Manifest
-from src.data_handlers.preparation.plan import Frame, Plan, most_bytes, size_words
+from src.data_handlers.preparation.plan import Frame
 from src.util.errors import ConfigError, RunExistsError, StorageError
 from src.util.file_manager import made_folder
 
@@ -114,31 +113,3 @@ def refuse_overlap(source: Path, target: Path) -> None:
         above = [inner.resolve(), *inner.resolve().parents]
         if outer.exists() and any(path.exists() and path.samefile(outer) for path in above):
             raise ConfigError(f"-nf: {target} {wrong} ({source}); choose a folder apart from it")
-
-
-def missing_bytes(plan: Plan, target: Path) -> int:
-    """What the pieces that a target lacks take at the most."""
-    present = names_in(target)
-    frames = (frame for task in plan.tasks for frame in task if frame.target == target)
-    return most_bytes(piece for frame in frames for piece in frame.pieces if piece.name not in present)
-
-
-def refuse_full_disk(target: Path, needed: int) -> None:
-    """See that so many bytes fit on the disk of a folder.
-
-    Raises
-    ------
-    StorageError
-    """
-    free = free_bytes(target)
-    if needed > free:
-        raise StorageError(
-            f"{target}: up to {size_words(needed)} are needed, {size_words(free)} are free;"
-            " make room, or choose another -nf"
-        )
-
-
-def free_bytes(folder: Path) -> int:
-    """Room on the disk that a folder is on, or will be on."""
-    there = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
-    return shutil.disk_usage(there).free

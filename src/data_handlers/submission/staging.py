@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from src.data_handlers.preparation.target import free_bytes
+from src.data_handlers.preparation.room import free_bytes
 from src.util.errors import ConfigError, StorageError
 from src.util.file_manager import made_folder
 

@@ -9,6 +9,7 @@ import pytest
 from src.data_handlers.base import Box
 from src.data_handlers.dnd import dnd_test, dnd_train
 from src.data_handlers.dnd_mat import DndImage
+from src.data_handlers.preparation import room
 from src.data_handlers.preparation.dnd import prepare_dnd
 from src.util.errors import DataError, RunExistsError
 from src.util.image_io import PictureWarning, read_picture
@@ -58,6 +59,7 @@ def test_crops_above_each_other_come_of_one_reading(source, new, monkeypatch):
     read = []
     real = DndImage.read
     monkeypatch.setattr(DndImage, "read", lambda image, box: read.append(box) or real(image, box))
+    monkeypatch.setattr(room, "_SAMPLES", 0)
     prepare(source, new, "train", 400, 100)
     assert read == 2 * [Box(0, left, 540, 400) for left in (0, 100, 160)]
 
