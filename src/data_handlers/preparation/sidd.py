@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,8 @@ from src.data_handlers.preparation.execute import prepare
 from src.data_handlers.preparation.plan import Frame, Plan, frame_of, grid_pieces
 from src.data_handlers.sidd_frames import FRAME, find_frames
 from src.util.errors import DataError
-from src.util.image_io import inspect_picture, read_picture
+from src.util.image_io import PictureWarning, inspect_picture, read_picture
+from src.util.logger import LOG
 from src.util.picture_folder import list_files, raise_together
 
 _EXAMPLES = "0001_NOISY_SRGB_010.PNG or NOISY_SRGB_010.PNG"
@@ -137,9 +139,12 @@ def _checked_size(noisy: Path, clean: Path | None, crop_size: int) -> tuple[int,
     height, width = infos[noisy].height, infos[noisy].width
     for path, info in infos.items():
         if (info.dtype, info.channels) != ("uint8", 3):
-            raise DataError(f"{path}: expected 8-bit RGB, found {info.dtype} of {info.channels} channel(s)")
+            found = f"{info.dtype} of {info.channels} channel(s)"
+            raise DataError(f"{path}: expected 8-bit RGB as SIDD's sRGB frames are, found {found}")
         if (info.height, info.width) != (height, width):
             raise DataError(f"{path}: {info.size} px, but {noisy} has {infos[noisy].size}")
+        if info.change:
+            LOG.warning("%s: %s", path, info.change)
     if min(height, width) < crop_size:
         raise DataError(f"{noisy}: {height}x{width} px are less than the crop of {crop_size}")
     return height, width
@@ -159,6 +164,8 @@ def cut_picture(source: Path, boxes: list[Box]) -> Iterator[np.ndarray]:
     ------
     ndarray of uint8, shape (H, W, C)
     """
-    picture = read_picture(source)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PictureWarning)  # the plan has said it, with the frame's name
+        picture = read_picture(source)
     for top, left, height, width in boxes:
         yield picture[top : top + height, left : left + width]
