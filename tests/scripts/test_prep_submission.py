@@ -1,4 +1,7 @@
 import csv
+import os
+import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,3 +111,23 @@ def test_a_check_of_a_wrong_file_ends_with_7(submit, denoised, tmp_path):
     ended = submit("SIDD", "--check", "a.csv", "--test", "SIDD_test")
     assert ended.code == 7 and "ID 5: missing" in ended.err
     assert submit("DND", "--check", "of_dnd", "--noisy", "DND_test").code == 7
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits are POSIX's")
+@pytest.mark.parametrize(
+    ("name", "noisy", "made"), [("SIDD", "--test", "new/sidd.csv"), ("DND", "--noisy", "new/bundled")]
+)
+def test_a_disk_that_refuses_in_the_middle_is_named_and_leaves_nothing(
+    submit, denoised, tmp_path, name, noisy, made
+):
+    results = f"of_{name.lower()}"
+    out = made.removesuffix("/bundled")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))  # bytes; the noisy blocks fit
+    try:
+        ended = submit(name, noisy, f"{name}_test", "--denoised", results, "--out", out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert ended.code == 5
+    assert ended.err.splitlines()[-1] == f"error: {Path(made)}: cannot be written: File too large"
+    assert list((tmp_path / "new").iterdir()) == []

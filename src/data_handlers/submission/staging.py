@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from src.data_handlers.preparation.room import free_bytes
-from src.util.errors import ConfigError, StorageError
+from src.util.atomic_file import refused
+from src.util.errors import LOST, ConfigError, StorageError
 from src.util.file_manager import made_folder
 
 
@@ -54,6 +55,13 @@ def staged_file(path: Path, overwrite: bool) -> Iterator[Path]:
         Its folder exists.
     overwrite : bool
         Whether it may replace a file that has come to stand there.
+
+    Raises
+    ------
+    ConfigError
+        When one has come to stand there.
+    StorageError
+        When the disk refuses, also what is written in the block.
     """
     temporary = _hidden(path)
     try:
@@ -61,6 +69,8 @@ def staged_file(path: Path, overwrite: bool) -> Iterator[Path]:
         _flush(temporary)
         expect_free([path], overwrite)
         os.replace(temporary, path)
+    except OSError as error:
+        raise _named(error, path) from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -82,6 +92,8 @@ def staged_folder(path: Path, overwrite: bool, ours: frozenset[str]) -> Iterator
     ------
     ConfigError
         When the folder that is to be replaced holds anything else.
+    StorageError
+        When the disk refuses, also what is written in the block.
     """
     _expect_only(path, ours)
     temporary = _hidden(path)
@@ -93,8 +105,14 @@ def staged_folder(path: Path, overwrite: bool, ours: frozenset[str]) -> Iterator
         expect_free([path], overwrite)
         _expect_only(path, ours)
         _swap(temporary, path, ours)
+    except OSError as error:
+        raise _named(error, path) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _named(error: OSError, path: Path) -> Exception:
+    return refused(path, error) if error.errno in LOST else error
 
 
 def _swap(temporary: Path, path: Path, ours: frozenset[str]) -> None:

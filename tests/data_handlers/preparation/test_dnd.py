@@ -107,6 +107,11 @@ def damage(path, kind):
         path.write_bytes(path.read_bytes()[:4000])
     elif kind == "no MAT file":
         path.write_bytes(b"MATLAB 5.0 MAT-file")
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "folder":
+        path.unlink()
+        path.mkdir()
     else:
         with h5py.File(path, "r+") as file:
             if kind == "NaN":
@@ -119,7 +124,7 @@ def damage(path, kind):
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-@pytest.mark.parametrize("kind", ["cut short", "no MAT file", "NaN", "0 to 255", "small"])
+@pytest.mark.parametrize("kind", ["cut short", "no MAT file", "empty", "folder", "NaN", "0 to 255", "small"])
 def test_p9_a_broken_image_is_named_and_the_others_go_on(source, new, kind, split):
     damage(source / "images_srgb" / "0002.mat", kind)
     problems = prepare(source, new, split, 500, 500)
