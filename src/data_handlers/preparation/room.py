@@ -58,7 +58,8 @@ def announce(plan: Plan) -> None:
             target, f"{len(pieces) - needed.missing:,}", f"{needed.missing:,}",
             _size(needed.expected), _size(needed.most), _size(free_bytes(target)),
         )  # fmt: skip
-    expected, most = (sum(sizes) for sizes in list(zip(*needs.values(), strict=True))[1:])
+    expected = sum(needed.expected for needed in needs.values())
+    most = sum(needed.most for needed in needs.values())
     for target in needs:
         free = free_bytes(target)
         if expected > free:
