@@ -38,7 +38,7 @@ def overlapped(
         Takes an item and a `Here`; runs in a thread of its own. What it hands to `here` runs in the thread
         that iterates: item by item in their order, so that it meets no other and signals reach it.
     items : iterable
-        Taken in the thread that iterates, so many ahead.
+        Taken in the thread that iterates, so many ahead; what it raises is raised in its turn.
     count : int
         Items that are held at once.
 
@@ -54,9 +54,15 @@ def overlapped(
     with ThreadPoolExecutor(count) as pool:
 
         def begin(how_many: int) -> None:
-            for item in islice(left, how_many):
-                calls = _Calls()
-                waiting.append((calls, pool.submit(_guarded, work, item, calls)))
+            try:
+                for item in islice(left, how_many):
+                    calls = _Calls()
+                    waiting.append((calls, pool.submit(_guarded, work, item, calls)))
+            except Exception as error:  # of the items: raised in its turn, after the results before it
+                calls, failed = _Calls(), Future[Result]()
+                calls.end()
+                failed.set_exception(error)
+                waiting.append((calls, failed))
 
         try:
             begin(count)
@@ -72,7 +78,7 @@ def overlapped(
                 yield done.popleft().result()
         finally:
             for calls, result in waiting:
-                if not result.cancel():
+                if not (result.cancel() or result.done()):
                     calls.call_off()
 
 

@@ -1,5 +1,6 @@
 import threading
 from concurrent.futures import CancelledError
+from functools import partial
 
 import pytest
 
@@ -15,10 +16,14 @@ def threads():
 def test_calls_run_here_in_order_and_results_come_in_order():
     where, ran = [], []
 
+    def call(item, part):
+        ran.append((item, part))
+        where.append(threading.get_ident())
+
     def work(item, here):
         read = [item, threading.get_ident()]
         for part in (1, 2):
-            here(lambda: (ran.append((item, part)), where.append(threading.get_ident())), last=part == 2)
+            here(partial(call, item, part), last=part == 2)
         return read
 
     results = list(overlapped(work, range(7), 3))
