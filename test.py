@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from src.trainer.denoise_files import FileDenoiser, FileOptions, result_names
+from src.trainer.denoise_files import FileDenoiser, FileOptions
 from src.trainer.export import export_weights
+from src.trainer.result_files import result_names
 from src.trainer.testing import score_dataset
 from src.trainer.tiling import Tiling
 from src.trainer.trained import load_trained
@@ -14,6 +15,7 @@ from src.util.device import resolve_device
 from src.util.errors import ConfigError, DataError
 from src.util.file_manager import made_folder
 from src.util.logger import LOG
+from src.util.overlap import AT_ONCE
 from src.util.pictures.base import MAX_PIXELS
 from src.util.script import common_flags, run
 
@@ -29,7 +31,8 @@ def main() -> int:
     if flags.export is not None:
         export_weights(trained, flags.export, flags.overwrite)
         return 0
-    files = FileDenoiser(trained, FileOptions(flags.format, flags.overwrite, flags.max_pixels))
+    held = AT_ONCE if flags.thread else 1
+    files = FileDenoiser(trained, FileOptions(flags.format, flags.overwrite, flags.max_pixels, held))
     if flags.test_img is not None:
         name = result_names([flags.test_img], flags.format)[flags.test_img]
         out = made_folder(flags.out or Path.cwd()) / name

@@ -2,6 +2,7 @@
 
     python -m benchmarks.inference                           # 1 and 4 MP on the CPU
     python -m benchmarks.inference --sizes 24 100 --precisions bf16
+    python -m benchmarks.inference --sizes --folder 8        # reading and writing beside the network
     python -m benchmarks.inference --sizes --checkpoint ckpt.pth --picture noisy.png
 
 Each case of the first table is measured in a fresh process, with random weights and a random 8-bit RGB
@@ -16,7 +17,8 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from tempfile import TemporaryDirectory
+from typing import NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -25,13 +27,20 @@ from torch import Tensor
 
 from benchmarks.masking import peak_memory
 from src.model import NL_BSN, Window
+from src.trainer.build import read_config
+from src.trainer.denoise_files import FileDenoiser, FileOptions
 from src.trainer.inference import Denoiser, denoise_pixels
-from src.trainer.network import Network
+from src.trainer.network import Network, Precision
 from src.trainer.tiling import Span, Tiling, divide
-from src.util.image_io import as_channels, read_picture, to_float
+from src.trainer.trained import Trained
+from src.util.image_io import as_channels, read_picture, to_float, write_picture
+from src.util.overlap import AT_ONCE
 
 NOISE = 25
 """Standard deviation of the noise on the photograph that stands in for `--picture`, grey levels."""
+
+PHOTOGRAPH = (2000, 3000, 3)
+"""Rows, columns and channels of a picture in a folder."""
 
 
 class Case(NamedTuple):
@@ -40,7 +49,7 @@ class Case(NamedTuple):
     megapixels: float
     features: tuple[int, ...]
     device: str
-    precision: str
+    precision: Precision
     tile: int | str
     threads: int
 
@@ -68,11 +77,11 @@ class Unplaced(Network):
         return super().__call__(images)
 
 
-def random_network(features: tuple[int, ...], device: str, precision: str) -> Network:
+def random_network(features: tuple[int, ...], device: str, precision: Precision) -> Network:
     """Give UNet2 with random weights, in the faster memory layout."""
     torch.manual_seed(0)
     module = NL_BSN("UNet2", 3, list(features)).eval()
-    return Network(module, torch.device(device), precision, channels_last=True)  # type: ignore[arg-type]
+    return Network(module, torch.device(device), precision, channels_last=True)
 
 
 def measure(case: Case) -> Cost:
@@ -127,6 +136,20 @@ def precision_ratios(features: tuple[int, ...], device: str, repeats: int) -> di
             },
             repeats, device,
         )  # fmt: skip
+
+
+def folder_seconds(network: Network, folder: Path, repeats: int) -> dict[str, float]:
+    """Seconds of denoising a folder's pictures: one after the other, and with the files' work beside."""
+    trained = Trained(Path("random"), 0, read_config("folder", ()), network, None)
+
+    def denoise(held: int) -> None:
+        with TemporaryDirectory() as out:
+            FileDenoiser(trained, FileOptions(held=held)).folder(folder, Path(out))
+
+    return interleaved(
+        {"one by one": lambda: denoise(1), "overlapped": lambda: denoise(AT_ONCE)},
+        repeats, network.device.type,
+    )  # fmt: skip
 
 
 def borders(length: int, tiling: Tiling, network: NL_BSN) -> list[int]:
@@ -194,9 +217,24 @@ def print_ratios(options: argparse.Namespace) -> None:
     print(f"four tiles of 256 px: {ratio:.2f} times faster as a batch than one by one (bf16)")
 
 
+def print_folder(options: argparse.Namespace) -> None:
+    """Print what it is worth to read and write pictures while the network works."""
+    network = random_network(tuple(options.features), options.device, options.precisions[-1])
+    with TemporaryDirectory() as folder:
+        for number in range(options.folder):
+            picture = np.random.default_rng(number).integers(96, 160, PHOTOGRAPH, np.uint8)
+            write_picture(Path(folder, f"{number}.png"), picture)
+        seconds = folder_seconds(network, Path(folder), options.repeats)
+    each = ", ".join(f"{name} {value / options.folder:.2f} s" for name, value in seconds.items())
+    ratio = seconds["one by one"] / seconds["overlapped"]
+    print(f"a PNG of 6 MP in a folder ({options.precisions[-1]}): {each}: {ratio:.2f} times faster")
+
+
 def print_seams(options: argparse.Namespace) -> None:
     """Print how far tiles are from the whole, for a trained network."""
-    network = Denoiser.load(options.checkpoint, options.device, settings=options.settings).network
+    network = Denoiser.load(
+        options.checkpoint, options.device, config=options.config, settings=options.settings
+    ).network
     module = network.module
     assert isinstance(module, NL_BSN)
     if options.picture is None:
@@ -220,13 +258,15 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=float, nargs="*", default=[1, 4], help="of pictures, MP")
-    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16"])
+    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], choices=get_args(Precision))
+    parser.add_argument("--folder", type=int, default=0, help="pictures of 6 MP in one, to measure, too")
     parser.add_argument("--whole", action="store_true", help="also each picture at once, without tiles")
     parser.add_argument("--features", type=int, nargs="+", default=[96, 192], help="of UNet2")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU")
     parser.add_argument("--repeats", type=int, default=3, help="calls, of which the quickest counts")
     parser.add_argument("--checkpoint", type=Path, help="a trained network, to measure seams")
+    parser.add_argument("-c", "--config", help="of a checkpoint that carries none (the original's)")
     parser.add_argument("--picture", type=Path, help="a noisy picture (default: a photograph with noise)")
     parser.add_argument("--edge", type=int, default=512, help="of the picture's corner that is used, px")
     parser.add_argument("--set", action="append", default=[], dest="settings", help="as of test.py")
@@ -236,6 +276,8 @@ def main() -> None:
     if options.sizes:
         print_costs(options)
         print_ratios(options)
+    if options.folder:
+        print_folder(options)
     if options.checkpoint is not None:
         print_seams(options)
 

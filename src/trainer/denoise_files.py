@@ -1,30 +1,31 @@
 """A trained network on picture files: one, or all of a folder; what comes out is of the kind that went in."""
 
-import os
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import NamedTuple
 
 import numpy as np
 
+from src.trainer.folder_page import FolderPage
 from src.trainer.inference import denoise_pixels
+from src.trainer.report import Look
+from src.trainer.result_files import Format, find_results, named
 from src.trainer.trained import Trained
 from src.util.atomic_file import write_atomically
 from src.util.errors import DataError
 from src.util.file_manager import made_folder
-from src.util.image_io import ENDINGS, suits
+from src.util.image_io import suits
 from src.util.logger import LOG, progress_bar
-from src.util.picture_folder import list_files
+from src.util.overlap import AT_ONCE, Here, at_once, overlapped
 from src.util.pictures.base import EXPANDED, MAX_PIXELS, Page, StoredPicture
-from src.util.pictures.raster import JPEG_ENDINGS
 from src.util.pictures.stored import open_picture
 from src.util.value_range import checked_white, dark_hint
 
-_SHOWN = 5  # names in a line that sums up
-
-Format = Literal["auto", "same", "png"]
+Show = Callable[[int, np.ndarray, np.ndarray], None]
+"""Is shown the number of a page, its noisy and its denoised pixels."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,27 @@ class FileOptions:
     Parameters
     ----------
     format : {"auto", "same", "png"}
-        `auto`: as the picture, but PNG for JPEG, which would lose twice; `same`: JPEG, too; `png`: always.
+        Of the results, see `Format`.
     overwrite : bool
         Whether a folder's results that are there are made anew.
     max_pixels : int
         Larger pictures are refused.
+    held : int
+        Pictures of a folder that are in memory at once; 1 reads, denoises and writes one after the other.
     """
 
     format: Format = "auto"
     overwrite: bool = False
     max_pixels: int = MAX_PIXELS
+    held: int = AT_ONCE
+
+
+class _Done(NamedTuple):
+    """What became of a picture: what its result lost and how it looks, or what went wrong."""
+
+    lost: list[str]
+    looks: list[Look]
+    error: DataError | None = None
 
 
 class FileDenoiser:
@@ -77,12 +89,7 @@ class FileDenoiser:
         DataError
             When the picture cannot be read, does not suit the network, or does not fit the format.
         """
-        lost: list[str] = []
-        with open_picture(path, self.options.max_pixels) as stored:
-            ending = out.suffix.lower()
-            write_atomically(out, lambda file: lost.extend(stored.write(file, self._pages(stored), ending)))
-        if lost:
-            self._say_once((ending, *lost), f"{path}: lost in the result: {', '.join(lost)}")
+        self._say_lost(path, out, self._convert(path, out, at_once, lambda *_: None))
 
     def folder(self, folder: Path, out: Path) -> int:
         """Denoise each picture of a folder and its sub-folders; a bad one is named and the others go on.
@@ -92,54 +99,73 @@ class FileDenoiser:
         folder : Path
             Looked through at any depth, but for `out`.
         out : Path
-            Gets the same sub-folders. Results that are there are kept unless `options.overwrite`.
+            Gets the same sub-folders, and `report.html` and `panel.png` at the end. Results that are there
+            are kept unless `options.overwrite`; they are on the page, too.
 
         Returns
         -------
         int
             How many pictures failed.
         """
-        results = _results(folder, out, self.options.format)
+        results = find_results(folder, out, self.options.format)
+        due = {p: r for p, r in results.items() if self.options.overwrite or not r.exists()}
+        page = FolderPage(self.trained, folder, out, results, self.options.max_pixels)
         failed: list[Path] = []
-        kept = 0
-        with progress_bar(len(results), "picture") as bar:
-            for path, result in results.items():
-                if result.exists() and not self.options.overwrite:
-                    kept += 1
-                elif not self._attempt(path, result):
+        with (
+            progress_bar(len(results), "picture", len(results) - len(due)) as bar,
+            closing(overlapped(partial(self._attempt, page), due.items(), self.options.held)) as outcomes,
+        ):
+            for (path, result), done in zip(due.items(), outcomes, strict=True):
+                if done.error is None:
+                    self._say_lost(path, result, done.lost)
+                    page.take(path, done.looks)
+                else:
+                    LOG.error("%s", done.error)
                     failed.append(path)
                 bar.update()
-        self._sum_up(len(results), kept, failed, out)
+        page.close([path for path in results if path not in due], self.options.held)
+        self._sum_up(len(results), len(results) - len(due), failed, out)
         return len(failed)
 
-    def _attempt(self, path: Path, result: Path) -> bool:
+    def _attempt(self, page: FolderPage, each: tuple[Path, Path], here: Here) -> _Done:
+        path, result = each
+        looks: list[Look] = []
+
+        def show(number: int, noisy: np.ndarray, denoised: np.ndarray) -> None:
+            looks.append(page.look(path, number, noisy, denoised))
+
         try:
             made_folder(result.parent)
-            self.file(path, result)
+            return _Done(self._convert(path, result, here, show), looks)
         except DataError as error:
-            LOG.error("%s", error)
-            return False
-        return True
+            return _Done([], [], error)
 
-    def _sum_up(self, count: int, kept: int, failed: list[Path], out: Path) -> None:
-        there = f", {kept} were there already (--overwrite makes them anew)" if kept else ""
-        done = count - kept - len(failed)
-        LOG.info("%d of %d pictures denoised%s; results: %s", done, count, there, out)
-        if failed:
-            LOG.error("%d of %d pictures failed: %s", len(failed), count, _named(failed))
+    def _convert(self, path: Path, out: Path, here: Here, show: Show) -> list[str]:
+        """Read, denoise, show and write; what is lost on the way."""
+        lost: list[str] = []
+        with open_picture(path, self.options.max_pixels) as stored:
+            pages, ending = self._pages(stored, here, show), out.suffix.lower()
+            write_atomically(out, lambda file: lost.extend(stored.write(file, pages, ending)))
+        return lost
 
-    def _pages(self, stored: StoredPicture) -> Iterator[Page]:
+    def _pages(self, stored: StoredPicture, here: Here, show: Show) -> Iterator[Page]:
         for number in range(stored.pages):
-            name = str(stored.path) if stored.pages == 1 else f"{stored.path}, page {number + 1}"
-            if stored.info(number).change == EXPANDED:
-                self._say_once(EXPANDED, f"{name}: {EXPANDED}: the result is RGB")
-            page = stored.read(number)
-            yield replace(page, pixels=self._denoised(page, name))
+            yield self._page(stored, number, here, show)
 
-    def _denoised(self, page: Page, name: str) -> np.ndarray:
+    def _page(self, stored: StoredPicture, number: int, here: Here, show: Show) -> Page:
+        name = str(stored.path) if stored.pages == 1 else f"{stored.path}, page {number + 1}"
+        expanded = stored.info(number).change == EXPANDED
+        page = stored.read(number)
+        denoised = here(partial(self._denoised, page, name, expanded), last=number == stored.pages - 1)
+        show(number, page.pixels, denoised)
+        return replace(page, pixels=denoised)
+
+    def _denoised(self, page: Page, name: str, expanded: bool) -> np.ndarray:
         config, pixels = self.trained.config, page.pixels
         channels = config.model.kwargs["in_channels"]
         white = checked_white(pixels, config.data_range, name)
+        if expanded:
+            self._say_once(EXPANDED, f"{name}: {EXPANDED}: the result is RGB")
         self._say_what_differs(page, white, channels, name)
         return denoise_pixels(self.trained.network, pixels, white, name)
 
@@ -156,72 +182,18 @@ class FileDenoiser:
         if hint := dark_hint(page.pixels, white):
             self._say_once("dark", f"{name}: {hint}")
 
+    def _say_lost(self, path: Path, out: Path, lost: list[str]) -> None:
+        if lost:
+            self._say_once((out.suffix.lower(), *lost), f"{path}: lost in the result: {', '.join(lost)}")
+
     def _say_once(self, key: object, line: str) -> None:
         if key not in self._said:
             self._said.add(key)
             LOG.warning("%s (said once)", line)
 
-
-def result_names(pictures: Sequence[Path], kind: Format = "auto") -> dict[Path, str]:
-    """`NAME_DN.EXT` for each picture of a folder; where two would share it, `NAME.jpg_DN.EXT`.
-
-    Parameters
-    ----------
-    pictures : sequence of Path
-        Of one folder.
-    kind : {"auto", "same", "png"}
-        See `FileOptions`.
-
-    Returns
-    -------
-    dict
-        Names that differ even where `A` and `a` are one name, as on some file systems.
-    """
-    endings = {path: _ending(path, kind) for path in pictures}
-    names = {path: f"{path.stem}_DN{ending}" for path, ending in endings.items()}
-    long = {path: f"{path.name}_DN{ending}" for path, ending in endings.items()}
-    while True:
-        counts = Counter(name.casefold() for name in names.values())
-        shared = [path for path, name in names.items() if counts[name.casefold()] > 1]
-        clashing = [path for path in shared if names[path] != long[path]]
-        if not clashing:
-            return names
-        names |= {path: long[path] for path in clashing}
-
-
-def _ending(path: Path, kind: Format) -> str:
-    ending = path.suffix.lower()
-    if kind == "png" or ending not in ENDINGS or (kind == "auto" and ending in JPEG_ENDINGS):
-        return ".png"
-    return path.suffix
-
-
-def _results(folder: Path, out: Path, kind: Format) -> dict[Path, Path]:
-    """What is to be denoised, and where to; files that are no pictures by their names are passed over."""
-    files = list_files(folder)
-    if _absolute(out) != _absolute(folder):
-        files = [path for path in files if _absolute(out) not in _absolute(path).parents]
-    by_folder: dict[Path, list[Path]] = defaultdict(list)
-    for path in files:
-        if path.suffix.lower() in ENDINGS:
-            by_folder[path.parent].append(path)
-    others = [path for path in files if path.suffix.lower() not in ENDINGS]
-    if others:
-        LOG.info("passed over, no picture by its name: %s", _named(others))
-    if not by_folder:
-        raise DataError(f"{folder}: no pictures in it (endings {', '.join(ENDINGS)})")
-    results: dict[Path, Path] = {}
-    for parent, pictures in by_folder.items():
-        place = out / parent.relative_to(folder)
-        results |= {path: place / name for path, name in result_names(pictures, kind).items()}
-    made = {_absolute(result) for result in results.values()}  # of an earlier call, where `out` is the folder
-    return {path: result for path, result in results.items() if _absolute(path) not in made}
-
-
-def _absolute(path: Path) -> Path:
-    return Path(os.path.abspath(path))
-
-
-def _named(paths: Sequence[Path]) -> str:
-    shown = [str(path) for path in paths[:_SHOWN]]
-    return ", ".join(shown) + (f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else "")
+    def _sum_up(self, count: int, kept: int, failed: list[Path], out: Path) -> None:
+        there = f", {kept} were there already (--overwrite makes them anew)" if kept else ""
+        done = count - kept - len(failed)
+        LOG.info("%d of %d pictures denoised%s; results: %s", done, count, there, out)
+        if failed:
+            LOG.error("%d of %d pictures failed: %s", len(failed), count, named(failed))

@@ -15,6 +15,7 @@ from src.trainer.network import Network
 from src.util.file_manager import save_pictures
 from src.util.image_io import from_float, to_uint8
 from src.util.metrics import mean_score, psnr, ssim
+from src.util.overlap import AT_ONCE, Here, overlapped
 from src.util.seed import make_generator
 from src.util.value_range import span_of
 
@@ -139,42 +140,61 @@ class MaskedLoss:
 
 
 def evaluate(
-    network: Network, pictures: Iterable[dict[str, Any]], masked_loss: MaskedLoss | None
+    network: Network,
+    pictures: Iterable[dict[str, Any]],
+    masked_loss: MaskedLoss | None,
+    then: Callable[[Evaluated], object] | None = None,
+    held: int = AT_ONCE,
 ) -> Iterator[Evaluated]:
-    """Denoise and score pictures one by one.
+    """Denoise and score pictures; one is scored while the next one is denoised.
 
     Parameters
     ----------
     network : Network
-        Left in the mode (training or not) it was in.
+        Left in the mode (training or not) it was in; called in this thread.
     pictures : iterable of dict
         Batches of one, of `src.data_handlers.sampling.build_loader`.
     masked_loss : MaskedLoss or None
         Scores a picture without a clean one; None leaves it without a score.
+    then : callable, optional
+        Called with each picture before it is yielded, in other threads: writes it, for example.
+    held : int
+        Pictures that are in work at once.
 
     Yields
     ------
     Evaluated
         In the order of the dataset.
     """
+
+    def work(numbered: tuple[int, dict[str, Any]], here: Here) -> Evaluated:
+        result = _evaluated(network, *numbered, masked_loss, here)
+        if then is not None:
+            then(result)
+        return result
+
     was_training = network.module.training
     try:
-        for number, batch in enumerate(pictures):
-            index = int(batch.get("index", [number])[0])
-            noisy, name = batch["noisy"][0], batch["name"][0]
-            clean = batch["clean"][0] if "clean" in batch else None
-            denoised = network.denoise(noisy, name)
-            dtype, white = batch.get("dtype", ["uint8"])[0], float(batch.get("white", [255])[0])
-            metrics: dict[str, float] = {}
-            if clean is not None:
-                metrics = compare(clean, denoised, dtype, white, span_of(noisy.numpy(), 1))
-            elif masked_loss is not None:
-                metrics = {"loss": masked_loss(network, noisy, index)}
-            yield Evaluated(
-                index, noisy, denoised, clean, PictureScore(name, metrics, rounding(dtype, white))
-            )
+        yield from overlapped(work, enumerate(pictures), held)
     finally:
         network.module.train(was_training)
+
+
+def _evaluated(
+    network: Network, number: int, batch: dict[str, Any], masked_loss: MaskedLoss | None, here: Here
+) -> Evaluated:
+    index = int(batch.get("index", [number])[0])
+    noisy, name = batch["noisy"][0], batch["name"][0]
+    clean = batch["clean"][0] if "clean" in batch else None
+    by_loss = masked_loss if clean is None else None
+    denoised = here(lambda: network.denoise(noisy, name), last=by_loss is None)
+    dtype, white = batch.get("dtype", ["uint8"])[0], float(batch.get("white", [255])[0])
+    metrics: dict[str, float] = {}
+    if clean is not None:
+        metrics = compare(clean, denoised, dtype, white, span_of(noisy.numpy(), 1))
+    elif by_loss is not None:
+        metrics = {"loss": here(lambda: by_loss(network, noisy, index), last=True)}
+    return Evaluated(index, noisy, denoised, clean, PictureScore(name, metrics, rounding(dtype, white)))
 
 
 def compare(

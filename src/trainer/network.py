@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from src.model import NL_BSN, Window
-from src.trainer.tiling import Span, Tiling, divide, padded_positions, stitch
+from src.trainer.tiling import Tiling, divide, padded_positions, stitch
 from src.util.errors import ConfigError, NonFiniteError, OutOfMemoryError
 from src.util.logger import LOG, progress_bar
 from src.util.memory import is_out_of_memory
@@ -189,14 +189,21 @@ class Network:
         rows, columns = divide(len(down), edge, margin, stride), divide(len(across), edge, margin, stride)
         with progress_bar(len(rows) * len(columns), "tile") as bar:
 
-            def result(row: Span, column: Span) -> Tensor:
-                tile = read(down[row.start : row.stop], across[column.start : column.stop])
-                window = Window(row.start, column.start, len(down), len(across))
-                denoised = self._denoise_tile(tile.to(self.device), window).cpu()
-                bar.update()
-                return denoised
+            def results() -> Iterator[Tensor]:
+                before: Tensor | None = None
+                for row, column in product(rows, columns):
+                    tile = read(down[row.start : row.stop], across[column.start : column.stop])
+                    window = Window(row.start, column.start, len(down), len(across))
+                    denoised = self._denoise_tile(tile.to(self.device), window)
+                    # A GPU works on this tile while the one before is fetched and the next one read.
+                    if before is not None:
+                        yield before.cpu()
+                    before = denoised
+                    bar.update()
+                assert before is not None
+                yield before.cpu()
 
-            yield from stitch(rows, columns, result)
+            yield from stitch(rows, columns, results())
 
     def _denoise_tile(self, tile: Tensor, window: Window) -> Tensor:
         """Once, or the mean over the flips and rotations of the whole picture that the tile lies in."""

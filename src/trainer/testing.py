@@ -9,7 +9,7 @@ from typing import BinaryIO
 from src.data_handlers.sampling import build_loader
 from src.trainer.build import build_loss, build_masker, build_pictures, to_yaml
 from src.trainer.evaluate import Evaluated, MaskedLoss, Scores, count_words, evaluate, score_all
-from src.trainer.report import Report
+from src.trainer.report import Look, Report
 from src.trainer.summary import summary
 from src.trainer.trained import Trained
 from src.util.atomic_file import write_atomically
@@ -45,18 +45,27 @@ def score_dataset(trained: Trained, workers: int, out: Path | None) -> Path:
     masked_loss = MaskedLoss(build_masker(config), build_loss(config), config.seed)
     title = f"{dataset}, epoch {trained.epoch}, {count_words(len(pictures), len(pictures.source))}"
     report = Report(folder, title, to_yaml(config), str(trained.path), len(loader))
+    looks: dict[int, Look] = {}
+
+    def write(result: Evaluated) -> None:
+        score = result.score
+        if config.test.save_image:
+            result.save(folder)
+            looks[result.index] = report.look(
+                result.index, score.name, result.noisy, result.denoised, result.clean, score.metrics
+            )
+        if config.test.save_float:
+            save_values(folder, result.index, result.denoised)
+
     with progress_bar(len(loader), "picture") as bar:
 
         def use(result: Evaluated) -> None:
             if config.test.save_image:
-                result.save(folder)
-                score = result.score
-                report.add(score.name, result.noisy, result.denoised, result.clean, score.metrics)
-            if config.test.save_float:
-                save_values(folder, result.index, result.denoised)
+                report.take(looks.pop(result.index))
             bar.update()
 
-        scores = score_all(evaluate(trained.network, loader, masked_loss), len(pictures.source), use)
+        results = evaluate(trained.network, loader, masked_loss, write)
+        scores = score_all(results, len(pictures.source), use)
     _write_scores(folder, scores, f"{dataset}, {trained.path}, epoch {trained.epoch}")
     report.close()
     LOG.info("%s: %s", dataset, scores.line())

@@ -6,7 +6,7 @@ tile; neighbouring results are blended over a few pixels on either side of the b
 Shape letters: C channels, H rows, W columns.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -119,7 +119,7 @@ def _beyond(border: int, first: int, last: int, blend: int) -> Tensor:
 
 
 def stitch(
-    rows: Sequence[Span], columns: Sequence[Span], result: Callable[[Span, Span], Tensor]
+    rows: Sequence[Span], columns: Sequence[Span], results: Iterable[Tensor]
 ) -> Iterator[tuple[int, Tensor]]:
     """Blend tiles, holding a single row of them.
 
@@ -127,8 +127,8 @@ def stitch(
     ----------
     rows, columns : sequence of Span
         Of `divide`.
-    result : callable
-        Gives the network's result (C, H, W) for a tile.
+    results : iterable of Tensor
+        The network's result (C, H, W) for each tile, row by row.
 
     Yields
     ------
@@ -137,11 +137,12 @@ def stitch(
     band : Tensor
         (C, rows, whole width), done; bands come from the top down and cover the padded picture.
     """
+    tiles = iter(results)
     carried: Tensor | None = None
     for number, row in enumerate(rows):
         band: Tensor | None = None
         for column in columns:
-            used = result(row, column)[
+            used = next(tiles)[
                 :,
                 row.first - row.start : row.last - row.start,
                 column.first - column.start : column.last - column.start,

@@ -43,10 +43,11 @@ def test_tiles_without_margin_differ_from_the_whole_and_tiles_with_it_do_not(net
 
 def test_the_tables_are_printed(monkeypatch, capsys):
     monkeypatch.setattr(inference, "measure_apart", inference.measure)  # a process takes seconds to start
-    monkeypatch.setattr(
-        sys, "argv", ["inference", "--sizes", "0.01", "--features", "4", "8", "--whole", "--threads", "1"]
-    )
+    given = ["--sizes", "0.01", "--features", "4", "8", "--whole", "--threads", "1", "--folder", "2"]
+    monkeypatch.setattr(sys, "argv", ["inference", *given])
+    monkeypatch.setattr(inference, "PHOTOGRAPH", (40, 60, 3))
     inference.main()
     out = capsys.readouterr().out
     assert out.count("0.01 MP") == 4
     assert "bf16 is" in out and "as a batch than one by one" in out
+    assert "one by one 0." in out and "overlapped 0." in out

@@ -12,10 +12,19 @@ import tifffile
 import torch
 from PIL import Image, ImageOps
 
-from src.trainer.denoise_files import FileDenoiser, FileOptions, result_names
+from src.trainer.denoise_files import FileDenoiser, FileOptions
+from src.trainer.result_files import result_names
 from src.util.errors import DataError, NonFiniteError
 from src.util.image_io import from_float, read_picture, to_float, to_uint8, write_picture
 from src.util.pictures.tiff import TiffPicture
+
+
+def made(folder):
+    """The results in a folder and below; the page of them and the contact sheet come besides."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    names = sorted(path.relative_to(folder).as_posix() for path in files)
+    assert {"panel.png", "report.html"} <= set(names)
+    return [name for name in names if name not in ("panel.png", "report.html")]
 
 
 def test_e7_e10_a_file_becomes_the_networks_rounded_output(trained, noisy_folder, tmp_path):
@@ -73,13 +82,13 @@ def test_e12_bad_pictures_are_named_and_the_others_go_on(trained, noisy_folder, 
     assert any(said.startswith("ERROR") and "bb.png: the picture is cut short" in said for said in messages)
     assert any(said.startswith("ERROR 1 of 4 pictures failed: ") and "bb.png" in said for said in messages)
     assert any("passed over" in said and "aa.txt" in said for said in messages)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a_DN.png", "b_DN.png", "c_DN.png"]
+    assert made(tmp_path / "out") == ["a_DN.png", "b_DN.png", "c_DN.png"]
 
 
 def test_a_folder_denoised_twice_does_not_denoise_its_results(trained, noisy_folder):
     for _ in range(2):
         assert FileDenoiser(trained).folder(noisy_folder, noisy_folder / "results") == 0
-    assert len(list(noisy_folder.rglob("*.png"))) == 6
+    assert made(noisy_folder / "results") == ["a_DN.png", "b_DN.png", "c_DN.png"]
 
 
 def test_f12_a_name_with_dn_in_it_is_a_picture_like_any_other(trained, noisy_folder, tmp_path):
@@ -203,14 +212,13 @@ def test_folders_are_mirrored_and_results_are_not_denoised_again(unchanged, tmp_
     before = sorted(source.rglob("*"))
     assert unchanged.folder(source, tmp_path / "out") == 0
     assert sorted(source.rglob("*")) == before
-    found = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
-    assert found == ["a_DN.png", "results/old_DN.png", "sub/a_DN.png", "sub/deeper/b_DN.tif"]
+    assert made(tmp_path / "out") == ["a_DN.png", "results/old_DN.png", "sub/a_DN.png", "sub/deeper/b_DN.tif"]
     for _ in range(2):
         assert unchanged.folder(source, source / "results") == 0
         assert len(list((source / "results").rglob("*_DN.*"))) == 3
     assert unchanged.folder(source / "sub" / "deeper", source / "sub" / "deeper") == 0
     assert unchanged.folder(source / "sub" / "deeper", source / "sub" / "deeper") == 0
-    assert sorted(path.name for path in (source / "sub" / "deeper").iterdir()) == ["b.tif", "b_DN.tif"]
+    assert made(source / "sub" / "deeper") == ["b.tif", "b_DN.tif"]
 
 
 def test_what_is_done_is_skipped_unless_asked_otherwise(unchanged, noisy_folder, tmp_path, messages):
@@ -248,7 +256,7 @@ def test_d7_d9_d16_everything_bad_is_named_and_the_rest_goes_on(unchanged, noisy
     }.items():  # fmt: skip
         assert re.search(rf"{re.escape(name)}: .*{reason}", said), name
     assert "9 of 12 pictures failed: " in said
-    assert len(list((tmp_path / "out").iterdir())) == 3
+    assert made(tmp_path / "out") == ["a_DN.png", "b_DN.png", "c_DN.png"]
 
 
 def test_the_limit_of_pixels_is_an_option(unchanged, noisy_folder, tmp_path):

@@ -12,7 +12,7 @@ from src.trainer.build import build_model, build_pictures
 from src.trainer.evaluate import MaskedLoss, PictureScore, Scores, compare, evaluate, score_all
 from src.trainer.network import Network
 from src.trainer.tiling import Tiling
-from src.util.errors import ConfigError, NonFiniteError
+from src.util.errors import ConfigError, DataError, NonFiniteError, StorageError
 from src.util.file_manager import save_pictures
 from src.util.image_io import read_picture
 from src.util.seed import make_generator
@@ -186,3 +186,44 @@ def test_n_data_is_counted_against_the_whole_set(tiny_config, network):
     pictures = build_pictures(tiny_config("validation.dataset_args.n_data=2"), "validation")
     results = evaluate(network, build_loader(pictures, 1), masked_loss())
     assert "ONLY 2 OF 3 PICTURES" in score_all(results, len(pictures.source), lambda r: None).line()
+
+
+def test_a_picture_is_written_before_it_is_yielded_and_in_order(network):
+    written = []
+    given = batches(*[(picture(seed=i), picture(seed=9)) for i in range(6)])
+    for number, result in enumerate(evaluate(network, given, None, lambda r: written.append(r.index))):
+        assert result.index == number and number in written
+    assert sorted(written) == list(range(6))
+
+
+@pytest.mark.parametrize("held", [1, 2, 4])
+def test_scores_are_the_same_however_many_are_in_work(network, held):
+    given = [(picture(seed=i), None if i % 2 else picture(seed=9)) for i in range(6)]
+    found = [r.score for r in evaluate(network, batches(*given), masked_loss(), held=held)]
+    alone = [s for i in range(6) for s in score_alone(network, batches(*given)[i])]
+    assert found == alone
+
+
+def score_alone(network, batch):
+    batch = batch | {"index": [int(batch["name"][0].removesuffix(".png"))]}
+    return [result.score for result in evaluate(network, [batch], masked_loss())]
+
+
+def test_what_cannot_be_loaded_or_written_ends_all_after_what_came_before(network):
+    def loader():
+        yield from batches((picture(), None), (picture(), None), (picture(), None))
+        raise DataError("d.png: damaged")
+
+    results = evaluate(network, loader(), None)
+    assert [next(results).index for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(DataError, match=r"d\.png"):
+        next(results)
+
+    def full(result):
+        if result.index == 1:
+            raise StorageError("1.png: cannot be written")
+
+    results = evaluate(network, loader(), None, full)
+    assert next(results).index == 0
+    with pytest.raises(StorageError, match=r"1\.png"):
+        next(results)

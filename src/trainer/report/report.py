@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -18,6 +18,8 @@ from src.util.panel import enlarged, panel
 
 PAGE = "report.html"
 PANEL = "panel.png"
+MARK = b'<meta name="generator" content="NL-N2V">'
+"""By which a page of ours is known from a foreign one of the same name; `template.html` has it."""
 
 # Largest part of a picture that is looked at; a residual's statistics need no more.
 MAX_EDGE = 1024
@@ -29,6 +31,27 @@ PANEL_EDGE = 256
 _TINY = 128
 # The font that comes with Pillow has few signs.
 _PLAIN = str.maketrans({"−": "-", "–": "-", "∞": "inf"})
+
+
+class Look(NamedTuple):
+    """What a page shows of one picture; `Report.look` makes it.
+
+    Attributes
+    ----------
+    place : int
+        Among the pictures, from 0.
+    entry : Entry
+        Its line of the table and its views.
+    bytes : int
+        Length of its views.
+    row : list of (str, ndarray)
+        On the contact sheet; empty if it is not there.
+    """
+
+    place: int
+    entry: Entry
+    bytes: int
+    row: list[tuple[str, np.ndarray]]
 
 
 class Report:
@@ -57,8 +80,7 @@ class Report:
         self._share = max(LEAST_BYTES, PAGE_BYTES // max(1, count))
         rows = min(PANEL_ROWS, count)
         self._on_panel = {round(place) for place in np.linspace(0, count - 1, rows)}
-        self._entries: list[Entry] = []
-        self._rows: list[list[tuple[str, np.ndarray]]] = []
+        self._looks: list[Look] = []
 
     def add(
         self,
@@ -69,10 +91,25 @@ class Report:
         metrics: Mapping[str, float] | None = None,
         white: float = 1.0,
     ) -> None:
-        """Take in a picture; all that is kept of it is its views.
+        """Take in the next picture; see `look`."""
+        self.take(self.look(len(self._looks), name, noisy, denoised, clean, metrics, white))
+
+    def look(
+        self,
+        place: int,
+        name: str,
+        noisy: Tensor | np.ndarray,
+        denoised: Tensor | np.ndarray,
+        clean: Tensor | np.ndarray | None = None,
+        metrics: Mapping[str, float] | None = None,
+        white: float = 1.0,
+    ) -> Look:
+        """Make the views of a picture, which are all that is kept of it; in any thread.
 
         Parameters
         ----------
+        place : int
+            Among the pictures, from 0.
         name : str
             Any text.
         noisy, denoised, clean : Tensor of shape (C, H, W), or ndarray of shape (H, W, C) or (H, W)
@@ -92,31 +129,52 @@ class Report:
         shown = {what: to_levels(gain * values) for what, values in cut.items()}
         shown["residual"] = to_levels(amplified(gain * (cut["noisy"] - cut["denoised"])))
         scores = {metric: float(value) for metric, value in (metrics or {}).items()}
-        if len(self._entries) in self._on_panel:
-            self._rows.append(_panel_row(f"{len(self._entries) + 1}  {name}", shown, scores))
-        small, data = "", None
-        views = encode(shown, min(self._share, self._budget)) if self._budget >= LEAST_BYTES else None
-        if views is not None:
-            self._budget -= views.bytes
-            small = thumbnail(noisy, gain / white)
-            data = {
-                "files": views.files,
-                "cut": [views.width, views.height],
-                "whole": [width, height, channels],
-                "lossless": views.lossless,
-                "brightness": gain,
-                **_measured(cut),
-            }
-        self._entries.append(Entry(name, height, width, scores, small, data))
+        row = _panel_row(name, shown, scores) if place in self._on_panel else []
+        views = encode(shown, self._share)
+        if views is None:
+            return Look(place, Entry(name, height, width, scores, "", None), 0, row)
+        data = {
+            "files": views.files,
+            "cut": [views.width, views.height],
+            "whole": [width, height, channels],
+            "lossless": views.lossless,
+            "brightness": gain,
+            **_measured(cut),
+        }
+        small = thumbnail(noisy, gain / white)
+        return Look(place, Entry(name, height, width, scores, small, data), views.bytes, row)
+
+    def take(self, look: Look) -> None:
+        """Put a picture on the page, in the table alone when there is no more room for its views."""
+        if look.bytes > self._budget:
+            look = look._replace(entry=look.entry._replace(thumbnail="", data=None), bytes=0)
+        self._budget -= look.bytes
+        self._looks.append(look)
 
     def close(self) -> None:
         """Write both files; each is the old or the whole new one at any moment. Without pictures, none."""
-        if not self._entries:
+        if not self._looks:
             return
-        html = page(self.title, self.config, self.checkpoint, self._entries)
+        self._looks.sort(key=lambda look: look.place)
+        html = page(self.title, self.config, self.checkpoint, [look.entry for look in self._looks])
         write_atomically(self.folder / PAGE, lambda file: file.write(html))
-        sheet = Image.fromarray(panel(self._rows))
-        write_atomically(self.folder / PANEL, lambda file: sheet.save(file, "PNG"))
+        if rows := self._rows():
+            sheet = Image.fromarray(panel(rows))
+            write_atomically(self.folder / PANEL, lambda file: sheet.save(file, "PNG"))
+
+    def _rows(self) -> list[list[tuple[str, np.ndarray]]]:
+        """The contact sheet, numbered as the table is."""
+        rows = [(number, look.row) for number, look in enumerate(self._looks, start=1) if look.row]
+        return [[(f"{number}  {first[0]}", first[1]), *others] for number, (first, *others) in rows]
+
+
+def has_report(folder: Path) -> bool:
+    """Whether the page in a folder is of our making, and so the contact sheet beside it."""
+    try:
+        with open(folder / PAGE, "rb") as file:
+            return MARK in file.read(1000)
+    except OSError:
+        return False
 
 
 def _panel_row(

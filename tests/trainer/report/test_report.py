@@ -254,8 +254,10 @@ def test_the_panel_shows_eight_pictures_spread_over_all(new, tmp_path):
     page = new(100)
     for number in range(100):
         page.add(f"{number}.png", *pictures(130, 130, 1, 0.2 + number / 200), {"psnr": 30})
-    assert [row[0][0] for row in page._rows] == [f"{n + 1}  {n}.png" for n in (0, 14, 28, 42, 57, 71, 85, 99)]
-    assert [caption for caption, _ in page._rows[0][1:]] == [
+    assert [row[0][0] for row in page._rows()] == [
+        f"{n + 1}  {n}.png" for n in (0, 14, 28, 42, 57, 71, 85, 99)
+    ]
+    assert [caption for caption, _ in page._rows()[0][1:]] == [
         "denoised, PSNR 30.00 dB", f"noisy - denoised, times {RESIDUAL_GAIN:g}", "clean",
     ]  # fmt: skip
     page.close()
