@@ -31,7 +31,8 @@ def main() -> int:
     if flags.export is not None:
         export_weights(trained, flags.export, flags.overwrite)
         return 0
-    held = AT_ONCE if flags.thread else 1
+    # On CPUs the network takes all cores: files read and written beside it would only take memory.
+    held = AT_ONCE if flags.thread and device.type != "cpu" else 1
     files = FileDenoiser(trained, FileOptions(flags.format, flags.overwrite, flags.max_pixels, held))
     if flags.test_img is not None:
         name = result_names([flags.test_img], flags.format)[flags.test_img]
