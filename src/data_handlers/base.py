@@ -1,5 +1,6 @@
 """Pictures and where they come from: what every dataset offers."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,6 +50,11 @@ class Picture:
         """Height and width in px."""
         return self.noisy.shape[0], self.noisy.shape[1]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its values."""
+        return self.noisy.nbytes + (0 if self.clean is None else self.clean.nbytes)
+
     def map(self, change: Callable[[np.ndarray], np.ndarray]) -> "Picture":
         """The same change made to noisy and clean."""
         clean = None if self.clean is None else change(self.clean)
@@ -92,6 +98,13 @@ class Source(Protocol):
         """The picture itself."""
         ...
 
+    def origin(self, number: int) -> tuple[str, ...]:
+        """What a picture is made from, noisy and, where it is known, clean: see `stamp`.
+
+        As long as this stays the same, so does the picture.
+        """
+        ...
+
 
 @runtime_checkable
 class CropSource(Source, Protocol):
@@ -100,6 +113,12 @@ class CropSource(Source, Protocol):
     def read_crop(self, number: int, box: Box) -> Picture:
         """The part of a picture inside the box."""
         ...
+
+
+def stamp(path: Path, *how: object) -> str:
+    """A file's path, size and time of change, and what is made of it."""
+    status = path.stat()
+    return f"{os.path.abspath(path)} {status.st_size} {status.st_mtime_ns} {how}"
 
 
 def as_prepared_elsewhere(folder: Path) -> Path:

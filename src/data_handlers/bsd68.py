@@ -73,6 +73,10 @@ class Grey:
         """The picture's luminance, 0 to 255."""
         return self._source.read(number).map(_luminance)
 
+    def origin(self, number: int) -> tuple[str, ...]:
+        """As in the other source, of which luminance is made; see `Source`."""
+        return tuple(f"luminance of {origin}" for origin in self._source.origin(number))
+
 
 def _luminance(picture: np.ndarray) -> np.ndarray:
     if picture.shape[2] == 1:

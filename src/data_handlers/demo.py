@@ -10,7 +10,7 @@ import skimage
 from pydantic import Field
 from skimage.transform import resize
 
-from src.data_handlers.base import Picture
+from src.data_handlers.base import Picture, stamp
 from src.util.errors import DataError
 from src.util.image_io import PictureInfo, inspect_picture, read_picture
 
@@ -79,6 +79,10 @@ class Demo:
             picture = resize(picture, size, order=3, anti_aliasing=self._scale < 1, preserve_range=True)
             picture = np.rint(picture).clip(0, 255).astype(np.uint8)
         return Picture(self.name(number), picture)
+
+    def origin(self, number: int) -> tuple[str, ...]:
+        """The photograph's file and the scale; see `Source`."""
+        return (stamp(self._files[number], self._scale),)
 
     def _size(self, height: int, width: int) -> tuple[int, int]:
         return round(height * self._scale), round(width * self._scale)

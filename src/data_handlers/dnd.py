@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from src.data_handlers.base import Box, Picture, Source, as_prepared_elsewhere, expect_folder
+from src.data_handlers.base import Box, Picture, Source, as_prepared_elsewhere, expect_folder, stamp
 from src.data_handlers.dnd_mat import (
     BOXES_PER_IMAGE,
     IMAGES,
@@ -122,6 +122,10 @@ class DndImages:
         """A part of the image as float32; nothing else is read."""
         return Picture(self.name(number), self._images[number].read(box))
 
+    def origin(self, number: int) -> tuple[str, ...]:
+        """The image's file; see `Source`."""
+        return (stamp(self._images[number].path),)
+
 
 class DndBoxes:
     """The official boxes, read from the downloaded images.
@@ -161,6 +165,11 @@ class DndBoxes:
         """The box as float32, as it is stored."""
         image, box = self._place(number)
         return Picture(self.name(number), image.read(box))
+
+    def origin(self, number: int) -> tuple[str, ...]:
+        """The image's file and the box; see `Source`."""
+        image, box = self._place(number)
+        return (stamp(image.path, box),)
 
     def _place(self, number: int) -> tuple[DndImage, Box]:
         image, box = divmod(number, BOXES_PER_IMAGE)

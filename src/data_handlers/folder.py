@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from src.data_handlers.base import Picture
+from src.data_handlers.base import Picture, stamp
 from src.util.errors import DataError
 from src.util.image_io import PictureInfo, count_pages, inspect_picture, read_picture
 from src.util.picture_folder import list_pictures, raise_together
@@ -60,6 +60,12 @@ class PictureFiles:
         file, page = self._pages[number]
         clean = None if self._clean is None else read_picture(self._clean[file], page)
         return Picture(self.name(number), read_picture(self._noisy[file], page), clean)
+
+    def origin(self, number: int) -> tuple[str, ...]:
+        """The files of the picture and of its clean partner; see `Source`."""
+        file, page = self._pages[number]
+        paths = [self._noisy[file]] if self._clean is None else [self._noisy[file], self._clean[file]]
+        return tuple(stamp(path, page) for path in paths)
 
 
 class Folder(PictureFiles):

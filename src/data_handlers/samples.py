@@ -3,12 +3,16 @@
 import math
 import warnings
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from src.data_handlers.base import Box, CropSource, Picture, Source
+from src.data_handlers.cache import cached
 from src.data_handlers.levels import look_at_values, scaled
 from src.data_handlers.noise import add_noise
 from src.data_handlers.view import View
@@ -17,6 +21,7 @@ from src.util.image_io import (
     PictureInfo,
     PictureWarning,
     as_channels,
+    as_tensor,
     channels_message,
     suits,
     to_float,
@@ -115,16 +120,28 @@ class Samples(Dataset[Sample]):
             noise may leave [0, 1]); `index`: int; `name`: str; in validation and test `dtype`: str and
             `white`: float, of the picture's file, too.
         """
+        return self._sample(key, to_float)
+
+    def stored(self, key: tuple[int, int]) -> Sample:
+        """The same with pictures of 8 bits as they are, uint8: a quarter of the bytes; see `as_float`."""
+        return self._sample(key, as_tensor)
+
+    def _sample(self, key: tuple[int, int], convert: Callable[[np.ndarray], Tensor]) -> Sample:
         epoch, index = key
         picture = self._cut_out(epoch, index)
         if self.training:
             picture = self.view.augment(picture, self.seed, epoch, index)
-        sample: Sample = {"noisy": to_float(picture.noisy), "index": index, "name": picture.name}
+        sample: Sample = {"noisy": convert(picture.noisy), "index": index, "name": picture.name}
         if not self.training:
             sample |= {"dtype": picture.dtype, "white": picture.white}
         if picture.clean is not None:
-            sample["clean"] = to_float(picture.clean)
+            sample["clean"] = convert(picture.clean)
         return sample
+
+    def decode_once(self, jobs: int) -> None:
+        """Keep training pictures decoded if the view asks for it; see `src.data_handlers.cache.cached`."""
+        if self.training:
+            self.source = cached(self.source, self._numbers, self.view, jobs)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_cache": {}, "_cached_bytes": 0, "_latest": None}
@@ -158,7 +175,7 @@ class Samples(Dataset[Sample]):
             return picture
         fresh = self._with_noise(scaled(self.source.read(number), self.data_range), draw, number)
         fresh = fresh.map(lambda values: as_channels(values, self.channels))
-        size = _bytes(fresh) - (_bytes(picture) if picture else 0)
+        size = fresh.nbytes - (picture.nbytes if picture else 0)
         if self._cached_bytes + size <= CACHE_BYTES:
             self._cache[number] = (draw, fresh)
             self._cached_bytes += size
@@ -256,8 +273,8 @@ class Samples(Dataset[Sample]):
             warnings.warn(f"{change} in {count}", PictureWarning, stacklevel=3)
         if self._decodes_much(infos):
             warnings.warn(
-                f"{self.source.where}: large pictures are decoded anew for each crop; `repeat_times: 16` with"
-                " `crops_at_a_time: 16` reads them ten times as fast, pieces cut beforehand are faster still",
+                f"{self.source.where}: large pictures are decoded anew for each crop; `cache: disk` decodes"
+                " them once, `repeat_times: 16` with `crops_at_a_time: 16` once for 16 crops",
                 PictureWarning, stacklevel=3,
             )  # fmt: skip
 
@@ -269,6 +286,7 @@ class Samples(Dataset[Sample]):
             or not self.training
             or isinstance(self.source, CropSource)
             or view.crops_at_a_time > 1
+            or view.cache is not None
         ):
             return False
         pixels = sum(info.height * info.width for info in infos.values())
@@ -277,7 +295,3 @@ class Samples(Dataset[Sample]):
 
     def _place(self, number: int) -> str:
         return f"{self.source.where}: {self.source.name(number)}"
-
-
-def _bytes(picture: Picture) -> int:
-    return picture.noisy.nbytes + (0 if picture.clean is None else picture.clean.nbytes)

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 from src.data_handlers.samples import Sample, Samples
 from src.util.cores import usable_cores
 from src.util.errors import DataError, UserError
-from src.util.image_io import PictureWarning, use_one_thread
+from src.util.image_io import PictureWarning, as_float, use_one_thread
 from src.util.seed import make_generator
 from src.util.share import Share, share_of
 
@@ -105,8 +105,9 @@ class Loader:
     """Batches of samples; `build_loader` makes one.
 
     A batch is the samples' dict with `noisy` and `clean` stacked to (B, C, H, W), `index` to a Tensor (B,)
-    and `name` to a list. The last batch of an epoch holds what is left, so a set smaller than a batch trains
-    too. One of several processes gets its share of each batch, see `share`.
+    and `name` to a list. In training, pictures of 8 bits are uint8, for `as_float` on the device. The last
+    batch of an epoch holds what is left, so a set smaller than a batch trains too. One of several processes
+    gets its share of each batch, see `share`.
 
     Parameters
     ----------
@@ -207,6 +208,7 @@ def build_loader(
     )
     sampler = SharedBatches(order, batch_size, rank, processes)
     workers = min(workers, usable_cores() if samples.training else 1)
+    samples.decode_once(workers)
     batches: DataLoader[Any] = DataLoader(
         _Guarded(samples),
         batch_sampler=sampler,
@@ -229,16 +231,21 @@ class _Guarded(Dataset[Any]):
 
     def __getitem__(self, key: tuple[int, int]) -> Sample | UserError:
         try:
-            return self.samples[key]
+            return self.samples.stored(key) if self.samples.training else self.samples[key]
         except UserError as error:
             return error
 
 
 def _collate(items: list[Sample | UserError]) -> Sample | UserError:
+    samples: list[Sample] = []
     for item in items:
         if isinstance(item, UserError):
             return item
-    return default_collate(items)
+        samples.append(item)
+    for key in {"noisy", "clean"} & samples[0].keys():
+        if len({sample[key].dtype for sample in samples}) > 1:  # pictures of several types
+            samples = [{**sample, key: as_float(sample[key])} for sample in samples]
+    return default_collate(samples)
 
 
 def _start_worker(worker: int) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from src.data_handlers.base import Picture, as_prepared_elsewhere, expect_folder
+from src.data_handlers.base import Picture, as_prepared_elsewhere, expect_folder, stamp
 from src.data_handlers.folder import Folder, PictureFiles
 from src.data_handlers.mat_blocks import PAGE, declared_shape, read_blocks
 from src.data_handlers.sidd_frames import clean_frames, find_frames
@@ -118,3 +118,7 @@ class MatBlocks:
     def read(self, number: int) -> Picture:
         """The block, and its ground truth where there is one."""
         return Picture(self.name(number), *(array[number] for array in self._arrays))
+
+    def origin(self, number: int) -> tuple[str, ...]:
+        """The files of all blocks; see `Source`."""
+        return tuple(stamp(file, number) for file in self._files)

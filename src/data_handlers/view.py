@@ -21,7 +21,8 @@ class View:
 
     Parameters
     ----------
-    crop_size, augmentations, add_noise, n_data, repeat_times, crops_at_a_time, unreadable
+    crop_size, augmentations, add_noise, n_data, repeat_times, crops_at_a_time, unreadable, \
+    cache, cache_folder
         See their descriptions.
 
     Raises
@@ -75,6 +76,20 @@ class View:
                 " first step: `stop` lists them, `skip` lists them and goes on without them"
             ),
         ] = "stop",
+        cache: Annotated[
+            Literal["ram", "disk"] | None,
+            Field(
+                description="training only: where all pictures are kept decoded: `ram`, as long as the run"
+                " lives, or `disk`, for later runs, too; None = nowhere"
+            ),
+        ] = None,
+        cache_folder: Annotated[
+            str | None,
+            Field(
+                description="where `cache: disk` keeps them, outside `folder`; None = nl-n2v in the user's"
+                " folder of caches (XDG_CACHE_HOME, or ~/.cache)"
+            ),
+        ] = None,
     ) -> None:
         self.crop = (crop_size, crop_size) if isinstance(crop_size, int) else crop_size and tuple(crop_size)
         self.augmentations = _as_tuple(augmentations)
@@ -83,6 +98,8 @@ class View:
         self.repeat_times = repeat_times
         self.crops_at_a_time = crops_at_a_time
         self.unreadable = unreadable
+        self.cache = cache
+        self.cache_folder = cache_folder
         if "rotate" in self.augmentations and self.crop and self.crop[0] != self.crop[1]:
             raise ValueError(
                 f"augmentations: `rotate` needs a square crop_size, got {list(self.crop)}:"

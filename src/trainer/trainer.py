@@ -23,6 +23,7 @@ from src.trainer.run_config import RunConfig
 from src.trainer.state import Best, TrainingState
 from src.trainer.step import TrainingStep
 from src.util.errors import NonFiniteError, Stopped
+from src.util.image_io import as_float
 from src.util.seed import make_generator
 from src.util.stopping import StopRequest
 
@@ -115,7 +116,7 @@ class Trainer:
     def train_batch(self, epoch: int, batch: Sample) -> None:
         """One step, reported when due."""
         share = self.loader.share(self.state.batch)
-        noisy = batch["noisy"][: share.images].to(self.network.device, non_blocking=True)
+        noisy = as_float(batch["noisy"][: share.images].to(self.network.device, non_blocking=True))
         progress = self.state.step / self.total_steps
         rate = self._set_learning_rate(epoch, progress)
         generator = make_generator(self.config.seed, "mask", self.state.step)
@@ -240,7 +241,7 @@ class Trainer:
         where = f"epoch {epoch}/{epochs}, step {self.state.step}/{self.total_steps}"
         if batch is None:
             return where
-        noisy, names = batch["noisy"], sorted(set(batch["name"]))
+        noisy, names = as_float(batch["noisy"]), sorted(set(batch["name"]))
         listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
         return f"{where}, values from {noisy.min():.4g} to {noisy.max():.4g} of {listed}"
 

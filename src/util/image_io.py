@@ -13,7 +13,7 @@ from src.util.errors import DataError, StorageError
 from src.util.pictures.base import PictureInfo
 from src.util.pictures.stored import open_picture
 from src.util.pictures.tiff import ENDINGS as TIFF_ENDINGS
-from src.util.value_range import from_float, to_float, to_uint8, white_of
+from src.util.value_range import as_float, as_tensor, from_float, to_float, to_uint8, white_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +23,8 @@ __all__ = [
     "PictureInfo",
     "PictureWarning",
     "as_channels",
+    "as_float",
+    "as_tensor",
     "channels_message",
     "count_pages",
     "encode_picture",

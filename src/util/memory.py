@@ -1,6 +1,40 @@
-"""Running out of memory, told from other errors."""
+"""How much memory there is, and running out of it, told from other errors."""
+
+from pathlib import Path
 
 import torch
+
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+def available_memory() -> int:
+    """Bytes of memory that can still be taken, on Linux: of the machine, and of this process's control group.
+
+    A container or a cluster's job may have less than the machine. 0 where nothing is known.
+    """
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        groups = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return 0
+    free = next((int(line.split()[1]) * 2**10 for line in lines if line.startswith("MemAvailable:")), 0)
+    return min([free, *(_left_in(_CGROUPS / group.split(":", 2)[2].lstrip("/")) for group in groups)])
+
+
+def _left_in(group: Path) -> int:
+    """What version 2's control group, and those above it, leave."""
+    left = 2**63
+    for folder in (group, *group.parents):
+        try:
+            limit = (folder / "memory.max").read_text().strip()
+            used = int((folder / "memory.current").read_text())
+            reclaimable = (folder / "memory.stat").read_text().split()
+        except (OSError, ValueError):
+            continue
+        if limit != "max":
+            files = int(reclaimable[reclaimable.index("inactive_file") + 1])
+            left = min(left, int(limit) - used + files)
+    return max(0, left)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

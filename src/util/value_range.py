@@ -15,7 +15,8 @@ if TYPE_CHECKING:  # torch takes 200 MB and two seconds, which cutting pictures 
     import torch
 
 __all__ = [
-    "DataRange", "checked_white", "dark_hint", "from_float", "span_of", "to_float", "to_uint8", "white_of",
+    "DataRange", "as_float", "as_tensor", "checked_white", "dark_hint", "from_float", "span_of", "to_float",
+    "to_uint8", "white_of",
 ]  # fmt: skip
 
 DataRange = Literal["auto"] | float
@@ -145,6 +146,45 @@ def to_float(picture: np.ndarray, white: float | None = None) -> "torch.Tensor":
     white = white_of(picture.dtype) if white is None else white
     values = torch.from_numpy(np.array(picture.transpose(2, 0, 1), dtype=np.float32, order="C"))
     return values if white == 1 else values.div_(white)
+
+
+def as_tensor(picture: np.ndarray) -> "torch.Tensor":
+    """A picture as it is sent to a device: `to_float` of it is `as_float` of this.
+
+    Parameters
+    ----------
+    picture : ndarray of uint8, or of float32 where 1.0 is white; shape (H, W, C)
+        Left as it is.
+
+    Returns
+    -------
+    Tensor of the same type, shape (C, H, W)
+        A copy.
+    """
+    import torch
+
+    return torch.from_numpy(np.array(picture.transpose(2, 0, 1), order="C"))
+
+
+def as_float(values: "torch.Tensor") -> "torch.Tensor":
+    """Pictures of 8 bits as the network sees them, made on the device that they are on.
+
+    Parameters
+    ----------
+    values : Tensor
+        Of any shape. uint8, or float32, which is given back.
+
+    Returns
+    -------
+    Tensor of float32
+        White is 1.0; the same bits on each device.
+    """
+    import torch
+
+    if values.dtype != torch.uint8:
+        return values
+    # By a tensor, since a GPU multiplies by the reciprocal of a plain number, which rounds otherwise.
+    return values.to(torch.float32).div_(torch.full((), 255.0, device=values.device))
 
 
 def from_float(

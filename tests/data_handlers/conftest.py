@@ -33,6 +33,9 @@ class Memory:
         self.inspect(number)
         return Picture(self.name(number), self.noisy[number], self.clean and self.clean[number])
 
+    def origin(self, number):
+        return (f"{id(self)}",)
+
 
 @pytest.fixture
 def memory():

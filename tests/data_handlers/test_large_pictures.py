@@ -94,7 +94,7 @@ class Parts:
     where = "parts"
 
     def __init__(self, source):
-        self.source, self.name, self.inspect = source, source.name, source.inspect
+        self.source, self.name, self.inspect, self.origin = source, source.name, source.inspect, source.origin
 
     def __len__(self):
         return len(self.source)
@@ -138,6 +138,7 @@ def test_noise_is_drawn_for_the_whole_picture_whatever_the_source(memory):
     [
         ({}, True),
         ({"crops_at_a_time": 4}, False),
+        ({"cache": "disk"}, False),
         ({"crop_size": 60}, False),
         ({"crop_size": None}, False),
         ({"training": False}, False),

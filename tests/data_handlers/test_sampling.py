@@ -135,7 +135,7 @@ def test_a_worker_has_one_thread_and_leaves_ctrl_c_to_the_trainer(folder):
             return Picture(self.name(number), threads)
 
     loader = build_loader(samples_of(Reporting(folder)), 5, workers=1)
-    assert (batches(loader, 1)[0]["noisy"] * 255).round().unique().tolist() == [1]
+    assert batches(loader, 1)[0]["noisy"].unique().tolist() == [1]
     loader.close()
 
 

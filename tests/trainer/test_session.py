@@ -305,3 +305,16 @@ def test_a_checkpoint_with_another_state_is_refused(new_run, content):
     CheckpointStore(run.files).save_last(run.last | content, 1, keep_all=False)
     with pytest.raises(CheckpointError, match=r"run_001\.pth: its state is not one of this program"):
         run.resume()
+
+
+@pytest.mark.parametrize("where", ["ram", "disk"])
+def test_a_run_goes_on_with_its_pictures_kept_decoded_as_if_nothing_had_changed(
+    new_run, differing, tmp_path, where
+):
+    one, other = new_run("whole"), new_run("resumed")
+    one.train()
+    other.train("training.max_epochs=1")
+    keys = {"cache": where, "cache_folder": tmp_path / "cache"}
+    other.resume(*(f"training.dataset_args.{key}={value}" for key, value in keys.items()), workers=1)
+    assert f"training.dataset_args.cache: None -> {where}" in other.log
+    assert differing(one.last, {**other.last, "config": one.last["config"]}) == []

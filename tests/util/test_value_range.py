@@ -3,7 +3,16 @@ import pytest
 import torch
 
 from src.util.errors import DataError, NonFiniteError
-from src.util.value_range import checked_white, dark_hint, from_float, span_of, to_float, white_of
+from src.util.value_range import (
+    as_float,
+    as_tensor,
+    checked_white,
+    dark_hint,
+    from_float,
+    span_of,
+    to_float,
+    white_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -102,3 +111,32 @@ def test_12_bits_in_a_16_bit_file_are_noticed(high, white, hint):
 def test_a_dark_picture_of_8_bits_is_just_dark():
     assert not dark_hint(np.zeros((2, 2), np.uint8), 255)
     assert not dark_hint(np.full((2, 2), 9, np.uint8), 255)
+
+
+# On its way to a device
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        "cpu",
+        pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")),
+    ],
+)
+def test_each_level_becomes_the_same_float_on_every_device(device):
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    sent = as_tensor(levels)
+    assert sent.dtype == torch.uint8 and sent.shape == (1, 16, 16)
+    values = as_float(sent.to(device))
+    assert values.dtype == torch.float32 and torch.equal(values.cpu(), to_float(levels))
+
+
+def test_floats_stay_as_they_are():
+    picture = np.random.default_rng(0).random((4, 5, 3), np.float32)
+    assert torch.equal(as_float(as_tensor(picture)), to_float(picture))
+
+
+def test_what_is_sent_is_a_copy():
+    for picture in (np.full((4, 5, 1), 7, np.uint8), np.full((1, 5, 3), 7, np.uint8)):
+        as_tensor(picture).zero_()
+        assert (picture == 7).all()

@@ -1,0 +1,54 @@
+import sys
+
+import pytest
+import torch
+
+from benchmarks import loader
+from src.data_handlers import samples as samples_module
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setattr(samples_module, "CACHE_BYTES", samples_module.CACHE_BYTES)
+    monkeypatch.setattr(loader, "EPOCH", 2000)
+
+
+@pytest.fixture
+def pieces(tmp_path):
+    for name in ("frames", "pieces"):
+        (tmp_path / name).mkdir()
+    loader.write_frames(tmp_path / "frames", 1, 96, 112)
+    loader.write_pieces(list((tmp_path / "frames").iterdir()), tmp_path / "pieces", 64)
+    return tmp_path / "pieces"
+
+
+def test_pieces_are_those_of_the_preparation(pieces):
+    assert len(list(pieces.iterdir())) == 2 * 3
+    assert len(loader.samples_of(pieces, 32)) >= loader.EPOCH
+
+
+def test_the_obvious_loader_gives_what_a_network_takes(pieces):
+    values = loader.Obvious(sorted(pieces.iterdir()), 32)[3]
+    assert values.shape == (3, 32, 32) and values.dtype == torch.float32
+    assert 0 <= values.min() < values.max() <= 1
+
+
+def test_whole_rounds_of_the_workers_are_counted(monkeypatch):
+    clock = iter([0, 1, 10, 0])
+    monkeypatch.setattr(loader.time, "perf_counter", lambda: next(clock))
+    assert loader.crops_per_second(iter(range(100)), batch=5, workers=2, seconds=0) == 2 * 2 * 5 / 10
+    with pytest.raises(RuntimeError, match="too short"):
+        loader.crops_per_second(iter(range(3)), batch=5, workers=2, seconds=0)
+
+
+def test_the_tables_are_printed(monkeypatch, capsys):
+    arguments = "--frames 1 --frame 96 112 --piece 64 --crop 32 --batch 4 --workers 0 1"
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["loader", *arguments.split(), "--seconds", "0", "--repeats", "1", "--step-images-per-second", "9"],
+    )
+    loader.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith(("pieces", "frames")) for line in lines) == 8
+    assert any(line.startswith("flip and turn") for line in lines)

@@ -1,0 +1,349 @@
+"""Pictures decoded once: the same bits, whatever happens to the file, the disk or the run."""
+
+import multiprocessing
+import os
+import pickle
+import signal
+import time
+from collections import namedtuple
+
+import numpy as np
+import pytest
+import torch
+
+from src.data_handlers import DATASETS, build_samples, cache
+from src.data_handlers.base import CropSource
+from src.data_handlers.cache import Cached, cached
+from src.data_handlers.folder import Folder
+from src.data_handlers.noise import NoiseOptions
+from src.data_handlers.sampling import build_loader
+from src.data_handlers.view import View
+from src.util.errors import ConfigError, DataError
+from src.util.image_io import as_float, write_picture
+
+SHAPES = {"a.png": (40, 50, 3), "b.png": (36, 36, 1), "in/c.bmp": (60, 33, 3)}
+
+
+@pytest.fixture(autouse=True)
+def caches(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    return tmp_path / "caches" / "nl-n2v"
+
+
+@pytest.fixture
+def folder(tmp_path, fill_folder):
+    """Pictures of several types and sizes."""
+    path = fill_folder(tmp_path / "pictures", SHAPES)
+    random = np.random.default_rng(1)
+    np.save(tmp_path / "pictures" / "d.npy", random.random((44, 35, 3), np.float32))
+    np.save(tmp_path / "pictures" / "e.npy", random.integers(0, 65536, (35, 44), dtype=np.uint16))
+    return path
+
+
+class Counting(Folder):
+    """A folder whose pictures are counted as they are decoded."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.reads = []
+
+    def read(self, number):
+        self.reads.append(number)
+        return super().read(number)
+
+
+def keep(source, where="disk", numbers=None, jobs=2, **options):
+    return cached(source, numbers or range(len(source)), View(cache=where, **options), jobs)
+
+
+def batches(folder, workers=0, **options):
+    arguments = {"folder": folder, "crop_size": 32, "augmentations": ["flip", "rotate"], **options}
+    samples = build_samples("Folder", arguments, channels=3, seed=0, training=True)
+    loader = build_loader(samples, 2, workers)
+    loader.set_epoch(3)
+    content = list(loader)
+    loader.close()
+    return content
+
+
+# The same pictures
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("where", ["ram", "disk"])
+@pytest.mark.parametrize("noise", [None, NoiseOptions()])
+def test_crops_are_the_same_bits_as_without(folder, where, workers, noise):
+    options = {"add_noise": noise, "repeat_times": 3}
+    plain, kept = batches(folder, **options), batches(folder, workers, cache=where, **options)
+    for one, other in zip(plain, kept, strict=True):
+        assert one.keys() == other.keys() and one["name"] == other["name"]
+        assert one["noisy"].dtype == other["noisy"].dtype and torch.equal(one["noisy"], other["noisy"])
+
+
+@pytest.mark.filterwarnings("ignore:.*boxes are missing")
+def test_pictures_of_every_registered_dataset_can_be_kept(blocks, fill_folder):
+    root = blocks[0]
+    pictures = fill_folder(root / "pictures", {"a.png": (20, 24, 3), "b.png": (20, 24, 3)})
+    boxes = fill_folder(root / "boxes", {"0001_01.png": (20, 24, 3), "0002_20.png": (20, 24, 3)})
+    for name, make in DATASETS.items():
+        where = boxes if name in ("DND_val", "DND_test") else pictures
+        where = str(root) if name in ("SIDD_val", "SIDD_test") else where
+        source = make() if name == "Demo" else make(folder=where)
+        kept = keep(source)
+        assert isinstance(kept, CropSource) and isinstance(kept, Cached), name
+        for number in range(len(source)):
+            one, other = source.read(number), kept.read(number)
+            assert one.name == other.name and np.array_equal(one.noisy, other.noisy)
+            assert (one.clean is None) == (other.clean is None)
+            info = kept.inspect(number)
+            assert (info.height, info.width, info.channels) == one.noisy.shape
+
+
+def test_clean_partners_are_kept_too(tmp_path, fill_folder):
+    noisy, clean = (fill_folder(tmp_path / name, SHAPES) for name in ("noisy", "clean"))
+    kept = keep(Folder(noisy, clean))
+    assert all(np.array_equal(kept.read(n).clean, Folder(clean).read(n).noisy) for n in range(3))
+    # Without them it is another cache: neither run takes the other's away.
+    assert keep(Folder(noisy)).read(0).clean is None
+    source = Counting(noisy, clean)
+    keep(source)
+    assert source.reads == []
+
+
+def test_scoring_keeps_nothing(folder, caches):
+    samples = build_samples("Folder", {"folder": folder, "cache": "disk"}, channels=3, seed=0, training=False)
+    build_loader(samples, 1)
+    assert not caches.exists() and isinstance(samples.source, Folder)
+
+
+# Once
+
+
+def test_a_disk_keeps_them_for_later_runs_and_memory_does_not(folder, messages):
+    for where, decoded in (("disk", [[0, 1, 2, 3, 4], []]), ("ram", [[0, 1, 2, 3, 4]] * 2)):
+        for expected in decoded:
+            source = Counting(folder)
+            kept = keep(source, where)
+            assert sorted(source.reads) == expected
+            assert np.array_equal(kept.read(0).noisy, Folder(folder).read(0).noisy)
+            assert messages[-1].startswith("INFO cache: 5 pictures, 0.0 MB in ")
+
+
+def test_only_the_pictures_that_are_used_are_kept(folder):
+    source = Counting(folder)
+    kept = keep(source, numbers=[0, 3])
+    assert sorted(source.reads) == [0, 3]
+    assert np.array_equal(kept.read(1).noisy, Folder(folder).read(1).noisy)
+    assert kept.inspect(1) == source.inspect(1)
+
+
+@pytest.mark.parametrize("change", ["content", "time", "more"])
+def test_changed_pictures_are_decoded_anew_and_take_the_place_of_the_old(folder, caches, messages, change):
+    keep(Folder(folder))
+    if change == "more":
+        write_picture(f"{folder}/f.png", np.full((40, 40, 3), 7, np.uint8))
+    elif change == "content":
+        write_picture(f"{folder}/a.png", np.full((40, 50, 3), 7, np.uint8))
+    else:
+        os.utime(f"{folder}/a.png", (0, 0))
+    source = Counting(folder)
+    kept = keep(source)
+    assert "have changed since; it is made anew" in messages[-3]
+    assert sorted(source.reads) == list(range(len(source)))
+    last = len(source) - 1 if change == "more" else 0
+    assert np.array_equal(kept.read(last).noisy, Folder(folder).read(last).noisy)
+    assert len([path for path in caches.iterdir() if not path.name.startswith(".")]) == 1
+
+
+@pytest.mark.parametrize("damage", ["bit", "cut", "empty"])
+def test_a_damaged_cache_is_made_anew_with_a_line(folder, caches, messages, damage):
+    keep(Folder(folder))
+    (path,) = caches.glob("*.pictures")
+    content = bytearray(path.read_bytes())
+    content[100] ^= 4
+    path.write_bytes({"bit": content, "cut": content[:-1000], "empty": b""}[damage])
+    kept = keep(Folder(folder))
+    told = [m for m in messages if m.startswith("WARNING")]
+    reason = {"bit": "is damaged: a.png", "cut": "is cut short", "empty": "is empty"}[damage]
+    assert told == [f"WARNING cache: {path} {reason}; it is made anew"]
+    assert np.array_equal(kept.read(0).noisy, Folder(folder).read(0).noisy)
+
+
+def test_a_file_of_someone_else_is_left_alone(folder, caches, messages):
+    keep(Folder(folder))
+    (path,) = caches.glob("*.pictures")
+    path.write_bytes(b"a letter to a friend")
+    assert isinstance(keep(Folder(folder)), Folder)
+    assert path.read_bytes() == b"a letter to a friend"
+    assert "is none of this program; move it elsewhere" in messages[-1]
+
+
+# Several runs, and runs that end
+
+
+def test_a_reader_keeps_what_it_has_while_another_run_makes_it_anew(folder):
+    kept = keep(Folder(folder))
+    before = kept.read(0).noisy.copy()
+    write_picture(f"{folder}/a.png", np.full((40, 50, 3), 7, np.uint8))
+    assert (keep(Folder(folder)).read(0).noisy == 7).all()
+    assert np.array_equal(kept.read(0).noisy, before)
+    assert np.array_equal(pickle.loads(pickle.dumps(kept)).read(0).noisy, before)
+
+
+def test_two_runs_at_once_decode_once(folder, caches):
+    class Slow(Counting):
+        def read(self, number):
+            time.sleep(0.1)
+            return super().read(number)
+
+    def run(results):
+        source = Slow(folder)
+        kept = keep(source, jobs=1)
+        results.put((len(source.reads), int(kept.read(0).noisy.sum())))
+
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    runs = [context.Process(target=run, args=(results,)) for _ in range(2)]
+    for process in runs:
+        process.start()
+    found = sorted(results.get(timeout=60) for _ in runs)
+    for process in runs:
+        process.join()
+    assert [reads for reads, _ in found] == [0, 5]
+    assert {total for _, total in found} == {int(Folder(folder).read(0).noisy.sum())}
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_run_leaves_nothing_that_looks_whole(folder, caches, number):
+    class Deadly(Folder):
+        def read(self, picture):
+            if picture == 3:
+                os.kill(os.getpid(), number)
+            return super().read(picture)
+
+    process = multiprocessing.get_context("fork").Process(target=lambda: keep(Deadly(folder), jobs=1))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -number
+    assert list(caches.glob("*.pictures")) == [] and len(list(caches.glob(".*.tmp"))) == 1
+    source = Counting(folder)
+    keep(source)
+    assert len(source.reads) == 5 and list(caches.glob(".*.tmp")) == []
+
+
+def test_ctrl_c_while_decoding_leaves_nothing(folder, caches):
+    class Interrupted(Folder):
+        def read(self, picture):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        keep(Interrupted(folder))
+    assert [path.name for path in caches.iterdir() if not path.name.endswith(".lock")] == []
+
+
+# No room
+
+
+Usage = namedtuple("Usage", "free")
+
+
+@pytest.mark.parametrize(
+    ("where", "room", "reason"),
+    [
+        ("disk", 1000, r"0.0 MB are needed, a cache may take 0.0 MB of the disk of "),
+        ("ram", 1000, r"0.0 MB are needed, a cache may take 0.0 MB of the memory"),
+    ],
+)
+def test_what_does_not_fit_is_not_begun(folder, caches, messages, monkeypatch, where, room, reason):
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: Usage(room))
+    monkeypatch.setattr(cache, "available_memory", lambda: room)
+    source = Counting(folder)
+    assert keep(source, where) is source and source.reads == []
+    assert messages[-1].startswith(f"WARNING cache: {where} is not used, pictures are decoded for each crop")
+    assert reason in messages[-1] and len(messages) == 1
+    assert not list(caches.glob("*.pictures"))
+
+
+def test_a_disk_that_fills_up_costs_nothing_but_the_cache(folder, caches, messages, monkeypatch):
+    original = cache.PackWriter.add
+
+    def add(self, number, *arrays):
+        if number == 2:
+            raise OSError(28, "No space left on device")
+        original(self, number, *arrays)
+
+    monkeypatch.setattr(cache.PackWriter, "add", add)
+    source = Folder(folder)
+    assert keep(source) is source
+    assert "No space left on device" in messages[-1]
+    assert [path.name for path in caches.iterdir() if not path.name.endswith(".lock")] == []
+
+
+def test_a_folder_that_cannot_be_made_costs_nothing_but_the_cache(folder, tmp_path, messages):
+    (tmp_path / "file").write_text("")
+    source = Folder(folder)
+    assert keep(source, cache_folder=str(tmp_path / "file" / "cache")) is source
+    assert "Not a directory" in messages[-1]
+
+
+def test_nothing_is_kept_among_the_pictures(folder, tmp_path):
+    for inside in (folder, f"{folder}/in/cache"):
+        with pytest.raises(ConfigError, match=r"^cache_folder: .* lies in the pictures' own folder"):
+            keep(Folder(folder), cache_folder=inside)
+    keep(Folder(folder), cache_folder=str(tmp_path / "elsewhere"))
+    assert len(list((tmp_path / "elsewhere").glob("*.pictures"))) == 1
+
+
+# Pictures that cannot be decoded
+
+
+class Broken(Counting):
+    def read(self, number):
+        if number in (1, 3):
+            raise DataError(f"{self.name(number)}: broken")
+        return super().read(number)
+
+
+def test_pictures_that_cannot_be_decoded_are_all_named_before_the_first_step(folder, caches):
+    with pytest.raises(DataError) as caught:
+        keep(Broken(folder))
+    assert str(caught.value).splitlines() == ["b.png: broken", "e.npy: broken"]
+    assert not list(caches.glob("*.pictures"))
+
+
+def test_pictures_that_may_be_skipped_are_left_to_the_source(folder):
+    keep(Broken(folder), unreadable="skip")
+    source = Broken(folder)
+    kept = keep(source, unreadable="skip")
+    assert isinstance(kept, Cached) and source.reads == []
+    assert kept.read(0).shape == (40, 50)
+    with pytest.raises(DataError, match="broken"):
+        kept.read(1)
+
+
+# What workers hand over
+
+
+def test_pictures_of_8_bits_are_handed_over_as_they_are_and_others_as_floats(folder):
+    types = {name: batch["noisy"].dtype for batch in batches(folder) for name in batch["name"]}
+    assert len(types) == 5 and types["d.npy"] == types["e.npy"] == torch.float32
+    for batch in batches(folder, repeat_times=8):
+        eight_bits = all(name.endswith(("png", "bmp")) for name in batch["name"])
+        assert (batch["noisy"].dtype == torch.uint8) == eight_bits
+
+
+def test_what_is_handed_over_becomes_the_sample(folder):
+    samples = build_samples(
+        "Folder", {"folder": folder, "crop_size": 32, "augmentations": ["rotate"]},
+        channels=3, seed=0, training=True,
+    )  # fmt: skip
+    for batch in build_loader(samples, 2):
+        for index, noisy in zip(batch["index"].tolist(), as_float(batch["noisy"]), strict=True):
+            assert torch.equal(noisy, samples[0, index]["noisy"])
+
+
+def test_a_worker_that_is_sent_the_pictures_has_them(folder):
+    for where in ("ram", "disk"):
+        kept = keep(Folder(folder), where)
+        again = pickle.loads(pickle.dumps(kept))
+        assert all(np.array_equal(again.read(n).noisy, kept.read(n).noisy) for n in range(5))
