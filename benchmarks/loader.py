@@ -32,6 +32,7 @@ from src.data_handlers.preparation.grid import crop_boxes
 from src.data_handlers.samples import Samples
 from src.data_handlers.sampling import build_loader
 from src.data_handlers.sidd_frames import find_frames
+from src.data_handlers.workers import prepare
 from src.util.cores import usable_cores
 from src.util.image_io import as_tensor, read_picture, to_float, write_picture
 from src.util.picture_folder import list_pictures
@@ -98,11 +99,11 @@ def write_pieces(frames: list[Path], folder: Path, piece: int) -> None:
 
 
 def crops_per_second(batches: Iterable[Any], batch: int, workers: int, seconds: float) -> float:
-    """Measure from the end of one round of the workers to the end of another, two rounds later or more."""
+    """Measure from the end of one round of the workers to the end of a later one."""
     rounds = iter(batches)
     list(islice(rounds, max(1, workers)))
     start, count = time.perf_counter(), 0
-    while count < 2 or time.perf_counter() - start < seconds:
+    while count < 1 or time.perf_counter() - start < seconds:
         count += 1
         if len(list(islice(rounds, max(1, workers)))) < max(1, workers):
             raise RuntimeError("the epoch is too short")
@@ -125,7 +126,7 @@ def measure(options: argparse.Namespace, folder: Path, **view: Any) -> Rate:
     for workers in options.workers:
         samples = samples_of(folder, options.crop, **view)
         start = time.perf_counter()
-        samples.decode_once(max(1, workers))
+        prepare(samples, workers)
         once = max(once, time.perf_counter() - start)
         loader = build_loader(samples, options.batch, workers)
         used = min(workers, usable_cores())

@@ -43,7 +43,7 @@ def cached(source: Source, numbers: Sequence[int], view: View, jobs: int) -> Sou
     view : View
         Says where by `cache` and `cache_folder`.
     jobs : int
-        Threads that decode.
+        Threads that decode, at least one.
 
     Returns
     -------
@@ -63,7 +63,12 @@ def cached(source: Source, numbers: Sequence[int], view: View, jobs: int) -> Sou
     make = _in_memory if view.cache == "ram" else _on_disk
     try:
         pack = make(_Contents(source, numbers, view, max(1, jobs)))
-    except (PackError, StorageError, OSError) as error:
+    except (
+        PackError,
+        StorageError,
+        OSError,
+        NotImplementedError,
+    ) as error:  # the last of a disk without locks
         LOG.warning("cache: %s is not used, pictures are decoded for each crop: %s", view.cache, error)
         return source
     return Cached(source, pack)
@@ -129,7 +134,7 @@ class _Contents:
         # The same when pictures change: then the new cache takes the place of the old one.
         place = os.path.abspath(source.where)
         kind = _digest(place, view.n_data, len(origins[0]))
-        self.name = re.sub(r"[^\w.-]", "_", Path(place).name) + f"-{kind.hex()}.pictures"
+        self.name = re.sub(r"[^a-zA-Z0-9_.-]", "_", Path(place).name)[:80] + f"-{kind.hex()}.pictures"
         self._partners = len(origins[0])
 
     def nbytes(self) -> int:
@@ -212,7 +217,10 @@ def _on_disk(contents: _Contents) -> Pack:
 
 def _folder_of(contents: _Contents) -> Path:
     if contents.view.cache_folder is None:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nl-n2v"
+        try:
+            return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nl-n2v"
+        except RuntimeError:
+            raise PackError("this user has no home; say by cache_folder where it is to be") from None
     folder = Path(contents.view.cache_folder)
     pictures = Path(contents.source.where).resolve()
     if pictures in (folder.resolve(), *folder.resolve().parents):
@@ -271,5 +279,5 @@ def _refuse_full(contents: _Contents, room: float, where: str) -> int:
 def _digest(*parts: object) -> bytes:
     digest = hashlib.blake2b(digest_size=KEY_BYTES)
     for part in parts:
-        digest.update(f"{part!r}\n".encode(errors="surrogateescape"))
+        digest.update(f"{part!r}\n".encode())
     return digest.digest()

@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from src.data_handlers.base import Box, CropSource, Picture, Source
-from src.data_handlers.cache import cached
 from src.data_handlers.levels import look_at_values, scaled
 from src.data_handlers.noise import add_noise
 from src.data_handlers.view import View
@@ -21,7 +20,6 @@ from src.util.image_io import (
     PictureInfo,
     PictureWarning,
     as_channels,
-    as_tensor,
     channels_message,
     suits,
     to_float,
@@ -90,7 +88,8 @@ class Samples(Dataset[Sample]):
         self.training = training
         self.data_range: DataRange = data_range
         self.white = white_of("uint8", data_range)  # of most pictures, once `check` has looked at them
-        self._numbers = list(range(view.n_data or len(source)))  # of the pictures used, in the source
+        self.numbers = list(range(view.n_data or len(source)))  # of the pictures used, in the source
+        self.to_tensor: Callable[[np.ndarray], Tensor] = to_float
         self._cache: dict[int, tuple[int, Picture]] = {}
         self._cached_bytes = 0
         self._latest: tuple[int, int, Picture] | None = None
@@ -98,7 +97,7 @@ class Samples(Dataset[Sample]):
     @property
     def pictures(self) -> int:
         """How many pictures are used; of those of the source `n_data` and `unreadable` may leave some out."""
-        return len(self._numbers)
+        return len(self.numbers)
 
     def __len__(self) -> int:
         if not self.training:
@@ -120,35 +119,23 @@ class Samples(Dataset[Sample]):
             noise may leave [0, 1]); `index`: int; `name`: str; in validation and test `dtype`: str and
             `white`: float, of the picture's file, too.
         """
-        return self._sample(key, to_float)
-
-    def stored(self, key: tuple[int, int]) -> Sample:
-        """The same with pictures of 8 bits as they are, uint8: a quarter of the bytes; see `as_float`."""
-        return self._sample(key, as_tensor)
-
-    def _sample(self, key: tuple[int, int], convert: Callable[[np.ndarray], Tensor]) -> Sample:
         epoch, index = key
         picture = self._cut_out(epoch, index)
         if self.training:
             picture = self.view.augment(picture, self.seed, epoch, index)
-        sample: Sample = {"noisy": convert(picture.noisy), "index": index, "name": picture.name}
+        sample: Sample = {"noisy": self.to_tensor(picture.noisy), "index": index, "name": picture.name}
         if not self.training:
             sample |= {"dtype": picture.dtype, "white": picture.white}
         if picture.clean is not None:
-            sample["clean"] = convert(picture.clean)
+            sample["clean"] = self.to_tensor(picture.clean)
         return sample
-
-    def decode_once(self, jobs: int) -> None:
-        """Keep training pictures decoded if the view asks for it; see `src.data_handlers.cache.cached`."""
-        if self.training:
-            self.source = cached(self.source, self._numbers, self.view, jobs)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_cache": {}, "_cached_bytes": 0, "_latest": None}
 
     def _cut_out(self, epoch: int, index: int) -> Picture:
         """What of its picture the sample shows."""
-        number = self._numbers[index % self.pictures]
+        number = self.numbers[index % self.pictures]
         if isinstance(self.source, CropSource) and self.view.noise is None:
             info = self.source.inspect(number)
             box = self._box((info.height, info.width), epoch, index)
@@ -224,7 +211,7 @@ class Samples(Dataset[Sample]):
         """What the headers say, and what is wrong; pictures that are to be left out are."""
         infos: dict[int, PictureInfo] = {}
         problems = []
-        for number in self._numbers:
+        for number in self.numbers:
             try:
                 infos[number] = self.source.inspect(number)
             except DataError as error:
@@ -233,7 +220,7 @@ class Samples(Dataset[Sample]):
             left_out = "\n".join(problems)
             count = f"{len(problems)} of {self.pictures} pictures cannot be read and are left out"
             warnings.warn(f"{self.source.where}: {count}:\n{left_out}", PictureWarning, stacklevel=3)
-            self._numbers, problems = list(infos), []
+            self.numbers, problems = list(infos), []
         return infos, problems
 
     def _too_small(self, number: int, info: PictureInfo) -> str | None:

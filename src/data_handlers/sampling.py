@@ -2,18 +2,16 @@
 
 import math
 import multiprocessing
-import signal
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+from torch.utils.data import DataLoader, Sampler
 
 from src.data_handlers.samples import Sample, Samples
+from src.data_handlers.workers import Guarded, collate, prepare, start_worker
 from src.util.cores import usable_cores
 from src.util.errors import DataError, UserError
-from src.util.image_io import PictureWarning, as_float, use_one_thread
 from src.util.seed import make_generator
 from src.util.share import Share, share_of
 
@@ -208,50 +206,17 @@ def build_loader(
     )
     sampler = SharedBatches(order, batch_size, rank, processes)
     workers = min(workers, usable_cores() if samples.training else 1)
-    samples.decode_once(workers)
+    if samples.training:
+        prepare(samples, workers)
     batches: DataLoader[Any] = DataLoader(
-        _Guarded(samples),
+        Guarded(samples),
         batch_sampler=sampler,
         num_workers=workers,
-        collate_fn=_collate,
+        collate_fn=collate,
         pin_memory=pin_memory,
         timeout=LONGEST_WAIT if workers else 0,
-        worker_init_fn=_start_worker,
+        worker_init_fn=start_worker,
         persistent_workers=workers > 0,
         generator=torch.Generator(),  # otherwise each pass would consume the global one
     )
     return Loader(samples, batches, sampler)
-
-
-class _Guarded(Dataset[Any]):
-    """Gives a user's error back as a value: raised in a worker it would arrive as a traceback."""
-
-    def __init__(self, samples: Samples) -> None:
-        self.samples = samples
-
-    def __getitem__(self, key: tuple[int, int]) -> Sample | UserError:
-        try:
-            return self.samples.stored(key) if self.samples.training else self.samples[key]
-        except UserError as error:
-            return error
-
-
-def _collate(items: list[Sample | UserError]) -> Sample | UserError:
-    samples: list[Sample] = []
-    for item in items:
-        if isinstance(item, UserError):
-            return item
-        samples.append(item)
-    for key in {"noisy", "clean"} & samples[0].keys():
-        if len({sample[key].dtype for sample in samples}) > 1:  # pictures of several types
-            samples = [{**sample, key: as_float(sample[key])} for sample in samples]
-    return default_collate(samples)
-
-
-def _start_worker(worker: int) -> None:
-    """Set up a worker process; PyTorch gives it one thread of its own accord."""
-    use_one_thread()
-    warnings.simplefilter("ignore", PictureWarning)  # `Samples.check` has told all of it
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):  # these are for the trainer, which ends its workers
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)

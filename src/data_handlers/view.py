@@ -11,6 +11,28 @@ from src.util.seed import make_generator
 
 Augmentation = Literal["flip", "rotate"]
 Edge = Annotated[int, Field(ge=1)]
+CropsAtATime = Annotated[
+    int,
+    Field(
+        ge=1,
+        description="training only: so many of a picture's crops follow each other, for which it is decoded"
+        " once; for large pictures without a cache, with `repeat_times` a multiple of it",
+    ),
+]
+Cache = Annotated[
+    Literal["ram", "disk"] | None,
+    Field(
+        description="training only: where all pictures are kept decoded: `ram`, as long as the run lives, or"
+        " `disk`, for later runs, too; None = nowhere"
+    ),
+]
+CacheFolder = Annotated[
+    str | None,
+    Field(
+        description="where `cache: disk` keeps them, outside `folder`; None = nl-n2v in the user's folder of"
+        " caches (XDG_CACHE_HOME, or ~/.cache)"
+    ),
+]
 
 
 class View:
@@ -61,14 +83,7 @@ class View:
                 description="training only: crops of each picture in an epoch; None = as many as make 2,880",
             ),
         ] = 1,
-        crops_at_a_time: Annotated[
-            int,
-            Field(
-                ge=1,
-                description="training only: so many of a picture's crops follow each other, for which it is"
-                " decoded once; for large pictures, with `repeat_times` a multiple of it",
-            ),
-        ] = 1,
+        crops_at_a_time: CropsAtATime = 1,
         unreadable: Annotated[
             Literal["stop", "skip"],
             Field(
@@ -76,20 +91,8 @@ class View:
                 " first step: `stop` lists them, `skip` lists them and goes on without them"
             ),
         ] = "stop",
-        cache: Annotated[
-            Literal["ram", "disk"] | None,
-            Field(
-                description="training only: where all pictures are kept decoded: `ram`, as long as the run"
-                " lives, or `disk`, for later runs, too; None = nowhere"
-            ),
-        ] = None,
-        cache_folder: Annotated[
-            str | None,
-            Field(
-                description="where `cache: disk` keeps them, outside `folder`; None = nl-n2v in the user's"
-                " folder of caches (XDG_CACHE_HOME, or ~/.cache)"
-            ),
-        ] = None,
+        cache: Cache = None,
+        cache_folder: CacheFolder = None,
     ) -> None:
         self.crop = (crop_size, crop_size) if isinstance(crop_size, int) else crop_size and tuple(crop_size)
         self.augmentations = _as_tuple(augmentations)

@@ -99,8 +99,8 @@ class LogFile:
 
 
 def progress_bar(total: int, unit: str, initial: int = 0) -> "tqdm[Any]":
-    """A bar with an ETA on a terminal, nothing elsewhere."""
+    """A bar with an ETA on a terminal, nothing elsewhere, nor in a process that says nothing."""
     return tqdm(
         total=total, initial=initial, unit=unit, dynamic_ncols=True,
-        disable=not sys.stderr.isatty(), leave=False, smoothing=0.05,
+        disable=not (sys.stderr.isatty() and LOG.isEnabledFor(logging.WARNING)), leave=False, smoothing=0.05,
     )  # fmt: skip

@@ -333,11 +333,9 @@ def test_pictures_of_8_bits_are_handed_over_as_they_are_and_others_as_floats(fol
 
 
 def test_what_is_handed_over_becomes_the_sample(folder):
-    samples = build_samples(
-        "Folder", {"folder": folder, "crop_size": 32, "augmentations": ["rotate"]},
-        channels=3, seed=0, training=True,
-    )  # fmt: skip
-    for batch in build_loader(samples, 2):
+    arguments = {"folder": folder, "crop_size": 32, "augmentations": ["rotate"]}
+    samples, sent = (build_samples("Folder", arguments, channels=3, seed=0, training=True) for _ in range(2))
+    for batch in build_loader(sent, 2):
         for index, noisy in zip(batch["index"].tolist(), as_float(batch["noisy"]), strict=True):
             assert torch.equal(noisy, samples[0, index]["noisy"])
 
