@@ -13,6 +13,7 @@ own is switched off: the published pieces are a hundred times as large.
 import argparse
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -140,8 +141,10 @@ def measure_obvious(options: argparse.Namespace, folder: Path) -> Rate:
     rates = {}
     for workers in options.workers:
         dataset = Obvious(list_pictures(folder), options.crop)
-        loader = DataLoader(dataset, options.batch, shuffle=True, num_workers=workers)
-        rates[workers] = crops_per_second(loader, options.batch, workers, options.seconds)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of more workers than cores
+            loader = DataLoader(dataset, options.batch, shuffle=True, num_workers=workers)
+            rates[workers] = crops_per_second(loader, options.batch, workers, options.seconds)
     return Rate(rates)
 
 
