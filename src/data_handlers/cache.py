@@ -18,7 +18,6 @@ import numpy as np
 
 from src.data_handlers.base import Box, Picture, Source
 from src.data_handlers.packed import KEY_BYTES, ForeignFileError, Pack, PackError, PackWriter
-from src.data_handlers.preparation.plan import size_words
 from src.data_handlers.view import View
 from src.util.atomic_file import write_atomically
 from src.util.errors import ConfigError, DataError, StorageError
@@ -197,7 +196,7 @@ def _in_memory(contents: _Contents) -> Pack:
     with open(os.memfd_create("pictures"), "w+b") as file:
         contents.write(file)
         pack = Pack(Path(f"/proc/self/fd/{file.fileno()}"))
-    LOG.info("cache: %d pictures, %s in memory", len(contents.numbers), size_words(pack.nbytes))
+    LOG.info("cache: %d pictures, %s in memory", len(contents.numbers), _size(pack.nbytes))
     return pack
 
 
@@ -211,7 +210,7 @@ def _on_disk(contents: _Contents) -> Pack:
             if problem:
                 LOG.warning("cache: %s %s; it is made anew", path, problem)
             pack = pack or _made(path, contents)
-    LOG.info("cache: %d pictures, %s in %s", len(contents.numbers), size_words(pack.nbytes), path)
+    LOG.info("cache: %d pictures, %s in %s", len(contents.numbers), _size(pack.nbytes), path)
     return pack
 
 
@@ -270,10 +269,12 @@ def _made(path: Path, contents: _Contents) -> Pack:
 def _refuse_full(contents: _Contents, room: float, where: str) -> int:
     needed = contents.nbytes()
     if needed > room:
-        raise PackError(
-            f"{size_words(needed)} are needed, a cache may take {size_words(int(room))} of the {where}"
-        )
+        raise PackError(f"{_size(needed)} are needed, a cache may take {_size(room)} of the {where}")
     return needed
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def _digest(*parts: object) -> bytes:
