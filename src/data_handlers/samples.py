@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from src.data_handlers.base import Box, CropSource, Picture, Source
 from src.data_handlers.levels import look_at_values, scaled
 from src.data_handlers.noise import add_noise
+from src.data_handlers.used import UsedPictures
 from src.data_handlers.view import View
 from src.util.errors import DataError
 from src.util.image_io import (
@@ -81,23 +82,27 @@ class Samples(Dataset[Sample]):
             raise DataError(f"{source.where}: no pictures in it")
         if view.n_data is not None and view.n_data > len(source):
             raise DataError(f"n_data: {view.n_data} pictures asked for, {source.where} has {len(source)}")
-        self.source = source
         self.view = view
         self.channels = channels
         self.seed = seed
         self.training = training
         self.data_range: DataRange = data_range
         self.white = white_of("uint8", data_range)  # of most pictures, once `check` has looked at them
-        self.numbers = list(range(view.n_data or len(source)))  # of the pictures used, in the source
+        self.used = UsedPictures(source, view.n_data or len(source), skip=view.unreadable == "skip")
         self.to_tensor: Callable[[np.ndarray], Tensor] = to_float
         self._cache: dict[int, tuple[int, Picture]] = {}
         self._cached_bytes = 0
         self._latest: tuple[int, int, Picture] | None = None
 
     @property
+    def source(self) -> Source:
+        """Where the pictures come from."""
+        return self.used.source
+
+    @property
     def pictures(self) -> int:
         """How many pictures are used; of those of the source `n_data` and `unreadable` may leave some out."""
-        return len(self.numbers)
+        return len(self.used)
 
     def __len__(self) -> int:
         if not self.training:
@@ -117,13 +122,22 @@ class Samples(Dataset[Sample]):
         dict
             `noisy` and, where it is known, `clean`: Tensors of float32 (C, H, W), white is 1.0 (simulated
             noise may leave [0, 1]); `index`: int; `name`: str; in validation and test `dtype`: str and
-            `white`: float, of the picture's file, too.
+            `white`: float, of the picture's file, too. `lost`, if any: see `UsedPictures.read`; another
+            picture is shown then, in validation and test none: there is no `noisy`.
+
+        Raises
+        ------
+        DataError
+            When the picture cannot be read and `unreadable` is `stop`; when no other can either.
         """
         epoch, index = key
-        picture = self._cut_out(epoch, index)
+        picture, lost = self.used.read(index, lambda n: self._cut_out(n, epoch, index), others=self.training)
+        if picture is None:
+            return {"index": index, "name": self.used.all_names()[index], "lost": lost}
         if self.training:
             picture = self.view.augment(picture, self.seed, epoch, index)
         sample: Sample = {"noisy": self.to_tensor(picture.noisy), "index": index, "name": picture.name}
+        sample |= {"lost": lost} if lost else {}
         if not self.training:
             sample |= {"dtype": picture.dtype, "white": picture.white}
         if picture.clean is not None:
@@ -133,18 +147,19 @@ class Samples(Dataset[Sample]):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_cache": {}, "_cached_bytes": 0, "_latest": None}
 
-    def _cut_out(self, epoch: int, index: int) -> Picture:
-        """What of its picture the sample shows."""
-        number = self.numbers[index % self.pictures]
+    def _cut_out(self, number: int, epoch: int, index: int) -> Picture:
+        """What of a picture the sample shows."""
         if isinstance(self.source, CropSource) and self.view.noise is None:
             info = self.source.inspect(number)
-            box = self._box((info.height, info.width), epoch, index)
+            box = self._box(number, (info.height, info.width), epoch, index)
             part = scaled(self.source.read_crop(number, box), self.data_range)
             return part.map(lambda values: as_channels(values, self.channels))
         picture = self._prepared(epoch if self.training else 0, number)
-        return picture.crop(self._box(picture.shape, epoch, index))
+        return picture.crop(self._box(number, picture.shape, epoch, index))
 
-    def _box(self, shape: tuple[int, int], epoch: int, index: int) -> Box:
+    def _box(self, number: int, shape: tuple[int, int], epoch: int, index: int) -> Box:
+        if line := self._too_small(number, shape):  # replaced since `check`
+            raise DataError(line)
         if self.training:
             return self.view.random_box(shape, self.seed, epoch, index)
         return self.view.central_box(shape)
@@ -196,7 +211,11 @@ class Samples(Dataset[Sample]):
             One line for every picture that is damaged, of the wrong kind, or smaller than the crop.
         """
         infos, problems = self._inspect()
-        problems += [line for number, info in infos.items() if (line := self._too_small(number, info))]
+        problems += [
+            line
+            for number, info in infos.items()
+            if (line := self._too_small(number, (info.height, info.width)))
+        ]
         problems += self._wrong_channels(infos)
         if batch_size > 1 and self.view.crop is None:
             problems += self._mixed_sizes(infos)
@@ -211,7 +230,7 @@ class Samples(Dataset[Sample]):
         """What the headers say, and what is wrong; pictures that are to be left out are."""
         infos: dict[int, PictureInfo] = {}
         problems = []
-        for number in self.numbers:
+        for number in self.used.numbers:
             try:
                 infos[number] = self.source.inspect(number)
             except DataError as error:
@@ -220,14 +239,15 @@ class Samples(Dataset[Sample]):
             left_out = "\n".join(problems)
             count = f"{len(problems)} of {self.pictures} pictures cannot be read and are left out"
             warnings.warn(f"{self.source.where}: {count}:\n{left_out}", PictureWarning, stacklevel=3)
-            self.numbers, problems = list(infos), []
+            self.used.numbers, problems = list(infos), []
         return infos, problems
 
-    def _too_small(self, number: int, info: PictureInfo) -> str | None:
+    def _too_small(self, number: int, shape: tuple[int, int]) -> str | None:
         crop = self.view.crop
-        if crop is None or not self.training or (info.height >= crop[0] and info.width >= crop[1]):
+        if crop is None or not self.training or (shape[0] >= crop[0] and shape[1] >= crop[1]):
             return None
-        return f"{self._place(number)}: {info.size} px are less than crop_size {crop[0]}x{crop[1]}"
+        size = f"{shape[0]}x{shape[1]}"
+        return f"{self._place(number)}: {size} px are less than crop_size {crop[0]}x{crop[1]}"
 
     def _wrong_channels(self, infos: dict[int, PictureInfo]) -> list[str]:
         wrong = [n for n, info in infos.items() if not suits(info.channels, self.channels)]

@@ -2,18 +2,23 @@
 
 import math
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Sampler
 
 from src.data_handlers.samples import Sample, Samples
+from src.data_handlers.used import Lost
 from src.data_handlers.workers import Guarded, collate, prepare, start_worker
 from src.util.cores import usable_cores
 from src.util.errors import DataError, UserError
+from src.util.logger import LOG
 from src.util.seed import make_generator
 from src.util.share import Share, share_of
+
+NAMED_AT_MOST = 100
+"""Lost pictures that are named one by one; beyond, every hundredth is, with their number."""
 
 LONGEST_WAIT = 600
 """Seconds that a batch may take to be loaded before the loader counts as hung."""
@@ -105,7 +110,8 @@ class Loader:
     A batch is the samples' dict with `noisy` and `clean` stacked to (B, C, H, W), `index` to a Tensor (B,)
     and `name` to a list. In training, pictures of 8 bits are uint8, for `as_float` on the device. The last
     batch of an epoch holds what is left, so a set smaller than a batch trains too. One of several processes
-    gets its share of each batch, see `share`.
+    gets its share of each batch, see `share`. With `unreadable: skip` a picture of validation and test that
+    is lost gives a batch without `noisy`.
 
     Parameters
     ----------
@@ -119,8 +125,26 @@ class Loader:
 
     def __init__(self, samples: Samples, batches: DataLoader[Any], sampler: SharedBatches) -> None:
         self.samples = samples
+        self.lost: Lost = {}
+        """Pictures that could not be read any more, and were left out; see `note_lost`."""
         self._batches: DataLoader[Any] | None = batches
         self._sampler = sampler
+
+    def keep_to(self, names: Sequence[str]) -> None:
+        """Before the first pass, use the pictures that a run began with; see `UsedPictures.keep_to`."""
+        self.samples.used.keep_to(names)
+        order = self._sampler.samples
+        order.count, order.pictures = len(self.samples), self.samples.pictures
+
+    def note_lost(self, lost: Lost) -> None:
+        """Say which pictures are lost, each once, and count them."""
+        for place, reason in lost.items():
+            if place in self.lost:
+                continue
+            self.lost[place] = reason
+            count = len(self.lost)
+            if count <= NAMED_AT_MOST or count % NAMED_AT_MOST == 0:
+                LOG.warning("%s; left out (%d of %d pictures so far)", reason, count, self.samples.pictures)
 
     def set_epoch(self, epoch: int, first: int = 0) -> None:
         """Choose the epoch that the next pass goes through: its order, crops and noise.
@@ -151,6 +175,7 @@ class Loader:
             for batch in self._batches:
                 if isinstance(batch, UserError):
                     raise batch
+                self.note_lost(batch.pop("lost"))
                 yield batch
         except RuntimeError as error:
             if "DataLoader timed out" in str(error):

@@ -87,8 +87,9 @@ class View:
         unreadable: Annotated[
             Literal["stop", "skip"],
             Field(
-                description="pictures whose files are damaged or missing when all are looked at, before the"
-                " first step: `stop` lists them, `skip` lists them and goes on without them"
+                description="pictures that are damaged or missing: before the first step, `stop` lists them,"
+                " `skip` lists them and goes on without them; later, `stop` saves and stops, `skip` names"
+                " them and trains on the next picture in their place"
             ),
         ] = "stop",
         cache: Cache = None,

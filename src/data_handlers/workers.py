@@ -8,6 +8,7 @@ from torch.utils.data import Dataset, default_collate
 
 from src.data_handlers.cache import cached
 from src.data_handlers.samples import Sample, Samples
+from src.data_handlers.used import Lost
 from src.util.errors import UserError
 from src.util.image_io import PictureWarning, as_float, as_tensor, use_one_thread
 
@@ -18,7 +19,7 @@ def prepare(samples: Samples, jobs: int) -> None:
     From here on pictures of 8 bits are uint8, a quarter of the bytes that go from a worker to a device, where
     `as_float` makes the same numbers of them.
     """
-    samples.source = cached(samples.source, samples.numbers, samples.view, jobs)
+    samples.used.source = cached(samples.source, samples.used.numbers, samples.view, jobs)
     samples.to_tensor = as_tensor
 
 
@@ -36,16 +37,18 @@ class Guarded(Dataset[Any]):
 
 
 def collate(items: list[Sample | UserError]) -> Sample | UserError:
-    """Stack samples to a batch, or give back the first error among them."""
+    """Stack samples to a batch, with what was `lost` for all of them; or give back the first error."""
     samples: list[Sample] = []
+    lost: Lost = {}
     for item in items:
         if isinstance(item, UserError):
             return item
+        lost |= item.pop("lost", {})
         samples.append(item)
     for key in {"noisy", "clean"} & samples[0].keys():
         if len({sample[key].dtype for sample in samples}) > 1:  # pictures of several types
             samples = [{**sample, key: as_float(sample[key])} for sample in samples]
-    return default_collate(samples)
+    return {**default_collate(samples), "lost": lost}
 
 
 def start_worker(worker: int) -> None:

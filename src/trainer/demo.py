@@ -90,7 +90,7 @@ def _compare(config: RunConfig, networks: dict[str, Network]) -> tuple[list[Row]
     rows: list[Row] = []
     clean: list[Tensor] = []
     for method, network in networks.items():
-        results = list(evaluate(network, loader, None))
+        results = [result for result in evaluate(network, loader, None) if result]
         if not rows:
             clean = [result.clean for result in results if result.clean is not None]
             noisy = [result.noisy for result in results]

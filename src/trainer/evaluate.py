@@ -145,7 +145,7 @@ def evaluate(
     masked_loss: MaskedLoss | None,
     then: Callable[[Evaluated], object] | None = None,
     held: int = AT_ONCE,
-) -> Iterator[Evaluated]:
+) -> Iterator[Evaluated | None]:
     """Denoise and score pictures; one is scored while the next one is denoised.
 
     Parameters
@@ -163,12 +163,15 @@ def evaluate(
 
     Yields
     ------
-    Evaluated
-        In the order of the dataset.
+    Evaluated or None
+        In the order of the dataset; None for a picture that was lost.
     """
 
-    def work(numbered: tuple[int, dict[str, Any]], here: Here) -> Evaluated:
-        result = _evaluated(network, *numbered, masked_loss, here)
+    def work(numbered: tuple[int, dict[str, Any]], here: Here) -> Evaluated | None:
+        number, batch = numbered
+        if "noisy" not in batch:
+            return None
+        result = _evaluated(network, number, batch, masked_loss, here)
         if then is not None:
             then(result)
         return result
@@ -232,10 +235,13 @@ def rounding(dtype: str, white: float) -> str:
     return f"{'not rounded' if dtype.startswith('float') else f'rounded to {dtype}'}, data range {white:g}"
 
 
-def score_all(results: Iterable[Evaluated], available: int, use: Callable[[Evaluated], None]) -> Scores:
+def score_all(
+    results: Iterable[Evaluated | None], available: int, use: Callable[[Evaluated], None]
+) -> Scores:
     """Collect the scores of evaluated pictures, handing each to `use` on the way."""
     scores = Scores(available)
     for result in results:
-        use(result)
-        scores.pictures.append(result.score)
+        if result is not None:
+            use(result)
+            scores.pictures.append(result.score)
     return scores

@@ -17,6 +17,7 @@ from src.trainer.environment import changes_of_environment, environment
 from src.trainer.evaluate import MaskedLoss
 from src.trainer.network import Network
 from src.trainer.optim import make_optimizer
+from src.trainer.own_pictures import keep_own_pictures
 from src.trainer.reporter import Reporter
 from src.trainer.run_config import RunConfig
 from src.trainer.shared_norm import share_batch_norm
@@ -138,6 +139,7 @@ def _fit(
     config: RunConfig, files: FileManager, device: torch.device,
     loader: Loader, validation: Loader | None, resume: bool, processes: Processes,
 ) -> Network:  # fmt: skip
+    keep_own_pictures(loader, config.training, files, resume, processes)
     network = build_model(config, device)
     share_batch_norm(network.module, processes)
     masker, loss = build_masker(config), build_loss(config)

@@ -13,6 +13,7 @@ from src.trainer.report import Look, Report
 from src.trainer.summary import summary
 from src.trainer.trained import Trained
 from src.util.atomic_file import write_atomically
+from src.util.errors import DataError
 from src.util.file_manager import FileManager, made_folder, save_values
 from src.util.logger import LOG, progress_bar
 
@@ -43,8 +44,7 @@ def score_dataset(trained: Trained, workers: int, out: Path | None) -> Path:
     run = trained.run or FileManager(config.output_folder, _run_name(trained.path))
     folder = made_folder(out) if out else run.test_folder(dataset, trained.epoch)
     masked_loss = MaskedLoss(build_masker(config), build_loss(config), config.seed)
-    title = f"{dataset}, epoch {trained.epoch}, {count_words(len(pictures), len(pictures.source))}"
-    report = Report(folder, title, to_yaml(config), str(trained.path), len(loader))
+    report = Report(folder, "", to_yaml(config), str(trained.path), len(loader))
     looks: dict[int, Look] = {}
 
     def write(result: Evaluated) -> None:
@@ -66,7 +66,11 @@ def score_dataset(trained: Trained, workers: int, out: Path | None) -> Path:
 
         results = evaluate(trained.network, loader, masked_loss, write)
         scores = score_all(results, len(pictures.source), use)
+    if not scores.pictures:
+        raise DataError(f"{pictures.source.where}: none of {len(pictures)} pictures can be read any more")
     _write_scores(folder, scores, f"{dataset}, {trained.path}, epoch {trained.epoch}")
+    count = count_words(len(scores.pictures), scores.available)
+    report.title = f"{dataset}, epoch {trained.epoch}, {count}"
     report.close()
     LOG.info("%s: %s", dataset, scores.line())
     LOG.info("results: %s", folder)

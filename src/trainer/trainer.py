@@ -12,6 +12,7 @@ import torch
 
 from src.data_handlers.samples import Sample
 from src.data_handlers.sampling import Loader
+from src.trainer.agreed import agreed
 from src.trainer.checkpoint import CheckpointStore
 from src.trainer.distributed import ALONE, Processes
 from src.trainer.environment import environment
@@ -83,6 +84,8 @@ class Trainer:
         ------
         Stopped
             When a signal asked for it; the state is saved.
+        DataError
+            When pictures are lost that are not to be left out; the state is saved.
         NonFiniteError
             When a loss, gradient or weight is not finite; what was saved before stays.
         """
@@ -102,7 +105,7 @@ class Trainer:
         """One pass over the training pictures, or what is left of it."""
         self.loader.set_epoch(epoch, self.state.batch)
         self.network.module.train()
-        batches = iter(self.loader)
+        batches = agreed(iter(self.loader), self.loader, self.processes, partial(self._save_now, epoch))
         while self.state.batch < len(self.loader):
             with self.step.stopwatch.part("data", host=True):
                 batch = next(batches)
@@ -150,12 +153,15 @@ class Trainer:
 
     def _evaluated(self, epoch: int, pictures: Loader, saved: bool) -> Iterator[Evaluated]:
         """The validation's pictures in their order; all of them at the first process, none at the others."""
-        for number, result in enumerate(evaluate(self.network, pictures, self.masked_loss)):
+        results = evaluate(self.network, pictures, self.masked_loss)
+        save = partial(self._save_now, epoch)
+        for number, result in enumerate(agreed(results, pictures, self.processes, save)):
             if self.processes.alone:
-                yield result
+                yield from [result] if result else []
             else:
-                shown = saved or result.index < BOARD_PICTURES
-                own = result.to_plain(shown) if pictures.share(number).images else None
+                own = None
+                if result and pictures.share(number).images:
+                    own = result.to_plain(saved or result.index < BOARD_PICTURES)
                 yield from (Evaluated.from_plain(each) for each in self.processes.at_first(own) if each)
             self.stop_if_asked(epoch)
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import main as main_script
+from src.data_handlers.folder import PictureFiles
 from src.data_handlers.samples import Samples
 from src.trainer.build import to_yaml
 from src.trainer.distributed import processes_of_torchrun
@@ -225,8 +226,31 @@ def test_a_mistake_that_one_process_meets_is_said_once_and_in_the_log(new_run, p
     started = pair(run, wait=False)
     assert started.ended() == [7, 7]
     assert started.text().count("b.png: cannot be read") == 1
-    assert "stopped: b.png: cannot be read" in run.log
+    assert re.search(r"stopped: b\.png: cannot be read; saved .*/run_001.*pth; -r goes on", run.log)
     assert run.last["epoch"] == 1
+
+
+@pytest.mark.parametrize("meets_it", [1, None])
+def test_d7_a_lost_picture_that_is_left_out_is_logged_once_whoever_meets_it(
+    new_run, pair, monkeypatch, meets_it
+):
+    original = PictureFiles.read
+
+    def read(self, number):
+        if number == 1 and meets_it in (rank(), None):
+            raise DataError("b.png: cannot be read")
+        return original(self, number)
+
+    monkeypatch.setattr(PictureFiles, "read", read)
+    settings = ["training.dataset_args.unreadable=skip", "training.init_lr=5e-6", "validation.val=false"]
+    alone, together = new_run("alone"), new_run("together")
+    said = pair(together, *settings).text()
+    assert together.log.count("b.png: cannot be read; left out (1 of 3 pictures so far)") == 1
+    assert said.count("b.png: cannot be read") == 1
+    if meets_it is None:
+        alone.train(*SETTINGS, *settings)
+        one, two = ([r["total"] for r in run.last["state"]["recent"]] for run in (alone, together))
+        assert two == pytest.approx(one, abs=1e-6)
 
 
 def test_what_cannot_be_shared_is_refused_once(new_run, pair):

@@ -87,8 +87,11 @@ class RasterPicture:
         return Page(pixels, self._alpha(np.empty(0), pixels) if alpha and self._info.alpha else None)
 
     def _bytes(self) -> np.ndarray:
-        self._file.seek(0)
-        return np.frombuffer(self._file.read(), np.uint8)
+        try:
+            self._file.seek(0)
+            return np.frombuffer(self._file.read(), np.uint8)
+        except OSError as error:  # of a disk that went away
+            raise DataError(f"{self.path}: cannot be read: {error.strerror or error}") from None
 
     def _alpha(self, stored: np.ndarray, pixels: np.ndarray) -> np.ndarray:
         """Transparency, whether it is a channel, a colour or entries of a palette."""
