@@ -9,8 +9,8 @@ import torch
 from src.trainer.archive import check_archive, check_content
 from src.trainer.manifest import Entry, read_manifest, sha256, write_manifest
 from src.util.atomic_file import write_atomically
-from src.util.errors import CheckpointError, ConfigError
-from src.util.file_manager import FileManager
+from src.util.errors import CheckpointError
+from src.util.file_manager import FileManager, run_around
 from src.util.logger import LOG
 
 KEPT = 2  # checkpoints that stay when not all are kept: the last, and one to fall back on
@@ -67,12 +67,12 @@ def load_verified(path: Path, device: torch.device | str = "cpu") -> dict[str, A
     CheckpointError
         When a single bit differs.
     """
-    place = path.resolve()
-    try:
-        store = CheckpointStore(FileManager(place.parent.parent.parent, place.parent.parent.name))
-    except (CheckpointError, ConfigError):  # its manifest is lost, or it is no run's folder
-        return load_checkpoint(path, device)
-    store.verify(place)
+    if run := run_around(path):
+        try:
+            store = CheckpointStore(run)
+        except CheckpointError:  # its manifest is lost
+            return load_checkpoint(path, device)
+        store.verify(path.resolve())
     return load_checkpoint(path, device)
 
 

@@ -97,7 +97,10 @@ def run_config(session: str, settings: Sequence[str]) -> RunConfig:
     files = named_run(session, settings)
     if not files.config_file.is_file():
         raise ConfigError(f"-s {session}: {files.folder} holds no run with a configuration; say which by -c")
-    return check_config(override(read_yaml(files.config_file), settings))
+    config = check_config(override(read_yaml(files.config_file), settings))
+    if config.output_folder.resolve() == files.folder.parent.resolve():
+        return config
+    return config.model_copy(update={"output_folder": files.folder.parent})  # the run was moved
 
 
 def agreed_config(processes: Processes, read: Callable[[], RunConfig]) -> RunConfig:

@@ -28,7 +28,8 @@ def score_dataset(trained: Trained, workers: int, out: Path | None) -> Path:
     workers : int
         Processes that load pictures.
     out : Path or None
-        Where to write; None makes a folder `img/test_DATASET_EPOCH_TIME` in the run.
+        Where to write; None makes a folder `img/test_DATASET_EPOCH_TIME` in the run, or in one of the
+        checkpoint's name in the configuration's output folder.
 
     Returns
     -------

@@ -13,7 +13,7 @@ from src.trainer.network import Network
 from src.trainer.run_config import RunConfig
 from src.trainer.session import named_run
 from src.util.errors import CheckpointError, ConfigError
-from src.util.file_manager import FileManager
+from src.util.file_manager import FileManager, run_around
 from src.util.logger import LOG
 from src.util.yaml_document import Document, override, read_yaml
 
@@ -33,7 +33,8 @@ class Trained:
     network : Network
         With its weights.
     run : FileManager or None
-        The run it belongs to, if it was named.
+        The run it belongs to: the one that was named, or in whose folder it lies. None where another output
+        folder was asked for, or there is no run.
     white : float or None
         The number that was white in the pictures it was trained on; None where the checkpoint does not say.
     """
@@ -81,6 +82,8 @@ def load_trained(
     path, content = _checkpoint(run, epoch, pretrained, device)
     if given is None:
         given = _own_config(path, content, run, settings)
+        if run is None and "output_folder" not in override(Document({}, {}, ""), settings).data:
+            run = run_around(path)
     try:
         # Compared before memory is taken: a configuration of a few bytes can ask for any.
         outline(given).load_state_dict(content["model_weights"], assign=True)
@@ -114,7 +117,9 @@ def _own_config(
     path: Path, content: dict[str, Any], run: FileManager | None, settings: Sequence[str]
 ) -> RunConfig:
     if isinstance(content.get("config"), dict):
-        document = Document(content["config"], {}, f"configuration in {path}")
+        # Where it was trained says nothing of where to write: it may come from a stranger.
+        data = {key: value for key, value in content["config"].items() if key != "output_folder"}
+        document = Document(data, {}, f"configuration in {path}")
     elif run is not None and run.config_file.is_file():
         document = read_yaml(run.config_file)
     else:

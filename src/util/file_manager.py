@@ -140,12 +140,25 @@ class FileManager:
 
     def test_folder(self, dataset: str, epoch: int) -> Path:
         """A new folder `img/test_DATASET_EEE_TIME`."""
+        if self.images.is_symlink():
+            raise ConfigError(f"{self.images}: a link; nothing of a run is written outside its folder")
         stem = f"test_{dataset}_{epoch:03d}_{timestamp()}"
         for attempt in range(1, 1000):
             folder = self.images / (stem if attempt == 1 else f"{stem}_{attempt}")
             if not folder.exists():
                 return made_folder(folder)
         raise StorageError(f"{self.images}: a thousand tests in one second; remove some of {stem}*")
+
+
+def run_around(checkpoint: Path) -> FileManager | None:
+    """The run in whose folder a checkpoint lies; None where it lies elsewhere, or the run has no manifest."""
+    folder = checkpoint.resolve().parent.parent
+    try:
+        run = FileManager(folder.parent, folder.name)
+    except ConfigError:  # not the name of a run
+        return None
+    inside = checkpoint.resolve().parent in (run.checkpoints, run.best_checkpoints)
+    return run if inside and (run.manifest_file.is_file() or run.manifest_copy.is_file()) else None
 
 
 def save_pictures(

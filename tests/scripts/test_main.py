@@ -161,6 +161,16 @@ def test_a_run_elsewhere_is_resumed_by_its_output_folder(call, tiny_yaml, tmp_pa
     assert call("main", "-s", "run", "-r", *elsewhere).code == 0
 
 
+def test_a_run_that_was_moved_goes_on_where_it_lies(call, trained, tmp_path):
+    shutil.move(tmp_path / "output", tmp_path / "elsewhere")
+    moved = ["--set", f"output_folder={tmp_path / 'elsewhere'}"]
+    assert call("main", "-s", "run", "-r", *moved, "--set", "training.max_epochs=3").code == 0
+    shutil.move(tmp_path / "elsewhere", tmp_path / "output")
+    assert call("main", "-s", "run", "-r", "--set", "training.max_epochs=4").code == 0
+    assert checkpoints(tmp_path / "output" / "run") == ["run_003.pth", "run_004.pth"]
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_t1_a_loss_that_is_not_finite_exits_6(call, trained):
     more = ["--set", "training.max_epochs=4", "--set"]
     ended = call("main", "-s", "run", "-r", *more, "training.init_lr=1e20")

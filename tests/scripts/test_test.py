@@ -214,6 +214,53 @@ def test_e13_e19_a_set_is_scored_into_a_folder_of_the_run(call, trained, noisy_f
     assert sorted(len(pngs(path)) for path in folders) == [0, 9]
 
 
+def scored(call, *words):
+    """Score a set, and give the folder that was written."""
+    ended = call("test", *words, "--set", "test.save_image=false")
+    assert ended.code == 0, ended.err
+    return Path(re.search(r"^results: (.*)$", ended.out, re.MULTILINE)[1])
+
+
+@pytest.mark.parametrize("written", ["/etc", "../..", "../../victim", "victim", "/", "", "~", "victim/../.."])
+def test_f1_a_checkpoint_does_not_decide_where_is_written(call, ckpt, tmp_path, monkeypatch, written):
+    content = torch.load(ckpt, weights_only=True)
+    content["config"]["output_folder"] = written
+    deep = tmp_path / "a" / "b" / "here"
+    deep.mkdir(parents=True)
+    torch.save(content, tmp_path / "foreign.pth")
+    before = set(tmp_path.rglob("*"))
+    monkeypatch.chdir(deep)
+    folder = scored(call, "--pretrained", tmp_path / "foreign.pth")
+    assert folder.resolve().parent == deep / "output" / "foreign" / "img"
+    assert not [path for path in set(tmp_path.rglob("*")) - before if deep not in path.parents]
+
+
+def test_scores_go_where_it_is_asked_or_into_the_run_around_the_checkpoint(call, trained, tmp_path):
+    """A run that was moved, too: what its checkpoints say of its place is past."""
+    shutil.copy(trained / "checkpoint" / "run_002.pth", tmp_path / "alone.pth")
+    moved = tmp_path / "elsewhere" / "moved"
+    moved.parent.mkdir()
+    trained.rename(moved)
+    inside = moved / "checkpoint" / "run_002.pth"
+    other, config = ["--set", "output_folder=other"], ["-c", "tiny.yaml"]
+    assert scored(call, "--pretrained", inside).parent == moved / "img"
+    assert scored(call, "--pretrained", inside, *other).resolve().parent == tmp_path / "other/moved/img"
+    assert scored(call, "--pretrained", inside, *config).parent == tmp_path / "output/moved/img"
+    assert scored(call, "--pretrained", "alone.pth").resolve().parent == tmp_path / "output/alone/img"
+    assert scored(call, "--pretrained", "alone.pth", *other).resolve().parent == tmp_path / "other/alone/img"
+    assert scored(call, "--pretrained", "alone.pth", "--out", "scores") == Path("scores")
+
+
+def test_f1_a_link_in_a_foreign_run_is_not_written_through(call, trained, tmp_path):
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    shutil.rmtree(trained / "img")
+    (trained / "img").symlink_to(victim)
+    ended = call("test", "--pretrained", trained / "checkpoint" / "run_002.pth")
+    assert ended.code == 2 and "img: a link; nothing of a run is written outside its folder" in ended.err
+    assert list(victim.iterdir()) == []
+
+
 def test_e8_weights_that_are_broken_exit_4(call, ckpt, picture, tmp_path):
     content = torch.load(ckpt, weights_only=True)
     next(iter(content["model_weights"].values())).fill_(torch.nan)
