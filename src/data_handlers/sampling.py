@@ -172,27 +172,48 @@ class Loader:
         if self._batches is None:
             raise RuntimeError("this loader has been closed")
         try:
-            for batch in self._batches:
+            for batch in self._started(self._batches):
                 if isinstance(batch, UserError):
                     raise batch
                 self.note_lost(batch.pop("lost"))
                 yield batch
         except RuntimeError as error:
-            if "DataLoader timed out" in str(error):
-                raise DataError(
-                    f"{self.samples.source.where}: no batch within {LONGEST_WAIT} s: a loader worker hangs,"
-                    " most often on a disk or network that does not answer"
-                ) from None
-            if "DataLoader worker" not in str(error):
-                raise
+            raise worker_error(error, self.samples.source.where) or error from None
+
+    def _started(self, batches: DataLoader[Any]) -> Iterator[Any]:
+        try:
+            return iter(batches)
+        except OSError as error:
             raise DataError(
-                f"{self.samples.source.where}: {str(error).rstrip('.')}; most often memory or shared memory"
-                " (/dev/shm) ran out: use fewer workers (--thread)"
+                f"loader workers cannot be started: {error.strerror}; most often shared memory (/dev/shm) ran"
+                " out: use fewer workers (--thread)"
             ) from None
 
     def close(self) -> None:
         """End the workers."""
         self._batches = None
+
+
+def worker_error(error: Exception, where: str) -> DataError | None:
+    """What an error of PyTorch's says of loader workers, in plain words; None if it is about other things.
+
+    A worker that was killed is told by a signal, in the midst of whatever this process does.
+    """
+    said = str(error).strip()
+    if isinstance(error, UserError):
+        return None
+    if "DataLoader timed out" in said:
+        return DataError(
+            f"{where}: no batch within {LONGEST_WAIT} s: a loader worker hangs, most often on a disk or"
+            " network that does not answer"
+        )
+    if "DataLoader worker (pid" in said or "unable to allocate shared memory" in said:
+        reason = said.splitlines()[-1].removeprefix("RuntimeError: ").rstrip(".")
+        return DataError(
+            f"{where}: {reason}; most often memory or shared memory (/dev/shm) ran out: use fewer workers"
+            " (--thread)"
+        )
+    return None
 
 
 def kill_workers() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import yaml
 
-from src.data_handlers.sampling import Loader, build_loader, kill_workers
+from src.data_handlers.sampling import Loader, build_loader, kill_workers, worker_error
 from src.trainer.build import build_loss, build_masker, build_model, build_pictures, check_config, to_yaml
 from src.trainer.bystander import NoReporter, NoStore
 from src.trainer.checkpoint import CheckpointStore
@@ -74,6 +74,8 @@ def train(
         with LogFile(files.log_file) if processes.first else nullcontext():
             return _fit(config, files, device, loader, validation, resume, processes)
     except Exception as error:
+        if lost := worker_error(error, loader.samples.source.where):
+            raise DataError(f"{lost}; -r goes on from the last checkpoint") from None
         if is_out_of_memory(error):
             raise OutOfMemoryError(
                 f"out of memory on {device}: lower training.batch_size or training.dataset_args.crop_size, or"

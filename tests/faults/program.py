@@ -22,6 +22,7 @@ _CONTEXT.set_forkserver_preload([*_IMPORTS.split(), __name__])
 def _run(script, words, cwd, file_size, setup):
     os.setsid()  # a kill takes the loader workers, too, and nobody else
     os.chdir(cwd)
+    multiprocessing.set_start_method(None, force=True)  # its workers start as a user's do, not as it did
     for stream, name in ((1, "out.txt"), (2, "err.txt")):
         descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(descriptor, stream)
