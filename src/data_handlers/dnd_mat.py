@@ -13,6 +13,7 @@ import numpy as np
 
 from src.data_handlers.base import Box
 from src.util.errors import DataError
+from src.util.pictures.base import MAX_PIXELS, check_size
 
 PAGE = "https://noise.visinf.tu-darmstadt.de/"
 """Where the files come from."""
@@ -159,6 +160,7 @@ def _stored(file: h5py.File, path: Path) -> h5py.Dataset:
     if dataset.dtype != np.float32 or dataset.ndim != 3 or dataset.shape[0] != 3 or 0 in dataset.shape:
         found = f"{dataset.dtype} {dataset.shape}"
         raise DataError(f"{path}: expected {DATASET} as float32 of shape (3, W, H), found {found}")
+    check_size(path, (dataset.shape[2], dataset.shape[1], 3), 4, MAX_PIXELS)
     return dataset
 
 

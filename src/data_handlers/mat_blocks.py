@@ -8,6 +8,7 @@ and forked worker processes share them.
 Format: MATLAB, "MAT-File Format", chapter 1 (level 5 MAT-files).
 """
 
+import math
 import struct
 import tempfile
 import zlib
@@ -28,6 +29,7 @@ _HEADER_BYTES = 128
 _UINT8, _MATRIX, _COMPRESSED = 2, 14, 15  # types of elements
 _PIECE_BYTES, _SLAB_BYTES = 2**20, 16 * 2**20  # read at once, and turned over at once
 _STRIP = 256
+_MOST_DEFLATED = 1_100  # zlib makes at most 1,032 bytes of one
 
 
 def declared_shape(file: Path) -> Shape:
@@ -51,6 +53,9 @@ def declared_shape(file: Path) -> Shape:
         raise DataError(f"{file}: expected an array {file.stem}, found {', '.join(arrays) or 'none'}")
     if kind != "uint8" or len(shape) != 5 or shape[4] != 3 or 0 in shape:
         raise DataError(f"{file}: expected uint8 of shape (images, blocks, H, W, 3), got {kind} {shape}")
+    if math.prod(shape) > _MOST_DEFLATED * file.stat().st_size:
+        reason = f"it claims {shape}, far more than it can hold"
+        raise DataError(f"{file}: damaged ({reason}); download it again from {PAGE}")
     return shape
 
 

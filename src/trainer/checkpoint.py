@@ -160,6 +160,9 @@ class CheckpointStore:
                 return path, self.load(path, device)
             except CheckpointError as error:
                 LOG.warning("%s; going back to the checkpoint before it", error)
+        if (now := read_manifest(self.files)) != self.manifest:  # the run went on while we read
+            self.manifest = now
+            return self.newest(device)
         raise CheckpointError(f"{self.files.checkpoints}: no usable checkpoint of this run is there")
 
     def _write(

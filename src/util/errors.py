@@ -48,7 +48,10 @@ class StorageError(UserError):
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 """Numbers of an OSError that mean: no room."""
-LOST = FULL | {errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENODEV, errno.ESTALE}
+LOST = FULL | {
+    errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENODEV, errno.ESTALE,
+    errno.ENOTCONN, errno.ETIMEDOUT,
+}  # fmt: skip
 """Numbers that mean that a disk cannot be written; any other is a mistake of ours."""
 
 

@@ -1,6 +1,7 @@
 """What all scripts share: flags with one meaning, and errors as one line and an exit code."""
 
 import argparse
+import errno
 import sys
 import threading
 from collections.abc import Callable
@@ -34,8 +35,9 @@ def run(script: Callable[[], int]) -> int:
 
 
 def _say_thread(failure: threading.ExceptHookArgs) -> None:
-    """A full disk met by a thread of TensorBoard's is an error of the training, which says it."""
-    if not (isinstance(failure.exc_value, OSError) and failure.exc_value.errno in LOST):
+    """A full or lost disk met by a thread of TensorBoard's is an error of the training, which says it."""
+    gone = LOST | {errno.ENOENT, errno.ENOTDIR}  # a mount's folder without the mount
+    if not (isinstance(failure.exc_value, OSError) and failure.exc_value.errno in gone):
         threading.__excepthook__(failure)
 
 

@@ -107,6 +107,13 @@ def test_p10_no_file_stays_open(write_image, tmp_path):
         assert len(os.listdir("/proc/self/fd")) == before
 
 
+def test_d16_an_image_too_large_for_any_camera_is_refused_from_its_header(tmp_path):
+    with h5py.File(tmp_path / "0001.mat", "w") as file:
+        file.create_dataset("InoisySRGB", (3, 10**6, 10**6), "f4", chunks=(1, 256, 256))
+    with pytest.raises(DataError, match=r"0001\.mat: 1000000x1000000 pixels are more than the 200 mega"):
+        DndImage(tmp_path / "0001.mat").shape  # noqa: B018
+
+
 def _mean(image):
     return float(image.read(Box(0, 0, 40, 60)).mean())
 

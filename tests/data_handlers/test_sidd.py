@@ -1,6 +1,7 @@
 import errno
 import mmap
 import pickle
+import struct
 import subprocess
 import sys
 from io import BytesIO
@@ -119,6 +120,16 @@ def test_d15_another_version_or_no_mat_file_is_refused(tmp_path):
         file.write_bytes(content)
         with pytest.raises(DataError, match="not a MAT file"):
             DATASETS["SIDD_test"](str(tmp_path))
+
+
+def test_d16_an_array_that_no_file_of_its_size_can_hold_is_refused_from_the_header(tmp_path, save_mat):
+    file = tmp_path / "BenchmarkNoisyBlocksSrgb.mat"
+    io.savemat(file, {file.stem: np.zeros((2, 3, 16, 18, 3), np.uint8)})
+    content, dimensions = file.read_bytes(), struct.pack("<5i", 2, 3, 16, 18, 3)
+    assert dimensions in content
+    file.write_bytes(content.replace(dimensions, struct.pack("<5i", 2, 3, 60_000, 60_000, 3)))
+    with pytest.raises(DataError, match=r"damaged .it claims .*60000, 3.*, far more than it can hold"):
+        DATASETS["SIDD_test"](str(tmp_path))
 
 
 @pytest.mark.parametrize(("harm", "deflated"), [("cut", True), ("cut", False), ("bit", True)])

@@ -114,3 +114,17 @@ def lose_picture(path, how, step):
         return original(self, *arguments)
 
     TrainingStep.__call__ = patched
+
+
+def lose_folder(path, step):
+    """Before the training step number so many, as a lost mount takes it away."""
+    from src.trainer.step import TrainingStep
+
+    original, steps = TrainingStep.__call__, iter(range(10**9))
+
+    def patched(self, *arguments):
+        if next(steps) == step:
+            Path(path).rename(f"{path}.lost")
+        return original(self, *arguments)
+
+    TrainingStep.__call__ = patched

@@ -14,11 +14,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, seed, settings
+from hypothesis.strategies import text
 
 from src.trainer.checkpoint import load_checkpoint
 from src.trainer.trained import load_trained
 from src.util.errors import CheckpointError, ConfigError, UserError
-from src.util.file_manager import FileManager
+from src.util.file_manager import FileManager, made_folder
+from tests.faults.conftest import FULL, SEED
 from tests.faults.program import run
 
 WEIGHTS = {"w": torch.arange(4.0)}
@@ -290,6 +293,22 @@ def test_f1_f2_c5_k11_no_name_leads_out_of_the_output_folder(tmp_path, trials, m
         tried.expect(files.folder.resolve().parent == output.resolve(), NAMES[number])
     tops = {path.name for path in tmp_path.iterdir()} | {path.name for path in (tmp_path / "deep").iterdir()}
     assert tops <= {"deep", "down"}
+
+
+@seed(SEED)
+@settings(max_examples=500 if FULL else 100, deadline=None, database=None)
+@given(name=text(max_size=200))
+def test_f1_no_text_at_all_leads_out_of_the_output_folder(tmp_path_factory, name):
+    output = tmp_path_factory.getbasetemp() / "names" / "output"
+    try:
+        folder = FileManager(output, name).folder
+    except ConfigError as error:
+        assert "expected one plain folder name" in str(error) and "\n" not in str(error)
+        return
+    assert folder.parent == output and Path(os.path.normpath(folder)) == folder
+    made_folder(folder)
+    assert folder.resolve().parent == output.resolve() and name in os.listdir(output)
+    folder.rmdir()
 
 
 LINKS = ["", "checkpoint", "best_ckpts", "img", "logs", "tboard", "logs/train.log", ".lock"]

@@ -3,6 +3,8 @@
 import time
 from functools import partial
 
+from src.trainer.checkpoint import CheckpointStore
+from src.util.file_manager import FileManager
 from tests.faults.damage import begin_at
 from tests.faults.program import Program, run
 
@@ -32,3 +34,26 @@ def test_f14_of_many_starts_one_trains(tmp_path, write_config, trials):
         races.note(f"{count} starts")
         ended = run(folder, *words, *([] if resumed else ["-r"]))
         races.expect("already finished" in ended.out, f"{folder}: {ended}")
+
+
+def test_a_reader_sees_whole_checkpoints_alone_while_they_are_written(
+    tmp_path, write_config, trials, messages
+):
+    tried = trials("the newest checkpoint read while it is written", small=1, full=3)
+    for number, _ in tried:
+        folder = write_config(tmp_path / str(number), max_epochs=20)
+        program = Program(folder, "main.py", "-c", "tiny.yaml", "-s", "run", "-g", "cpu", "--thread", "0")
+        files, epoch, reads = FileManager(folder / "output", "run"), 0, 0
+        while program.wait(0) is None:
+            store = CheckpointStore(files) if files.manifest_file.exists() else None
+            if store is None or store.is_empty():
+                continue
+            _, content = store.newest()
+            tried.expect(content["epoch"] >= epoch, f"{number}: {content['epoch']} after {epoch}")
+            epoch, reads = content["epoch"], reads + 1
+        tried.expect(program.wait().code == 0 and reads > 20, f"{number}: {reads} reads")
+        tried.note(f"{reads} reads")
+    # It stands in the manifest a moment before it is there.
+    assert {message.rpartition(": ")[2] for message in messages} <= {
+        "there is no such checkpoint; going back to the checkpoint before it"
+    }

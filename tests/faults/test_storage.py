@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from tests.faults.damage import full_disk
+from tests.faults.damage import full_disk, lose_folder
 from tests.faults.program import run
 
 WORDS = ("-s", "run", "-g", "cpu", "--thread", "0")
@@ -102,6 +102,23 @@ def test_k1_k4_a_disk_that_is_really_full(small_disk, tmp_path, write_config, ou
         wanted = {key: value for key, value in expected["last"].items() if key != "/config/output_folder"}
         tried.expect(resumed.code == 0 and same == wanted, f"{free}, resumed: {resumed}")
         shutil.rmtree(output)
+
+
+def test_f13_a_lost_mount_is_said_and_back_again_the_run_is_exact(
+    tmp_path, write_config, outcome, expected, trials
+):
+    tried = trials("the output folder lost at a random step, then -r", small=2, full=20)
+    for number, random in tried:
+        folder = write_config(tmp_path / str(number))
+        output = folder / "output"
+        setup = partial(lose_folder, str(output), random.randint(0, 17))
+        ended = run(folder, "main.py", "-c", "tiny.yaml", *WORDS, setup=setup)
+        tried.expect(refused(ended), f"{number}: {ended}")
+        shutil.rmtree(output, ignore_errors=True)
+        (folder / "output.lost").rename(output)
+        resumed = run(folder, "main.py", "-c", "tiny.yaml", "-r", *WORDS)
+        tried.expect(resumed.code == 0 and outcome(folder) == expected, f"{number}, resumed: {resumed}")
+        tried.expect(not leftovers(folder), f"{number}: {leftovers(folder)}")
 
 
 def drop_rights():

@@ -164,6 +164,14 @@ def test_when_all_are_damaged_it_is_said_and_nothing_is_deleted(files, store):
     assert names(files.checkpoints) == ["run_004.pth", "run_005.pth"]
 
 
+def test_f14_a_reader_that_was_overtaken_reads_again(files, store):
+    store.save_last(content(1), 1, keep_all=False)
+    reader = CheckpointStore(files)
+    for epoch in range(2, 5):
+        store.save_last(content(epoch), epoch, keep_all=False)
+    assert reader.newest()[1]["epoch"] == 4
+
+
 def test_k19_a_run_without_checkpoints_has_no_newest(store):
     with pytest.raises(CheckpointError, match="no usable checkpoint"):
         store.newest()

@@ -1,0 +1,32 @@
+"""The first losses of a training, written down once: what a run is a function of has not moved.
+
+Order, crops, flips, noise, blind spots, weights, loss and schedule all enter into them. On the same PyTorch
+and processor they are equal to the last digit; others round otherwise.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+GOLDEN = Path(__file__).with_name("golden_losses.json")
+SETTINGS = [
+    "seed=7", "training.max_epochs=4", "training.init_lr=5e-6", "training.batch_size=2",
+    "training.dataset=Demo", "training.scheduler.type=cosine", "validation.val=false",
+    "training.dataset_args={photographs: [astronaut, coffee], scale: 0.25, crop_size: 48, repeat_times: 5,"
+    " augmentations: [flip, rotate], add_noise: {sigma: 25, correlate: true, shot: 10, quantise: true}}",
+]  # fmt: skip
+MASKERS = {
+    "Masker": ["training.masker_args={sim_patch_edge: 9, repl_patch_edge: 5}"],
+    "N2V_Masker": ["training.masker_args={prox_radius: 2}"],
+}
+
+
+@pytest.mark.parametrize("masker", MASKERS)
+def test_k15_the_first_losses_are_those_that_were_written_down(new_run, masker):
+    run = new_run("run")
+    run.train(f"training.masker_type={masker}", *MASKERS[masker], *SETTINGS)
+    losses = [losses["total"] for losses in run.last["state"]["recent"]]
+    golden = json.loads(GOLDEN.read_text())[masker]
+    assert len(losses) == len(golden) == 20
+    assert losses == pytest.approx(golden, rel=1e-4)
