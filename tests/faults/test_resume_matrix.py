@@ -1,0 +1,55 @@
+"""Stopped at each kind of place, once or thrice in an epoch, and resumed with other workers: always exact."""
+
+import itertools
+import signal
+from functools import partial
+
+from tests.faults.damage import signal_in
+from tests.faults.program import run
+
+WORDS = ("main.py", "-s", "run", "-g", "cpu")
+STEP = "src.trainer.step:TrainingStep.__call__"
+VALIDATION = "src.trainer.reporter:Reporter.picture"
+PLACES = {  # epochs of six steps; validations of three pictures
+    "inside an epoch": [(STEP, 8)],
+    "at the end of an epoch": [(STEP, 5)],
+    "in a validation": [(VALIDATION, 4)],
+    "after the last step": [(STEP, 17)],
+    "thrice in an epoch": [(STEP, 1), (STEP, 0), (STEP, 1)],
+}
+MASKERS = {
+    "N2V": [],
+    "NL": ["training.masker_type=Masker", "training.masker_args={sim_patch_edge: 7, repl_patch_edge: 5}"],
+}
+NOISES = {"noise": [], "no noise": ["training.dataset_args.add_noise=null"]}
+CASES = list(itertools.product(PLACES, (0, 2), MASKERS, NOISES))
+
+
+def test_k14_b1_wherever_it_stops_a_run_goes_on_exactly_whatever_the_workers(
+    tmp_path, write_config, outcome, trials
+):
+    wholes = {}
+
+    def start(folder, masker, noise, workers, resume, setup=None):
+        settings = [word for value in MASKERS[masker] + NOISES[noise] for word in ("--set", value)]
+        how = ["-r"] if resume else []
+        words = (*WORDS, "-c", "tiny.yaml", *how, *settings, "--thread", workers)
+        return run(folder, *words, setup=setup)
+
+    tried = trials("stopped at each kind of place, -r with other workers", small=4, full=len(CASES))
+    for number, random in tried:
+        place, workers, masker, noise = random.choice(CASES) if tried.count < len(CASES) else CASES[number]
+        if (masker, noise) not in wholes:
+            whole = write_config(tmp_path / f"{masker} {noise}")
+            assert start(whole, masker, noise, 0, resume=False).code == 0
+            wholes[masker, noise] = outcome(whole)
+        folder = write_config(tmp_path / str(number))
+        tried.note(place)
+        for count, (where, call) in enumerate(PLACES[place]):
+            setup = partial(signal_in, where, signal.SIGTERM, call, 1)
+            ended = start(folder, masker, noise, workers, resume=bool(count), setup=setup)
+            tried.expect(ended.code == 143, f"{number}: {ended}")
+            workers = 2 - workers
+        ended = start(folder, masker, noise, workers, resume=True)
+        same = outcome(folder) == wholes[masker, noise]
+        tried.expect(ended.code == 0 and same, f"{place}, {masker}, {noise}, {workers}: {ended}")
