@@ -278,6 +278,32 @@ def test_processes_whose_torchrun_was_killed_save_and_end(new_run, pair, in_step
     assert run.last["state"]["step"] == 4
 
 
+def test_when_torchrun_is_killed_its_processes_save_and_end(new_run, tmp_path):
+    run = new_run("run")
+    config = run.configure(*SETTINGS, "training.max_epochs=10000", "validation.val=false")
+    (tmp_path / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
+    words = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc_per_node=2",
+        f"--master-port={free_port()}",
+    ]
+    words += [ROOT / "main.py", "-c", tmp_path / "config.yaml", "-s", "run", "--thread", "0", "-g", "cpu"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with open(tmp_path / "said.txt", "w") as said:
+        torchrun = subprocess.Popen(words, env=environment, stdout=said, stderr=said)
+        last = time.monotonic() + 120
+        while not (run.files.log_file.is_file() and "step 3/" in run.log) and time.monotonic() < last:
+            time.sleep(0.1)
+        torchrun.kill()
+        torchrun.wait()
+    while "stopped by SIGTERM; saved" not in run.log and time.monotonic() < last:
+        time.sleep(0.1)
+    assert "stopped by SIGTERM; saved" in run.log, (tmp_path / "said.txt").read_text()
+    assert run.last["state"]["step"] >= 3
+
+
 WRAPPER = """
 import os, signal, sys
 import main
