@@ -2,6 +2,8 @@
 
 import math
 import multiprocessing
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -218,9 +220,15 @@ def worker_error(error: Exception, where: str) -> DataError | None:
 
 def kill_workers() -> None:
     """End every worker that is left: one that hangs would keep this process waiting, or outlive it."""
+    heard = None
+    if hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():
+        # PyTorch's handler raises when a worker is killed, also by us.
+        heard = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for worker in multiprocessing.active_children():
         worker.kill()
         worker.join()
+    if heard is not None:
+        signal.signal(signal.SIGCHLD, heard)
 
 
 def build_loader(

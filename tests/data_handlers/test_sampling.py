@@ -1,6 +1,8 @@
 import multiprocessing
 import os
 import signal
+import time
+from multiprocessing.process import BaseProcess
 
 import cv2
 import numpy as np
@@ -12,7 +14,7 @@ from src.data_handlers.base import Picture
 from src.data_handlers.folder import Folder
 from src.data_handlers.noise import NoiseOptions
 from src.data_handlers.samples import Samples
-from src.data_handlers.sampling import EpochSampler, build_loader
+from src.data_handlers.sampling import EpochSampler, build_loader, kill_workers
 from src.data_handlers.view import View
 from src.util.errors import DataError
 
@@ -158,6 +160,25 @@ def test_t12_a_lost_worker_names_itself_and_says_what_to_try(folder):
     with pytest.raises(DataError, match=r"worker \(pid.*--thread"):
         batches(loader, 1)
     loader.close()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGCHLD"), reason="no signal tells of ended processes")
+def test_t12_workers_are_ended_without_an_error_while_the_loader_is_still_held(folder, monkeypatch):
+    class Hanging(Folder):
+        def read(self, number):
+            time.sleep(20)
+
+    def join(self, timeout=None):
+        time.sleep(0.2)  # it is dead, and not yet waited for
+        return original(self, timeout)
+
+    original = BaseProcess.join
+    monkeypatch.setattr(BaseProcess, "join", join)
+    batches = iter(build_loader(samples_of(Hanging(folder), crop_size=16), 2, workers=2)._batches)
+    kill_workers()
+    assert not multiprocessing.active_children()
+    assert callable(signal.getsignal(signal.SIGCHLD))  # PyTorch still hears of the next training's
+    del batches
 
 
 def test_t12_closing_ends_the_workers(folder):
