@@ -126,6 +126,19 @@ def test_of_many_lost_pictures_not_all_are_named(folder, messages):
     assert messages[-1].startswith("WARNING 199.png: cannot be read; left out (200 of")
 
 
+def test_what_was_decoded_beforehand_is_not_lost(folder):
+    """Another file may be, which the cache does not hold: a decoded picture stands in for it."""
+    damaged = bytearray((folder / "2.png").read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (folder / "2.png").write_bytes(damaged)
+    loader = build_loader(samples_of(Folder(folder), cache="ram"), 5)
+    for path in folder.iterdir():
+        path.unlink()
+    (batch,) = loader
+    assert sorted(batch["name"]) == ["0.png", "1.png", "3.png", "3.png", "4.png"]
+    assert list(loader.lost) == [2]
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_in_validation_nothing_takes_its_place(folder, workers, messages):
     samples = samples_of(Folder(folder), training=False)
