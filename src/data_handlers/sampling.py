@@ -179,7 +179,7 @@ class Loader:
                     raise batch
                 self.note_lost(batch.pop("lost"))
                 yield batch
-        except RuntimeError as error:
+        except (RuntimeError, ConnectionError, EOFError) as error:
             raise worker_error(error, self.samples.source.where) or error from None
 
     def _started(self, batches: DataLoader[Any]) -> Iterator[Any]:
@@ -209,8 +209,12 @@ def worker_error(error: Exception, where: str) -> DataError | None:
             f"{where}: no batch within {LONGEST_WAIT} s: a loader worker hangs, most often on a disk or"
             " network that does not answer"
         )
-    if "DataLoader worker (pid" in said or "unable to allocate shared memory" in said:
+    reason = ""
+    if isinstance(error, ConnectionError | EOFError) or "ancdata" in said:
+        reason = "a loader worker ended while it handed over a batch"
+    elif "DataLoader worker (pid" in said or "unable to allocate shared memory" in said:
         reason = said.splitlines()[-1].removeprefix("RuntimeError: ").rstrip(".")
+    if reason:
         return DataError(
             f"{where}: {reason}; most often memory or shared memory (/dev/shm) ran out: use fewer workers"
             " (--thread)"

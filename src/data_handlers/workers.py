@@ -1,7 +1,9 @@
 """What loader workers do: samples become batches, pictures of 8 bits in 8 bits."""
 
+import os
 import signal
 import warnings
+from multiprocessing.queues import Queue
 from typing import Any
 
 from torch.utils.data import Dataset, default_collate
@@ -54,7 +56,14 @@ def collate(items: list[Sample | UserError]) -> Sample | UserError:
 def start_worker(worker: int) -> None:
     """Set up a worker process; PyTorch gives it one thread of its own accord."""
     use_one_thread()
+    # PyTorch would print the error and wait for the batch in vain; of a worker that ends it hears.
+    Queue._on_queue_feeder_error = staticmethod(_end)  # type: ignore[attr-defined]
     warnings.simplefilter("ignore", PictureWarning)  # `Samples.check` has told all of it
     for name in ("SIGINT", "SIGTERM", "SIGUSR1"):  # these are for the trainer, which ends its workers
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+def _end(error: Exception, batch: object) -> None:
+    """End a worker that cannot hand over a batch, as where shared memory is full."""
+    os._exit(1)

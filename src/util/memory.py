@@ -47,4 +47,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    said = str(error).rstrip()
+    # The second is oneDNN's, which says no more; what it does not know ends in "descriptor ...".
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in said or said.endswith("could not create a primitive")
+    )

@@ -1,4 +1,5 @@
 import multiprocessing
+import multiprocessing.queues
 import os
 import signal
 import time
@@ -14,7 +15,7 @@ from src.data_handlers.base import Picture
 from src.data_handlers.folder import Folder
 from src.data_handlers.noise import NoiseOptions
 from src.data_handlers.samples import Samples
-from src.data_handlers.sampling import EpochSampler, build_loader, kill_workers
+from src.data_handlers.sampling import EpochSampler, build_loader, kill_workers, worker_error
 from src.data_handlers.view import View
 from src.util.errors import DataError
 
@@ -160,6 +161,27 @@ def test_t12_a_lost_worker_names_itself_and_says_what_to_try(folder):
     with pytest.raises(DataError, match=r"worker \(pid.*--thread"):
         batches(loader, 1)
     loader.close()
+
+
+def test_t12_a_batch_that_cannot_be_handed_over_is_told_at_once(folder):
+    def refuse(batch):
+        raise OSError(28, "No space left on device")
+
+    class Unsendable(Folder):
+        def read(self, number):
+            multiprocessing.queues._ForkingPickler.dumps = refuse  # in the worker
+            return super().read(number)
+
+    loader = build_loader(samples_of(Unsendable(folder), crop_size=16), 2, workers=1)
+    with pytest.raises(DataError, match=r"worker \(pid.*/dev/shm.*--thread"):
+        batches(loader, 1)
+    loader.close()
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(), EOFError(), RuntimeError("0 items of ancdata")])
+def test_t12_a_worker_that_ends_in_the_midst_of_a_batch_is_told(error):
+    assert "a loader worker ended while" in str(worker_error(error, "pictures"))
+    assert worker_error(RuntimeError("a mistake of ours"), "pictures") is None
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGCHLD"), reason="no signal tells of ended processes")
