@@ -1,8 +1,6 @@
 """From pictures to the network's input: a source seen through a view."""
 
 import math
-import warnings
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,20 +10,17 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from src.data_handlers.base import Box, CropSource, Picture, Source
-from src.data_handlers.levels import look_at_values, scaled
+from src.data_handlers.first_look import look_at_all
+from src.data_handlers.levels import scaled
 from src.data_handlers.noise import add_noise
 from src.data_handlers.used import UsedPictures
 from src.data_handlers.view import View
 from src.util.errors import DataError
 from src.util.image_io import (
     PictureInfo,
-    PictureWarning,
     as_channels,
-    channels_message,
-    suits,
     to_float,
 )
-from src.util.picture_folder import raise_together
 from src.util.seed import make_generator
 from src.util.value_range import DataRange, white_of
 
@@ -158,7 +153,7 @@ class Samples(Dataset[Sample]):
         return picture.crop(self._box(number, picture.shape, epoch, index))
 
     def _box(self, number: int, shape: tuple[int, int], epoch: int, index: int) -> Box:
-        if line := self._too_small(number, shape):  # replaced since `check`
+        if line := self.too_small(number, shape):  # replaced since `check`
             raise DataError(line)
         if self.training:
             return self.view.random_box(shape, self.seed, epoch, index)
@@ -210,82 +205,17 @@ class Samples(Dataset[Sample]):
         DataError
             One line for every picture that is damaged, of the wrong kind, or smaller than the crop.
         """
-        infos, problems = self._inspect()
-        problems += [
-            line
-            for number, info in infos.items()
-            if (line := self._too_small(number, (info.height, info.width)))
-        ]
-        problems += self._wrong_channels(infos)
-        if batch_size > 1 and self.view.crop is None:
-            problems += self._mixed_sizes(infos)
-        raise_together(problems)
-        self.white, hints = look_at_values(self.source, infos, self.data_range)
-        self._tell(infos)
-        for hint in hints:
-            warnings.warn(hint, PictureWarning, stacklevel=2)
-        return max(info.channels for info in infos.values())
+        return look_at_all(self, batch_size)
 
-    def _inspect(self) -> tuple[dict[int, PictureInfo], list[str]]:
-        """What the headers say, and what is wrong; pictures that are to be left out are."""
-        infos: dict[int, PictureInfo] = {}
-        problems = []
-        for number in self.used.numbers:
-            try:
-                infos[number] = self.source.inspect(number)
-            except DataError as error:
-                problems.append(str(error))
-        if infos and problems and self.view.unreadable == "skip":
-            left_out = "\n".join(problems)
-            count = f"{len(problems)} of {self.pictures} pictures cannot be read and are left out"
-            warnings.warn(f"{self.source.where}: {count}:\n{left_out}", PictureWarning, stacklevel=3)
-            self.used.numbers, problems = list(infos), []
-        return infos, problems
-
-    def _too_small(self, number: int, shape: tuple[int, int]) -> str | None:
+    def too_small(self, number: int, shape: tuple[int, int]) -> str | None:
+        """Why a picture gives no training crop, or None."""
         crop = self.view.crop
         if crop is None or not self.training or (shape[0] >= crop[0] and shape[1] >= crop[1]):
             return None
         size = f"{shape[0]}x{shape[1]}"
-        return f"{self._place(number)}: {size} px are less than crop_size {crop[0]}x{crop[1]}"
+        return f"{self.place(number)}: {size} px are less than crop_size {crop[0]}x{crop[1]}"
 
-    def _wrong_channels(self, infos: dict[int, PictureInfo]) -> list[str]:
-        wrong = [n for n, info in infos.items() if not suits(info.channels, self.channels)]
-        if not wrong:
-            return []
-        message = channels_message(infos[wrong[0]].channels, self.channels)
-        return [f"{self._place(wrong[0])}: {message}; {len(wrong)} of {self.pictures} pictures are like it"]
-
-    def _mixed_sizes(self, infos: dict[int, PictureInfo]) -> list[str]:
-        sizes = {info.size: number for number, info in infos.items()}
-        if self.training and "rotate" in self.view.augmentations:
-            sizes.update({f"{info.width}x{info.height}": number for number, info in infos.items()})
-        if len(sizes) < 2:
-            return []
-        (one, first), (other, second) = list(sizes.items())[:2]
-        return [
-            "crop_size: expected one for a batch of pictures that come in several sizes"
-            f" ({self._place(first)}: {one}, {self._place(second)}: {other})"
-        ]
-
-    def _tell(self, infos: dict[int, PictureInfo]) -> None:
-        told = defaultdict(list)
-        for number, info in infos.items():
-            if info.change:
-                told[info.change].append(number)
-            if info.channels < self.channels:
-                told[f"grey is repeated into {self.channels} equal channels"].append(number)
-        for change, numbers in told.items():
-            count = f"{len(numbers)} of {self.pictures} pictures, first {self._place(numbers[0])}"
-            warnings.warn(f"{change} in {count}", PictureWarning, stacklevel=3)
-        if self._decodes_much(infos):
-            warnings.warn(
-                f"{self.source.where}: large pictures are decoded anew for each crop; `cache: disk` decodes"
-                " them once, `repeat_times: 16` with `crops_at_a_time: 16` once for 16 crops",
-                PictureWarning, stacklevel=3,
-            )  # fmt: skip
-
-    def _decodes_much(self, infos: dict[int, PictureInfo]) -> bool:
+    def decodes_much(self, infos: dict[int, PictureInfo]) -> bool:
         """Whether decoding, not cutting and turning, is what loading a training crop costs."""
         crop, view = self.view.crop, self.view
         if (
@@ -300,5 +230,6 @@ class Samples(Dataset[Sample]):
         fits = pixels * self.channels <= CACHE_BYTES
         return not fits and pixels > LARGE * crop[0] * crop[1] * len(infos)
 
-    def _place(self, number: int) -> str:
+    def place(self, number: int) -> str:
+        """Where a picture of the source is, for messages."""
         return f"{self.source.where}: {self.source.name(number)}"

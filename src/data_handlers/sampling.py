@@ -1,5 +1,6 @@
 """The order of samples, and the workers that prepare them."""
 
+import atexit
 import math
 import multiprocessing
 import signal
@@ -229,10 +230,15 @@ def kill_workers() -> None:
         # PyTorch's handler raises when a worker is killed, also by us.
         heard = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for worker in multiprocessing.active_children():
-        worker.kill()
-        worker.join()
+        if worker.daemon:
+            worker.kill()
+            worker.join()
     if heard is not None:
         signal.signal(signal.SIGCHLD, heard)
+
+
+# Workers leave SIGTERM to the trainer, and Python, when it ends, sends them nothing else and waits.
+atexit.register(kill_workers)
 
 
 def build_loader(

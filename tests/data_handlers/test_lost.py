@@ -7,7 +7,7 @@ import torch
 from src.data_handlers.base import Box
 from src.data_handlers.folder import Folder
 from src.data_handlers.samples import Samples
-from src.data_handlers.sampling import build_loader
+from src.data_handlers.sampling import build_loader, kill_workers
 from src.data_handlers.view import View
 from src.util.errors import DataError
 from src.util.image_io import read_picture, write_picture
@@ -38,9 +38,11 @@ def shown(samples, batch_size=4, workers=0):
     """Batches of an epoch, and what was lost in it."""
     loader = build_loader(samples, batch_size, workers)
     loader.set_epoch(2)
-    batches = list(loader)
-    loader.close()
-    return batches, loader.lost
+    try:
+        return list(loader), loader.lost
+    finally:
+        loader.close()
+        kill_workers()
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])

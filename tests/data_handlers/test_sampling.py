@@ -2,8 +2,11 @@ import multiprocessing
 import multiprocessing.queues
 import os
 import signal
+import subprocess
+import sys
 import time
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,6 +21,8 @@ from src.data_handlers.samples import Samples
 from src.data_handlers.sampling import EpochSampler, build_loader, kill_workers, worker_error
 from src.data_handlers.view import View
 from src.util.errors import DataError
+
+ROOT = Path(__file__).parents[2]
 
 
 def samples_of(source, training=True, **options):
@@ -218,3 +223,20 @@ def test_t13_batches_are_pinned_only_where_a_gpu_fetches_them(memory, make_place
     samples = samples_of(memory([make_places(8, 8)]))
     for pinned in (False, True):
         assert build_loader(samples, 1, pin_memory=pinned)._batches.pin_memory is pinned
+
+
+def test_a_program_that_leaves_its_loader_open_ends_all_the_same(folder):
+    program = (
+        "import sys\n"
+        "from src.data_handlers.folder import Folder\n"
+        "from src.data_handlers.sampling import build_loader\n"
+        "from src.data_handlers.samples import Samples\n"
+        "from src.data_handlers.view import View\n"
+        "samples = Samples(Folder(sys.argv[1]), View(crop_size=16), channels=3, seed=0, training=True)\n"
+        "batches = iter(build_loader(samples, 1, workers=2))\n"
+        "print(next(batches)['name'])\n"
+    )
+    command = [sys.executable, "-c", program, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ".png" in done.stdout
