@@ -243,4 +243,14 @@ class UShape(nn.Module):
             x, skip = up(x, window and window.reduced(stride)), skips.pop()
             stride //= 2
             x = merge(x if skip is None else torch.cat([skip, x], dim=1))
-        return self.tail(x)
+        merge, last = self.tail
+        return _in_full(last, merge(x))
+
+
+def _in_full(layer: nn.Module, x: Tensor) -> Tensor:
+    """Apply a layer in its own precision: bfloat16 has 8 significant bits, fewer than pictures have."""
+    kind = x.device.type
+    if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
+        return layer(x)
+    with torch.autocast(kind, enabled=False):
+        return layer(x.float())

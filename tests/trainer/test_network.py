@@ -47,6 +47,12 @@ def test_bfloat16_is_close_to_float32_and_gives_float32(picture):
     assert torch.allclose(exact, fast, atol=0.02)
 
 
+def test_in_bfloat16_the_output_is_not_rounded_to_8_bits():
+    """A picture's last bits would be lost, those of 16-bit ones by far."""
+    denoised = tiny(precision="bf16").denoise(torch.rand(3, 32, 32), "picture")
+    assert not torch.equal(denoised, denoised.bfloat16().float())
+
+
 def test_u2_channels_last_changes_the_layout_alone(picture):
     plain, last = tiny(), tiny(channels_last=True)
     weight = next(p for p in last.module.parameters() if p.ndim == 4)
