@@ -251,7 +251,7 @@ def test_the_two_commands_as_processes(tiny_yaml, noisy_folder, tmp_path):
     out, err = testing.communicate(timeout=300)
     assert (testing.returncode, err) == (0, "")
     results = sorted(path.name for path in (noisy_folder / "results").iterdir())
-    assert results == ["a_DN.png", "b_DN.png", "c_DN.png"]
+    assert results == ["a_DN.png", "b_DN.png", "c_DN.png", "panel.png", "report.html"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
