@@ -2,23 +2,57 @@
 
 import warnings
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from src.data_handlers.base import Source
 from src.data_handlers.levels import look_at_values
+from src.data_handlers.used import UsedPictures
+from src.data_handlers.view import View
 from src.util.errors import DataError
 from src.util.image_io import PictureInfo, PictureWarning, channels_message, suits
 from src.util.picture_folder import raise_together
-
-if TYPE_CHECKING:
-    from src.data_handlers.samples import Samples
+from src.util.value_range import DataRange
 
 
-def look_at_all(samples: "Samples", batch_size: int) -> int:
+class Seen(Protocol):
+    """What is asked of `src.data_handlers.samples.Samples`, which says what it means."""
+
+    view: View
+    used: UsedPictures
+    channels: int
+    training: bool
+    data_range: DataRange
+    white: float
+
+    @property
+    def source(self) -> Source:
+        """The pictures."""
+        ...
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures are used."""
+        ...
+
+    def too_small(self, number: int, shape: tuple[int, int]) -> str | None:
+        """Why a picture gives no training crop, or None."""
+        ...
+
+    def decodes_much(self, infos: dict[int, PictureInfo]) -> bool:
+        """Whether decoding is what loading a training crop costs."""
+        ...
+
+    def place(self, number: int) -> str:
+        """Where a picture of the source is."""
+        ...
+
+
+def look_at_all(samples: Seen, batch_size: int) -> int:
     """Look at every picture's header, and tell what will be adapted; see `Samples.check`.
 
     Parameters
     ----------
-    samples : Samples
+    samples : Seen
         Are told which of their pictures are left out, and what number is white.
     batch_size : int
         Pictures that are stacked.
@@ -50,7 +84,7 @@ def look_at_all(samples: "Samples", batch_size: int) -> int:
     return max(info.channels for info in infos.values())
 
 
-def _inspect(samples: "Samples") -> tuple[dict[int, PictureInfo], list[str]]:
+def _inspect(samples: Seen) -> tuple[dict[int, PictureInfo], list[str]]:
     """What the headers say, and what is wrong; pictures that are to be left out are."""
     infos: dict[int, PictureInfo] = {}
     problems = []
@@ -67,7 +101,7 @@ def _inspect(samples: "Samples") -> tuple[dict[int, PictureInfo], list[str]]:
     return infos, problems
 
 
-def _wrong_channels(samples: "Samples", infos: dict[int, PictureInfo]) -> list[str]:
+def _wrong_channels(samples: Seen, infos: dict[int, PictureInfo]) -> list[str]:
     wrong = [n for n, info in infos.items() if not suits(info.channels, samples.channels)]
     if not wrong:
         return []
@@ -76,7 +110,7 @@ def _wrong_channels(samples: "Samples", infos: dict[int, PictureInfo]) -> list[s
     return [f"{samples.place(wrong[0])}: {message}; {count} pictures are like it"]
 
 
-def _mixed_sizes(samples: "Samples", infos: dict[int, PictureInfo]) -> list[str]:
+def _mixed_sizes(samples: Seen, infos: dict[int, PictureInfo]) -> list[str]:
     sizes = {info.size: number for number, info in infos.items()}
     if samples.training and "rotate" in samples.view.augmentations:
         sizes.update({f"{info.width}x{info.height}": number for number, info in infos.items()})
@@ -89,7 +123,7 @@ def _mixed_sizes(samples: "Samples", infos: dict[int, PictureInfo]) -> list[str]
     ]
 
 
-def _tell(samples: "Samples", infos: dict[int, PictureInfo]) -> None:
+def _tell(samples: Seen, infos: dict[int, PictureInfo]) -> None:
     told = defaultdict(list)
     for number, info in infos.items():
         if info.change:
