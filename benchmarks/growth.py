@@ -60,7 +60,7 @@ def masking(
     images = (torch.rand(int(batch), 3, int(edge), int(edge)) * 255).round() / 255
     masker = NonLocalMasker(sim_patch_edge=int(sim), speedup_factor=int(stride), pixel_perc=spots)
     generator = torch.Generator().manual_seed(0)
-    masker.mask(images[:1, :, :64, :64], generator)
+    masker.mask(images[:1, :, :128, :128], generator)
     return measure(lambda: masker.mask(images, generator), 5, CPU)
 
 
