@@ -18,13 +18,15 @@ RESUME = ("main.py", "-s", "run", "-r", "-g", "cpu")
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, write_config, outcome):
-    """The run that nobody disturbs: what it came to, and the seconds it took."""
-    folder = write_config(tmp_path_factory.mktemp("whole"))
-    run(folder / "warm", "main.py", "--help")
-    began = time.perf_counter()
-    ended = run(folder, *TRAIN, "--thread", "0")
-    assert ended.code == 0, ended.err
-    return outcome(folder), time.perf_counter() - began
+    """The run that nobody disturbs: what it came to, and the least seconds it took; the first takes longer."""
+    seconds = []
+    for _ in range(3):
+        folder = write_config(tmp_path_factory.mktemp("whole"))
+        began = time.perf_counter()
+        ended = run(folder, *TRAIN, "--thread", "0")
+        seconds.append(time.perf_counter() - began)
+        assert ended.code == 0, ended.err
+    return outcome(folder), min(seconds)
 
 
 def go_on(folder, workers=0):
@@ -35,20 +37,32 @@ def go_on(folder, workers=0):
     return Program(folder, *words, "--thread", workers)
 
 
+def kill_at_random(folder, random, seconds, kills):
+    """Kill a run, and what goes on with it, up to five times; how often it was there to be killed."""
+    killed = 0
+    for _ in range(random.randint(1, 5)):
+        program = go_on(folder, random.choice([0, 0, 2]))
+        ended = program.wait(random.uniform(0, seconds))
+        program.kill()
+        program.wait()
+        killed += ended is None
+        kills.note("kills" if ended is None else "ended before the kill")
+        kills.expect(ended is None or ended.code == 0, f"{folder}: {ended}")
+    return killed
+
+
 def test_k1_b1_killed_at_random_moments_a_run_ends_as_the_undisturbed_one(
     tmp_path, write_config, outcome, whole, trials
 ):
     expected, seconds = whole
     kills = trials("SIGKILL at random moments, -r until done", small=6, full=300)
     for number, random in kills:
-        folder = write_config(tmp_path / str(number))
-        for _ in range(random.randint(1, 5)):
-            program = go_on(folder, random.choice([0, 0, 2]))
-            ended = program.wait(random.uniform(0, 1.2 * seconds))
-            program.kill()
-            program.wait()
-            kills.note("kills" if ended is None else "ended before the kill")
-            kills.expect(ended is None or ended.code == 0, f"{folder}: {ended}")
+        for attempt in range(20):
+            folder = write_config(tmp_path / f"{number}_{attempt}")
+            killed = kill_at_random(folder, random, seconds, kills)
+            if killed:
+                break
+        kills.expect(killed, f"{folder}: it always ended before it could be killed")
         ended = go_on(folder).wait(120)
         kills.expect(ended.code == 0 and outcome(folder) == expected, f"{folder}: {ended}")
 
