@@ -18,7 +18,7 @@ RESUME = ("main.py", "-s", "run", "-r", "-g", "cpu")
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, write_config, outcome):
-    """The run that nobody disturbs: what it came to, and the least seconds it took; the first takes longer."""
+    """The run that nobody disturbs: what it came to, and the least seconds it took."""
     seconds = []
     for _ in range(3):
         folder = write_config(tmp_path_factory.mktemp("whole"))
