@@ -208,7 +208,8 @@ def test_t12_workers_are_ended_without_an_error_while_the_loader_is_still_held(f
     del batches
 
 
-def test_t12_closing_ends_the_workers(folder):
+def test_t12_closing_ends_the_workers(folder, monkeypatch):
+    monkeypatch.setattr("src.data_handlers.sampling.usable_cores", lambda: 2)
     before = set(multiprocessing.active_children())
     loader = build_loader(samples_of(Folder(folder), crop_size=16), 2, workers=2)
     batches(loader, 1)
