@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -183,12 +184,10 @@ def growth(values: Sequence[float], costs: Sequence[float]) -> str:
 
 
 def measure_apart(point: Callable[[float], Cost], value: float, threads: int) -> Cost:
-    """Measure one point in a process of its own."""
-    with multiprocessing.get_context("spawn").Pool(1, torch.set_num_threads, (threads,)) as pool:
-        cost = pool.apply(point, (value,))
-        pool.close()
-        pool.join()
-    return cost
+    """Measure one point in a process of its own, which may have children."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, torch.set_num_threads, (threads,)) as pool:
+        return pool.submit(point, value).result()
 
 
 def main() -> None:
