@@ -68,20 +68,20 @@ class Adding(Stopwatch):
 class Timed(Trainer):
     """Notes when each step inside an epoch is over."""
 
+    moments: list[float]
+
     def save_inside_if_due(self, epoch: int) -> None:
         """Note the time; on a GPU of the first and the last step only, which waits for it."""
-        moments = self.__dict__.setdefault("moments", [])
-        if self.network.device.type == "cuda" and len(moments) in (0, len(self.loader) - 2):
+        if self.network.device.type == "cuda" and len(self.moments) in (0, len(self.loader) - 2):
             torch.cuda.synchronize()
-        moments.append(time.perf_counter())
+        self.moments.append(time.perf_counter())
         super().save_inside_if_due(epoch)
 
     def turn(self, epoch: int) -> float:
         """Seconds of a step of this epoch, but for its first, which waits for the workers."""
-        self.__dict__["moments"] = []
+        self.moments = []
         self.train_epoch(epoch)
-        moments = self.__dict__["moments"]
-        return float(moments[-1] - moments[0]) / (len(moments) - 1)
+        return (self.moments[-1] - self.moments[0]) / (len(self.moments) - 1)
 
 
 def obvious(config: RunConfig, device: torch.device, noisy: Tensor) -> Callable[[], None]:
