@@ -28,6 +28,7 @@ from src.masker.base import Masked, draw_points
 from src.masker.blind_spots import MIN_DISTANCE, count_spots
 from src.masker.non_local import paste_regions
 from src.model import UNet2
+from src.util.image_io import as_float
 
 
 class Cost(NamedTuple):
@@ -117,12 +118,14 @@ def measure(call: Callable[[], object], repeats: int, device: torch.device) -> C
 
 
 def measure_method(method: str, images: int, edge: int, repeats: int, device_name: str) -> Cost:
-    """Measure one method on noise, of 8 bits but for "ours, float", in the process that calls this."""
+    """Measure one method on noise in the process that calls this: of 8 bits but for "ours, float"."""
     device = torch.device(device_name)
     generator = torch.Generator().manual_seed(0)
     batch = torch.rand(images, 3, edge, edge, generator=generator).to(device)
     if method != "ours, float":
-        batch = (batch * 255).round() / 255
+        batch = (batch * 255).round().to(torch.uint8)
+    if method in ("volume", "step"):
+        batch = as_float(batch)
     masker = NonLocalMasker()
     if method == "step":
         network = UNet2(in_channels=3, features=(96, 192)).to(device)

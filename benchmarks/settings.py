@@ -22,6 +22,7 @@ from src.trainer.build import build_loss, build_masker, build_model, read_config
 from src.trainer.network import Network
 from src.trainer.optim import make_optimizer
 from src.trainer.run_config import RunConfig
+from src.util.image_io import as_float
 from src.util.seed import make_generator
 
 
@@ -68,9 +69,8 @@ def optimizer_of(config: RunConfig, network: Network) -> torch.optim.Optimizer:
 
 
 def random_batch(options: argparse.Namespace, device: torch.device) -> Tensor:
-    """Give 8-bit noise (B, 3, H, W)."""
-    levels = torch.randint(256, (options.batch, 3, options.edge, options.edge))
-    return (levels / 255).to(device)
+    """Give 8-bit noise (B, 3, H, W) as uint8, as training gets it."""
+    return torch.randint(256, (options.batch, 3, options.edge, options.edge), dtype=torch.uint8).to(device)
 
 
 def with_settings(config: RunConfig, precision: str, channels_last: bool, compiled: bool) -> RunConfig:
@@ -81,14 +81,14 @@ def with_settings(config: RunConfig, precision: str, channels_last: bool, compil
 
 def compare_settings(options: argparse.Namespace, config: RunConfig, device: torch.device) -> None:
     """Print the bare step by precision, memory layout and compiler, against the device's matrix rate."""
-    noisy = random_batch(options, device)
-    masked = build_masker(config).mask(noisy, make_generator(0, "mask"))
+    batch = random_batch(options, device)
+    masked = build_masker(config).mask(batch, make_generator(0, "mask"))
     calls: dict[str, Callable[[], object]] = {}
     for precision, last, compiled in product(
         options.precisions, (False, True), (False, True) if options.compile else (False,)
     ):
         name = " ".join([precision, *["channels_last"] * last, *["compiled"] * compiled])
-        calls[name] = Bare(with_settings(config, precision, last, compiled), device, noisy, masked)
+        calls[name] = Bare(with_settings(config, precision, last, compiled), device, as_float(batch), masked)
     first = next(iter(calls.values()))
     assert isinstance(first, Bare)
     operations = operations_of(first)

@@ -41,7 +41,7 @@ from src.trainer.state import TrainingState
 from src.trainer.step import TrainingStep
 from src.trainer.trainer import Trainer
 from src.util.file_manager import FileManager
-from src.util.image_io import write_picture
+from src.util.image_io import as_float, write_picture
 from src.util.seed import make_generator
 from src.util.stopping import StopRequest
 from src.util.stopwatch import Stopwatch
@@ -139,9 +139,9 @@ def whole(config: RunConfig, device: torch.device, workers: int, folder: Path) -
 
 def compare(options: argparse.Namespace, config: RunConfig, device: torch.device, folder: Path) -> None:
     """Print bare, whole and obvious steps, and where the whole one's time goes."""
-    noisy = random_batch(options, device)
-    masker = build_masker(config)
-    bare = Bare(config, device, noisy, masker.mask(noisy, make_generator(0, "mask")))
+    batch = random_batch(options, device)
+    noisy, masker = as_float(batch), build_masker(config)
+    bare = Bare(config, device, noisy, masker.mask(batch, make_generator(0, "mask")))
     plain = obvious(with_settings(config, "fp32", False, False), device, noisy)
     seconds: dict[str, list[float]] = {"bare": [], "whole": [], "obvious": []}
     with whole(config, device, options.workers, folder) as trainer:
@@ -162,7 +162,7 @@ def compare(options: argparse.Namespace, config: RunConfig, device: torch.device
         print(f"{name:<9}{value:9.4f} s  {rate:8.2f} images/s  {value / least['bare']:7.3f} of the bare step")
     print(f"the whole step is {least['obvious'] / least['whole']:.2f} times as fast as the obvious one")
     print_parts(parts, statistics.mean(seconds["whole"]))
-    print_masking(noisy, options.repeats, device)
+    print_masking(batch, options.repeats, device)
 
 
 def print_parts(parts: dict[str, float], whole_step: float) -> None:
@@ -172,15 +172,15 @@ def print_parts(parts: dict[str, float], whole_step: float) -> None:
     print(f"of the whole step: {shares} (log and TensorBoard once in each turn)")
 
 
-def print_masking(noisy: Tensor, repeats: int, device: torch.device) -> None:
+def print_masking(batch: Tensor, repeats: int, device: torch.device) -> None:
     """Print what masking is made of."""
-    masker, generator = NonLocalMasker(), torch.Generator().manual_seed(0)
+    noisy, masker, generator = as_float(batch), NonLocalMasker(), torch.Generator().manual_seed(0)
     sim, edge = masker.sim_patch_edge, masker.repl_patch_edge
-    points = draw_points(noisy, masker.pixel_perc, generator, edge // 2)
-    similar = find_similar(noisy, points, sim, edge, masker.speedup_factor)
+    points = draw_points(batch, masker.pixel_perc, generator, edge // 2)
+    similar = find_similar(batch, points, sim, edge, masker.speedup_factor)
     calls: dict[str, Callable[[], object]] = {
-        "points": lambda: draw_points(noisy, masker.pixel_perc, generator, edge // 2),
-        "search": lambda: find_similar(noisy, points, sim, edge, masker.speedup_factor),
+        "points": lambda: draw_points(batch, masker.pixel_perc, generator, edge // 2),
+        "search": lambda: find_similar(batch, points, sim, edge, masker.speedup_factor),
         "paste": lambda: paste_regions(noisy, points, similar, edge),
     }
     seconds = interleaved(calls, repeats, device.type)

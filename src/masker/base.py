@@ -35,10 +35,10 @@ class Masker(Protocol):
     def mask(
         self, batch: Tensor, generator: torch.Generator | None = None, share: Share | None = None
     ) -> Masked:
-        """Hide pixels of a (B, C, H, W) batch at blind spots drawn at random.
+        """Hide pixels of a (B, C, H, W) batch, floats or uint8, at blind spots drawn at random.
 
-        With a share the batch is a part of a larger one, whose images get the spots that they would get in
-        the whole.
+        The image that comes back is floating point, in which 1.0 is the 255 of uint8. With a share the batch
+        is a part of a larger one, whose images get the spots that they would get in the whole.
         """
         ...
 
@@ -115,7 +115,7 @@ def checked_points(points: Tensor, batch: Tensor, margin: int = 0) -> Tensor:
     points : Tensor
         (N, 2), the same for all images, or (B, N, 2): integer rows and columns, px.
     batch : Tensor
-        (B, C, H, W), floating point.
+        (B, C, H, W).
     margin : int
         Width of the border in which no spot may lie, px.
 

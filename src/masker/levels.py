@@ -3,11 +3,16 @@
 Letters: B images, C channels, H and W rows and columns, N spots, K candidates, D = s*s*C values of a patch.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from src.masker.patches import chunk_bytes, entries_at, in_groups, patch_view
+
 WHITE = 255
+_MIDDLE = (WHITE + 1) // 2
 
 # oneDNN multiplies bytes some ten times faster than floats; without it torch does so in plain loops.
 HAS_INTEGER_PRODUCT = torch.backends.mkldnn.is_available()
@@ -16,8 +21,8 @@ HAS_INTEGER_PRODUCT = torch.backends.mkldnn.is_available()
 # in torch 2.13.
 PATCH_VALUES = range(2, (2**31 - 1) // WHITE**2)
 
-# Bytes of the search's largest tensor, unless one row of candidates takes more; its peak is a few of them.
-CHUNK_BYTES = 2**25
+# So many products of two numbers from -128 to 127 add up in float32 without rounding, in any order.
+EXACT_IN_FLOAT = 2**24 // _MIDDLE**2
 
 _FARTHEST = 2**31 - 1
 
@@ -55,7 +60,7 @@ def nearest_by_levels(levels: Tensor, corners: Tensor, edge: int, stride: int) -
     Parameters
     ----------
     levels : Tensor
-        (B, C, H, W) padded images on the CPU, whole numbers from 0 to 255.
+        (B, C, H, W) padded images, whole numbers from 0 to 255 in floating point.
     corners : Tensor
         (B, N, 2) int64, upper left corners of the patches around the spots.
     edge : int
@@ -66,53 +71,55 @@ def nearest_by_levels(levels: Tensor, corners: Tensor, edge: int, stride: int) -
     Returns
     -------
     Tensor
-        (B, N, 2) int64, upper left corners of the nearest candidates.
+        (B, N, 2) int64, upper left corners of the nearest candidates, the same on every device.
     """
-    nearest = torch.empty_like(corners)
-    for image, places, found in zip(levels, corners, nearest, strict=True):
-        # Around 0 they fit into signed bytes.
-        centred = (image - (WHITE + 1) // 2).to(torch.int8)
-        patches = patch_view(centred[None], edge)[0]
-        energies = _energies(centred, edge)
-        references = patches[places[:, 0], places[:, 1]].flatten(1)
-        own = energies[places[:, 0], places[:, 1]][:, None]
-        grid, grid_energies = patches[::stride, ::stride], energies[::stride, ::stride]
-        index = _nearest_candidates(references, own, grid, grid_energies)
-        found[:] = torch.stack((index // grid.shape[1], index % grid.shape[1]), dim=-1) * stride
-    return nearest
+    by_bytes = HAS_INTEGER_PRODUCT and levels.device.type == "cpu"
+    # Around 0 they fit into signed bytes.
+    centred = (levels - _MIDDLE).to(torch.int8 if by_bytes else torch.float32)
+    channels, height, width = levels.shape[1:]
+    rows, columns = (len(range(0, length - edge + 1, stride)) for length in (height, width))
+    # The bytes of one row of candidates, or of its distances.
+    row = columns * max(channels * edge**2 * centred.element_size(), 4 * corners.shape[1])
+    group = 1 if by_bytes else chunk_bytes(levels.device) // (rows * row)
+    step = max(1, chunk_bytes(levels.device) // (max(1, group) * row))
+    return in_groups(partial(_nearest, edge=edge, stride=stride, step=step), centred, corners, group)
 
 
-def _nearest_candidates(references: Tensor, own: Tensor, grid: Tensor, energies: Tensor) -> Tensor:
-    """Which candidate (N,) of a grid (I, J, s, s*C), counted row by row, is nearest to each reference (N, D).
-
-    `own` (N, 1) and `energies` (I, J) are the sums of their squares.
-    """
-    columns = grid.shape[1]
-    rows = max(1, CHUNK_BYTES // (columns * max(references.shape[1], 4 * len(references))))
-    best = torch.full((len(references),), _FARTHEST, dtype=torch.int32)
-    nearest = torch.zeros(len(references), dtype=torch.int64)
-    for top in range(0, len(grid), rows):
-        products = torch._int_mm(references, grid[top : top + rows].flatten(2).flatten(0, 1).mT)
-        distances = torch.add(energies[top : top + rows].flatten(), products, alpha=-2)
-        least, index = distances.masked_fill_(distances == -own, _FARTHEST).min(1)
+def _nearest(centred: Tensor, corners: Tensor, edge: int, stride: int, step: int) -> Tensor:
+    """The same for images (B, C, H, W) of int8, B = 1, or float32, `step` rows of candidates at a time."""
+    patches, energies = patch_view(centred, edge), _energies(centred, edge)
+    references = entries_at(patches, corners).flatten(2)
+    own = entries_at(energies, corners)[..., None]
+    grid, energies = patches[:, ::stride, ::stride], energies[:, ::stride, ::stride]
+    columns = grid.shape[2]
+    best = torch.full_like(corners[..., 0], _FARTHEST, dtype=torch.int32)
+    nearest = torch.zeros_like(corners[..., 0])
+    for top in range(0, grid.shape[1], step):
+        candidates = grid[:, top : top + step].flatten(3).flatten(1, 2)
+        products = _products(references, candidates)
+        distances = torch.add(energies[:, top : top + step].flatten(1)[:, None], products, alpha=-2)
+        least, index = distances.masked_fill_(distances == -own, _FARTHEST).min(-1)
         # Of equally near ones the first is taken, also across the chunks.
         nearer = least < best
         best = torch.where(nearer, least, best)
         nearest = torch.where(nearer, index + top * columns, nearest)
-    return nearest
+    return torch.stack((nearest // columns, nearest % columns), dim=-1) * stride
 
 
-def patch_view(images: Tensor, edge: int) -> Tensor:
-    """All patches (B, H - s + 1, W - s + 1, s, s*C) of images (B, C, H, W), by their corners; no copies."""
-    # With the channels last, each row of a patch is one piece of memory.
-    channels = images.shape[1]
-    rows = images.permute(0, 2, 3, 1).flatten(2)
-    return rows.unfold(1, edge, 1).unfold(2, edge * channels, channels)
+def _products(references: Tensor, candidates: Tensor) -> Tensor:
+    """Exact scalar products (B, N, K) int32 of references (B, N, D) and candidates (B, K, D)."""
+    if references.dtype == torch.int8:
+        return torch._int_mm(references[0], candidates[0].mT)[None]
+    pieces = zip(references.split(EXACT_IN_FLOAT, -1), candidates.split(EXACT_IN_FLOAT, -1), strict=True)
+    first, *others = (torch.bmm(a, b.mT).int() for a, b in pieces)
+    return sum(others, first)
 
 
 def _energies(centred: Tensor, edge: int) -> Tensor:
-    """Sum of squares (H - s + 1, W - s + 1) int32 of each patch of an int8 image (C, H, W)."""
-    squares = centred.int().square_().sum(0, dtype=torch.int32)
+    """Sum of squares (B, H - s + 1, W - s + 1) int32 of each patch of images (B, C, H, W)."""
+    squares = centred.int().square_().sum(1, dtype=torch.int32)
     # The table may wrap around; the differences come out right all the same.
-    table = pad(squares.cumsum(0, dtype=torch.int32).cumsum(1, dtype=torch.int32), (1, 0, 1, 0))
-    return table[edge:, edge:] - table[:-edge, edge:] - table[edge:, :-edge] + table[:-edge, :-edge]
+    table = pad(squares.cumsum(1, dtype=torch.int32).cumsum(2, dtype=torch.int32), (1, 0, 1, 0))
+    return (
+        table[:, edge:, edge:] - table[:, :-edge, edge:] - table[:, edge:, :-edge] + table[:, :-edge, :-edge]
+    )

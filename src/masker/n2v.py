@@ -22,6 +22,7 @@ from src.masker.blind_spots import cpu_generator
 from src.masker.replacement import STRATEGIES
 from src.util.config import Block
 from src.util.share import Share
+from src.util.value_range import as_float
 
 
 class StructN2V(Block):
@@ -120,7 +121,7 @@ class N2VMasker:
         Parameters
         ----------
         batch : Tensor
-            (B, C, H, W), floating point in [0, 1]. Not modified.
+            (B, C, H, W), floating point in [0, 1], or uint8, of which 255 is 1.0. Not modified.
         generator : torch.Generator, optional
             Source of the randomness; None is torch's default one.
         share : Share, optional
@@ -151,7 +152,7 @@ class N2VMasker:
         Parameters
         ----------
         batch : Tensor
-            (B, C, H, W), floating point in [0, 1]. Not modified.
+            (B, C, H, W), floating point in [0, 1], or uint8, of which 255 is 1.0. Not modified.
         points : Tensor
             (N, 2), the same for all images, or (B, N, 2): integer rows and columns, no two alike.
         generator : torch.Generator, optional
@@ -170,6 +171,7 @@ class N2VMasker:
         return self._replace(batch, checked_points(points, batch), generator)
 
     def _replace(self, batch: Tensor, points: Tensor, generator: torch.Generator | None) -> Masked:
+        batch = as_float(batch)
         images, channels, height, width = batch.shape
         generator = cpu_generator(generator)
         values = STRATEGIES[self.strat_name](batch, points, self.prox_radius, generator)

@@ -12,6 +12,7 @@ from torch import Tensor
 from src.masker.base import Masked, check_spot_count, checked_points, draw_points, flat_index, last_writes
 from src.masker.similarity import find_similar
 from src.util.share import Share
+from src.util.value_range import as_float
 
 
 class NonLocalMasker:
@@ -98,7 +99,7 @@ class NonLocalMasker:
         Parameters
         ----------
         batch : Tensor
-            (B, C, H, W), floating point, any range. Not modified.
+            (B, C, H, W), floating point of any range, or uint8, of which 255 is 1.0. Not modified.
         generator : torch.Generator, optional
             Source of the randomness; None is torch's default one.
         share : Share, optional
@@ -124,7 +125,7 @@ class NonLocalMasker:
         Parameters
         ----------
         batch : Tensor
-            (B, C, H, W), floating point, any range. Not modified.
+            (B, C, H, W), floating point of any range, or uint8, of which 255 is 1.0. Not modified.
         points : Tensor
             (N, 2), the same for all images, or (B, N, 2): integer rows and columns, so far from the border
             that each region fits inside.
@@ -152,7 +153,8 @@ class NonLocalMasker:
 
     def _replace(self, batch: Tensor, points: Tensor) -> Masked:
         similar = find_similar(batch, points, self.sim_patch_edge, self.repl_patch_edge, self.speedup_factor)
-        return paste_regions(batch, points, similar, edge=1 if self.center_only else self.repl_patch_edge)
+        edge = 1 if self.center_only else self.repl_patch_edge
+        return paste_regions(as_float(batch), points, similar, edge)
 
 
 def paste_regions(batch: Tensor, points: Tensor, similar: Tensor, edge: int) -> Masked:

@@ -4,17 +4,15 @@ Letters: B images, C channels, H and W rows and columns, N spots, K candidates, 
 values of a patch.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
-from src.masker.levels import HAS_INTEGER_PRODUCT, PATCH_VALUES, nearest_by_levels, patch_view, to_levels
-
-# Values of the largest tensor that the search may hold; its peak is a few of them. On a CPU 34 MB of float64
-# are as fast as more; a GPU wants many images in one launch.
-CHUNK_VALUES = {"cpu": 2**22, "cuda": 2**25}
+from src.masker.levels import PATCH_VALUES, nearest_by_levels, to_levels
+from src.masker.patches import chunk_bytes, entries_at, in_groups, patch_view
 
 # Candidates for each spot whose distance is taken again in plain differences. One would do for photographs;
 # several settle near-ties finer than the rounding of the matrix product.
@@ -53,7 +51,7 @@ def find_similar(
     Parameters
     ----------
     batch : Tensor
-        (B, C, H, W) images, floating point.
+        (B, C, H, W) images, floating point, or uint8, of which 255 is 1.0.
     points : Tensor
         (B, N, 2) int64 rows and columns, at least `repl_patch_edge // 2` away from the border.
     sim_patch_edge : int
@@ -76,27 +74,39 @@ def find_similar(
     The first in row-major order wins a tie, and is taken where all are at 0.
 
     The distances are |p|^2 + |r|^2 - 2 p.r, one matrix product of N*K*D multiplications. An image of 8 bits
-    (whole multiples of 1/255) is compared by its levels, whose distances are whole numbers: equal on every
-    device, and by an integer product where the processor has one. For other values the sum cancels, hence
-    float64 and centred images; and what it ranks first is measured again in plain differences. Duplicates are
-    told by a hash of the pixels' bits: the last bit of one pixel makes a difference, the rounding of a sum
-    never does.
+    (uint8, or whole multiples of 1/255) is compared by its levels, whose distances are whole numbers, equal
+    on every device. For other values the sum cancels, hence float64 and centred images; and what it ranks
+    first is measured again in plain differences. Duplicates are told by a hash of the pixels' bits: the last
+    bit of one pixel makes a difference, the rounding of a sum never does.
     """
     # MPS has no float64; half precision widens without loss.
     images = batch.cpu() if batch.device.type == "mps" else batch
+    known = images.dtype == torch.uint8
     images = images if images.dtype == torch.float64 else images.float()
     radius, margin = repl_patch_edge // 2, sim_patch_edge // 2 - repl_patch_edge // 2
     padded = pad(images, (margin,) * 4, mode="reflect")
     # A patch's corner in the padded image has the coordinates that its region's corner has in the image.
     corners = points.to(images.device) - radius
-    comparable, by_levels = to_levels(padded)
-    if padded.is_cuda or not HAS_INTEGER_PRODUCT or sim_patch_edge**2 * images.shape[1] not in PATCH_VALUES:
-        nearest = _nearest_in_groups(comparable, corners, sim_patch_edge, stride)
-    else:
-        nearest = torch.empty_like(corners)
-        for which, search in ((by_levels, nearest_by_levels), (~by_levels, _nearest_in_groups)):
-            nearest[which] = search(comparable[which], corners[which], sim_patch_edge, stride)
-    return (nearest + radius).to(points.device)
+    search = partial(_nearest_of_levels if known else _nearest_of_any, edge=sim_patch_edge, stride=stride)
+    return (search(padded, corners) + radius).to(points.device)
+
+
+def _nearest_of_levels(levels: Tensor, corners: Tensor, edge: int, stride: int) -> Tensor:
+    """Corners (B, N, 2) of the candidates nearest to the patches of padded levels at `corners` (B, N, 2)."""
+    fits = levels.shape[1] * edge**2 in PATCH_VALUES
+    return (nearest_by_levels if fits else _nearest_of_floats)(levels, corners, edge, stride)
+
+
+def _nearest_of_any(images: Tensor, corners: Tensor, edge: int, stride: int) -> Tensor:
+    """The same for padded images of any values, each of them by its levels if it has some."""
+    comparable, has_levels = to_levels(images)
+    # A GPU is not asked which have them, for that takes a wait: the levels are compared as any values are.
+    if images.device.type != "cpu":
+        return _nearest_of_floats(comparable, corners, edge, stride)
+    nearest = torch.empty_like(corners)
+    for which, search in ((has_levels, _nearest_of_levels), (~has_levels, _nearest_of_floats)):
+        nearest[which] = search(comparable[which], corners[which], edge, stride)
+    return nearest
 
 
 def window_hashes(images: Tensor, edge: int) -> Tensor:
@@ -149,39 +159,29 @@ def _inverse(odd: int) -> int:
     return inverse - 2**64 if inverse >= 2**63 else inverse
 
 
-def _nearest_in_groups(images: Tensor, corners: Tensor, edge: int, stride: int) -> Tensor:
-    """The same as `_nearest_corners`, so many images at once as memory is meant to hold."""
+def _nearest_of_floats(images: Tensor, corners: Tensor, edge: int, stride: int) -> Tensor:
+    """The same for padded images of any values, compared as they are."""
     channels, height, width = images.shape[1:]
     rows, columns = (len(range(0, length - edge + 1, stride)) for length in (height, width))
     values = rows * columns * max(channels * edge**2, corners.shape[1])
-    group = max(1, _chunk_values(images) // values)
-    nearest = [
-        _nearest_corners(images[i : i + group], corners[i : i + group], edge, stride)
-        for i in range(0, len(images), group)
-    ]
-    return torch.cat(nearest) if nearest else corners
+    search = partial(_nearest_corners, edge=edge, stride=stride)
+    return in_groups(search, images, corners, _chunk_values(images) // values)
 
 
 def _chunk_values(tensor: Tensor) -> int:
-    return CHUNK_VALUES["cuda" if tensor.is_cuda else "cpu"]
+    return chunk_bytes(tensor.device) // torch.float64.itemsize
 
 
 def _nearest_corners(images: Tensor, corners: Tensor, edge: int, stride: int) -> Tensor:
-    """Corners (B, N, 2) of the candidates nearest to the patches of padded images at `corners` (B, N, 2)."""
+    """The same for so many images as are held at once."""
     # A mean of 0 lessens the cancellation.
     centred = images.double() - images.double().mean((1, 2, 3), keepdim=True)
     hashes = window_hashes(images, edge)
     patches = patch_view(centred, edge)
-    references = _References(_at(patches, corners).flatten(2), _at(hashes, corners))
+    references = _References(entries_at(patches, corners).flatten(2), entries_at(hashes, corners))
     energies = avg_pool2d(centred.square().sum(1, keepdim=True), edge, stride, divisor_override=1)[:, 0]
     candidates = _Candidates(patches[:, ::stride, ::stride], hashes[:, ::stride, ::stride], energies)
     return _first_nearest(candidates, references, _shortlist(candidates, references)) * stride
-
-
-def _at(grid: Tensor, places: Tensor) -> Tensor:
-    """Entries (B, N, ...) of a (B, I, J, ...) grid at (B, N, 2) places."""
-    image = torch.arange(len(places), device=places.device)[:, None]
-    return grid[image, places[..., 0], places[..., 1]]
 
 
 def _rounding(references: _References) -> float:
@@ -236,8 +236,10 @@ def _first_nearest(candidates: _Candidates, references: _References, shortlist: 
     measured = []
     for index in shortlist.unbind(-1):
         place = torch.stack((index // columns, index % columns), dim=-1)
-        distance = _at(candidates.values, place).flatten(2).sub_(references.values).square_().sum(-1)
-        measured.append(distance.masked_fill_(_at(candidates.hashes, place) == references.hashes, torch.inf))
+        distance = entries_at(candidates.values, place).flatten(2).sub_(references.values).square_().sum(-1)
+        measured.append(
+            distance.masked_fill_(entries_at(candidates.hashes, place) == references.hashes, torch.inf)
+        )
     distances = torch.stack(measured, dim=-1)
     least = distances.amin(-1, keepdim=True)
     index = shortlist.gather(-1, _first(distances <= least * (1 + _rounding(references))))[..., 0]

@@ -10,6 +10,7 @@ from src.masker import Masker
 from src.trainer.distributed import ALONE, Processes
 from src.trainer.network import Network
 from src.util.errors import NonFiniteError
+from src.util.image_io import as_float
 from src.util.share import Share
 from src.util.stopwatch import Stopwatch
 
@@ -50,15 +51,15 @@ class TrainingStep:
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def __call__(
-        self, noisy: Tensor, progress: float, generator: torch.Generator, say: Callable[[], str],
+        self, batch: Tensor, progress: float, generator: torch.Generator, say: Callable[[], str],
         share: Share | None = None,
     ) -> LossValue:  # fmt: skip
         """Update the network once.
 
         Parameters
         ----------
-        noisy : Tensor
-            (B, C, H, W) in [0, 1] on the network's device.
+        batch : Tensor
+            (B, C, H, W) noisy images on the network's device, in [0, 1] or uint8.
         progress : float
             Fraction of training done, for the loss.
         generator : torch.Generator
@@ -79,7 +80,9 @@ class TrainingStep:
             On the CPU before the update; a GPU is not made to wait, there the trainer looks before it saves.
         """
         with self.stopwatch.part("masking"):
-            masked = self.masker.mask(noisy, generator, share)
+            # As they came: of uint8 a masker knows without a look at the values that they are 8-bit levels.
+            masked = self.masker.mask(batch, generator, share)
+            noisy = as_float(batch)
         with self.stopwatch.part("network"):
             denoised = self.network(masked.image)
             value = self.loss(denoised, noisy, masked.mask, progress)

@@ -119,7 +119,7 @@ class Trainer:
     def train_batch(self, epoch: int, batch: Sample) -> None:
         """One step, reported when due."""
         share = self.loader.share(self.state.batch)
-        noisy = as_float(batch["noisy"][: share.images].to(self.network.device, non_blocking=True))
+        noisy = batch["noisy"][: share.images].to(self.network.device, non_blocking=True)
         progress = self.state.step / self.total_steps
         rate = self._set_learning_rate(epoch, progress)
         generator = make_generator(self.config.seed, "mask", self.state.step)

@@ -113,23 +113,58 @@ def test_agrees_with_brute_force_in_small_chunks(
     batch = torch.stack([saturated(generator), nearly_periodic(generator)[:, :70, :70]])
     points = torch.stack([random_points(20, image, 5, generator) for image in batch])
     whole = find_similar(batch, points, 9, 5, 3)
-    monkeypatch.setitem(similarity.CHUNK_VALUES, "cpu", 10_000)
+    monkeypatch.setattr(similarity, "chunk_bytes", lambda device: 80_000)
     assert torch.equal(find_similar(batch, points, 9, 5, 3), whole)
     for image, spots, found in zip(batch, points, whole, strict=True):
         assert torch.equal(found, brute_force(image, spots, 9, 5, 3))
 
 
+# A processor's integer product, and the sums of floats that a GPU takes, and processors without it.
+BY_BYTES = pytest.mark.parametrize("by_bytes", [True, False], ids=["bytes", "floats"])
+
+
+@BY_BYTES
+@pytest.mark.parametrize("name", [name for name in IMAGES if "photograph" in name])
+@pytest.mark.parametrize(("sim", "repl", "stride"), [(21, 13, 5), (7, 7, 3), (9, 3, 1), (1, 1, 2)])
+def test_bytes_agree_with_brute_force(
+    name: str, sim: int, repl: int, stride: int, by_bytes: bool, device: torch.device,
+    generator: torch.Generator, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(by_levels, "HAS_INTEGER_PRODUCT", by_bytes)
+    image = IMAGES[name](generator)
+    points = random_points(25, image, repl, generator)
+    batch = (image * 255).round().to(torch.uint8)[None]
+    found = find_similar(batch.to(device), points[None].to(device), sim, repl, stride)[0].cpu()
+    assert torch.equal(found, brute_force(image, points, sim, repl, stride))
+
+
+@BY_BYTES
 @pytest.mark.parametrize("name", ["dark photograph, many ties", "black photograph", "overexposed photograph"])
 def test_levels_agree_with_brute_force_in_small_chunks(
-    name: str, generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
+    name: str, by_bytes: bool, generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two rows of candidates at a time, over whose borders they tie."""
     image = IMAGES[name](generator)
     points = random_points(20, image, 5, generator)
     columns = len(range(0, image.shape[2] + 4 - 9 + 1, 2))
-    monkeypatch.setattr(by_levels, "CHUNK_BYTES", 2 * columns * 81 * len(image))
+    row = columns * 81 * len(image) * (1 if by_bytes else 4)
+    monkeypatch.setattr(by_levels, "HAS_INTEGER_PRODUCT", by_bytes)
+    monkeypatch.setattr(by_levels, "chunk_bytes", lambda device: 2 * row)
     found = find_similar(image[None], points[None], 9, 5, 2)[0]
     assert torch.equal(found, brute_force(image, points, 9, 5, 2))
+
+
+def test_many_images_are_searched_in_groups(
+    generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two at once and one that is left, as the memory of a GPU allows."""
+    batch = torch.stack([photograph(3, 40, 40, generator=generator) for _ in range(3)])
+    points = torch.stack([random_points(10, image, 5, generator) for image in batch])
+    together = find_similar(batch, points, 9, 5, 3)
+    candidates = len(range(0, 40 + 4 - 9 + 1, 3)) ** 2
+    monkeypatch.setattr(by_levels, "HAS_INTEGER_PRODUCT", False)
+    monkeypatch.setattr(by_levels, "chunk_bytes", lambda device: 2 * candidates * 81 * 3 * 4)
+    assert torch.equal(find_similar(batch, points, 9, 5, 3), together)
 
 
 def test_each_image_of_a_batch_is_searched_as_if_alone(
@@ -146,20 +181,21 @@ def test_each_image_of_a_batch_is_searched_as_if_alone(
         assert torch.equal(centres, brute_force(image, spots, 9, 5, 3))
 
 
-@pytest.mark.parametrize(("limit", "value"), [("HAS_INTEGER_PRODUCT", False), ("PATCH_VALUES", ())])
-def test_levels_are_compared_alike_without_an_integer_product(
-    limit: str, value: int, generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
+def test_levels_too_many_for_32_bits_are_compared_alike(
+    generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other processors, and patches whose distances do not fit into 32 bits."""
     batch = torch.stack([photograph(3, 64, 64, generator=generator, number=number) for number in (1, 2, 256)])
     points = torch.stack([random_points(40, image, 5, generator) for image in batch])
-    by_levels = find_similar(batch, points, 7, 5, 2)
-    monkeypatch.setattr(similarity, limit, value)
-    assert torch.equal(find_similar(batch, points, 7, 5, 2), by_levels)
+    found = find_similar(batch, points, 7, 5, 2)
+    monkeypatch.setattr(similarity, "PATCH_VALUES", ())
+    for images in (batch, (batch * 255).round().to(torch.uint8)):
+        assert torch.equal(find_similar(images, points, 7, 5, 2), found)
 
 
-def test_the_farthest_levels_do_not_overflow() -> None:
+@BY_BYTES
+def test_the_farthest_levels_do_not_overflow(by_bytes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Black beside white, in the largest patches that are compared by 32 bits."""
+    monkeypatch.setattr(by_levels, "HAS_INTEGER_PRODUCT", by_bytes)
     edge = 181
     assert edge**2 in PATCH_VALUES
     assert (edge + 2) ** 2 not in PATCH_VALUES
@@ -168,6 +204,23 @@ def test_the_farthest_levels_do_not_overflow() -> None:
     image[..., -1, -1] = 0.2
     point = torch.tensor([[[edge // 2, edge // 2]]])
     assert find_similar(image[None], point, edge, edge, edge).tolist() == [[[edge // 2, edge * 5 // 2]]]
+
+
+@BY_BYTES
+def test_large_patches_that_differ_in_one_level_are_told_apart(
+    by_bytes: bool, generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their products add up to 5e8, of which float32 keeps every 32nd number."""
+    monkeypatch.setattr(by_levels, "HAS_INTEGER_PRODUCT", by_bytes)
+    edge = 181
+    reference = torch.where(torch.rand(edge, edge, generator=generator) < 0.5, 1.0, 254.0)
+    first, second = reference.clone(), reference.clone()
+    first[3, 5] += 1
+    first[90, 7] -= 1
+    second[70, 80] += 1
+    image = torch.cat((reference, first, second), dim=1)[None, None].to(torch.uint8)
+    point = torch.tensor([[[edge // 2, edge // 2]]])
+    assert find_similar(image, point, edge, edge, edge).tolist() == [[[edge // 2, edge * 5 // 2]]]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

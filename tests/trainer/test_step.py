@@ -1,3 +1,4 @@
+import contextlib
 import math
 
 import pytest
@@ -86,9 +87,38 @@ def test_masking_and_network_are_timed(step):
     assert seconds.keys() == {"masking", "network"} and min(seconds.values()) > 0
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 @pytest.mark.parametrize("masker", [NonLocalMasker(), N2VMasker()])
-def test_on_a_gpu_a_step_waits_for_nothing(masker):
+def test_a_step_asks_its_device_for_no_value(masker, dtype, monkeypatch):
+    """The meta device has shapes but no values, so that whatever would make a GPU's host wait fails on it."""
+    monkeypatch.setattr(torch, "autocast", lambda *arguments: contextlib.nullcontext())
+    network = Network(NL_BSN("UNet2", 3, [4, 8]), torch.device("meta"))
+    optimizer = torch.optim.Adam(network.module.parameters(), lr=1e-3)
+    step = TrainingStep(network, masker, Loss("1*self_L2 + 1r*self_L1"), optimizer, Stopwatch(CPU), 1.0)
+    record = LossRecord(2)
+    for number in range(2):
+        noisy = torch.empty(2, 3, 64, 64, dtype=dtype, device="meta")
+        record.add(step(noisy, 0.0, make_generator(number, "mask"), str))
+    assert step.optimizer.state_dict()["state"][0]["step"] == 2
+
+
+@pytest.mark.parametrize("masker", [NonLocalMasker(), N2VMasker()])
+def test_a_batch_of_bytes_trains_as_the_same_floats(masker):
+    levels = torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8, generator=make_generator(0, "levels"))
+    values = []
+    for noisy in (levels, levels / 255):
+        torch.manual_seed(0)
+        network = Network(NL_BSN("UNet2", 3, [4, 8]), CPU)
+        optimizer = torch.optim.Adam(network.module.parameters(), lr=1e-3)
+        step = TrainingStep(network, masker, Loss("1*self_L2"), optimizer, Stopwatch(CPU))
+        values.append([step(noisy, 0.0, make_generator(n, "mask"), str).total.item() for n in range(2)])
+    assert values[0] == values[1]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@pytest.mark.parametrize("masker", [NonLocalMasker(), N2VMasker()])
+def test_on_a_gpu_a_step_waits_for_nothing(masker, dtype):
     device = torch.device("cuda")
     network = Network(NL_BSN("UNet2", 3, [4, 8]), device, precision="bf16", channels_last=True)
     optimizer = torch.optim.Adam(network.module.parameters(), lr=1e-3)
@@ -96,7 +126,7 @@ def test_on_a_gpu_a_step_waits_for_nothing(masker):
         TrainingStep(network, masker, Loss("1*self_L2"), optimizer, Stopwatch(device)),
         LossRecord(9),
     )
-    noisy = torch.rand(2, 3, 64, 64).to(device)
+    noisy = (255 * torch.rand(2, 3, 64, 64)).to(device, dtype)
 
     def take_steps(first):
         for number in range(first, first + 3):
