@@ -2,9 +2,10 @@
 
 from src.model.blocks import UShape, Window
 from src.model.denoiser import NETWORKS, NL_BSN
+from src.model.folded import folded
 from src.model.unet import UNet
 from src.model.unet2 import UNet2
 
 MODELS = {"NL_BSN": NL_BSN}
 
-__all__ = ["MODELS", "NETWORKS", "NL_BSN", "UNet", "UNet2", "UShape", "Window"]
+__all__ = ["MODELS", "NETWORKS", "NL_BSN", "UNet", "UNet2", "UShape", "Window", "folded"]

@@ -6,18 +6,18 @@ Shape letters: B images, C channels, H rows, W columns.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import product
+from itertools import chain, product
 from typing import Literal, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from src.model import NL_BSN, Window
+from src.model import NL_BSN, Window, folded
 from src.trainer.tiling import Tiling, divide, padded_positions, stitch
 from src.util.errors import ConfigError, NonFiniteError, OutOfMemoryError
 from src.util.logger import LOG, progress_bar
-from src.util.memory import is_out_of_memory
+from src.util.memory import is_out_of_memory, keep_freed_memory
 
 SMALLEST_TILE = 64
 """Smaller tiles than these, px, are not tried when memory runs out: their margins are larger than they."""
@@ -46,7 +46,7 @@ class Network:
         Whether inputs and weights are laid out NHWC.
     compiled : bool
         Whether training goes through PyTorch's compiler, which sees each size of batch for itself.
-        Outside training the network runs as it is, since pictures have many sizes.
+        Inference goes without it, since pictures have many sizes.
     cudnn_benchmark : bool
         Whether a GPU tries several algorithms for each size of batch in training and takes the fastest.
     tiling : Tiling
@@ -67,6 +67,10 @@ class Network:
     def __post_init__(self) -> None:
         self.module.to(device=self.device, memory_format=self._layout)  # type: ignore[call-overload]
         self._trained = _compiled(self.module) if self.compiled else self.module
+        self._folded: nn.Module | None = None  # for inference, with the weights of these versions
+        self._versions: list[tuple[int, int]] = []
+        if self.device.type == "cpu":
+            keep_freed_memory()
 
     @property
     def _layout(self) -> torch.memory_format:
@@ -82,8 +86,17 @@ class Network:
             if self.module.training:
                 denoised = self._trained(images)
             else:
-                denoised = self.module(images) if window is None else self.module(images, window)
+                module = self._for_inference()
+                denoised = module(images) if window is None else module(images, window)
         return denoised.float()
+
+    def _for_inference(self) -> nn.Module:
+        """The network with its batch norms folded, made anew where its weights have changed."""
+        weights = chain(self.module.parameters(), self.module.buffers())
+        versions = [(weight.data_ptr(), weight._version) for weight in weights]
+        if self._folded is None or versions != self._versions:
+            self._folded, self._versions = folded(self.module), versions
+        return self._folded
 
     @contextmanager
     def arithmetic(self) -> Iterator[None]:

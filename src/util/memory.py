@@ -1,10 +1,19 @@
-"""How much memory there is, and running out of it, told from other errors."""
+"""How much memory there is, keeping it, and running out of it, told from other errors."""
 
+import ctypes
+import os
+import sys
 from pathlib import Path
 
 import torch
 
 _CGROUPS = Path("/sys/fs/cgroup")
+
+PLENTY = 8 * 2**30
+"""Where less memory is free, in bytes, none is kept."""
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # mallopt's numbers
+_USERS_CHOICE = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
 
 
 def available_memory() -> int:
@@ -35,6 +44,21 @@ def _left_in(group: Path) -> int:
             files = int(reclaimable[reclaimable.index("inactive_file") + 1])
             left = min(left, int(limit) - used + files)
     return max(0, left)
+
+
+def keep_freed_memory() -> bool:
+    """Let large tensors take the memory of earlier ones; say whether they will.
+
+    Linux's C library gives blocks of more than 32 MiB back to the system when they are freed, and the system
+    clears what is taken next, page by page: a tenth of a training step's time on a CPU, a fifth of
+    inference's. Memory that is kept has holes which nothing fits, up to two fifths of the whole; so none is
+    where less than `PLENTY` is free. Settings of the user's own stay.
+    """
+    chosen = any(name.startswith(_USERS_CHOICE) for name in os.environ)
+    if chosen or not sys.platform.startswith("linux") or available_memory() < PLENTY:
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    return mallopt is not None and bool(mallopt(_MMAP_MAX, 0) and mallopt(_TRIM_THRESHOLD, 2**31 - 1))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

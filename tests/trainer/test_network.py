@@ -31,7 +31,36 @@ def test_denoising_uses_the_network_as_trained_and_leaves_its_mode(picture, trai
     assert network.module.training is training
     assert all(torch.equal(value, before[name]) for name, value in network.module.state_dict().items())
     network.module.eval()
-    assert torch.equal(denoised, network.module(picture[None])[0].detach())
+    assert torch.allclose(denoised, network.module(picture[None])[0], atol=1e-5)
+
+
+def take_a_step(module, images):
+    module(images).square().mean().backward()
+    torch.optim.SGD(module.parameters(), lr=0.01).step()
+
+
+def load_others(module, images):
+    module.load_state_dict({name: 0.9 * value for name, value in module.state_dict().items()})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        take_a_step,
+        load_others,
+        lambda module, images: module(images),
+        lambda module, _: module.half().float(),
+    ],
+    ids=["step", "load", "statistics", "type"],
+)
+def test_denoising_follows_the_weights_as_they_change(picture, change):
+    """Whatever it keeps of earlier ones."""
+    network = tiny()
+    before = network.denoise(picture, "before")
+    change(network.module.train(), torch.rand(2, 3, 32, 32))
+    after = network.denoise(picture, "after")
+    assert not torch.equal(before, after)
+    assert torch.allclose(after, network.module.eval()(picture[None])[0], atol=1e-5)
 
 
 def test_e10_u1_a_picture_of_any_size_is_denoised_whole(picture):
