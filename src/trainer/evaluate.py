@@ -1,7 +1,7 @@
 """Scores of a network on whole pictures: against the clean ones, or without them by the masked loss."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from torch import Tensor
 from src.loss import Loss
 from src.masker import Masker
 from src.trainer.network import Network
+from src.util.cores import usable_cores
 from src.util.file_manager import save_pictures
 from src.util.image_io import from_float, to_uint8
 from src.util.metrics import mean_score, psnr, ssim
@@ -33,6 +34,10 @@ METRICS = {
     "loss": Metric("masked loss at blind spots that stay the same", "masked loss {:.6g}"),
 }
 """Name in the code and in tables -> the metric."""
+
+MOST_AT_ONCE = 8
+SMALL_TOGETHER = 24_000_000
+"""Values of the pictures in work where more than `AT_ONCE` are: eight of 1 MP with 3 channels."""
 
 BETTER = {"psnr": max, "ssim": max, "loss": min}
 
@@ -144,9 +149,9 @@ def evaluate(
     pictures: Iterable[dict[str, Any]],
     masked_loss: MaskedLoss | None,
     then: Callable[[Evaluated], object] | None = None,
-    held: int = AT_ONCE,
+    held: int | None = None,
 ) -> Iterator[Evaluated | None]:
-    """Denoise and score pictures; one is scored while the next one is denoised.
+    """Denoise and score pictures; some are scored while the next one is denoised.
 
     Parameters
     ----------
@@ -158,8 +163,10 @@ def evaluate(
         Scores a picture without a clean one; None leaves it without a score.
     then : callable, optional
         Called with each picture before it is yielded, in other threads: writes it, for example.
-    held : int
-        Pictures that are in work at once.
+    held : int, optional
+        Pictures that are in work at once, two at least; as many only where they are small (`SMALL_TOGETHER`).
+        None = two on a CPU, which the network has busy, else up to eight: a GPU denoises a small picture in
+        less time than one core takes for its score.
 
     Yields
     ------
@@ -176,11 +183,18 @@ def evaluate(
             then(result)
         return result
 
+    if held is None:
+        held = AT_ONCE if network.device.type == "cpu" else max(AT_ONCE, min(MOST_AT_ONCE, usable_cores()))
     was_training = network.module.training
     try:
-        yield from overlapped(work, enumerate(pictures), held)
+        yield from overlapped(work, enumerate(pictures), held, _may_join)
     finally:
         network.module.train(was_training)
+
+
+def _may_join(held: Sequence[tuple[int, dict[str, Any]]], numbered: tuple[int, dict[str, Any]]) -> bool:
+    values = sum(batch["noisy"].numel() for _, batch in (*held, numbered) if "noisy" in batch)
+    return len(held) < AT_ONCE or values <= SMALL_TOGETHER
 
 
 def _evaluated(

@@ -1,7 +1,7 @@
 """Work on several items at once: files are read and written while one thread computes."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from queue import SimpleQueue
@@ -28,8 +28,9 @@ def at_once(call: Callable[[], Result], last: bool = False) -> Result:
 
 
 def overlapped(
-    work: Callable[[Item, Here], Result], items: Iterable[Item], count: int = AT_ONCE
-) -> Generator[Result, None, None]:
+    work: Callable[[Item, Here], Result], items: Iterable[Item], count: int = AT_ONCE,
+    may_join: Callable[[Sequence[Item], Item], bool] = lambda held, item: True,
+) -> Generator[Result, None, None]:  # fmt: skip
     """Do a piece of work for each item, so that reading and writing run beside computing.
 
     Parameters
@@ -40,7 +41,9 @@ def overlapped(
     items : iterable
         Taken in the thread that iterates, so many ahead; what it raises is raised in its turn.
     count : int
-        Items that are held at once.
+        Pieces of work that run at once.
+    may_join : callable
+        Whether an item may be worked on while those before it still are; otherwise it waits for them.
 
     Yields
     ------
@@ -49,33 +52,47 @@ def overlapped(
         that wait are called off, those that write finish.
     """
     left = iter(items)
+    following: list[Item] = []
+    held: deque[Item] = deque()  # of what waits and what is done
     waiting: deque[tuple[_Calls, Future[Result]]] = deque()
     done: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(count) as pool:
 
-        def begin(how_many: int) -> None:
-            try:
-                for item in islice(left, how_many):
-                    calls = _Calls()
-                    waiting.append((calls, pool.submit(_guarded, work, item, calls)))
-            except Exception as error:  # of the items: raised in its turn, after the results before it
-                calls, failed = _Calls(), Future[Result]()
-                calls.end()
-                failed.set_exception(error)
-                waiting.append((calls, failed))
+        def begin() -> None:
+            while len(waiting) < count:
+                calls, result = _Calls(), Future[Result]()
+                try:
+                    following.extend(islice(left, 1 - len(following)))
+                except Exception as error:  # of the items: raised in its turn, after the results before it
+                    calls.end()
+                    result.set_exception(error)
+                else:
+                    if not following or (held and not may_join(held, following[0])):
+                        return
+                    held.append(following.pop())
+                    result = pool.submit(_guarded, work, held[-1], calls)
+                waiting.append((calls, result))
+
+        def finished() -> Result:
+            result = done.popleft().result()
+            held.popleft()
+            return result
 
         try:
-            begin(count)
-            while waiting:
-                calls, result = waiting[0]
-                failed = calls.serve()
-                waiting.popleft()
-                done.append(result)
+            begin()
+            while waiting or done:
+                failed = False
+                if waiting:
+                    calls, result = waiting[0]
+                    failed = calls.serve()
+                    waiting.popleft()
+                    done.append(result)
                 while done and (failed or len(done) == count or done[0].done()):
-                    yield done.popleft().result()
-                begin(1)
-            while done:
-                yield done.popleft().result()
+                    yield finished()
+                begin()
+                if done and not waiting:
+                    yield finished()
+                    begin()
         finally:
             for calls, result in waiting:
                 if not (result.cancel() or result.done()):

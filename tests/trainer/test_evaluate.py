@@ -196,6 +196,26 @@ def test_a_picture_is_written_before_it_is_yielded_and_in_order(network):
     assert sorted(written) == list(range(6))
 
 
+@pytest.mark.parametrize(("together", "taken"), [(4 * 3840, 4), (3840, 2 + 1)])
+def test_many_pictures_are_in_work_only_where_they_are_small(monkeypatch, together, taken):
+    """Of 3,840 values each; where only two may be, a third one waits."""
+    monkeypatch.setattr("src.trainer.evaluate.SMALL_TOGETHER", together)
+    loaded, seen = [], []
+
+    class Watching(Darker):
+        def forward(self, images):
+            seen.append(len(loaded))
+            return super().forward(images)
+
+    def load():
+        for batch in batches(*[(picture(seed=i), None) for i in range(8)]):
+            loaded.append(batch)
+            yield batch
+
+    assert len(list(evaluate(Network(Watching(), CPU), load(), None, held=4))) == 8
+    assert seen[0] == taken
+
+
 @pytest.mark.parametrize("held", [1, 2, 4])
 def test_scores_are_the_same_however_many_are_in_work(network, held):
     given = [(picture(seed=i), None if i % 2 else picture(seed=9)) for i in range(6)]

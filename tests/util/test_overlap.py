@@ -67,6 +67,26 @@ def test_no_more_are_held_than_said(held):
     assert 1 <= most <= held
 
 
+def test_what_may_not_join_the_others_waits_for_them():
+    """Large items, of which two at once are too many."""
+    lock, now, most = threading.Lock(), [], 0
+
+    def work(item, here):
+        nonlocal most
+        with lock:
+            now.append(item)
+            most = max(most, sum(now))
+        here(lambda: None, last=True)
+        with lock:
+            now.remove(item)
+        return item
+
+    sizes = [1, 1, 5, 1, 6, 7, 1, 1, 1]
+    found = overlapped(work, sizes, 3, lambda held, item: sum(held) + item <= 6)
+    assert list(found) == sizes
+    assert most <= 7
+
+
 def test_work_without_a_call_is_done_too():
     assert list(overlapped(lambda item, here: item * item, iter([1, 2, 3]))) == [1, 4, 9]
     assert list(overlapped(lambda item, here: item, [])) == []
