@@ -1,19 +1,21 @@
 """The network's own step by precision, memory layout and compiler, against the device's matrix rate.
 
     python -m benchmarks.settings                                  # two images on the CPU
-    python -m benchmarks.settings --device cuda --batch 32 --precisions fp32 tf32 bf16 --compile
+    python -m benchmarks.settings --device cuda --batch 32 --precisions fp32 tf32 bf16 --compile --profile
 
 The settings take turns in this process, each figure is the least of its turns. The matrix rate is that of one
 large product of two matrices in the same precision.
 """
 
 import argparse
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import product
 
 import torch
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.inference import interleaved
@@ -24,6 +26,9 @@ from src.trainer.optim import make_optimizer
 from src.trainer.run_config import RunConfig
 from src.util.image_io import as_float
 from src.util.seed import make_generator
+
+OPERATIONS = 15
+"""That many of the costliest are listed."""
 
 
 @dataclass
@@ -100,8 +105,28 @@ def compare_settings(options: argparse.Namespace, config: RunConfig, device: tor
         share = operations / value / ceilings[name.split()[0]]
         speed = f"{slowest / value:.2f}"
         print(f"{name:<30}{value:9.4f}{options.batch / value:10.2f}{speed:>7}{share:>20.1%}")
+    if options.profile:
+        fastest = min(seconds, key=lambda name: seconds[name])
+        print(f"{fastest}, by operation:")
+        print_operations(calls[fastest], device)
     rates = ", ".join(f"{name} {rate / 1e12:.3g}" for name, rate in ceilings.items())
     print(f"matrix rate in TFLOP/s: {rates}; a step is {operations / 1e12:.3g} TFLOP")
+
+
+def print_operations(call: Callable[[], object], device: torch.device) -> None:
+    """Print which operations a call's time goes to, on the GPU where one works."""
+    on_gpu = device.type == "cuda"
+    with profile(activities=[ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * on_gpu]) as profiled:
+        call()
+        if on_gpu:
+            torch.cuda.synchronize(device)
+    seconds = Counter[str]()
+    for event in profiled.key_averages():
+        time = event.self_device_time_total if on_gpu else event.self_cpu_time_total
+        seconds[event.key] += time / 1e6
+    whole = seconds.total()
+    for name, value in seconds.most_common(OPERATIONS):
+        print(f"{value / whole:7.1%}{value:9.4f} s  {name[:90]}")
 
 
 def operations_of(bare: Bare) -> float:
@@ -150,6 +175,7 @@ def main() -> None:
     """Measure and print."""
     parser = flags(__doc__.splitlines()[0])
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], choices=("fp32", "tf32", "bf16"))
+    parser.add_argument("--profile", action="store_true", help="list the fastest setting's operations, too")
     parser.add_argument("--compile", action="store_true", help="measure compiled networks, too")
     options = parser.parse_args()
     print(headline(options))

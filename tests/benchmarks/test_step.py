@@ -51,9 +51,10 @@ def test_the_three_steps_are_compared_and_the_whole_ones_time_is_divided(monkeyp
 
 def test_settings_are_compared_with_the_matrix_rate(monkeypatch, capsys):
     monkeypatch.setattr(settings, "matrix_rate", lambda precision, device: 1e12)
-    monkeypatch.setattr(sys, "argv", ["settings", *SMALL, "--edge", "64"])
+    monkeypatch.setattr(sys, "argv", ["settings", *SMALL, "--edge", "64", "--profile"])
     settings.main()
     out = capsys.readouterr().out
+    assert "convolution" in out.split("by operation:")[1]
     assert "bf16 channels_last" in out and "1.00" in out and "TFLOP" in out
 
 
