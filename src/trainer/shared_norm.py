@@ -1,4 +1,4 @@
-"""Batch normalisation over the whole batch that several processes share: their number changes nothing.
+"""Batch normalisation where several processes share each batch: of the whole batch, or of each one's share.
 
 Letters: B images, C channels, H and W rows and columns.
 """
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from src.trainer.distributed import Processes
+from src.util.share import Share
 
 
 class SharedBatchNorm(nn.BatchNorm2d):
@@ -87,3 +88,27 @@ def _shared(norm: nn.BatchNorm2d, processes: Processes) -> nn.Module:
         shared.processes = processes
     shared.to(norm.weight.device).load_state_dict(norm.state_dict())
     return shared.train(norm.training)
+
+
+def average_statistics(module: nn.Module, share: Share, processes: Processes) -> None:
+    """Give all processes the mean of their running statistics, each weighed by its images.
+
+    Where each process has statistics of its own, see `training.sync_bn`, these are what it validates by and
+    what is saved. In each step: a mean that waited for that would make a resumed run another one.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Whose batch norms are changed in place; a share without images has changed none of them.
+    share : Share
+        What of the latest batch this process has had.
+    processes : Processes
+        Those that share each batch.
+    """
+    if processes.alone:
+        return
+    names = ("running_mean", "running_var")
+    running = [value for name, value in module.named_buffers() if name.endswith(names)]
+    for value in running:
+        value.mul_(share.images / share.total)
+    processes.sum_each(running)
