@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -93,12 +93,15 @@ class Processes:
 
     def sum_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Put in place of each gradient its sum over all processes."""
+        self.sum_each([p.grad for p in parameters if p.grad is not None])
+
+    def sum_each(self, tensors: Sequence[Tensor]) -> None:
+        """Put in place of each tensor its sum over all processes; all of them travel as one."""
         if self.alone:
             return
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        total = self.sum(torch.cat([gradient.flatten() for gradient in gradients]))
-        for gradient, part in zip(gradients, total.split([g.numel() for g in gradients]), strict=True):
-            gradient.copy_(part.view_as(gradient))
+        total = self.sum(torch.cat([tensor.flatten() for tensor in tensors]))
+        for tensor, part in zip(tensors, total.split([t.numel() for t in tensors]), strict=True):
+            tensor.copy_(part.view_as(tensor))
 
     def largest(self, number: int) -> int:
         """The largest of the numbers that the processes give."""

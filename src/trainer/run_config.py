@@ -85,6 +85,9 @@ class TrainingBlock(Block):
     """Train through PyTorch's compiler, which joins small operations; it takes a minute or two to start."""
     cudnn_benchmark: bool = False
     """Let a GPU choose the fastest of its algorithms; two runs may then differ in the last digits."""
+    sync_bn: bool = True
+    """Whether several processes share batch norm's mean and variance. False: each has those of its own crops,
+    which is faster, and the trained network depends on the number of processes."""
 
     @field_validator("loss")
     @classmethod

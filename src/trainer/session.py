@@ -146,7 +146,8 @@ def _fit(
 ) -> Network:  # fmt: skip
     keep_own_pictures(loader, config.training, files, resume, processes)
     network = build_model(config, device)
-    share_batch_norm(network.module, processes)
+    if config.training.sync_bn:
+        share_batch_norm(network.module, processes)
     masker, loss = build_masker(config), build_loss(config)
     optimizer = make_optimizer(
         network.module.parameters(), config.training.optimizer, config.training.init_lr
@@ -172,7 +173,8 @@ def _fit(
     steps = len(loader) * config.training.max_epochs
     _describe(config, network, loader, steps)
     if not processes.alone:
-        LOG.info("%d processes share each batch", processes.count)
+        own = "" if config.training.sync_bn else ", but not batch norm: the network depends on their number"
+        LOG.info("%d processes share each batch%s", processes.count, own)
     if state.epoch >= config.training.max_epochs and not validation_is_missing(config, state):
         LOG.info("already finished: %d epochs; raise training.max_epochs to train on", state.epoch)
         return network

@@ -21,6 +21,7 @@ from src.trainer.loss_record import LossRecord
 from src.trainer.optim import learning_rate
 from src.trainer.reporter import BOARD_PICTURES, Reporter
 from src.trainer.run_config import RunConfig
+from src.trainer.shared_norm import average_statistics
 from src.trainer.state import Best, TrainingState
 from src.trainer.step import TrainingStep
 from src.util.errors import NonFiniteError, Stopped
@@ -127,6 +128,8 @@ class Trainer:
         where = partial(self._where, epoch, batch)
         shared = None if self.processes.alone else share
         self._losses.add(self.step(noisy, progress, generator, where, shared))
+        if not self.config.training.sync_bn:
+            average_statistics(self.network.module, share, self.processes)
         self.reporter.step(share.total)
         if self.state.step % self.config.log.iter_interval == 0 or self.state.step == self.total_steps:
             self._read_losses(epoch)
