@@ -83,8 +83,9 @@ class Network:
         """
         images = images.contiguous(memory_format=self._layout)
         with self.arithmetic(), torch.autocast(self.device.type, torch.bfloat16, self.precision == "bf16"):
-            if self.module.training and len(images):  # for none at all the compiler makes code that fails
-                denoised = self._trained(images)
+            if self.module.training:
+                # For no images at all the compiler makes code that fails.
+                denoised = (self._trained if len(images) else self.module)(images)
             else:
                 module = self._for_inference()
                 denoised = module(images) if window is None else module(images, window)
