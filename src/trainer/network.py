@@ -199,8 +199,9 @@ class Network:
             return
         network = cast(NL_BSN, self.module).bsn
         stride, margin = network.stride, self.tiling.margin(network.reach)
+        blend = self.tiling.blend(network.reach)
         down, across = padded_positions(height, stride), padded_positions(width, stride)
-        rows, columns = divide(len(down), edge, margin, stride), divide(len(across), edge, margin, stride)
+        rows, columns = (divide(len(axis), edge, margin, stride, blend) for axis in (down, across))
         with progress_bar(len(rows) * len(columns), "tile") as bar:
 
             def results() -> Iterator[Tensor]:

@@ -1,7 +1,8 @@
 """Pictures that are too large for the network at once: how they are cut, and laid together again.
 
 A picture is divided into parts of nearly equal size. The network sees each part with a margin around it, its
-tile; neighbouring results are blended over a few pixels on either side of the border between their parts.
+tile. Where the margin is less than the network looks far, neighbouring results differ, and are blended over a
+few pixels on either side of the border between their parts.
 
 Shape letters: C channels, H rows, W columns.
 """
@@ -18,9 +19,9 @@ from torch import Tensor
 from src.util.errors import ConfigError
 
 BLEND = 8
-"""How far from the border between two parts, in px, their results are blended."""
+"""How far from the border between two parts, in px, results that differ there are blended."""
 
-# With UNet2 [96, 192] in 32 bits a tile of 512 px (432 and its margins) takes about 0.6 GB, and a picture of
+# With UNet2 [96, 192] in 32 bits a tile of 496 px (432 and its margins) takes about 0.6 GB, and a picture of
 # 0.75 MP at once 1.2 GB, besides the 0.3 GB of Python and torch.
 _AUTO_TILE = {"cuda": 1024}
 _AUTO_TILE_ELSEWHERE = 432
@@ -37,8 +38,8 @@ class Tiling:
         Edge of a part at most, px, without its margin; 0 gives the network the whole picture at once.
         `auto` does so up to 0.75 MP (on a GPU 4 MP), and takes parts of 432 px (on a GPU 1024) beyond.
     overlap : int or "auto"
-        How far a tile reaches over its part on each side, px. `auto` is as far as the network looks and the
-        blending needs: then the tiles give the whole picture's result.
+        How far a tile reaches over its part on each side, px. `auto` is as far as the network looks: then the
+        tiles give the whole picture's result.
 
     Raises
     ------
@@ -63,7 +64,11 @@ class Tiling:
 
     def margin(self, reach: int) -> int:
         """How far tiles reach over their parts, for a network that looks `reach` px far."""
-        return reach + BLEND if self.overlap == "auto" else self.overlap
+        return reach if self.overlap == "auto" else self.overlap
+
+    def blend(self, reach: int) -> int:
+        """How far from their border, in px, two results are blended: not at all where they are the same."""
+        return BLEND if self.margin(reach) < reach else 0
 
 
 class Span(NamedTuple):
@@ -77,7 +82,7 @@ class Span(NamedTuple):
     weights: Tensor
 
 
-def divide(length: int, tile: int, margin: int, stride: int) -> list[Span]:
+def divide(length: int, tile: int, margin: int, stride: int, blend: int = 0) -> list[Span]:
     """Divide one axis into parts of nearly equal length.
 
     Parameters
@@ -90,6 +95,8 @@ def divide(length: int, tile: int, margin: int, stride: int) -> list[Span]:
         How far tiles reach over their parts.
     stride : int
         Tiles begin and end at multiples of it, as the network's levels do.
+    blend : int
+        How far from the border between two parts both are used; at most as far as they reach.
 
     Returns
     -------
@@ -100,7 +107,7 @@ def divide(length: int, tile: int, margin: int, stride: int) -> list[Span]:
     parts = 1 if tile == 0 else min(units, -(-units // max(tile // stride, 1)))
     borders = [units * number // parts * stride for number in range(parts + 1)]
     margin = -(-margin // stride) * stride
-    blend = min(BLEND, margin)
+    blend = min(blend, margin)
     spans = []
     for begin, end in pairwise(borders):
         first, last = max(begin - blend, 0), min(end + blend, length)
@@ -121,7 +128,7 @@ def _beyond(border: int, first: int, last: int, blend: int) -> Tensor:
 def stitch(
     rows: Sequence[Span], columns: Sequence[Span], results: Iterable[Tensor]
 ) -> Iterator[tuple[int, Tensor]]:
-    """Blend tiles, holding a single row of them.
+    """Lay tiles together, holding a single row of them.
 
     Parameters
     ----------

@@ -9,18 +9,19 @@ from src.trainer.tiling import BLEND, Tiling, divide, padded_positions, stitch
 from src.util.errors import ConfigError
 
 CASES = [
-    (length, tile, margin, stride)
+    (length, tile, margin, stride, blend)
     for length in (16, 48, 144, 1008)
     for tile in (0, 8, 32, 64, 200, 5000)
     for margin in (0, 4, 40)
     for stride in (4, 16)
+    for blend in (0, BLEND)
 ]
 
 
-@pytest.mark.parametrize(("length", "tile", "margin", "stride"), CASES)
-def test_tiles_cover_the_picture_with_weights_that_add_up_to_one(length, tile, margin, stride):
+@pytest.mark.parametrize(("length", "tile", "margin", "stride", "blend"), CASES)
+def test_tiles_cover_the_picture_with_weights_that_add_up_to_one(length, tile, margin, stride, blend):
     total = torch.zeros(length)
-    for span in divide(length, tile, margin, stride):
+    for span in divide(length, tile, margin, stride, blend):
         assert 0 <= span.start <= span.first < span.last <= span.stop <= length
         assert span.start % stride == span.stop % stride == 0
         assert span.weights.min() >= 0
@@ -28,12 +29,12 @@ def test_tiles_cover_the_picture_with_weights_that_add_up_to_one(length, tile, m
     torch.testing.assert_close(total, torch.ones(length), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize(("length", "tile", "margin", "stride"), CASES)
-def test_what_is_used_of_a_tile_lies_behind_its_margin(length, tile, margin, stride):
-    spans = divide(length, tile, margin, stride)
+@pytest.mark.parametrize(("length", "tile", "margin", "stride", "blend"), CASES)
+def test_what_is_used_of_a_tile_lies_behind_its_margin(length, tile, margin, stride, blend):
+    spans = divide(length, tile, margin, stride, blend)
     for span in spans:
-        assert span.start == 0 or span.first - span.start >= margin - BLEND
-        assert span.stop == length or span.stop - span.last >= margin - BLEND
+        assert span.start == 0 or span.first - span.start >= margin - blend
+        assert span.stop == length or span.stop - span.last >= margin - blend
         if tile:
             assert span.stop - span.start <= max(tile, stride) + 2 * (margin + stride)
     assert (len(spans) == 1) is (tile == 0 or max(tile, stride) >= length)
@@ -46,9 +47,10 @@ def test_tiles_are_about_equally_large():
 
 @pytest.mark.parametrize("tile", [8, 32, 64])
 @pytest.mark.parametrize("margin", [0, 4, 40])
-def test_stitching_gives_the_picture_back_in_bands_from_the_top(tile, margin):
+@pytest.mark.parametrize("blend", [0, BLEND])
+def test_stitching_gives_the_picture_back_in_bands_from_the_top(tile, margin, blend):
     picture = torch.rand(3, 144, 112, generator=torch.Generator().manual_seed(0))
-    rows, columns = divide(144, tile, margin, 4), divide(112, tile, margin, 4)
+    rows, columns = (divide(length, tile, margin, 4, blend) for length in (144, 112))
     tiles = (picture[:, r.start : r.stop, c.start : c.stop] for r, c in product(rows, columns))
     bands = list(stitch(rows, columns, tiles))
     tops = [top for top, _ in bands]
@@ -58,7 +60,7 @@ def test_stitching_gives_the_picture_back_in_bands_from_the_top(tile, margin):
 
 
 def test_results_that_differ_are_blended_over_a_few_pixels():
-    columns = divide(64, 32, 16, 4)
+    columns = divide(64, 32, 16, 4, BLEND)
     tiles = [torch.full((1, 4, c.stop - c.start), float(c.start > 0)) for c in columns]
     ((_, band),) = stitch(divide(4, 0, 0, 4), columns, tiles)
     assert torch.equal(band[0, 0, :24], torch.zeros(24)) and torch.equal(band[0, 0, 40:], torch.ones(24))
@@ -83,9 +85,10 @@ def test_auto_cuts_large_pictures_alone_and_gpus_take_larger_ones():
     assert Tiling(64).edge(64, 65, "cpu") == 64
 
 
-def test_auto_overlaps_by_what_the_network_sees_and_the_blending_needs():
-    assert Tiling().margin(32) == 40
-    assert Tiling(overlap=12).margin(32) == 12
+def test_tiles_overlap_by_what_the_network_sees_and_are_blended_if_they_overlap_by_less():
+    assert (Tiling().margin(32), Tiling().blend(32)) == (32, 0)
+    assert (Tiling(overlap=32).margin(32), Tiling(overlap=32).blend(32)) == (32, 0)
+    assert (Tiling(overlap=12).margin(32), Tiling(overlap=12).blend(32)) == (12, BLEND)
 
 
 @pytest.mark.parametrize(("tile", "overlap", "said"), [(-1, 0, "--tile -1"), ("auto", -8, "--overlap -8")])
