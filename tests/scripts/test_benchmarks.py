@@ -20,6 +20,8 @@ from src.trainer.evaluate import MaskedLoss
 from src.trainer.trained import load_trained
 from src.util.image_io import read_picture, to_float, to_uint8, write_picture
 
+pytestmark = pytest.mark.minutes
+
 # Trained for one tiny epoch; `sensible` then makes a denoiser of it.
 TINY = """
 model: {{kwargs: {{bsn: Tiny}}}}
