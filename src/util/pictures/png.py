@@ -80,6 +80,7 @@ def decode(stored: memoryview, info: PictureInfo) -> np.ndarray | None:
         rows = rows.reshape(info.height, row)
     except (zlib.error, imagecodecs.DeflateError, ValueError):
         return None
+    del packed  # as large as the file
     if (rows[:, 0] != _SUB).any():
         return None
     pixels: np.ndarray = imagecodecs.delta_decode(rows[:, 1:].reshape(-1, info.width, info.channels), axis=1)
