@@ -11,11 +11,11 @@ test: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 # The injected faults in full: an hour or so. NLN2V_SEED=N for other ones, NLN2V_TRIALS=N for fewer.
 faults: .venv/installed-dev
-	NLN2V_FAULTS=full OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults
+	NLN2V_FAULTS=full $(BIN)/python -m pytest tests/faults
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

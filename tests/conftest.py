@@ -1,23 +1,50 @@
-"""Fixtures for all tests: one thread, logging that no test leaves changed, tiny pictures and networks."""
+"""For all tests: their order, one thread, logging that no test leaves changed, tiny pictures and networks."""
 
 import logging
 import os
 import warnings
+from collections import Counter
 from pathlib import Path
+
+# In this process and those it starts: more threads would change bits from machine to machine, and be slower
+# on pictures this small.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import h5py
 import numpy as np
 import pytest
-import torch
 
 from src.trainer.build import check_config
 from src.util.image_io import write_picture
 from src.util.logger import LOG
 from src.util.yaml_document import Document, override
 
-torch.set_num_threads(
-    1
-)  # more would change bits from machine to machine, and be slower on pictures this small
+FULL = os.environ.get("NLN2V_FAULTS") == "full"
+SEED = int(os.environ.get("NLN2V_SEED", "2026"))
+TRIED = "trials of a fault"
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.get_closest_marker("minutes") is None)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What the tests of faults tried, in whichever process."""
+    reports = [report for kind in terminalreporter.stats.values() for report in kind]
+    ended = [report for report in reports if getattr(report, "when", None) == "teardown"]
+    rows = sorted(tried for report in ended for name, tried in report.user_properties if name == TRIED)
+    if not rows:
+        return
+    terminalreporter.section(f"faults, seed {SEED} (NLN2V_SEED), {'full' if FULL else 'small'} size")
+    terminalreporter.write_line("| Fault | Tried | Survived | Lost | How |")
+    terminalreporter.write_line("|---|---:|---:|---:|---|")
+    for fault in dict.fromkeys(fault for fault, *_ in rows):
+        of_fault = [row for row in rows if row[0] == fault]
+        tried, lost = sum(row[1] for row in of_fault), sum(row[2] for row in of_fault)
+        notes = sum((Counter(row[3]) for row in of_fault), Counter())
+        how = ", ".join(f"{what}: {count:,}" for what, count in sorted(notes.items()))
+        cells = [fault, f"{tried:,}", f"{tried - lost:,}", lost, how]
+        terminalreporter.write_line(f"| {' | '.join(map(str, cells))} |")
 
 
 @pytest.fixture(autouse=True)

@@ -64,7 +64,7 @@ def test_arguments_of_source_and_view_never_share_a_name_and_all_say_what_they_m
     assert all(field.description for field in schema.model_fields.values())
 
 
-@pytest.mark.parametrize("name", set(DATASETS) - {"Demo", "Folder"})
+@pytest.mark.parametrize("name", sorted(set(DATASETS) - {"Demo", "Folder"}))
 def test_a_dataset_that_is_not_there_says_what_to_put_where(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=r"^datasets/\w+: no such folder; put .*https://.*`folder`"):

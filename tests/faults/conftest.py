@@ -4,7 +4,6 @@ import os
 import random
 import sys
 import time
-from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,10 +15,7 @@ import yaml
 from src.trainer.checkpoint import CheckpointStore
 from src.util.file_manager import FileManager
 from src.util.image_io import write_picture
-
-FULL = os.environ.get("NLN2V_FAULTS") == "full"
-SEED = int(os.environ.get("NLN2V_SEED", "2026"))
-ROWS = []
+from tests.conftest import FULL, SEED, TRIED
 
 if sys.platform == "win32":
     collect_ignore_glob = ["test_*.py"]  # kills, limits and links of POSIX
@@ -51,7 +47,7 @@ class Trials:
 
 
 @pytest.fixture
-def trials():
+def trials(record_property):
     """`trials("fault", small=6, full=300)`; none may be lost, and the table at the end shows them."""
     made = []
 
@@ -60,24 +56,10 @@ def trials():
         return made[-1]
 
     yield new
-    ROWS.extend(made)
+    for one in made:
+        record_property(TRIED, [one.fault, one.tried, len(one.lost), one.notes])
     for one in made:
         assert one.lost == [], f"{one.fault}: seed {SEED}"
-
-
-def pytest_terminal_summary(terminalreporter):
-    if not ROWS:
-        return
-    terminalreporter.section(f"faults, seed {SEED} (NLN2V_SEED), {'full' if FULL else 'small'} size")
-    terminalreporter.write_line("| Fault | Tried | Survived | Lost | How |")
-    terminalreporter.write_line("|---|---:|---:|---:|---|")
-    for fault in dict.fromkeys(row.fault for row in ROWS):
-        rows = [row for row in ROWS if row.fault == fault]
-        tried, lost = sum(row.tried for row in rows), sum(len(row.lost) for row in rows)
-        notes = sum((Counter(row.notes) for row in rows), Counter())
-        how = ", ".join(f"{what}: {count:,}" for what, count in sorted(notes.items()))
-        cells = [fault, f"{tried:,}", f"{tried - lost:,}", lost, how]
-        terminalreporter.write_line(f"| {' | '.join(map(str, cells))} |")
 
 
 @pytest.fixture(scope="session")

@@ -86,6 +86,7 @@ class Check:
         self._order.append(number)
         if self._denoised.present[number]:
             return
+        block = np.ascontiguousarray(block)  # MAT files hold columns; all that follows goes along the rows
         self._denoised.add(number, block)
         value = digest(block)
         if self._written is not None and value != self._written[number]:

@@ -1,4 +1,4 @@
-"""PNG's chunks: whether they are all there and intact, and those that carry what is no pixel.
+"""PNG: whether all its chunks are there and intact, pixels of the usual kind, and what is no pixel.
 
 W3C: Portable Network Graphics (PNG) Specification (Third Edition), 2025. https://www.w3.org/TR/png-3/
 """
@@ -7,11 +7,12 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+import imagecodecs
 import numpy as np
 
-from src.util.pictures.base import Metadata
+from src.util.pictures.base import Metadata, PictureInfo
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -22,6 +23,8 @@ _KEPT = {
 }  # fmt: skip
 _INCH = 0.0254  # metres
 _COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # by the number of channels
+_SUB = 1
+_TRIED = 4096  # bytes of the first rows, which tell the filters of most others
 
 
 def is_whole(file: BinaryIO) -> bool:
@@ -42,7 +45,46 @@ def is_whole(file: BinaryIO) -> bool:
 
 def checksums_agree(stored: memoryview) -> bool:
     """Check each chunk; OpenCV 4 returns what it could decode of a damaged picture."""
-    return all(zlib.crc32(body, zlib.crc32(kind)) == checksum for kind, body, checksum in _chunks(stored))
+    checksum_of: Any = imagecodecs.deflate_crc32  # a tenth of zlib's time; its stub knows no memoryview
+    return all(checksum_of(body, zlib.crc32(kind)) == checksum for kind, body, checksum in _chunks(stored))
+
+
+def decode(stored: memoryview, info: PictureInfo) -> np.ndarray | None:
+    """Decode the pictures that OpenCV writes, and so ours, in half of libpng's time.
+
+    Their 8-bit rows all hold differences from the pixel on the left (the filter Sub), which leaves nothing to
+    do but unpacking and a running sum.
+
+    Parameters
+    ----------
+    stored : memoryview
+        The file, its checksums checked.
+    info : PictureInfo
+        What its header said; nothing larger is unpacked.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, C), or None
+        None when it is of another kind, or damaged.
+    """
+    usual = struct.pack(">IIBBBBB", info.width, info.height, 8, _COLOUR_TYPE[info.channels], 0, 0, 0)
+    if stored[16:29] != usual:
+        return None
+    row = 1 + info.width * info.channels  # the filter's number stands first
+    packed = b"".join(body for kind, body, _ in _chunks(stored) if kind == b"IDAT")
+    try:
+        first = zlib.decompressobj().decompress(packed[:_TRIED], _TRIED)
+        if any(number != _SUB for number in first[::row]):
+            return None
+        rows = np.frombuffer(imagecodecs.deflate_decode(packed, out=info.height * row), np.uint8)
+        rows = rows.reshape(info.height, row)
+    except (zlib.error, imagecodecs.DeflateError, ValueError):
+        return None
+    del packed  # as large as the file
+    if (rows[:, 0] != _SUB).any():
+        return None
+    pixels: np.ndarray = imagecodecs.delta_decode(rows[:, 1:].reshape(-1, info.width, info.channels), axis=1)
+    return pixels
 
 
 def depth_and_channels(file: BinaryIO) -> tuple[int, int]:

@@ -55,15 +55,9 @@ class RasterPicture:
         stored = self._bytes()
         if self.kind == "PNG" and not png.checksums_agree(stored.data):
             raise DataError(f"{self.path}: the picture is damaged (a checksum is wrong); copy the file again")
-        colours = cv2.IMREAD_COLOR if info.channels == 3 else cv2.IMREAD_GRAYSCALE
-        depth = cv2.IMREAD_ANYDEPTH if info.dtype == "uint16" else 0
-        pixels = _decoded(stored, colours | depth | cv2.IMREAD_IGNORE_ORIENTATION)
-        if pixels is None or pixels.dtype != info.dtype:
-            raise damaged(self.path)
-        pixels = _upright(pixels.reshape(*pixels.shape[:2], info.channels), info.orientation)
-        if pixels.shape != (info.height, info.width, info.channels):
-            raise DataError(f"{self.path}: header and content disagree about the size")
-        pixels = _red_first(np.ascontiguousarray(pixels))
+        pixels = png.decode(stored.data, info) if self.kind == "PNG" else None
+        if pixels is None:
+            pixels = self._read_by_opencv(stored)
         return Page(pixels, self._alpha(stored, pixels) if alpha and info.alpha else None)
 
     def write(self, file: BinaryIO, pages: Iterable[Page], ending: str) -> list[str]:
@@ -76,6 +70,18 @@ class RasterPicture:
         encoded, lost = encode(page, ending, metadata, self.path)
         file.write(encoded)
         return lost
+
+    def _read_by_opencv(self, stored: np.ndarray) -> np.ndarray:
+        info = self._info
+        colours = cv2.IMREAD_COLOR if info.channels == 3 else cv2.IMREAD_GRAYSCALE
+        depth = cv2.IMREAD_ANYDEPTH if info.dtype == "uint16" else 0
+        pixels = _decoded(stored, colours | depth | cv2.IMREAD_IGNORE_ORIENTATION)
+        if pixels is None or pixels.dtype != info.dtype:
+            raise damaged(self.path)
+        pixels = _upright(pixels.reshape(*pixels.shape[:2], info.channels), info.orientation)
+        if pixels.shape != (info.height, info.width, info.channels):
+            raise DataError(f"{self.path}: header and content disagree about the size")
+        return _red_first(np.ascontiguousarray(pixels))
 
     def _read_by_pillow(self, alpha: bool) -> Page:
         mode = {1: "L", 3: "RGB"}[self._info.channels]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from src.util.errors import DataError
-from src.util.image_io import inspect_picture, read_picture
+from src.util.image_io import inspect_picture, read_picture, write_picture
 from src.util.pictures.stored import open_picture
 
 RANDOM = np.random.default_rng(3)
@@ -180,10 +180,76 @@ def test_pixels_that_do_not_fit_a_format_are_refused(tmp_path, copy):
         copy(tmp_path / "a.png", tmp_path / "b.jpg")
 
 
-def test_a_bomb_in_a_text_chunk_is_refused_or_left_alone(tmp_path):
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
+
+def sub_filtered(picture, filters=None, extra=b"", spoil=lambda packed: packed):
+    """A PNG of 8 bits as OpenCV filters it, each row the differences from the pixel on the left."""
+    height, width, channels = picture.shape
+    rows = np.diff(picture, axis=1, prepend=np.zeros((height, 1, channels), np.uint8)).reshape(height, -1)
+    filters = np.ones((height, 1), np.uint8) if filters is None else filters
+    rows = np.where(filters == 1, rows, picture.reshape(height, -1))
+    packed = spoil(zlib.compress(np.concatenate([filters, rows], axis=1).tobytes()))
+    header = struct.pack(">IIBBBBB", width, height, 8, {1: 0, 3: 2, 4: 6}[channels], 0, 0, 0)
+    parts = [(b"IHDR", header), (b"IDAT", packed[:50]), (b"IDAT", packed[50:]), (b"IEND", b"")]
+    chunks = [chunk(*part) for part in parts]
+    return b"".join([b"\x89PNG\r\n\x1a\n", chunks[0], extra, *chunks[1:]])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pngs_that_opencv_wrote_are_read_without_it(tmp_path, monkeypatch, channels):
+    picture = RGB[..., :channels]
+    write_picture(tmp_path / "a.png", picture)
+    monkeypatch.setattr("cv2.imdecode", None)
+    pixels = read_picture(tmp_path / "a.png")
+    assert np.array_equal(pixels, picture)
+    assert pixels.flags.c_contiguous and pixels.flags.writeable
+
+
+@pytest.mark.parametrize("unfiltered", [0, 5, 22])
+def test_a_row_that_is_filtered_otherwise_is_noticed_wherever_it_is(tmp_path, unfiltered):
+    filters = np.ones((23, 1), np.uint8)
+    filters[unfiltered] = 0
+    (tmp_path / "a.png").write_bytes(sub_filtered(RGB, filters))
+    assert np.array_equal(read_picture(tmp_path / "a.png"), RGB)
+
+
+def test_chunks_that_tell_of_colours_change_no_value(tmp_path):
+    colours = chunk(b"gAMA", struct.pack(">I", 45455))
+    for extra in (b"", colours, colours + chunk(b"tRNS", RGB[3, 4].astype(">u2").tobytes())):
+        (tmp_path / "a.png").write_bytes(sub_filtered(RGB, extra=extra))
+        assert np.array_equal(page(tmp_path / "a.png").pixels, RGB)
+    assert page(tmp_path / "a.png").alpha[3, 4] == 0
+    (tmp_path / "a.png").write_bytes(sub_filtered(RGBA))
+    assert np.array_equal(page(tmp_path / "a.png").stacked, RGBA)
+
+
+def test_interlaced_pngs_are_read_as_before(tmp_path, magick):
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    magick(tmp_path / "a.png", "-interlace", "PNG", "-define", "png:compression-filter=1", tmp_path / "b.png")
+    assert (tmp_path / "b.png").read_bytes()[28] == 1
+    assert np.array_equal(read_picture(tmp_path / "b.png"), RGB)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda packed: packed[:-40], lambda packed: packed[:4], lambda packed: packed[:1000] + bytes(100),
+     lambda packed: zlib.compress(zlib.decompress(packed)[:-1]), lambda packed: b"", lambda packed: bytes(99),
+     zlib.compress],
+    ids=["cut", "cut at once", "zeros", "a byte less", "nothing", "not packed", "packed twice"],
+)  # fmt: skip
+def test_a_png_with_spoilt_pixels_and_agreeing_checksums_ends_as_opencv_has_it(tmp_path, spoil):
+    (tmp_path / "a.png").write_bytes(sub_filtered(RGB, spoil=spoil))
+    expected = cv2.imread(str(tmp_path / "a.png"))
+    if expected is None:
+        with pytest.raises(DataError, match=r"a\.png: the picture is damaged and cannot be decoded"):
+            read_picture(tmp_path / "a.png")
+    else:
+        assert np.array_equal(read_picture(tmp_path / "a.png"), expected[..., ::-1])
+
+
+def test_a_bomb_in_a_text_chunk_is_refused_or_left_alone(tmp_path):
     Image.new("L", (4, 4)).save(tmp_path / "a.png")
     plain = (tmp_path / "a.png").read_bytes()
     text = chunk(b"zTXt", b"bomb\0\0" + zlib.compress(bytes(200 * 2**20)))
