@@ -50,8 +50,8 @@ def keep_freed_memory() -> bool:
     """Let large tensors take the memory of earlier ones; say whether they will.
 
     Linux's C library gives blocks of more than 32 MiB back to the system when they are freed, and the system
-    clears what is taken next, page by page: a tenth of a training step's time on a CPU, a fifth of
-    inference's. Memory that is kept has holes which nothing fits, up to two fifths of the whole; so none is
+    clears what is taken next, page by page: an eighth to a quarter of the time that a network of usual width
+    takes on a CPU. Memory that is kept has holes which nothing fits, up to half of the whole; so none is kept
     where less than `PLENTY` is free. Settings of the user's own stay.
     """
     chosen = any(name.startswith(_USERS_CHOICE) for name in os.environ)

@@ -125,8 +125,15 @@ def test_the_quick_calls_run(command, call):
 @said(("python -m benchmarks",))
 def test_each_benchmark_has_its_flags(command):
     module, *arguments = words(command)[2:]
-    source = (ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+    source = source_of(module)
+    source += "".join(
+        source_of(other) for other in re.findall(r"from (benchmarks\.\w+) import .*flags", source)
+    )
     assert all(f'"{word}"' in source for word in arguments if word.startswith("-"))
+
+
+def source_of(module):
+    return (ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
 
 
 @said(("make",))
