@@ -247,8 +247,10 @@ def _join() -> Processes:
     try:
         store, _, _ = next(iter(dist.rendezvous("env://", timeout=LONGEST_SILENCE)))
         store = dist.PrefixStore(f"attempt {restarts}", store)
+        # NCCL refuses to begin on a machine without a GPU.
+        with_gpus = dist.is_nccl_available() and torch.cuda.is_available()
         dist.init_process_group(
-            "cpu:gloo,cuda:nccl" if dist.is_nccl_available() else "gloo",
+            "cpu:gloo,cuda:nccl" if with_gpus else "gloo",
             store=dist.PrefixStore("group", store), rank=rank, world_size=count, timeout=LONGEST_SILENCE,
         )  # fmt: skip
     except (RuntimeError, ValueError) as error:

@@ -413,6 +413,14 @@ def test_torchrun_starts_anew_what_was_killed_and_the_run_is_the_unbroken_one(
     assert killed.scores == whole["scores"]
 
 
+def test_a_build_for_gpus_trains_on_a_machine_without_one(new_run, pair, monkeypatch):
+    """PyTorch's ordinary one for Linux, whose NCCL refuses to begin there."""
+    monkeypatch.setattr("torch.distributed.is_nccl_available", lambda: True)
+    run = new_run("run")
+    pair(run, "training.max_epochs=1")
+    assert run.epochs == [1]
+
+
 def test_an_environment_that_is_not_torchruns_is_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.delenv("RANK", raising=False)
