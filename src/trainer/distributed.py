@@ -20,6 +20,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from src.util.device import has_gpu
 from src.util.errors import ConfigError, UserError
 from src.util.logger import LOG
 from src.util.script import INTERRUPTED
@@ -248,9 +249,9 @@ def _join() -> Processes:
         store, _, _ = next(iter(dist.rendezvous("env://", timeout=LONGEST_SILENCE)))
         store = dist.PrefixStore(f"attempt {restarts}", store)
         # NCCL refuses to begin on a machine without a GPU.
-        with_gpus = dist.is_nccl_available() and torch.cuda.is_available()
+        with_nccl = dist.is_nccl_available() and has_gpu()
         dist.init_process_group(
-            "cpu:gloo,cuda:nccl" if with_gpus else "gloo",
+            "cpu:gloo,cuda:nccl" if with_nccl else "gloo",
             store=dist.PrefixStore("group", store), rank=rank, world_size=count, timeout=LONGEST_SILENCE,
         )  # fmt: skip
     except (RuntimeError, ValueError) as error:

@@ -48,6 +48,11 @@ def resolve_device(choice: str | None, local_rank: int | None = None) -> tuple[t
     return torch.device("cuda", int(choice)), f"device: GPU {choice}, {name}"
 
 
+def has_gpu() -> bool:
+    """Whether there is a CUDA GPU; PyTorch may be built for one where there is none."""
+    return torch.cuda.device_count() > 0
+
+
 def _own_gpu(choice: str | None, local_rank: int, count: int) -> tuple[torch.device, str]:
     """The GPU of one of several processes."""
     if choice not in (None, "auto"):
