@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from src.masker.patches import chunk_bytes, entries_at, in_groups, patch_view
+from src.masker.patches import chunk_bytes, entries_at, grid_size, in_groups, patch_view
 
 WHITE = 255
 _MIDDLE = (WHITE + 1) // 2
@@ -76,10 +76,9 @@ def nearest_by_levels(levels: Tensor, corners: Tensor, edge: int, stride: int) -
     by_bytes = HAS_INTEGER_PRODUCT and levels.device.type == "cpu"
     # Around 0 they fit into signed bytes.
     centred = (levels - _MIDDLE).to(torch.int8 if by_bytes else torch.float32)
-    channels, height, width = levels.shape[1:]
-    rows, columns = (len(range(0, length - edge + 1, stride)) for length in (height, width))
+    rows, columns = grid_size(levels, edge, stride)
     # The bytes of one row of candidates, or of its distances.
-    row = columns * max(channels * edge**2 * centred.element_size(), 4 * corners.shape[1])
+    row = columns * max(levels.shape[1] * edge**2 * centred.element_size(), 4 * corners.shape[1])
     group = 1 if by_bytes else chunk_bytes(levels.device) // (rows * row)
     step = max(1, chunk_bytes(levels.device) // (max(1, group) * row))
     return in_groups(partial(_nearest, edge=edge, stride=stride, step=step), centred, corners, group)

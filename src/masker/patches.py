@@ -26,6 +26,12 @@ def patch_view(images: Tensor, edge: int) -> Tensor:
     return rows.unfold(1, edge, 1).unfold(2, edge * channels, channels)
 
 
+def grid_size(images: Tensor, edge: int, stride: int) -> tuple[int, int]:
+    """Rows and columns of the grid of candidates in padded images (B, C, H, W)."""
+    rows, columns = (len(range(0, length - edge + 1, stride)) for length in images.shape[2:])
+    return rows, columns
+
+
 def entries_at(grid: Tensor, places: Tensor) -> Tensor:
     """Entries (B, N, ...) of a (B, I, J, ...) grid at (B, N, 2) places."""
     image = torch.arange(len(places), device=places.device)[:, None]

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
 from src.masker.levels import PATCH_VALUES, nearest_by_levels, to_levels
-from src.masker.patches import chunk_bytes, entries_at, in_groups, patch_view
+from src.masker.patches import chunk_bytes, entries_at, grid_size, in_groups, patch_view
 
 # Candidates for each spot whose distance is taken again in plain differences. One would do for photographs;
 # several settle near-ties finer than the rounding of the matrix product.
@@ -161,9 +161,8 @@ def _inverse(odd: int) -> int:
 
 def _nearest_of_floats(images: Tensor, corners: Tensor, edge: int, stride: int) -> Tensor:
     """The same for padded images of any values, compared as they are."""
-    channels, height, width = images.shape[1:]
-    rows, columns = (len(range(0, length - edge + 1, stride)) for length in (height, width))
-    values = rows * columns * max(channels * edge**2, corners.shape[1])
+    rows, columns = grid_size(images, edge, stride)
+    values = rows * columns * max(images.shape[1] * edge**2, corners.shape[1])
     search = partial(_nearest_corners, edge=edge, stride=stride)
     return in_groups(search, images, corners, _chunk_values(images) // values)
 

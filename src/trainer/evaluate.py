@@ -164,7 +164,7 @@ def evaluate(
     then : callable, optional
         Called with each picture before it is yielded, in other threads: writes it, for example.
     held : int, optional
-        Pictures that are in work at once, two at least; as many only where they are small (`SMALL_TOGETHER`).
+        Pictures that are in work at once; more than two only where they are small (`SMALL_TOGETHER`).
         None = two on a CPU, which the network has busy, else up to eight: a GPU denoises a small picture in
         less time than one core takes for its score.
 

@@ -216,6 +216,30 @@ def test_many_pictures_are_in_work_only_where_they_are_small(monkeypatch, togeth
     assert seen[0] == taken
 
 
+@pytest.mark.parametrize(("device", "cores", "taken"), [("meta", 5, 5), ("meta", 64, 8), ("cpu", 64, 2)])
+def test_beside_a_gpu_small_pictures_are_in_work_on_all_cores(monkeypatch, device, cores, taken):
+    """The meta device stands for it; on a CPU the network has the cores."""
+    monkeypatch.setattr("src.trainer.evaluate.usable_cores", lambda: cores)
+    loaded, seen = [], []
+
+    class Elsewhere:
+        module = Darker()
+
+        def denoise(self, noisy, name):
+            seen.append(len(loaded))
+            return noisy
+
+    def load():
+        for batch in batches(*[(picture(seed=i), None) for i in range(9)]):
+            loaded.append(batch)
+            yield batch
+
+    network = Elsewhere()
+    network.device = torch.device(device)
+    assert len(list(evaluate(network, load(), None))) == 9
+    assert seen[0] == taken
+
+
 @pytest.mark.parametrize("held", [1, 2, 4])
 def test_scores_are_the_same_however_many_are_in_work(network, held):
     given = [(picture(seed=i), None if i % 2 else picture(seed=9)) for i in range(6)]
