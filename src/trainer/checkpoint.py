@@ -139,11 +139,10 @@ class CheckpointStore:
 
     def verify(self, path: Path) -> None:
         """Compare a file with the manifest, if it is there and listed; see `load`."""
-        lists = [self.manifest["last"], *self.manifest["best"].values()]
-        written = {
-            self.files.folder / entry["file"]: entry["sha256"] for entries in lists for entry in entries
-        }
-        if path in written and path.is_file() and sha256(path.read_bytes()) not in written[path]:
+        if self._is_as_written(path):
+            return
+        self.manifest = read_manifest(self.files)  # the run may have saved it again since we looked
+        if not self._is_as_written(path):
             raise CheckpointError(f"{path}: damaged (its SHA-256 is not the one in the manifest)")
 
     def newest(self, device: torch.device | str = "cpu") -> tuple[Path, dict[str, Any]]:
@@ -154,16 +153,28 @@ class CheckpointStore:
         CheckpointError
             When the run has none.
         """
-        for entry in reversed(self.manifest["last"]):
-            path = self.files.folder / entry["file"]
-            try:
-                return path, self.load(path, device)
-            except CheckpointError as error:
-                LOG.warning("%s; going back to the checkpoint before it", error)
-        if (now := read_manifest(self.files)) != self.manifest:  # the run went on while we read
-            self.manifest = now
-            return self.newest(device)
-        raise CheckpointError(f"{self.files.checkpoints}: no usable checkpoint of this run is there")
+        while True:
+            listed = self._listed()
+            for entry, _ in reversed(listed):
+                path = self.files.folder / entry["file"]
+                try:
+                    return path, self.load(path, device)
+                except CheckpointError as error:
+                    LOG.warning("%s; going back to the checkpoint before it", error)
+            self.manifest = read_manifest(self.files)
+            if self._listed() == listed:  # else the run went on while we read
+                raise CheckpointError(f"{self.files.checkpoints}: no usable checkpoint of this run is there")
+
+    def _listed(self) -> list[tuple[Entry, bool]]:
+        """The last checkpoints by the manifest, and whether each is there: it is listed before and after."""
+        return [(entry, (self.files.folder / entry["file"]).exists()) for entry in self.manifest["last"]]
+
+    def _is_as_written(self, path: Path) -> bool:
+        lists = [self.manifest["last"], *self.manifest["best"].values()]
+        written = {
+            self.files.folder / entry["file"]: entry["sha256"] for entries in lists for entry in entries
+        }
+        return path not in written or not path.is_file() or sha256(path.read_bytes()) in written[path]
 
     def _write(
         self, path: Path, content: dict[str, Any], epoch: int, entries: list[Entry], interim: bool = False
