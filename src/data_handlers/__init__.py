@@ -11,7 +11,7 @@ from src.data_handlers.base import Source
 from src.data_handlers.bsd68 import bsd68_test, bsd68_train, bsd68_val
 from src.data_handlers.demo import Demo
 from src.data_handlers.dnd import dnd_test, dnd_train
-from src.data_handlers.folder import Folder
+from src.data_handlers.folder import Folder, PictureFiles
 from src.data_handlers.sidd import sidd_test, sidd_train, sidd_val
 from src.util.value_range import DataRange
 
@@ -74,4 +74,6 @@ def build_samples(
     of_view = inspect.signature(View).parameters
     view = View(**{key: value for key, value in dataset_args.items() if key in of_view})
     source = DATASETS[dataset](**{key: value for key, value in dataset_args.items() if key not in of_view})
+    if training and view.noise is None and isinstance(source, PictureFiles):
+        source = source.noisy_alone()  # half the decoding
     return Samples(source, view, channels=channels, seed=seed, training=training, data_range=data_range)

@@ -1,6 +1,7 @@
 """Pictures in a folder, with or without clean ones beside them."""
 
 from collections import defaultdict
+from copy import copy
 from pathlib import Path
 from typing import Annotated
 
@@ -60,6 +61,12 @@ class PictureFiles:
         file, page = self._pages[number]
         clean = None if self._clean is None else read_picture(self._clean[file], page)
         return Picture(self.name(number), read_picture(self._noisy[file], page), clean)
+
+    def noisy_alone(self) -> "PictureFiles":
+        """The same pictures with no clean ones, which are then never opened."""
+        alone = copy(self)
+        alone._clean = None
+        return alone
 
     def origin(self, number: int) -> tuple[str, ...]:
         """The files of the picture and of its clean partner; see `Source`."""

@@ -1,6 +1,7 @@
 import inspect
 import pickle
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from src.data_handlers import DATASETS, build_samples
 from src.data_handlers.bsd68 import Grey
 from src.data_handlers.demo import Demo
 from src.data_handlers.folder import Folder
+from src.data_handlers.noise import NoiseOptions
 from src.data_handlers.view import View
 from src.util.config import arguments_model
 from src.util.errors import DataError
@@ -118,14 +120,34 @@ def test_missing_and_ambiguous_clean_pictures_are_all_named(fill_folder, tmp_pat
 
 
 @pytest.mark.parametrize("other", [(8, 9, 3), (8, 8, 1)])
-def test_clean_pictures_of_another_shape_are_named_before_the_first_step(fill_folder, tmp_path, other):
+def test_clean_pictures_of_another_shape_are_named_before_the_first_comparison(fill_folder, tmp_path, other):
     noisy = fill_folder(tmp_path / "noisy", {"a.png": (8, 8, 3)})
     clean = fill_folder(tmp_path / "clean", {"a.png": other})
     samples = build_samples(
-        "Folder", {"folder": noisy, "clean_folder": clean}, channels=3, seed=0, training=True
+        "Folder", {"folder": noisy, "clean_folder": clean}, channels=3, seed=0, training=False
     )
     with pytest.raises(DataError, match=r"clean.a\.png: .* but .*noisy.a\.png has 8x8 px"):
         samples.check()
+
+
+def test_training_opens_clean_pictures_only_to_put_noise_onto_them(fill_folder, tmp_path):
+    noisy = fill_folder(tmp_path / "noisy", {"a.png": (8, 8, 3)})
+    clean = fill_folder(tmp_path / "clean", {"a.png": (8, 8, 3)})
+    write_picture(Path(clean) / "a.png", np.full((8, 8, 3), 200, np.uint8))
+
+    def sample(**options):
+        samples = build_samples(
+            "Folder", {"folder": noisy, "clean_folder": clean} | options, channels=3, seed=0, training=True
+        )
+        samples.check()
+        return samples[0, 0]
+
+    noise = NoiseOptions(sigma=1)
+    assert sample(add_noise=noise)["noisy"].mean() == pytest.approx(200 / 255, abs=0.01)
+    (tmp_path / "clean" / "a.png").write_bytes(b"damaged")
+    assert "clean" not in sample()
+    with pytest.raises(DataError, match=r"clean.a\.png"):
+        sample(add_noise=noise)
 
 
 def test_clean_pictures_in_a_sub_folder_are_not_taken_for_noisy_ones(fill_folder, tmp_path):
