@@ -43,8 +43,9 @@ class Entry(NamedTuple):
 class Manifest:
     """The file `.manifest.jsonl` of a target folder; only lines are added to it.
 
-    The first line is the recipe. `{"begun": STEM}` comes before the first piece of a frame is written: from
-    then on files under its pieces' names are ours, whether or not a kill lets their own lines follow.
+    The first line is the recipe, written with the second: where nothing was begun, there is no file.
+    `{"begun": STEM}` comes before the first piece of a frame is written: from then on files under its
+    pieces' names are ours, whether or not a kill lets their own lines follow.
 
     Parameters
     ----------
@@ -67,10 +68,8 @@ class Manifest:
         self.begun: set[str] = set()
         self._file: BinaryIO | None = None
         lines = self._whole_lines()
-        if lines:
-            self._read(lines, recipe)
-        else:
-            self._append([dict(recipe)])
+        self._unwritten = [] if lines else [dict(recipe)]
+        self._read(lines, recipe)
 
     def _whole_lines(self) -> list[bytes]:
         """The lines that are complete; what a kill left of one more is cut off."""
@@ -137,6 +136,7 @@ class Manifest:
         try:
             if self._file is None:
                 self._file = open(self.path, "ab")
+            lines, self._unwritten = [*self._unwritten, *lines], []
             self._file.write(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
             self._file.flush()
         except OSError as error:

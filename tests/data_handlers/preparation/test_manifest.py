@@ -74,10 +74,18 @@ def test_pieces_of_another_kind_are_never_mixed_in(written):
         Manifest(written.parent, {**RECIPE, "crop_size": 8})
 
 
+def test_where_nothing_was_begun_pieces_of_any_kind_can_be_made(tmp_path):
+    Manifest(tmp_path, RECIPE).close()
+    assert not list(tmp_path.iterdir())
+    Manifest(tmp_path, {**RECIPE, "crop_size": 8}).begin(FRAME)
+    with pytest.raises(RunExistsError, match="crop_size 8"):
+        Manifest(tmp_path, RECIPE)
+
+
 def test_a_full_disk_is_a_storage_error(tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("builtins.open", full)
     with pytest.raises(StorageError, match=r"manifest\.jsonl: cannot be written: No space left"):
-        Manifest(tmp_path, RECIPE)
+        Manifest(tmp_path, RECIPE).begin(FRAME)

@@ -235,3 +235,12 @@ def test_p4_a_users_file_where_a_piece_belongs_is_refused_and_stays(source, new)
         prepare(source, new)
     assert names(new) == ["0002_NOISY_SRGB_010_s003.png"]
     assert (new / "0002_NOISY_SRGB_010_s003.png").read_bytes() == b"mine"
+
+
+def test_where_the_clean_pieces_are_refused_nothing_is_left_beside_them_either(source, new):
+    beside = new.with_name(new.name + "_GT")
+    beside.mkdir(parents=True)
+    (beside / "0002_NOISY_SRGB_010_s003.png").write_bytes(b"mine")
+    with pytest.raises(RunExistsError, match=r"_GT: 1 file\(s\) bear"):
+        prepare(source, new, ground_truth=True)
+    assert not list(new.glob(".manifest*")) and not list(beside.glob(".manifest*"))
