@@ -94,7 +94,8 @@ def _nearest(centred: Tensor, corners: Tensor, edge: int, stride: int, step: int
     best = torch.full_like(corners[..., 0], _FARTHEST, dtype=torch.int32)
     nearest = torch.zeros_like(corners[..., 0])
     for top in range(0, grid.shape[1], step):
-        candidates = grid[:, top : top + step].flatten(3).flatten(1, 2)
+        # Of an image no wider than a patch this would be a view, whose overlapping rows _int_mm gets wrong.
+        candidates = grid[:, top : top + step].flatten(3).flatten(1, 2).contiguous()
         products = _products(references, candidates)
         distances = torch.add(energies[:, top : top + step].flatten(1)[:, None], products, alpha=-2)
         least, index = distances.masked_fill_(distances == -own, _FARTHEST).min(-1)

@@ -84,6 +84,7 @@ IMAGES = {
     "two levels": lambda generator: levels(1, 64, 64, generator=generator, number=2) * 128,
     "photograph": lambda generator: photograph(3, 64, 64, generator=generator),
     "grey photograph, wide": lambda generator: photograph(1, 45, 77, generator=generator),
+    "photograph no wider than a patch": lambda generator: photograph(3, 64, 13, generator=generator),
     "dark photograph, many ties": lambda generator: photograph(1, 64, 64, generator=generator, number=2),
     "black photograph": lambda generator: photograph(3, 64, 64, generator=generator, number=1),
     "overexposed photograph": overexposed,
