@@ -47,6 +47,7 @@ def score_dataset(trained: Trained, workers: int, out: Path | None) -> Path:
     masked_loss = MaskedLoss(build_masker(config), build_loss(config), config.seed)
     report = Report(folder, "", to_yaml(config), str(trained.path), len(loader))
     looks: dict[int, Look] = {}
+    numbers: list[int] = []
 
     def write(result: Evaluated) -> None:
         score = result.score
@@ -63,13 +64,14 @@ def score_dataset(trained: Trained, workers: int, out: Path | None) -> Path:
         def use(result: Evaluated) -> None:
             if config.test.save_image:
                 report.take(looks.pop(result.index))
+            numbers.append(result.index)
             bar.update()
 
         results = evaluate(trained.network, loader, masked_loss, write)
         scores = score_all(results, len(pictures.source), use)
     if not scores.pictures:
         raise DataError(f"{pictures.source.where}: none of {len(pictures)} pictures can be read any more")
-    _write_scores(folder, scores, f"{dataset}, {trained.path}, epoch {trained.epoch}")
+    _write_scores(folder, scores, numbers, f"{dataset}, {trained.path}, epoch {trained.epoch}")
     count = count_words(len(scores.pictures), scores.available)
     report.title = f"{dataset}, epoch {trained.epoch}, {count}"
     report.close()
@@ -83,12 +85,13 @@ def _run_name(path: Path) -> str:
     return path.resolve().parent.parent.name if inside_run else path.stem
 
 
-def _write_scores(folder: Path, scores: Scores, title: str) -> None:
+def _write_scores(folder: Path, scores: Scores, numbers: list[int], title: str) -> None:
+    # By the numbers in their files' names, in which a picture that was lost leaves a gap.
     names = list(dict.fromkeys(name for picture in scores.pictures for name in picture.metrics))
     table = StringIO(newline="")
     writer = csv.writer(table)
     writer.writerow(["picture", "name", *names])
-    for index, picture in enumerate(scores.pictures):
+    for index, picture in zip(numbers, scores.pictures, strict=True):
         writer.writerow([f"{index:04d}", picture.name, *(picture.metrics.get(n, "") for n in names)])
     for name, text in {"metrics.csv": table.getvalue(), "metrics.txt": f"{title}\n{summary(scores)}"}.items():
         write_atomically(folder / name, partial(_write_text, text))

@@ -104,6 +104,17 @@ def test_f17_numbered_results_keep_the_names_of_their_pictures(trained, tmp_path
     ]  # fmt: skip
 
 
+def test_the_rows_after_a_lost_picture_name_the_files_of_their_own(run, noisy_folder, load, tmp_path):
+    damaged = bytearray((noisy_folder / "a.png").read_bytes())
+    damaged[len(damaged) // 2] ^= 1  # the header stays whole
+    (noisy_folder / "a.png").write_bytes(damaged)
+    skipping = load(run.files.checkpoint_file(2), "test.dataset_args.unreadable=skip")
+    folder = score_dataset(skipping, 0, tmp_path / "scores")
+    assert [(row["picture"], row["name"]) for row in rows(folder)] == [("0001", "b.png"), ("0002", "c.png")]
+    for row in rows(folder):
+        assert (folder / f"{row['picture']}_DN_{float(row['psnr']):.2f}.png").is_file()
+
+
 def test_e19_the_summary_says_each_metric_in_full_and_of_how_many(trained):
     folder = score_dataset(trained, 0, None)
     values = {metric: [float(row[metric]) for row in rows(folder)] for metric in ("psnr", "ssim")}
