@@ -282,4 +282,7 @@ def _within(span: tuple[float, float], dtype: np.dtype) -> tuple[float, float]:
     if dtype.kind == "f":
         return span
     limits = np.iinfo(dtype)
-    return max(span[0], float(limits.min)), min(span[1], float(limits.max))
+    high = float(limits.max)
+    if high > limits.max:  # of 64 bits: as a float it is one more, which wraps around
+        high = float(np.nextafter(high, 0))
+    return max(span[0], float(limits.min)), min(span[1], high)

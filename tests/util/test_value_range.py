@@ -57,6 +57,13 @@ def test_the_ends_of_other_whole_numbers_survive_and_do_not_wrap(dtype):
     assert clipped.ravel().tolist() == [np.iinfo(dtype).min, np.iinfo(dtype).max]
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+def test_white_of_64_bits_stays_white(dtype):
+    white = white_of(dtype)
+    back = from_float(torch.tensor([[[0.5, 1.0, 1.1]]]), dtype, white).ravel().astype(np.float64)
+    assert np.allclose(back / white, [0.5, 1, 1])
+
+
 def test_whole_numbers_are_rounded_and_clipped_to_white():
     values = torch.tensor([[[-0.2, 0.4 / 4095, 0.6 / 4095, 1.3]]])
     assert from_float(values, np.uint16, 4095)[0, :, 0].tolist() == [0, 0, 1, 4095]
