@@ -112,7 +112,7 @@ class DndImages:
 
     def inspect(self, number: int) -> PictureInfo:
         """Size and channels; see `Source`."""
-        return PictureInfo(*self._images[number].shape, 3)
+        return PictureInfo(*self._images[number].shape, 3, dtype="float32")
 
     def read(self, number: int) -> Picture:
         """The whole image as float32: up to 430 MB."""
@@ -159,7 +159,7 @@ class DndBoxes:
         height, width = image.shape
         if box.top + box.height > height or box.left + box.width > width:
             raise DataError(f"{image.path}: its {height}x{width} px do not hold {box} of info.mat")
-        return PictureInfo(box.height, box.width, 3)
+        return PictureInfo(box.height, box.width, 3, dtype="float32")
 
     def read(self, number: int) -> Picture:
         """The box as float32, as it is stored."""

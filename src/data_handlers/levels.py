@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from src.data_handlers.base import Picture, Source
+from src.data_handlers.base import Box, CropSource, Picture, Source
 from src.util.errors import DataError
 from src.util.image_io import PictureInfo, PictureWarning
 from src.util.picture_folder import raise_together
@@ -15,6 +15,9 @@ from src.util.value_range import DataRange, checked_white, dark_hint, white_of
 
 LOOKED_AT = 8
 """Pictures whose values are looked at before a training starts; headers tell the rest."""
+
+PART = 1024
+"""Edge of what is looked at, px, where a source reads parts: whole pictures may take half a GB each."""
 
 
 def scaled(picture: Picture, data_range: DataRange) -> Picture:
@@ -82,7 +85,7 @@ def look_at_values(
     for number in deep[:: max(1, len(deep) // LOOKED_AT)][:LOOKED_AT]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PictureWarning)
-            picture = source.read(number)
+            picture = _middle(source, number, infos[number])
         try:
             white = checked_white(picture.noisy, data_range, f"{source.where}: {picture.name}")
         except DataError as error:
@@ -94,3 +97,12 @@ def look_at_values(
     if dark and all(dark):  # one dark picture is a dark picture
         hints.append(dark[0])
     return whites.most_common(1)[0][0], hints
+
+
+def _middle(source: Source, number: int, info: PictureInfo) -> Picture:
+    if not isinstance(source, CropSource):
+        return source.read(number)
+    height, width = min(info.height, PART), min(info.width, PART)
+    return source.read_crop(
+        number, Box((info.height - height) // 2, (info.width - width) // 2, height, width)
+    )

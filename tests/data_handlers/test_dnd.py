@@ -54,7 +54,7 @@ def test_p8_values_of_the_originals_reach_the_network_as_they_are(download):
     samples = build_samples(
         "DND_val", {"folder": str(root), "n_data": 23}, channels=3, seed=0, training=False
     )
-    assert samples.check() == 3
+    assert samples.check() == 3 and samples.white == 1
     noisy = samples[0, 22]["noisy"].permute(1, 2, 0).numpy()
     assert np.array_equal(noisy, pictures[2][20:532, 1:513])
     (batch,) = [b for b in build_loader(samples, 1, workers=1) if b["index"] == 22]
@@ -108,6 +108,7 @@ def test_crops_are_cut_straight_from_the_originals(download, monkeypatch):
     arguments = {"folder": str(root), "crop_size": 64, "repeat_times": 2}
     samples = build_samples("DND_train", arguments, channels=3, seed=0, training=True)
     assert samples.check(batch_size=4) == 3 and len(samples) == 100
+    asked.clear()
     sample = samples[1, 1]
     assert sample["name"] == "0002"
     ((top, left, height, width),) = asked
@@ -126,6 +127,25 @@ def test_some_images_are_enough_to_train_on_and_noise_is_added_to_them_whole(tmp
     assert whole.shape == (30, 40)
     part = samples.source.read_crop(0, Box(3, 4, 5, 6))
     assert np.array_equal(part.noisy, whole.noisy[3:8, 4:10])
+
+
+def test_originals_are_known_to_be_floats_before_they_are_read(tmp_path, write_image):
+    write_image(tmp_path / "0009.mat", (600, 550))
+    arguments = {"folder": str(tmp_path), "crop_size": 16}
+    samples = build_samples("DND_train", arguments, channels=3, seed=0, training=True)
+    assert samples.check() == 3 and samples.white == 1
+    # A cache in memory asks for the room that it takes.
+    assert samples.source.inspect(0).dtype == samples.source.read(0).noisy.dtype
+
+
+def test_of_large_originals_no_more_than_the_middle_is_looked_at(tmp_path, write_image, monkeypatch):
+    write_image(tmp_path / "0009.mat", (1200, 30))
+    asked = []
+    read = DndImage.read
+    monkeypatch.setattr(DndImage, "read", lambda self, box: asked.append(box) or read(self, box))
+    arguments = {"folder": str(tmp_path), "crop_size": 16}
+    build_samples("DND_train", arguments, channels=3, seed=0, training=True).check()
+    assert asked == [Box(88, 0, 1024, 30)]
 
 
 def test_a_damaged_original_is_named_before_the_first_step(download):
