@@ -77,7 +77,9 @@ def look_at_all(samples: Seen, batch_size: int) -> int:
     if batch_size > 1 and samples.view.crop is None:
         problems += _mixed_sizes(samples, infos)
     raise_together(problems)
-    samples.white, hints = look_at_values(samples.source, infos, samples.data_range)
+    samples.white, hints, unusable = look_at_values(samples.source, infos, samples.data_range)
+    if not _leave_out(samples, unusable):
+        raise_together(list(unusable.values()))
     _tell(samples, infos)
     for hint in hints:
         warnings.warn(hint, PictureWarning, stacklevel=2)
@@ -87,18 +89,26 @@ def look_at_all(samples: Seen, batch_size: int) -> int:
 def _inspect(samples: Seen) -> tuple[dict[int, PictureInfo], list[str]]:
     """What the headers say, and what is wrong; pictures that are to be left out are."""
     infos: dict[int, PictureInfo] = {}
-    problems = []
+    problems: dict[int, str] = {}
     for number in samples.used.numbers:
         try:
             infos[number] = samples.source.inspect(number)
         except DataError as error:
-            problems.append(str(error))
-    if infos and problems and samples.view.unreadable == "skip":
-        left_out = "\n".join(problems)
+            problems[number] = str(error)
+    return infos, [] if _leave_out(samples, problems) else list(problems.values())
+
+
+def _leave_out(samples: Seen, problems: dict[int, str]) -> bool:
+    """Leave out the pictures that have problems, where that is asked for and others remain."""
+    rest = [number for number in samples.used.numbers if number not in problems]
+    if not rest or samples.view.unreadable != "skip":
+        return False
+    if problems:
+        left_out = "\n".join(problems.values())
         count = f"{len(problems)} of {samples.pictures} pictures cannot be read and are left out"
-        warnings.warn(f"{samples.source.where}: {count}:\n{left_out}", PictureWarning, stacklevel=3)
-        samples.used.numbers, problems = list(infos), []
-    return infos, problems
+        warnings.warn(f"{samples.source.where}: {count}:\n{left_out}", PictureWarning, stacklevel=4)
+        samples.used.numbers = rest
+    return True
 
 
 def _wrong_channels(samples: Seen, infos: dict[int, PictureInfo]) -> list[str]:

@@ -53,7 +53,7 @@ def scaled(picture: Picture, data_range: DataRange) -> Picture:
 
 def look_at_values(
     source: Source, infos: Mapping[int, PictureInfo], data_range: DataRange
-) -> tuple[float, list[str]]:
+) -> tuple[float, list[str], dict[int, str]]:
     """What the values of some pictures say, before the first step; pictures of 8 bits say nothing.
 
     Parameters
@@ -67,13 +67,13 @@ def look_at_values(
 
     Returns
     -------
-    (float, list of str)
-        White of most pictures, and what the user should know.
+    (float, list of str, dict of int to str)
+        White of most pictures, what the user should know, and why some pictures cannot be used.
 
     Raises
     ------
     DataError
-        When values make no sense with `data_range`: a line for each of the pictures.
+        When none of the pictures that were looked at can be used: a line for each.
     """
     whites = Counter(white_of(info.dtype, data_range) for info in infos.values())
     hints = []
@@ -81,22 +81,24 @@ def look_at_values(
         found = ", ".join(f"{white:g} in {count}" for white, count in whites.most_common())
         hints.append(f"{source.where}: pictures of several ranges: white is {found}")
     deep = [number for number, info in infos.items() if info.dtype != "uint8"]
-    problems, dark = [], []
+    problems: dict[int, str] = {}
+    dark = []
     for number in deep[:: max(1, len(deep) // LOOKED_AT)][:LOOKED_AT]:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PictureWarning)
-            picture = _middle(source, number, infos[number])
         try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", PictureWarning)
+                picture = _middle(source, number, infos[number])
             white = checked_white(picture.noisy, data_range, f"{source.where}: {picture.name}")
         except DataError as error:
-            problems.append(str(error))
+            problems[number] = str(error)
             continue
         hint = dark_hint(picture.noisy, white)
         dark.append(f"{source.where}: {picture.name}: {hint}" if hint else "")
-    raise_together(problems)
+    if not dark:  # the next ones will be no better
+        raise_together(list(problems.values()))
     if dark and all(dark):  # one dark picture is a dark picture
         hints.append(dark[0])
-    return whites.most_common(1)[0][0], hints
+    return whites.most_common(1)[0][0], hints, problems
 
 
 def _middle(source: Source, number: int, info: PictureInfo) -> Picture:

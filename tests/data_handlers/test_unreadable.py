@@ -2,7 +2,9 @@
 
 import warnings
 
+import numpy as np
 import pytest
+import tifffile
 
 from src.data_handlers import build_samples
 from src.data_handlers.sampling import build_loader
@@ -48,6 +50,44 @@ def test_d7_left_out_they_are_counted_and_named_and_the_order_is_that_of_the_res
     rest.check()
     assert sorted(names) == ["a.png"] * 3 + ["c.png"] * 3
     assert names == [name for batch in build_loader(rest, 2, workers) for name in batch["name"]]
+
+
+@pytest.fixture
+def floats(tmp_path):
+    """Pictures a to d, of which only the values tell that b has a hole and c is damaged."""
+    random = np.random.default_rng(0)
+    for name in "abcd":
+        tifffile.imwrite(tmp_path / f"{name}.tif", random.random((40, 40, 3), np.float32), compression="zlib")
+    holed = random.random((40, 40, 3), np.float32)
+    holed[3, 4] = np.nan
+    tifffile.imwrite(tmp_path / "b.tif", holed)
+    with tifffile.TiffFile(tmp_path / "c.tif") as file:
+        start = file.pages[0].dataoffsets[0]
+    content = bytearray((tmp_path / "c.tif").read_bytes())
+    content[start : start + 40] = bytes(40)
+    (tmp_path / "c.tif").write_bytes(content)
+    return tmp_path
+
+
+def test_what_only_the_values_tell_is_left_out_too(floats):
+    samples = build(floats, unreadable="skip")
+    with pytest.warns(PictureWarning, match=r"2 of 4 pictures cannot be read and are left out") as said:
+        samples.check()
+    assert "b.tif: 3 of 4800 values are NaN" in str(said[0].message)
+    assert "c.tif: the picture is damaged" in str(said[0].message)
+    assert [samples[1, index]["name"] for index in range(2)] == ["a.tif", "d.tif"]
+
+
+def test_what_only_the_values_tell_is_listed_together(floats):
+    with pytest.raises(DataError, match=r"b\.tif: 3 of 4800 values are NaN.*\n.*c\.tif: the picture is dam"):
+        build(floats).check()
+
+
+def test_values_of_an_unknown_range_stop_the_training_whatever_may_be_left_out(tmp_path):
+    for name in "ab":
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.full((40, 40, 3), 200, np.float32))
+    with pytest.raises(DataError, match=r"a\.tif: floating-point values.*\n.*b\.tif: floating-point values"):
+        build(tmp_path, unreadable="skip").check()
 
 
 def test_scores_say_of_how_many_they_are(folder):
