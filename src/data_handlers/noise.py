@@ -58,7 +58,7 @@ def add_noise(clean: torch.Tensor, options: NoiseOptions, generator: torch.Gener
     Parameters
     ----------
     clean : Tensor of float32, shape (C, H, W)
-        In [0, 1], on the CPU; left as it is.
+        About 0 to 1, on the CPU; left as it is.
     options : NoiseOptions
         How much, and of which kind.
     generator : Generator
@@ -85,7 +85,8 @@ def add_noise(clean: torch.Tensor, options: NoiseOptions, generator: torch.Gener
         kernel = _unit_energy_kernel(options.kernel_edge, options.kernel_sigma)
         noise = _filtered(_filtered(noise, kernel, axis=1), kernel, axis=2)
     signal = clean.numpy()
-    deviation = np.sqrt(options.sigma**2 + options.shot**2 * signal) / 255
+    light = np.maximum(signal, 0)  # floating-point pictures may lie a little below black
+    deviation = np.sqrt(options.sigma**2 + options.shot**2 * light) / 255
     noisy = torch.from_numpy(signal + options.mean / 255 + deviation * noise)
     return to_float(to_uint8(noisy)) if options.quantise else noisy
 

@@ -56,6 +56,11 @@ def test_shot_noise_grows_with_the_signal(level, correlate):
     assert noise.std() == pytest.approx((25 + 400 * level) ** 0.5, rel=0.02)
 
 
+def test_values_below_black_get_no_shot_noise():
+    clean = torch.full((1, 64, 64), -0.1)
+    assert torch.equal(add_noise(clean, NoiseOptions(sigma=0, shot=20), make_generator(0, "noise")), clean)
+
+
 def test_d13_shot_noise_follows_the_pixel_not_its_neighbours():
     clean = torch.zeros(1, 256, 256)
     clean[..., ::2] = 1.0
