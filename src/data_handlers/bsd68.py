@@ -12,6 +12,7 @@ from pydantic import Field
 
 from src.data_handlers.base import Picture, Source, expect_folder
 from src.data_handlers.folder import Folder
+from src.util.errors import DataError
 from src.util.image_io import PictureInfo
 
 PAGE = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/bsds/"
@@ -67,7 +68,11 @@ class Grey:
 
     def inspect(self, number: int) -> PictureInfo:
         """As in the other source, but for one channel."""
-        return replace(self._source.inspect(number), channels=1)
+        info = self._source.inspect(number)
+        if info.channels not in (1, 3):
+            name = f"{self.where}: {self.name(number)}"
+            raise DataError(f"{name}: expected a grey or RGB picture, got {info.channels} channels")
+        return replace(info, channels=1)
 
     def read(self, number: int) -> Picture:
         """The picture's luminance, 0 to 255."""

@@ -183,6 +183,13 @@ def test_d11_colour_pictures_become_luminance_on_the_right_scale(tmp_path):
     assert source.read(0).noisy.ravel().tolist() == [255, 76, 150, 29, 90]
 
 
+def test_pictures_of_other_channels_have_no_luminance_and_are_named(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((16, 16, 4), np.uint8))
+    samples = build_samples("BSD68_train", {"folder": str(tmp_path)}, channels=1, seed=0, training=True)
+    with pytest.raises(DataError, match=r"a\.npy: expected a grey or RGB picture, got 4 channels"):
+        samples.check()
+
+
 def test_d12_bsd68_without_noise_has_no_ground_truth_to_shine_with(fill_folder, tmp_path):
     folder = fill_folder(tmp_path, {"a.png": (16, 16, 1)})
     plain = build_samples("BSD68_val", {"folder": folder}, channels=1, seed=0, training=False)[0, 0]
