@@ -14,6 +14,7 @@ import tifffile
 from src.util.errors import DataError
 from src.util.pictures.base import DROPPED, EXPANDED, Metadata, Page, PictureInfo, check_size, damaged
 from src.util.pictures.raster import encode
+from src.util.pictures.tiff_pages import page_offsets
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 ENDINGS = (".tif", ".tiff")
@@ -52,10 +53,11 @@ class TiffPicture:
         self.path = path
         self._max_pixels = max_pixels
         self._size = file.seek(0, 2)
+        self._offsets = page_offsets(file, path)
+        self.pages = len(self._offsets)
         file.seek(0)
         try:
             self._tiff = tifffile.TiffFile(file)
-            self.pages = len(self._tiff.pages)
             stack = self._tiff.imagej_metadata or {}
         except Exception as error:  # tifffile raises a dozen kinds
             raise DataError(f"{path}: the picture's header is damaged ({str(error)[:200]})") from None
@@ -125,7 +127,9 @@ class TiffPicture:
         if number >= self.pages:
             raise DataError(f"{self.path}: page {number + 1} is missing, the file has {self.pages}")
         try:
-            tags = self._tiff.pages[number].aspage()
+            self._tiff.filehandle.seek(self._offsets[number])
+            # By its number tifffile would go through the pages before it.
+            tags = tifffile.TiffPage(self._tiff, index=number)
             channels, alpha = _channels(tags)
             offsets, counts = tags.dataoffsets, tags.databytecounts
         except Exception as error:  # as above

@@ -1,0 +1,107 @@
+"""Where the pages of a TIFF are: its chain of directories, gone through once and remembered.
+
+The chain tells of each page only where the next one is; to find page n of a stack anew for each crop would
+take longer than to decode it.
+"""
+
+import os
+import struct
+from array import array
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from src.util.errors import DataError
+
+_REMEMBERED = 256
+"""Files of several pages whose chains are kept; eight bytes for each page."""
+
+_MOST_TAGS = 4096
+
+_Key = tuple[int, int, int, int]
+_known: dict[_Key, "array[int]"] = {}
+
+
+class _Layout(NamedTuple):
+    """How numbers stand in a file: of its first offset, of numbers of tags and of offsets."""
+
+    first: int
+    tags: struct.Struct
+    offset: struct.Struct
+    tag_bytes: int
+
+
+def page_offsets(file: BinaryIO, path: Path) -> "array[int]":
+    """Where each page's directory begins.
+
+    Parameters
+    ----------
+    file : binary file
+        A TIFF or BigTIFF.
+    path : Path
+        Its name in messages.
+
+    Returns
+    -------
+    array of int
+        In the order of the pages.
+
+    Raises
+    ------
+    DataError
+        When the chain leaves the file, which was cut short then, or runs in a circle.
+    """
+    key = _key(file)
+    offsets = None if key is None else _known.get(key)
+    if offsets is None:
+        offsets = _chain(file, path)
+        if key is not None and len(offsets) > 1:
+            if len(_known) >= _REMEMBERED:
+                _known.clear()
+            _known[key] = offsets
+    return offsets
+
+
+def _key(file: BinaryIO) -> _Key | None:
+    """The file as it is now; None for one that is on no disk."""
+    try:
+        status = os.fstat(file.fileno())
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _chain(file: BinaryIO, path: Path) -> "array[int]":
+    size = file.seek(0, os.SEEK_END)
+    layout = _layout(file)
+    file.seek(layout.first)
+    offsets, seen = array("Q"), set[int]()
+    try:
+        while offset := layout.offset.unpack(file.read(layout.offset.size))[0]:
+            if offset in seen:
+                raise DataError(f"{path}: damaged: after page {len(offsets)} its pages run in a circle")
+            if offset >= size:
+                raise _cut_short(path, len(offsets))
+            offsets.append(offset)
+            seen.add(offset)
+            file.seek(offset)
+            (tags,) = layout.tags.unpack(file.read(layout.tags.size))
+            if tags > _MOST_TAGS:
+                raise DataError(f"{path}: the picture's header is damaged (page {len(offsets)}: {tags} tags)")
+            file.seek(tags * layout.tag_bytes, os.SEEK_CUR)
+    except struct.error:
+        raise _cut_short(path, len(offsets)) from None
+    return offsets
+
+
+def _layout(file: BinaryIO) -> _Layout:
+    file.seek(0)
+    order = "<" if file.read(2) == b"II" else ">"
+    (version,) = struct.unpack(order + "H", file.read(2))
+    if version == 43:  # BigTIFF
+        return _Layout(8, struct.Struct(order + "Q"), struct.Struct(order + "Q"), 20)
+    return _Layout(4, struct.Struct(order + "H"), struct.Struct(order + "I"), 12)
+
+
+def _cut_short(path: Path, pages: int) -> DataError:
+    what = f"what follows page {pages}" if pages else "its end"
+    return DataError(f"{path}: the picture is cut short ({what} is missing); copy the file again")

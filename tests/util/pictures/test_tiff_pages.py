@@ -1,0 +1,75 @@
+"""The pages of a stack: all of them or none, and each found without going through those before it."""
+
+import struct
+
+import numpy as np
+import pytest
+import tifffile
+
+from src.util.errors import DataError
+from src.util.image_io import count_pages, inspect_picture, read_picture
+from src.util.pictures import tiff_pages
+
+PAGES = 150
+
+
+@pytest.fixture(params=["", "big", "reverse", "imagej", "ome"])
+def stack(request, tmp_path):
+    """A file of `PAGES` pages, each of which is full of its number."""
+    pages = np.arange(PAGES, dtype=np.uint16)[:, None, None] + np.zeros((9, 8), np.uint16)
+    options = {
+        "": {"metadata": None},
+        "big": {"bigtiff": True, "metadata": None},
+        "reverse": {"byteorder": ">", "metadata": None},
+        "imagej": {"imagej": True},
+        "ome": {"ome": True},
+    }[request.param]
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path, **{k: v for k, v in options.items() if k != "metadata"}) as writer:
+        if "metadata" in options:
+            for page in pages:
+                writer.write(page, metadata=None)
+        else:
+            writer.write(pages, metadata={"axes": "TYX"})
+    return path
+
+
+def test_every_page_is_found(stack):
+    assert count_pages(stack) == PAGES
+    assert [read_picture(stack, number).max() for number in range(PAGES)] == list(range(PAGES))
+
+
+def test_the_way_through_a_file_is_gone_once_unless_it_changes(stack, monkeypatch):
+    gone = []
+    chain = tiff_pages._chain
+    monkeypatch.setattr(tiff_pages, "_chain", lambda *file: gone.append(1) or chain(*file))
+    for number in (140, 3, 141):
+        inspect_picture(stack, number)
+    assert len(gone) == 1
+    tifffile.imwrite(stack, np.zeros((2, 9, 8), np.uint8), photometric="minisblack")
+    assert count_pages(stack) == 2 and len(gone) == 2
+
+
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
+def test_a_stack_cut_short_is_refused_not_taken_for_a_shorter_one(stack, part):
+    whole = stack.read_bytes()
+    stack.write_bytes(whole[: int(len(whole) * part)])
+    with pytest.raises(
+        DataError, match=r"a\.tif: the picture is cut short \(what follows page \d+ is missing"
+    ):
+        inspect_picture(stack)
+
+
+def test_pages_in_a_circle_are_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for _ in range(PAGES):
+            writer.write(np.zeros((9, 8), np.uint8), metadata=None)
+    with tifffile.TiffFile(path) as file:
+        back, last = file.pages[120].offset, file.pages[PAGES - 1]
+        end = last.offset + 2 + 12 * len(last.tags)
+    content = bytearray(path.read_bytes())
+    content[end : end + 4] = struct.pack("<I", back)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="after page 150 its pages run in a circle"):
+        inspect_picture(path)
