@@ -14,7 +14,7 @@ import tifffile
 from src.util.errors import DataError
 from src.util.pictures.base import DROPPED, EXPANDED, Metadata, Page, PictureInfo, check_size, damaged
 from src.util.pictures.raster import encode
-from src.util.pictures.tiff_pages import page_offsets
+from src.util.pictures.tiff_pages import find_pages
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 ENDINGS = (".tif", ".tiff")
@@ -53,8 +53,8 @@ class TiffPicture:
         self.path = path
         self._max_pixels = max_pixels
         self._size = file.seek(0, 2)
-        self._offsets = page_offsets(file, path)
-        self.pages = len(self._offsets)
+        self._pages = find_pages(file, path)
+        self.pages = len(self._pages.offsets)
         file.seek(0)
         try:
             self._tiff = tifffile.TiffFile(file)
@@ -98,7 +98,7 @@ class TiffPicture:
         """See `StoredPicture`."""
         if ending not in ENDINGS:
             return self._convert(file, pages, ending)
-        lost: set[str] = set()
+        lost = {"reduced copies or masks"} if self._pages.others else set[str]()
         big, order = self._tiff.is_bigtiff, self._tiff.byteorder
         with tifffile.TiffWriter(file, bigtiff=big, byteorder=order, ome=False, shaped=False) as writer:
             for number, page in enumerate(pages):
@@ -127,7 +127,7 @@ class TiffPicture:
         if number >= self.pages:
             raise DataError(f"{self.path}: page {number + 1} is missing, the file has {self.pages}")
         try:
-            self._tiff.filehandle.seek(self._offsets[number])
+            self._tiff.filehandle.seek(self._pages.offsets[number])
             # By its number tifffile would go through the pages before it.
             tags = tifffile.TiffPage(self._tiff, index=number)
             channels, alpha = _channels(tags)

@@ -16,21 +16,39 @@ _REMEMBERED = 256
 """Files of several pages whose chains are kept; eight bytes for each page."""
 
 _MOST_TAGS = 4096
+_NEW_SUBFILE_TYPE, _REDUCED_OR_MASK = 254, 1 | 4
+
+
+class Pages(NamedTuple):
+    """The pages of a file.
+
+    Attributes
+    ----------
+    offsets : array of int
+        Where the directory of each begins, in order.
+    others : int
+        Pages that show another one once more, smaller, or say where it holds: these are no pictures.
+    """
+
+    offsets: "array[int]"
+    others: int = 0
+
 
 _Key = tuple[int, int, int, int]
-_known: dict[_Key, "array[int]"] = {}
+_known: dict[_Key, Pages] = {}
 
 
 class _Layout(NamedTuple):
-    """How numbers stand in a file: of its first offset, of numbers of tags and of offsets."""
+    """How numbers stand in a file: where its first offset is, counts of tags, offsets; bytes of a tag."""
 
     first: int
     tags: struct.Struct
     offset: struct.Struct
     tag_bytes: int
+    order: str
 
 
-def page_offsets(file: BinaryIO, path: Path) -> "array[int]":
+def find_pages(file: BinaryIO, path: Path) -> Pages:
     """Where each page's directory begins.
 
     Parameters
@@ -42,8 +60,8 @@ def page_offsets(file: BinaryIO, path: Path) -> "array[int]":
 
     Returns
     -------
-    array of int
-        In the order of the pages.
+    Pages
+        Reduced copies and masks are left out, unless there is nothing else.
 
     Raises
     ------
@@ -51,14 +69,14 @@ def page_offsets(file: BinaryIO, path: Path) -> "array[int]":
         When the chain leaves the file, which was cut short then, or runs in a circle.
     """
     key = _key(file)
-    offsets = None if key is None else _known.get(key)
-    if offsets is None:
-        offsets = _chain(file, path)
-        if key is not None and len(offsets) > 1:
+    pages = None if key is None else _known.get(key)
+    if pages is None:
+        pages = _chain(file, path)
+        if key is not None and len(pages.offsets) > 1:
             if len(_known) >= _REMEMBERED:
                 _known.clear()
-            _known[key] = offsets
-    return offsets
+            _known[key] = pages
+    return pages
 
 
 def _key(file: BinaryIO) -> _Key | None:
@@ -70,11 +88,11 @@ def _key(file: BinaryIO) -> _Key | None:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _chain(file: BinaryIO, path: Path) -> "array[int]":
+def _chain(file: BinaryIO, path: Path) -> Pages:
     size = file.seek(0, os.SEEK_END)
     layout = _layout(file)
     file.seek(layout.first)
-    offsets, seen = array("Q"), set[int]()
+    offsets, pictures, seen = array("Q"), array("Q"), set[int]()
     try:
         while offset := layout.offset.unpack(file.read(layout.offset.size))[0]:
             if offset in seen:
@@ -87,10 +105,19 @@ def _chain(file: BinaryIO, path: Path) -> "array[int]":
             (tags,) = layout.tags.unpack(file.read(layout.tags.size))
             if tags > _MOST_TAGS:
                 raise DataError(f"{path}: the picture's header is damaged (page {len(offsets)}: {tags} tags)")
-            file.seek(tags * layout.tag_bytes, os.SEEK_CUR)
+            if _is_picture(file.read(tags * layout.tag_bytes), layout):
+                pictures.append(offset)
     except struct.error:
         raise _cut_short(path, len(offsets)) from None
-    return offsets
+    return Pages(pictures, len(offsets) - len(pictures)) if pictures else Pages(offsets)
+
+
+def _is_picture(tags: bytes, layout: _Layout) -> bool:
+    """Whether a page is one by its tags, which are in the order of their numbers."""
+    if tags[:2] != struct.pack(layout.order + "H", _NEW_SUBFILE_TYPE):
+        return True
+    (kind,) = struct.unpack_from(layout.order + "I", tags, layout.tag_bytes - layout.offset.size)
+    return not kind & _REDUCED_OR_MASK
 
 
 def _layout(file: BinaryIO) -> _Layout:
@@ -98,8 +125,8 @@ def _layout(file: BinaryIO) -> _Layout:
     order = "<" if file.read(2) == b"II" else ">"
     (version,) = struct.unpack(order + "H", file.read(2))
     if version == 43:  # BigTIFF
-        return _Layout(8, struct.Struct(order + "Q"), struct.Struct(order + "Q"), 20)
-    return _Layout(4, struct.Struct(order + "H"), struct.Struct(order + "I"), 12)
+        return _Layout(8, struct.Struct(order + "Q"), struct.Struct(order + "Q"), 20, order)
+    return _Layout(4, struct.Struct(order + "H"), struct.Struct(order + "I"), 12, order)
 
 
 def _cut_short(path: Path, pages: int) -> DataError:

@@ -73,3 +73,26 @@ def test_pages_in_a_circle_are_refused(tmp_path):
     path.write_bytes(content)
     with pytest.raises(DataError, match="after page 150 its pages run in a circle"):
         inspect_picture(path)
+
+
+@pytest.mark.parametrize("options", [{}, {"bigtiff": True}, {"byteorder": ">"}])
+def test_reduced_copies_and_masks_are_no_pictures(tmp_path, copy, options):
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path, **options) as writer:
+        writer.write(picture, photometric="rgb", tile=(32, 32), metadata=None)
+        writer.write(picture[::2, ::2], photometric="rgb", subfiletype=1, metadata=None)
+        writer.write(picture[..., 0] > 9, photometric="mask", subfiletype=4, metadata=None)
+        writer.write(picture[::4, ::4, 0] > 9, photometric="mask", subfiletype=5, metadata=None)
+        writer.write(picture[::-1], photometric="rgb", subfiletype=2, metadata=None)
+    assert count_pages(path) == 2
+    assert np.array_equal(read_picture(path, 1), picture[::-1])
+    assert copy(path, tmp_path / "b.tif") == ["reduced copies or masks"]
+    assert [np.array_equal(read_picture(tmp_path / "b.tif", n), picture[:: 1 - 2 * n]) for n in (0, 1)] == [
+        True
+    ] * 2
+
+
+def test_a_file_of_nothing_but_reduced_copies_is_read(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.full((9, 8), 7, np.uint8), subfiletype=1, metadata=None)
+    assert count_pages(tmp_path / "a.tif") == 1 and read_picture(tmp_path / "a.tif").max() == 7
