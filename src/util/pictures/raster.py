@@ -102,7 +102,10 @@ class RasterPicture:
     def _alpha(self, stored: np.ndarray, pixels: np.ndarray) -> np.ndarray:
         """Transparency, whether it is a channel, a colour or entries of a palette."""
         if pixels.dtype == np.uint8:
+            depth = png.depth_and_channels(self._file)[0] if self.kind == "PNG" else 8
             with opened(self._file, self.path) as image:
+                if depth in (2, 4) and image.mode == "L":  # Pillow compares the key with expanded values
+                    image.info["transparency"] *= 255 // (2**depth - 1)
                 return np.asarray(image.convert("RGBA").getchannel("A"))[..., np.newaxis]
         four = _decoded(stored, cv2.IMREAD_UNCHANGED)
         if four is not None and four.ndim == 3 and four.shape[2] == 4:

@@ -10,6 +10,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from src.util.errors import DataError
 from src.util.image_io import inspect_picture, read_picture, write_picture
+from src.util.pictures import png
 from src.util.pictures.stored import open_picture
 
 RANDOM = np.random.default_rng(3)
@@ -76,6 +77,16 @@ def test_a_transparent_colour_stays_transparent_where_it_was(tmp_path, copy, key
     copy(tmp_path / "a.png", tmp_path / "b.png")
     with Image.open(tmp_path / "a.png") as one, Image.open(tmp_path / "b.png") as other:
         assert np.array_equal(np.asarray(one.convert("RGBA")), np.asarray(other.convert("RGBA")))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_a_transparent_level_of_few_bits_is_found(tmp_path, depth):
+    levels = np.arange(8) % 2**depth
+    packed = np.packbits((levels[:, None] >> np.arange(depth)[::-1]) & 1).tobytes()
+    header = struct.pack(">IIBBBBB", 8, 1, depth, 0, 0, 0, 0)
+    chunks = {b"IHDR": header, b"tRNS": b"\0\1", b"IDAT": zlib.compress(b"\0" + packed), b"IEND": b""}
+    (tmp_path / "a.png").write_bytes(png.SIGNATURE + b"".join(png._chunk(*each) for each in chunks.items()))
+    assert page(tmp_path / "a.png").alpha.ravel().tolist() == np.where(levels == 1, 0, 255).tolist()
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "webp"])
