@@ -187,10 +187,11 @@ def _layout(page: Page, tags: Any) -> tuple[np.ndarray, dict[str, Any]]:
     predictor = int(tags.predictor) if compression and tags.predictor in (2, 3) else None
     if predictor and (predictor == 3) != (array.dtype.kind == "f"):
         predictor = None
+    photometric = _RGB if tags.photometric in (_PALETTE, _YCBCR) else int(tags.photometric)
     layout: dict[str, Any] = {
-        "photometric": _RGB if tags.photometric in (_PALETTE, _YCBCR) else int(tags.photometric),
+        "photometric": photometric,
         "planarconfig": None if array.shape[2] == 1 else 2 if in_planes else 1,
-        "extrasamples": [int(value) for value in tags.extrasamples] or None,
+        "extrasamples": _extra_samples(tags, array.shape[2] - (3 if photometric == _RGB else 1)),
         "compression": compression,
         "predictor": predictor,
         "subfiletype": int(tags.subfiletype) or None,
@@ -207,6 +208,15 @@ def _layout(page: Page, tags: Any) -> tuple[np.ndarray, dict[str, Any]]:
     if array.shape[2] == 1:
         return array[..., 0], layout
     return (np.ascontiguousarray(np.moveaxis(array, 2, 0)) if in_planes else array), layout
+
+
+def _extra_samples(tags: Any, count: int) -> list[int] | None:
+    """What channels beyond the colours are: as the source says; of those it says nothing of, nothing either.
+
+    Left to itself tifffile would take a fourth channel for transparency.
+    """
+    said = [int(value) for value in tags.extrasamples]
+    return ([0] * count + said)[-count:] if count > 0 else None
 
 
 def _dpi(tags: Any) -> tuple[float, float] | None:

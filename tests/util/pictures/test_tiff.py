@@ -97,6 +97,20 @@ def test_alpha_is_kept_apart_from_the_channels(tmp_path, copy):
     assert np.array_equal(read_picture(tmp_path / "a.tif"), picture)  # the fourth is infrared, say
 
 
+def test_a_fourth_channel_that_nothing_is_said_of_does_not_become_transparency(tmp_path, copy):
+    picture = noise((16, 18, 4), "uint16")
+    tifffile.imwrite(tmp_path / "a.tif", picture, photometric="rgb", metadata=None)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        start = tiff.pages[0].tags["ExtraSamples"].offset
+    with open(tmp_path / "a.tif", "r+b") as file:  # a tag of another number
+        file.seek(start)
+        file.write((65000).to_bytes(2, "little"))
+    copy(tmp_path / "a.tif", tmp_path / "b.tif")
+    for name in ("a.tif", "b.tif"):
+        assert not inspect_picture(tmp_path / name).alpha
+        assert np.array_equal(read_picture(tmp_path / name), picture)
+
+
 def test_the_pages_of_a_stack_are_pictures_each_of_its_kind(tmp_path, copy):
     pages = [noise((20, 30), "uint16"), noise((10, 12, 3), "uint8"), noise((7, 8), "float32")]
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
