@@ -9,13 +9,14 @@ import numpy as np
 
 from src.trainer.build import to_yaml
 from src.trainer.evaluate import count_words
-from src.trainer.report import PAGE, PANEL, Look, Report, has_report
+from src.trainer.report import Look, Report
 from src.trainer.trained import Trained
 from src.util.errors import DataError, NonFiniteError
 from src.util.file_manager import made_folder
 from src.util.image_io import count_pages
 from src.util.logger import LOG, progress_bar
 from src.util.overlap import Here, overlapped
+from src.util.own_results import PAGE, PANEL, has_report
 from src.util.pictures.stored import open_picture
 from src.util.value_range import white_of
 

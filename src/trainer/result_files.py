@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from src.trainer.report import PAGE, PANEL, has_report
 from src.util.errors import DataError
 from src.util.image_io import ENDINGS
 from src.util.logger import LOG
+from src.util.own_results import without_results
 from src.util.picture_folder import list_files
 from src.util.pictures.raster import JPEG_ENDINGS
 
@@ -76,16 +76,17 @@ def find_results(folder: Path, out: Path, kind: Format) -> dict[Path, Path]:
     DataError
         When there is no picture.
     """
-    files = list_files(folder)
-    if _absolute(out) != _absolute(folder):
-        files = [path for path in files if _absolute(out) not in _absolute(path).parents]
-    elif has_report(out):
-        files = [path for path in files if path != folder / PANEL]
+    found, beside = list_files(folder), _absolute(out) == _absolute(folder)
+    if not beside:
+        found = [path for path in found if _absolute(out) not in _absolute(path).parents]
+    files = without_results(found, folder)
+    if len(files) < len(found) and not beside:
+        LOG.info("passed over, of an earlier call: %s", named(sorted(set(found) - set(files))))
     by_folder: dict[Path, list[Path]] = defaultdict(list)
     for path in files:
         if path.suffix.lower() in ENDINGS:
             by_folder[path.parent].append(path)
-    others = [path for path in files if path.suffix.lower() not in ENDINGS and path != out / PAGE]
+    others = [path for path in files if path.suffix.lower() not in ENDINGS]
     if others:
         LOG.info("passed over, no picture by its name: %s", named(others))
     if not by_folder:
@@ -94,8 +95,7 @@ def find_results(folder: Path, out: Path, kind: Format) -> dict[Path, Path]:
     for parent, pictures in by_folder.items():
         place = out / parent.relative_to(folder)
         results |= {path: place / name for path, name in result_names(pictures, kind).items()}
-    made = {_absolute(result) for result in results.values()}  # of an earlier call, where `out` is the folder
-    return {path: result for path, result in results.items() if _absolute(path) not in made}
+    return results
 
 
 def named(paths: Sequence[Path]) -> str:

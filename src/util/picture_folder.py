@@ -6,6 +6,8 @@ from pathlib import Path
 
 from src.util.errors import DataError
 from src.util.image_io import ENDINGS, inspect_picture
+from src.util.logger import LOG
+from src.util.own_results import without_results
 
 _DEBRIS = {"thumbs.db", "desktop.ini"}
 _LISTED_AT_MOST = 100
@@ -17,7 +19,7 @@ def list_pictures(folder: str | os.PathLike[str], recursive: bool = True) -> lis
     Parameters
     ----------
     folder : path
-        Hidden files and folders, Thumbs.db and desktop.ini are passed over.
+        Hidden files and folders, Thumbs.db, desktop.ini and what `test.py` made are passed over.
     recursive : bool
         Whether to look into sub-folders.
 
@@ -32,7 +34,12 @@ def list_pictures(folder: str | os.PathLike[str], recursive: bool = True) -> lis
         When there is no folder, no picture in it, or anything else beside the pictures; all of that, and
         every damaged picture, is listed at once.
     """
-    files = list_files(folder, recursive)
+    found = list_files(folder, recursive)
+    files = without_results(found, Path(folder))
+    if len(files) < len(found):
+        LOG.info("%s: %d files passed over, results of test.py", folder, len(found) - len(files))
+    if not files:
+        raise _none_in(folder)
     if any(path.suffix.lower() not in ENDINGS for path in files):
         raise_together([problem for path in files if (problem := _problem_of(path))])
     return files
@@ -46,8 +53,12 @@ def list_files(folder: str | os.PathLike[str], recursive: bool = True) -> list[P
         raise DataError(f"{folder}: expected a folder of pictures, found {found}")
     files = sorted(_files(folder, recursive), key=lambda path: path.relative_to(folder).as_posix())
     if not files:
-        raise DataError(f"{folder}: no pictures in it (endings {', '.join(ENDINGS)})")
+        raise _none_in(folder)
     return files
+
+
+def _none_in(folder: str | os.PathLike[str]) -> DataError:
+    return DataError(f"{folder}: no pictures in it (endings {', '.join(ENDINGS)})")
 
 
 def _files(folder: Path, recursive: bool) -> Iterator[Path]:

@@ -91,6 +91,15 @@ def test_a_folder_denoised_twice_does_not_denoise_its_results(trained, noisy_fol
     assert made(noisy_folder / "results") == ["a_DN.png", "b_DN.png", "c_DN.png"]
 
 
+def test_another_networks_results_are_no_pictures_of_the_folder(trained, noisy_folder, tmp_path, messages):
+    (noisy_folder / "sub").mkdir()
+    shutil.copy(noisy_folder / "a.png", noisy_folder / "sub" / "a.jpg.png")
+    for out in (noisy_folder / "results", noisy_folder / "other" / "deep", tmp_path / "out"):
+        assert FileDenoiser(trained).folder(noisy_folder, out) == 0
+        assert made(out) == ["a_DN.png", "b_DN.png", "c_DN.png", "sub/a.jpg_DN.png"]
+    assert any("passed over, of an earlier call: " in line for line in messages)
+
+
 def test_f12_a_name_with_dn_in_it_is_a_picture_like_any_other(trained, noisy_folder, tmp_path):
     shutil.copy(noisy_folder / "a.png", tmp_path / "a_DN.png")
     FileDenoiser(trained).file(noisy_folder / "a.png", tmp_path / "one.png")

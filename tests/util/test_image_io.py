@@ -19,6 +19,7 @@ from src.util.image_io import (
     to_uint8,
     write_picture,
 )
+from src.util.own_results import MARK
 from src.util.picture_folder import list_pictures, raise_together
 
 
@@ -362,6 +363,22 @@ def test_a_folder_is_listed_in_order_without_debris(tmp_path, rgb):
     names = [path.relative_to(tmp_path).as_posix() for path in list_pictures(tmp_path)]
     assert names == ["a.PNG", "b.png", "sub/c.jpg"]
     assert [path.name for path in list_pictures(tmp_path, recursive=False)] == ["a.PNG", "b.png"]
+
+
+def test_what_was_denoised_of_a_folder_is_not_trained_on(tmp_path, rgb, messages):
+    """A finished call left a page; one that was stopped left pictures alone, beside them or in a folder."""
+    pictures = ["a.png", "b_DN.png", "day.png", "day_DNx.png", "sub/a.tif"]
+    results = ["a_DN.png", "c/d/a_DN.png", "results/a_DN.png", "results/a_DN_DN.png", "results/sub/a_DN.tif"]
+    for name in pictures + results:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    save(rgb, tmp_path / "results" / "panel.png")
+    (tmp_path / "results" / "report.html").write_bytes(b"<!doctype html>" + MARK)
+    assert [path.relative_to(tmp_path).as_posix() for path in list_pictures(tmp_path)] == pictures
+    assert messages == [f"INFO {tmp_path}: 7 files passed over, results of test.py"]
+    (tmp_path / "results" / "report.html").write_text("another program's")
+    with pytest.raises(DataError, match=r"report\.html: not a picture"):
+        list_pictures(tmp_path)
 
 
 def test_a_link_to_a_folder_above_does_not_hang(tmp_path, rgb):

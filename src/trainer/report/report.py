@@ -14,12 +14,8 @@ from src.trainer.report.residual import Autocorrelation, amplified, autocorrelat
 from src.trainer.report.views import brightness, centre, encode, size, thumbnail, to_levels
 from src.util.atomic_file import write_atomically
 from src.util.board import RESIDUAL_GAIN
+from src.util.own_results import PAGE, PANEL
 from src.util.panel import enlarged, panel
-
-PAGE = "report.html"
-PANEL = "panel.png"
-MARK = b'<meta name="generator" content="NL-N2V">'
-"""By which a page of ours is known from a foreign one of the same name; `template.html` has it."""
 
 # Largest part of a picture that is looked at; a residual's statistics need no more.
 MAX_EDGE = 1024
@@ -166,15 +162,6 @@ class Report:
         """The contact sheet, numbered as the table is."""
         rows = [(number, look.row) for number, look in enumerate(self._looks, start=1) if look.row]
         return [[(f"{number}  {first[0]}", first[1]), *others] for number, (first, *others) in rows]
-
-
-def has_report(folder: Path) -> bool:
-    """Whether the page in a folder is of our making, and so the contact sheet beside it."""
-    try:
-        with open(folder / PAGE, "rb") as file:
-            return MARK in file.read(1000)
-    except OSError:
-        return False
 
 
 def _panel_row(
