@@ -121,7 +121,8 @@ class Report:
             if size(values)[:2] != (height, width):
                 raise ValueError(f"{name}: {what} is {size(values)[:2]}, noisy is {(height, width)}")
         cut = {what: centre(values, MAX_EDGE, white) for what, values in given.items()}
-        gain = brightness(cut["denoised"])
+        # A failed network's result may be black: the picture that was given is none the darker for it.
+        gain = min(brightness(cut["noisy"]), brightness(cut["denoised"]))
         shown = {what: to_levels(gain * values) for what, values in cut.items()}
         shown["residual"] = to_levels(amplified(gain * (cut["noisy"] - cut["denoised"])))
         scores = {metric: float(value) for metric, value in (metrics or {}).items()}

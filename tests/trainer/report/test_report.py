@@ -161,6 +161,15 @@ def test_other_pictures_are_shown_as_bright_as_they_are(new, tmp_path, level):
     assert data(tmp_path)["brightness"] == 1
 
 
+def test_a_black_result_does_not_make_the_picture_white(new, tmp_path):
+    noisy, denoised, _ = pictures(level=0.5)
+    page = new()
+    page.add("a.png", noisy, 0.01 * denoised)
+    page.close()
+    assert data(tmp_path)["brightness"] == 1
+    assert np.array_equal(decoded(data(tmp_path)["files"]["noisy"]), to_uint8(noisy))
+
+
 def test_the_page_stays_small_however_many_pictures(new, tmp_path, monkeypatch):
     monkeypatch.setattr(report, "PAGE_BYTES", 600_000)
     noisy, denoised, clean = pictures(200, 200)
