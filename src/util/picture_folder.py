@@ -63,7 +63,7 @@ def _none_in(folder: str | os.PathLike[str]) -> DataError:
 
 def _files(folder: Path, recursive: bool) -> Iterator[Path]:
     seen: set[str] = set()
-    for here, folders, names in os.walk(folder, followlinks=True):
+    for here, folders, names in os.walk(folder, onerror=_say_unreadable, followlinks=True):
         real = os.path.realpath(here)  # a link may lead back to a folder above it
         if not recursive or real in seen:
             folders.clear()
@@ -73,6 +73,10 @@ def _files(folder: Path, recursive: bool) -> Iterator[Path]:
         # A folder with a picture's ending is given as if it were one: whoever opens it says so.
         yield from (Path(here, name) for name in folders if _has_ending(name))
         folders[:] = sorted(name for name in folders if not name.startswith(".") and not _has_ending(name))
+
+
+def _say_unreadable(error: OSError) -> None:
+    LOG.warning("%s: passed over, cannot be read: %s", error.filename, error.strerror)
 
 
 def _has_ending(name: str) -> bool:

@@ -1,3 +1,4 @@
+import errno
 import os
 import struct
 import warnings
@@ -363,6 +364,22 @@ def test_a_folder_is_listed_in_order_without_debris(tmp_path, rgb):
     names = [path.relative_to(tmp_path).as_posix() for path in list_pictures(tmp_path)]
     assert names == ["a.PNG", "b.png", "sub/c.jpg"]
     assert [path.name for path in list_pictures(tmp_path, recursive=False)] == ["a.PNG", "b.png"]
+
+
+def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path, monkeypatch, messages):
+    for name in ("a.png", "in/b.png", "secret/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    scandir = os.scandir
+
+    def refusing(folder):
+        if str(folder).endswith("secret"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert [path.name for path in list_pictures(tmp_path)] == ["a.png", "b.png"]
+    assert messages == [f"WARNING {tmp_path / 'secret'}: passed over, cannot be read: Permission denied"]
 
 
 def test_what_was_denoised_of_a_folder_is_not_trained_on(tmp_path, rgb, messages):
