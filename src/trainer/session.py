@@ -23,7 +23,7 @@ from src.trainer.run_config import RunConfig
 from src.trainer.shared_norm import share_batch_norm
 from src.trainer.state import TrainingState
 from src.trainer.step import TrainingStep
-from src.trainer.trainer import Trainer, validation_is_missing
+from src.trainer.trainer import Trainer, last_step, validation_is_missing
 from src.util.atomic_file import write_atomically
 from src.util.cores import usable_cores
 from src.util.errors import CheckpointError, ConfigError, DataError, OutOfMemoryError
@@ -170,14 +170,14 @@ def _fit(
     if processes.first:
         write_atomically(files.config_file, lambda file: file.write(to_yaml(config).encode()))
     stopwatch = Stopwatch(device)
-    steps = len(loader) * config.training.max_epochs
-    _describe(config, network, loader, steps)
+    _describe(config, network, loader)
     if not processes.alone:
         own = "" if config.training.sync_bn else ", but not batch norm: the network depends on their number"
         LOG.info("%d processes share each batch%s", processes.count, own)
     if state.epoch >= config.training.max_epochs and not validation_is_missing(config, state):
         LOG.info("already finished: %d epochs; raise training.max_epochs to train on", state.epoch)
         return network
+    steps = last_step(config, state, len(loader))
     reporter = Reporter(files, stopwatch, state.step, steps) if processes.first else NoReporter()
     step = TrainingStep(network, masker, loss, optimizer, stopwatch, config.training.grad_clip, processes)
     masked_loss = MaskedLoss(masker, loss, config.seed)
@@ -229,14 +229,14 @@ def _restore(
     return state
 
 
-def _describe(config: RunConfig, network: Network, loader: Loader, steps: int) -> None:
+def _describe(config: RunConfig, network: Network, loader: Loader) -> None:
     parameters = sum(p.numel() for p in network.module.parameters())
-    training = config.training
+    training, steps = config.training, len(loader) * config.training.max_epochs
     LOG.info(
         "%s %s, %s parameters; %s, %d pictures; %d epochs of %d steps, batch %d; %s; seed %d",
         config.model.type, config.model.kwargs["bsn"], f"{parameters:,}", training.dataset,
-        loader.samples.pictures, training.max_epochs,
-        steps // training.max_epochs, training.batch_size, training.masker_type, config.seed,
+        loader.samples.pictures, training.max_epochs, len(loader), training.batch_size,
+        training.masker_type, config.seed,
     )  # fmt: skip
     if steps < FEW_STEPS:
         hint = "raise training.dataset_args.repeat_times or training.max_epochs"

@@ -74,7 +74,7 @@ class Trainer:
         self.state = state
         self.stop = stop
         self.processes = processes
-        self.total_steps = len(loader) * config.training.max_epochs
+        self.total_steps = last_step(config, state, len(loader))
         self._losses = LossRecord(min(config.log.iter_interval, len(loader)))
         self._saved = (-1, Path())  # step and file of the latest checkpoint
 
@@ -121,7 +121,9 @@ class Trainer:
         """One step, reported when due."""
         share = self.loader.share(self.state.batch)
         noisy = batch["noisy"][: share.images].to(self.network.device, non_blocking=True)
-        progress = self.state.step / self.total_steps
+        # Not by the steps done: where the run was resumed with another batch size, they are of two sizes.
+        seen = (epoch - 1) * len(self.loader) + self.state.batch
+        progress = seen / (self.config.training.max_epochs * len(self.loader))
         rate = self._set_learning_rate(epoch, progress)
         generator = make_generator(self.config.seed, "mask", self.state.step)
         self.state.step += 1
@@ -253,6 +255,12 @@ class Trainer:
         noisy, names = as_float(batch["noisy"]), sorted(set(batch["name"]))
         listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
         return f"{where}, values from {noisy.min():.4g} to {noisy.max():.4g} of {listed}"
+
+
+def last_step(config: RunConfig, state: TrainingState, batches: int) -> int:
+    """Number of the training's last step; an epoch has so many batches from here on."""
+    left = (config.training.max_epochs - state.epoch) * batches - min(state.batch, batches)
+    return state.step + max(0, left)
 
 
 def validation_is_due(config: RunConfig, epoch: int) -> bool:

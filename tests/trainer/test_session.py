@@ -1,3 +1,4 @@
+import math
 import re
 import shutil
 
@@ -139,6 +140,19 @@ def test_k22_other_changes_are_listed_and_take_effect(new_run):
     assert "batch_size" not in changed
     assert "learning rate 5.000e-04" in run.losses[3, 6]
     assert "init_lr: 0.0005" in run.files.config_file.read_text()
+
+
+def test_k22_with_another_batch_size_the_schedule_goes_on_where_it_was(new_run):
+    """Epochs of six steps, then of two: half of the training is done when it is resumed, not all."""
+    run = new_run("run")
+    settings = ["training.dataset_args.repeat_times=4", "training.scheduler.type=cosine"]
+    run.train(*settings)
+    run.resume(*settings, "training.max_epochs=4", "training.batch_size=6")
+    assert "epoch 3/4, step 13/16: " in run.log and "epoch 4/4, step 16/16: " in run.log
+    rates = [float(text.rpartition("rate ")[2]) for (epoch, _), text in run.losses.items() if epoch > 2]
+    expected = [1e-3 * (1 + math.cos(math.pi * done / 8)) / 2 for done in range(4, 8)]
+    assert rates == pytest.approx(expected, rel=1e-3)
+    assert "images/s, -" not in run.log  # time that is left
 
 
 def test_k23_a_finished_run_says_so_and_trains_no_further(new_run, differing):
