@@ -222,11 +222,20 @@ def _restore(
     if other := changes_of_environment(content.get("environment", {}), now_here):
         LOG.warning("resumed with %s: the last digits may differ from those of an unbroken run", other)
     network.module.load_state_dict(content["model_weights"])
-    optimizer.load_state_dict(content["optimizer_weights"])
+    _restore_moments(optimizer, content["optimizer_weights"])
     state = TrainingState.from_plain(content["state"])
     # Of an epoch that was left inside, as many pictures are passed over as were seen.
     state.batch = state.batch * before["training.batch_size"] // config.training.batch_size
     return state
+
+
+def _restore_moments(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """What the optimiser has seen; its settings are the configuration's, which may be others by now."""
+    groups = [
+        own | {key: before[key] for key in ("params", "lr")}  # the rate is set before each step
+        for own, before in zip(optimizer.param_groups, saved["param_groups"], strict=True)
+    ]
+    optimizer.load_state_dict({**saved, "param_groups": groups})
 
 
 def _describe(config: RunConfig, network: Network, loader: Loader) -> None:

@@ -142,6 +142,18 @@ def test_k22_other_changes_are_listed_and_take_effect(new_run):
     assert "init_lr: 0.0005" in run.files.config_file.read_text()
 
 
+def test_k22_changed_settings_of_the_optimiser_take_effect(new_run):
+    run = new_run("run")
+    run.train()
+    moments = {number: dict(state) for number, state in run.last["optimizer_weights"]["state"].items()}
+    run.resume("training.max_epochs=3", "training.optimizer={betas: [0.5, 1e-9], fused: true}")
+    assert "training.optimizer.betas: [0.9, 0.999] -> [0.5, 1e-09]" in run.log
+    optimizer = run.last["optimizer_weights"]
+    assert optimizer["param_groups"][0]["betas"] == (0.5, 1e-9)
+    assert optimizer["param_groups"][0]["fused"] is True
+    assert all(optimizer["state"][number]["step"] == state["step"] + 2 for number, state in moments.items())
+
+
 def test_k22_with_another_batch_size_the_schedule_goes_on_where_it_was(new_run):
     """Epochs of six steps, then of two: half of the training is done when it is resumed, not all."""
     run = new_run("run")
