@@ -132,9 +132,12 @@ class CheckpointStore:
 
     def is_empty(self) -> bool:
         """Whether the run was stopped before it saved anything."""
-        last = self.manifest["last"]
-        if len(last) == 1 and not self.manifest["best"]:  # announced, but never written
-            return not (self.files.folder / last[0]["file"]).exists()
+        last, best = self.manifest["last"], self.manifest["best"].values()
+        if len(last) == 1:
+            scored = max((entry["epoch"] for entries in best for entry in entries), default=0)
+            # An epoch is saved before it is validated: with no best since, it may only have been announced.
+            if scored < last[0]["epoch"] + last[0]["interim"]:
+                return not (self.files.folder / last[0]["file"]).exists()
         return not last and not any(self.files.checkpoints.glob("*.pth"))
 
     def verify(self, path: Path) -> None:

@@ -353,6 +353,20 @@ def test_two_crashes_while_the_same_checkpoint_is_saved_again_leave_it_whole(fil
     assert CheckpointStore(files).newest()[1]["mark"] == 0
 
 
+@pytest.mark.parametrize("interim", [False, True])
+def test_a_run_with_a_best_whose_first_checkpoint_was_never_written_is_empty(files, monkeypatch, interim):
+    """With `checkpoint.save: false`, for example, when the disk is full at the end."""
+    store = CheckpointStore(files)
+    store.save_best(content(2), 2, "psnr", 29.0)
+    with killed_before(3 + 1, monkeypatch):  # the manifest is in place, the checkpoint not yet
+        if interim:
+            store.save_interim(content(2), 2, 5)
+        else:
+            store.save_last(content(3), 3, keep_all=False)
+    assert names(files.checkpoints) == [] and len(CheckpointStore(files).manifest["last"]) == 1
+    assert CheckpointStore(files).is_empty()
+
+
 def test_k4_k5_a_full_disk_keeps_the_best_and_the_next_validation_goes_on(files, store, monkeypatch):
     store.save_best(content(1), 1, "psnr", 29.0)
 
