@@ -15,6 +15,7 @@ from src.trainer.network import Network
 from src.util.cores import usable_cores
 from src.util.file_manager import save_pictures
 from src.util.image_io import from_float, to_uint8
+from src.util.logger import LOG
 from src.util.metrics import mean_score, psnr, ssim
 from src.util.overlap import AT_ONCE, Here, overlapped
 from src.util.seed import make_generator
@@ -133,6 +134,18 @@ class MaskedLoss:
         self.masker = masker
         self.loss = loss
         self.seed = seed
+        self._refused = False
+
+    def suits(self, noisy: Tensor, name: str) -> bool:
+        """Whether a picture (C, H, W) can be masked; of those that cannot the first is said."""
+        try:
+            self.masker.check_size(*noisy.shape[1:])
+        except ValueError as error:
+            if not self._refused:
+                LOG.warning("%s: no masked loss, nor for pictures like it: %s", name, error)
+            self._refused = True
+            return False
+        return True
 
     @torch.no_grad()
     def __call__(self, network: Network, noisy: Tensor, index: int) -> float:
@@ -203,7 +216,7 @@ def _evaluated(
     index = int(batch.get("index", [number])[0])
     noisy, name = batch["noisy"][0], batch["name"][0]
     clean = batch["clean"][0] if "clean" in batch else None
-    by_loss = masked_loss if clean is None else None
+    by_loss = masked_loss if clean is None and masked_loss and masked_loss.suits(noisy, name) else None
     denoised = here(lambda: network.denoise(noisy, name), last=by_loss is None)
     dtype, white = batch.get("dtype", ["uint8"])[0], float(batch.get("white", [255])[0])
     metrics: dict[str, float] = {}

@@ -39,5 +39,8 @@ def summary(scores: Scores) -> str:
         for row in rows
     ]
     if left_out:
-        lines.append("Left out: identical pictures (infinite PSNR) and those below 7 px (no SSIM).")
+        lines.append(
+            "Left out: identical pictures (infinite PSNR), those below 7 px (no SSIM), those of a size that"
+            " cannot be masked (no loss)."
+        )
     return "\n".join([scores.line(), "", *lines]) + "\n"

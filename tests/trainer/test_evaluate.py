@@ -11,6 +11,7 @@ from src.masker import MASKERS
 from src.trainer.build import build_model, build_pictures
 from src.trainer.evaluate import MaskedLoss, PictureScore, Scores, compare, evaluate, score_all
 from src.trainer.network import Network
+from src.trainer.summary import summary
 from src.trainer.tiling import Tiling
 from src.util.errors import ConfigError, DataError, NonFiniteError, StorageError
 from src.util.file_manager import save_pictures
@@ -149,6 +150,18 @@ def test_the_masked_loss_is_that_of_training_at_full_weights(network):
     masked = MASKERS["Masker"]().mask(noisy, make_generator(3, "validation mask", 5))
     expected = (((masked.image * 0.9 - noisy) * masked.mask) ** 2).mean()
     assert score == pytest.approx(expected.item())
+
+
+def test_a_picture_that_cannot_be_masked_has_no_loss_and_the_first_is_said(network, messages):
+    """16x16 px have no blind spot; training crops of other sizes may have."""
+    pictures = batches((picture(16, 16), None), (picture(), None), (picture(16, 16), None))
+    scores = score_all(evaluate(network, pictures, masked_loss()), 3, lambda result: None)
+    assert [list(score.metrics) for score in scores.pictures] == [[], ["loss"], []]
+    assert scores.means() == scores.pictures[1].metrics
+    (said,) = messages
+    assert said.startswith("WARNING 0.png: no masked loss, nor for pictures like it: pixel_perc: expected at")
+    (*_, row, why) = summary(scores).splitlines()
+    assert row.endswith("1 of 3") and "cannot be masked (no loss)" in why
 
 
 def test_the_masked_loss_of_a_large_picture_is_computed_in_tiles(tiny_config, monkeypatch):

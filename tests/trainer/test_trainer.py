@@ -57,6 +57,13 @@ def test_t5_validation_starts_at_its_start_epoch(new_run, start, interval, expec
     assert found == expected
 
 
+def test_validation_pictures_too_small_to_be_masked_do_not_end_the_training(new_run):
+    run = new_run("run")
+    run.train("validation.dataset_args.crop_size=16", "training.max_epochs=1")
+    assert [row["masked_loss"] for row in run.scores] == [""] and run.best == []
+    assert "validation after epoch 1: no score (all 3 pictures)" in run.log
+
+
 def test_t2_more_saves_than_validations_save_each(new_run):
     run = new_run("run")
     run.train("training.max_epochs=3", "validation.num_of_saves=10")
