@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # see src.util.image_io
 
 _FORBIDDEN = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f\ud800-\udfff]')
 _LEFTOVER = re.compile(r"\..+\.\d+\.tmp")  # of `write_atomically`
+_TEST = "test_"
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 
 
@@ -102,12 +103,16 @@ class FileManager:
                 folder.mkdir(exist_ok=True)
             self._lock.acquire(timeout=0)
             for leftover in self.folder.rglob(".*.tmp"):  # of a process that was killed while writing
-                if _LEFTOVER.fullmatch(leftover.name):
+                if _LEFTOVER.fullmatch(leftover.name) and not self._is_of_test(leftover):
                     leftover.unlink(missing_ok=True)
         except filelock.Timeout:
             raise RunExistsError(f"{self.folder}: another process is training this run") from None
         except OSError as error:
             raise StorageError(f"{self.folder}: cannot be written to: {error.strerror}") from None
+
+    def _is_of_test(self, path: Path) -> bool:
+        """Whether it lies in a test's folder: a test takes no lock, it may be at work there."""
+        return any(above.parent == self.images and above.name.startswith(_TEST) for above in path.parents)
 
     def close(self) -> None:
         """Give the lock back."""
@@ -142,7 +147,7 @@ class FileManager:
         """A new folder `img/test_DATASET_EEE_TIME`."""
         if self.images.is_symlink():
             raise ConfigError(f"{self.images}: a link; nothing of a run is written outside its folder")
-        stem = f"test_{dataset}_{epoch:03d}_{timestamp()}"
+        stem = f"{_TEST}{dataset}_{epoch:03d}_{timestamp()}"
         for attempt in range(1, 1000):
             folder = self.images / (stem if attempt == 1 else f"{stem}_{attempt}")
             if not folder.exists():

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from src.util import file_manager
+from src.util.atomic_file import write_atomically
 from src.util.errors import ConfigError, RunExistsError, StorageError
 from src.util.file_manager import FileManager, made_folder, save_pictures, timestamp
 from src.util.image_io import read_picture
@@ -101,6 +102,19 @@ def test_half_written_files_of_a_killed_process_are_cleared_and_no_others(run):
     run.close()
     run.open()
     assert [path.name for path in run.checkpoints.iterdir()] == ["mine.tmp"]
+
+
+def test_what_a_test_is_writing_stays_when_its_run_is_resumed(run):
+    run.close()
+    folder = run.test_folder("Folder", 1)
+
+    def resumed_meanwhile(file):
+        run.open()
+        run.close()
+        file.write(b"scores")
+
+    write_atomically(folder / "metrics.csv", resumed_meanwhile)
+    assert (folder / "metrics.csv").read_bytes() == b"scores"
 
 
 def test_a_run_that_is_not_there_cannot_be_opened(tmp_path):
