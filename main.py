@@ -36,8 +36,8 @@ def _run(flags: argparse.Namespace, processes: Processes) -> int:
         run_demo(config, _run_name(flags), device, flags.thread)
         return 0
     files = FileManager(config.output_folder, _run_name(flags))
-    # What torchrun starts anew (--max-restarts) goes on where it was.
-    resume = flags.resume or (processes.restarted and flags.session is not None)
+    # What torchrun starts anew (--max-restarts) goes on where it was, but never with another's run.
+    resume = flags.resume or processes.have_begun(files.folder)
     train(config, files, device, flags.thread, resume, processes)
     return 0
 

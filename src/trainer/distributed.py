@@ -29,6 +29,7 @@ LONGEST_SILENCE = timedelta(minutes=30)
 """How far one process may fall behind another, in one step or one validated picture; a dead one is known at
 once by its closed connection."""
 
+_TORCHRUN = "TORCHELASTIC_RUN_ID"  # set in what torchrun starts
 _NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 LONGEST_PARTING = 2
 """Seconds that a process which has failed waits for the others to hear of it."""
@@ -52,10 +53,10 @@ class Processes:
         How many there are.
     local_rank, local_count : int
         The same among those of its machine.
-    restarted : bool
-        Whether torchrun has started them anew after one failed.
     store : torch.distributed.Store or None
         Where a process that fails says why.
+    kept : torch.distributed.Store or None
+        What torchrun keeps when it starts them anew after one failed.
     launcher : int or None
         Process id of torchrun.
     """
@@ -64,8 +65,8 @@ class Processes:
     count: int = 1
     local_rank: int = 0
     local_count: int = 1
-    restarted: bool = False
     store: "dist.Store | None" = None
+    kept: "dist.Store | None" = None
     launcher: int | None = None
 
     @property
@@ -82,6 +83,16 @@ class Processes:
     def deserted(self) -> bool:
         """Whether torchrun has been killed, so that nobody watches over the processes any more."""
         return self.launcher is not None and os.getppid() != self.launcher
+
+    def note_begun(self, run: object) -> None:
+        """Remember that these processes have made a run, should torchrun start them anew."""
+        if self.kept is not None:
+            self.kept.set(f"begun {run}", "")
+
+    def have_begun(self, run: object) -> bool:
+        """Whether it was these that made the run, before torchrun started them anew; the same for each."""
+        begun = self.first and self.kept is not None and self.kept.check([f"begun {run}"])
+        return bool(self.of_first(begun))
 
     def sum(self, values: Tensor) -> Tensor:
         """Sum of a tensor over all processes, the same bits for each."""
@@ -199,7 +210,7 @@ ALONE = Processes()
 
 @contextmanager
 def processes_of_torchrun() -> Iterator[Processes]:
-    """Join the processes that torchrun has started, while the `with` block runs; one alone joins nothing.
+    """Join the processes that torchrun has started, while the `with` block runs; one alone joins nobody.
 
     A failure of one ends all: the first says why, the others end silently with its exit code.
 
@@ -212,7 +223,7 @@ def processes_of_torchrun() -> Iterator[Processes]:
     ConfigError
         When the environment is not what torchrun makes.
     """
-    if os.environ.get("WORLD_SIZE", "1") == "1":
+    if os.environ.get("WORLD_SIZE", "1") == "1" and _TORCHRUN not in os.environ:
         yield ALONE
         return
     processes = _join()
@@ -225,7 +236,8 @@ def processes_of_torchrun() -> Iterator[Processes]:
         processes.leave(error)
         raise
     finally:
-        dist.destroy_process_group()
+        if not processes.alone:
+            dist.destroy_process_group()
 
 
 def _join() -> Processes:
@@ -246,20 +258,21 @@ def _join() -> Processes:
         reason = f"{', '.join(missing)} missing" if missing else f"RANK {rank} of WORLD_SIZE {count}"
         raise ConfigError(f"WORLD_SIZE is {count}, but {reason}: start several processes by torchrun")
     try:
-        store, _, _ = next(iter(dist.rendezvous("env://", timeout=LONGEST_SILENCE)))
-        store = dist.PrefixStore(f"attempt {restarts}", store)
+        whole, _, _ = next(iter(dist.rendezvous("env://", timeout=LONGEST_SILENCE)))
+        store = dist.PrefixStore(f"attempt {restarts}", whole)
         # NCCL refuses to begin on a machine without a GPU.
         with_nccl = dist.is_nccl_available() and has_gpu()
-        dist.init_process_group(
-            "cpu:gloo,cuda:nccl" if with_nccl else "gloo",
-            store=dist.PrefixStore("group", store), rank=rank, world_size=count, timeout=LONGEST_SILENCE,
-        )  # fmt: skip
+        backend, group = "cpu:gloo,cuda:nccl" if with_nccl else "gloo", dist.PrefixStore("group", store)
+        if count > 1:
+            dist.init_process_group(
+                backend, store=group, rank=rank, world_size=count, timeout=LONGEST_SILENCE
+            )
     except (RuntimeError, ValueError) as error:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise ProcessLostError(f"the other processes cannot be reached at {where}: {error}") from None
-    launcher = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
-    said = dist.PrefixStore("said", store)
-    return Processes(rank, count, local_rank, local_count, restarts > 0, said, launcher)
+    launcher = os.getppid() if _TORCHRUN in os.environ else None
+    said, kept = dist.PrefixStore("said", store), dist.PrefixStore("kept", whole)
+    return Processes(rank, count, local_rank, local_count, said, kept, launcher)
 
 
 def _keeps_store() -> bool:

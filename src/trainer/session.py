@@ -70,6 +70,7 @@ def train(
         files.open()
     elif processes.first:
         files.create()
+        processes.note_begun(files.folder)
     try:
         with LogFile(files.log_file) if processes.first else nullcontext():
             return _fit(config, files, device, loader, validation, resume, processes)

@@ -392,25 +392,67 @@ sys.exit(run(main.main))
 """
 
 
-def test_torchrun_starts_anew_what_was_killed_and_the_run_is_the_unbroken_one(
-    whole, new_run, tmp_path, differing
-):
-    killed = new_run("killed")
-    (tmp_path / "config.yaml").write_text(to_yaml(killed.configure(*SETTINGS)), encoding="utf-8")
-    (tmp_path / "wrapper.py").write_text(WRAPPER)
-    result = subprocess.run(
+def torchrun(folder, run, wrapper, *words):
+    (folder / "config.yaml").write_text(to_yaml(run.configure(*SETTINGS)), encoding="utf-8")
+    (folder / "wrapper.py").write_text(wrapper)
+    return subprocess.run(
         [
-            sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--max-restarts=1",
-            f"--master-port={free_port()}", tmp_path / "wrapper.py",
-            "-c", tmp_path / "config.yaml", "-s", "killed", "--thread", "0", "-g", "cpu",
+            sys.executable, "-m", "torch.distributed.run", *words,
+            f"--master-port={free_port()}", folder / "wrapper.py",
+            "-c", folder / "config.yaml", "-s", run.files.run_name, "--thread", "0", "-g", "cpu",
         ],
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
+
+
+def test_torchrun_starts_anew_what_was_killed_and_the_run_is_the_unbroken_one(
+    whole, new_run, tmp_path, differing
+):
+    killed = new_run("killed")
+    result = torchrun(tmp_path, killed, WRAPPER, "--nproc_per_node=2", "--max-restarts=1")
     assert result.returncode == 0, result.stdout + result.stderr
     assert re.search(r"resumed .*/killed_000_step_000002\.pth", killed.log)
     assert differing(whole["last"], {**killed.last, "config": whole["last"]["config"]}) == []
     assert killed.scores == whole["scores"]
+
+
+IN_ITS_FIRST_STEP = """
+import os, signal, sys
+import main
+from src.trainer.step import TrainingStep
+from src.util.file_manager import FileManager
+from src.util.script import run
+
+def killed(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+    FileManager.create = killed
+if os.environ["TORCHELASTIC_RESTART_COUNT"] == "1":
+    TrainingStep.__call__ = killed
+sys.exit(run(main.main))
+"""
+
+
+def test_torchrun_starts_a_single_process_anew_too_and_a_run_that_was_not_made_yet(new_run, tmp_path):
+    run = new_run("killed")
+    result = torchrun(tmp_path, run, IN_ITS_FIRST_STEP, "--nproc_per_node=1", "--max-restarts=2")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "nothing was saved before: from the beginning" in run.log and run.epochs == [1, 2]
+
+
+def test_f4_torchrun_that_starts_anew_what_was_refused_does_not_go_on_with_an_earlier_run(
+    new_run, tmp_path, differing
+):
+    earlier = new_run("earlier")
+    earlier.train("training.max_epochs=1")
+    before, log = earlier.last, earlier.log
+    wrapper = "import main, sys\nfrom src.util.script import run\nsys.exit(run(main.main))\n"
+    result = torchrun(tmp_path, earlier, wrapper, "--nproc_per_node=2", "--max-restarts=1")
+    assert result.returncode != 0
+    assert result.stderr.count("earlier exists; add -r to resume it, or choose another name") == 2
+    assert differing(before, earlier.last) == [] and earlier.log == log
 
 
 def test_a_build_for_gpus_trains_on_a_machine_without_one(new_run, pair, monkeypatch):
