@@ -21,6 +21,7 @@ from src.trainer.run_config import DEAD_ANYWHERE, DEAD_KEYS, FLAGS, RunConfig
 from src.util.config import arguments, arguments_model, nearest, problem, validate
 from src.util.errors import ConfigError
 from src.util.logger import LOG
+from src.util.picture_folder import raise_together
 from src.util.seed import derive_seed
 from src.util.yaml_document import Document, KeyPath, overlay, override, read_yaml
 
@@ -153,7 +154,24 @@ def build_pictures(config: RunConfig, part: str) -> Samples:
         data_range=config.data_range,
     )  # fmt: skip
     samples.check(config.training.batch_size if part == "training" else 1)
+    if part == "training" and samples.view.crop is None:
+        _check_sizes(samples, build_masker(config))
     return samples
+
+
+def _check_sizes(samples: Samples, masker: Masker) -> None:
+    """Without a crop whole pictures are masked: one of each size is tried."""
+    sizes: dict[tuple[int, int], int] = {}
+    for number in samples.used.numbers:
+        info = samples.source.inspect(number)
+        sizes.setdefault((info.height, info.width), number)
+    problems = []
+    for size, number in sizes.items():
+        try:
+            masker.check_size(*size)
+        except ValueError as error:
+            problems.append(f"{samples.place(number)}: {error}")
+    raise_together(problems)
 
 
 def _found(name: str) -> Document:

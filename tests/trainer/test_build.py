@@ -207,6 +207,18 @@ def test_a_crop_smaller_than_the_patch_is_refused():
     assert "expects images of at least 13x13 px, got 64x12 px" in line
 
 
+def test_whole_pictures_that_cannot_be_masked_are_refused_one_of_each_size(tiny_config):
+    """Three pictures, of two numbers of pixels: 64x64, 64x80 and 80x64."""
+    settings = ["training.dataset_args.crop_size=null", "training.batch_size=1"]
+    assert build_pictures(tiny_config(*settings), "training")
+    dense = tiny_config(*settings, "training.masker_args.pixel_perc=0.0037")
+    with pytest.raises(DataError) as refused:
+        build_pictures(dense, "training")
+    (line,) = str(refused.value).splitlines()
+    assert "a.png: pixel_perc: expected at most 0.003417 for an image of 64x64 px" in line
+    assert build_pictures(dense, "validation")
+
+
 def test_d4_turning_crops_that_are_not_square_is_refused():
     line = problem("training: {dataset: Demo, dataset_args: {crop_size: [64, 96], augmentations: [rotate]}}")
     assert line.startswith(
