@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,6 +24,7 @@ from src.trainer.state import TrainingState
 from src.trainer.step import TrainingStep
 from src.trainer.trainer import Trainer, last_step, validation_is_missing
 from src.util.atomic_file import write_atomically
+from src.util.config import validate
 from src.util.cores import usable_cores
 from src.util.errors import CheckpointError, ConfigError, DataError, OutOfMemoryError
 from src.util.file_manager import FileManager
@@ -91,8 +91,12 @@ def train(
 
 def named_run(session: str, settings: Sequence[str]) -> FileManager:
     """A run by its name alone: in the default output folder, or that of an override."""
-    overrides = override(Document({}, {}, ""), settings).data
-    return FileManager(Path(overrides.get("output_folder", RunConfig().output_folder)), session)
+    document = override(Document({}, {}, ""), settings)
+    folder = {key: value for key, value in document.data.items() if key == "output_folder"}
+    config, problems = validate(RunConfig, folder, document)
+    if config is None:
+        raise ConfigError(problems)
+    return FileManager(config.output_folder, session)
 
 
 def run_config(session: str, settings: Sequence[str]) -> RunConfig:
