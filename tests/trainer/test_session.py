@@ -154,6 +154,19 @@ def test_k22_changed_settings_of_the_optimiser_take_effect(new_run):
     assert all(optimizer["state"][number]["step"] == state["step"] + 2 for number, state in moments.items())
 
 
+@pytest.mark.parametrize(
+    ("setting", "names"),
+    [("training.loss=1*self_L1", ["self_L1"]), ("training.tmp_info=[self_L1]", ["self_L2", "self_L1"])],
+)
+def test_k22_a_run_goes_on_with_other_terms_of_the_loss(new_run, setting, names):
+    run = new_run("run")
+    run.train()
+    run.resume("training.max_epochs=3", setting)
+    recent = run.last["state"]["recent"]
+    assert [list(losses) for losses in recent] == [["total", *names]] * 2
+    assert run.losses[3, 5].startswith(f"loss {recent[0]['total']:.4e} ")
+
+
 def test_k22_with_another_batch_size_the_schedule_goes_on_where_it_was(new_run):
     """Epochs of six steps, then of two: half of the training is done when it is resumed, not all."""
     run = new_run("run")
