@@ -33,9 +33,8 @@ class Board:
 
     def __init__(self, folder: Path, first_step: int) -> None:
         self.folder = folder
-        purge_step = first_step + 1 if first_step else None
         with self._refusals():
-            self.writer = SummaryWriter(str(folder), purge_step=purge_step, flush_secs=30)
+            self.writer = SummaryWriter(str(folder), purge_step=first_step + 1, flush_secs=30)
 
     def curves(self, values: Mapping[str, float], step: int) -> None:
         """Add one point to each named curve."""

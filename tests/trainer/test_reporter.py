@@ -82,12 +82,15 @@ def test_the_shown_noisy_picture_is_the_noisy_picture(trained, tmp_path, noisy_f
     assert np.abs(shown[:, :64].astype(int) - noisy).max() <= 1
 
 
-def test_f13_a_resumed_run_draws_each_step_once(new_run, stop_at_step):
+@pytest.mark.parametrize("done", [3, 1])
+def test_f13_a_resumed_run_draws_each_step_once(new_run, stop_at_step, done):
+    """Also where nothing was saved before, and it begins again."""
     run = new_run("run")
-    stop_at_step(3)
+    stop_at_step(done)
     with pytest.raises(KeyboardInterrupt):
         run.train("training.max_epochs=3")
-    assert list(curve(board(run), "loss/total")) == [1, 2, 3], "nothing is lost when a run is stopped"
+    drawn = list(curve(board(run), "loss/total"))
+    assert drawn == list(range(1, done + 1)), "nothing is lost when a run is stopped"
     run.resume("training.max_epochs=3")
     events = board(run)
     assert [event.step for event in events.Scalars("loss/total")] == [1, 2, 3, 4, 5, 6]
