@@ -66,7 +66,7 @@ class TrainingBlock(Block):
     """Learning rate of the first epoch."""
     loss: str = "1*self_L2"
     """Terms `WEIGHT*NAME` joined by `+`; an `r` in the weight multiplies by the fraction of training done."""
-    tmp_info: list[str] | str = Field(default_factory=list)
+    tmp_info: list[str] | str | None = Field(default_factory=list)
     """Loss terms that are computed for the log alone."""
     masker_type: str = "Masker"
     """One of `src.masker.MASKERS`: `Masker` (non-local patches) or `N2V_Masker` (single pixels)."""
@@ -97,9 +97,9 @@ class TrainingBlock(Block):
 
     @field_validator("tmp_info")
     @classmethod
-    def _names_loss_terms(cls, tmp_info: list[str] | str) -> list[str] | str:
+    def _names_loss_terms(cls, tmp_info: list[str] | str | None) -> list[str] | str:
         Loss("1*self_L2", tmp_info)
-        return tmp_info
+        return [] if tmp_info is None else tmp_info
 
 
 class ValidationBlock(Block):

@@ -234,6 +234,10 @@ def test_c12_checkpoint_save_false_is_honoured():
     assert config("checkpoint: {save: 'False'}").checkpoint.save is False
 
 
+def test_no_terms_for_the_log_alone_may_be_said_as_none():
+    assert config("training: {tmp_info: None}") == config("training: {}")
+
+
 def test_a_file_without_dead_keys_is_loaded_in_silence(messages):
     config("seed: 3")
     assert messages == []
