@@ -85,5 +85,6 @@ def _header(file: BinaryIO, path: Path) -> tuple[tuple[int, ...], bool, np.dtype
         if version == (1, 0):
             return np.lib.format.read_array_header_1_0(file)
         return np.lib.format.read_array_header_2_0(file)
-    except (ValueError, OSError) as error:
-        raise DataError(f"{path}: the array's header is damaged ({str(error).splitlines()[0]})") from None
+    except Exception as error:  # NumPy lets Python parse the header, which raises more kinds than are said
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"{path}: the array's header is damaged ({reason})") from None

@@ -5,6 +5,7 @@ Aldus: TIFF, Revision 6.0, 1992.
 
 import logging
 from collections.abc import Iterable
+from operator import index
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,7 +23,7 @@ ENDINGS = (".tif", ".tiff")
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is said by us, once
 
 _WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
-_ALPHA = (1, 2)  # values of ExtraSamples: premultiplied or not
+_EXTRA, _ALPHA = (0, 1, 2), (1, 2)  # values of ExtraSamples: no more is said; premultiplied or not
 _WITHOUT_LOSS = {1: None, 5: "lzw", 8: "adobe_deflate", 32946: "deflate", 32773: "packbits",
                  34925: "lzma", 50000: "zstd"}  # fmt: skip
 _JPEG = (6, 7)
@@ -131,11 +132,12 @@ class TiffPicture:
             # By its number tifffile would go through the pages before it.
             tags = tifffile.TiffPage(self._tiff, index=number)
             channels, alpha = _channels(tags)
+            shape = index(tags.imagelength), index(tags.imagewidth), index(channels + alpha)
             offsets, counts = tags.dataoffsets, tags.databytecounts
+            end = max(map(sum, zip(offsets, counts, strict=False)), default=self._size + 1)
         except Exception as error:  # as above
             raise DataError(f"{name}: the picture's header is damaged ({str(error)[:200]})") from None
         itemsize = tags.dtype.itemsize if tags.dtype is not None else 1
-        shape = (tags.imagelength, tags.imagewidth, channels + alpha)
         check_size(Path(name), shape, itemsize, self._max_pixels)
         if tags.photometric not in (_WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE, _YCBCR) or (
             tags.photometric == _YCBCR and tags.compression not in _JPEG
@@ -146,7 +148,7 @@ class TiffPicture:
             raise DataError(f"{name}: values of {tags.bitspersample} bits are not read; convert them first")
         if tags.imagedepth > 1:
             raise DataError(f"{name}: expected pictures, found a volume; split it first")
-        if not offsets or max(o + c for o, c in zip(offsets, counts, strict=False)) > self._size:
+        if end > self._size:
             raise DataError(f"{name}: the picture is cut short (its end is missing); copy the file again")
         return tags
 
@@ -154,7 +156,13 @@ class TiffPicture:
         """All tags that are true of the result as of the source, as they are stored."""
         skipped = _NOT_COPIED | _LOST.keys()
         kept = [tag for tag in tags.tags.values() if tag.code not in skipped and int(tag.dtype) != 13]
-        return [(tag.code, int(tag.dtype), tag.count, self._raw(tags, tag.code), False) for tag in kept]
+        stored = [(tag, self._raw(tags, tag.code)) for tag in kept]
+        # A damaged tag may lie beyond the file.
+        return [
+            (tag.code, int(tag.dtype), tag.count, raw, False)
+            for tag, raw in stored
+            if len(raw) == tag.valuebytecount
+        ]
 
     def _raw(self, tags: Any, code: int) -> bytes:
         tag = tags.tags.get(code)
@@ -188,6 +196,7 @@ def _layout(page: Page, tags: Any) -> tuple[np.ndarray, dict[str, Any]]:
     if predictor and (predictor == 3) != (array.dtype.kind == "f"):
         predictor = None
     photometric = _RGB if tags.photometric in (_PALETTE, _YCBCR) else int(tags.photometric)
+    photometric = _BLACK_IS_0 if array.shape[2] < 3 and photometric == _RGB else photometric
     layout: dict[str, Any] = {
         "photometric": photometric,
         "planarconfig": None if array.shape[2] == 1 else 2 if in_planes else 1,
@@ -201,10 +210,8 @@ def _layout(page: Page, tags: Any) -> tuple[np.ndarray, dict[str, Any]]:
         "software": False,
         "maxworkers": 1,
     }
-    across, down = tags.tags.valueof(282), tags.tags.valueof(283)
-    if isinstance(across, tuple) and isinstance(down, tuple) and across[1] and down[1]:
-        unit = int(tags.tags.valueof(_RESOLUTION_UNIT, default=2))
-        layout |= {"resolution": (across, down), "resolutionunit": unit}
+    if found := _resolution(tags):
+        layout |= {"resolution": found[:2], "resolutionunit": found[2]}
     if array.shape[2] == 1:
         return array[..., 0], layout
     return (np.ascontiguousarray(np.moveaxis(array, 2, 0)) if in_planes else array), layout
@@ -215,15 +222,27 @@ def _extra_samples(tags: Any, count: int) -> list[int] | None:
 
     Left to itself tifffile would take a fourth channel for transparency.
     """
-    said = [int(value) for value in tags.extrasamples]
+    said = [int(value) if value in _EXTRA else 0 for value in tags.extrasamples]
     return ([0] * count + said)[-count:] if count > 0 else None
 
 
-def _dpi(tags: Any) -> tuple[float, float] | None:
-    unit = tags.tags.valueof(_RESOLUTION_UNIT, default=2)
-    across, down = tags.tags.valueof(282), tags.tags.valueof(283)
-    try:
-        factor = _PER_INCH[int(unit)]
-        return across[0] / across[1] * factor, down[0] / down[1] * factor
-    except (KeyError, TypeError, ZeroDivisionError):
+def _resolution(tags: Any) -> tuple[tuple[int, int], tuple[int, int], int] | None:
+    """Pixels across and down as fractions, and the number of their unit; None where these make no sense."""
+    across, down, unit = (tags.tags.valueof(code) for code in (282, 283, _RESOLUTION_UNIT))
+    unit = 2 if unit is None else unit
+    if unit not in tuple(tifffile.RESUNIT) or not all(
+        isinstance(value, tuple)
+        and len(value) == 2
+        and all(isinstance(part, int) and part > 0 for part in value)
+        for value in (across, down)
+    ):
         return None
+    return across, down, int(unit)
+
+
+def _dpi(tags: Any) -> tuple[float, float] | None:
+    found = _resolution(tags)
+    if found is None or found[2] not in _PER_INCH:
+        return None
+    (across, down), factor = found[:2], _PER_INCH[found[2]]
+    return across[0] / across[1] * factor, down[0] / down[1] * factor

@@ -50,6 +50,7 @@ def test_d7_d16_headers_that_lie_are_refused(tmp_path):
     for stored, reason in (
         (whole[:-9], "cut short"), (whole[:20], "header is damaged"),
         (whole.replace(b"(40, 40)", b"(9**9,1)"), "header is damaged"),
+        (whole.replace(b"}", b"("), "header is damaged"),
         (whole.replace(b"(40, 40), }", b"(90000, 90000), }"), "more than the 200 megapixels"),
     ):  # fmt: skip
         (tmp_path / "b.npy").write_bytes(stored)

@@ -1,5 +1,6 @@
 """TIFF of tifffile, libtiff, ImageMagick and Pillow: what comes out is of the kind that went in."""
 
+import contextlib
 import struct
 
 import numpy as np
@@ -252,6 +253,22 @@ def test_d7_damaged_data_are_refused_not_decoded(tmp_path, compression):
     (tmp_path / "a.tif").write_bytes(stored)
     with pytest.raises(DataError, match=r"a\.tif: the picture is damaged"):
         read_picture(tmp_path / "a.tif")
+
+
+def test_d7_spoilt_tags_end_in_a_result_or_a_reason(tmp_path, copy):
+    random = np.random.default_rng(0)
+    for channels in (1, 3, 5):
+        options = {"resolution": (300, 300), "resolutionunit": 2, "metadata": None, "description": "d" * 20}
+        picture = noise((8, 9, channels), "uint8")
+        tifffile.imwrite(tmp_path / "a.tif", picture, photometric="rgb" if channels > 1 else None, **options)
+        whole = (tmp_path / "a.tif").read_bytes()
+        for _ in range(120):
+            spoilt = bytearray(whole)
+            for place in random.integers(8, len(whole) - picture.size, 2):
+                spoilt[place] = random.choice([0, 1, 2, 255, random.integers(256)])
+            (tmp_path / "b.tif").write_bytes(spoilt)
+            with contextlib.suppress(DataError):
+                copy(tmp_path / "b.tif", tmp_path / "c.tif")
 
 
 def test_d16_headers_that_claim_too_much_are_refused(tmp_path):
