@@ -124,7 +124,11 @@ def _problem(schema: type[Block], detail: ErrorDetails, document: Document, pref
     if detail["type"] == "value_error":
         return problem(where, str(detail["ctx"]["error"]).removeprefix(f"{where[-1]}: "), document)
     expected = describe(field.annotation, field.metadata) if field else "keys and values"
-    return problem(where, f"expected {expected}, got {_shown(detail['input'])}", document)
+    found = detail["input"]
+    hint = ""
+    if field and {str, Path} & {*_plain_types(field.annotation)} and isinstance(found, bool | int | float):
+        hint = "; before the name of a folder that is called so put ./"
+    return problem(where, f"expected {expected}, got {_shown(found)}{hint}", document)
 
 
 def _resolve(

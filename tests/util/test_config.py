@@ -92,7 +92,10 @@ def test_c7_values_are_what_they_mean_however_they_are_spelled(text, expected):
         ("shift: .nan", "args.shift: expected a number, got nan"),
         ("flag: maybe", "args.flag: expected true or false, got 'maybe'"),
         ("kind: D", "args.kind: expected one of 'H', 'V', got 'D'"),
-        ("folder: 3", "args.folder: expected text, got 3"),
+        (
+            "folder: 2024",
+            "args.folder: expected text, got 2024; before the name of a folder that is called so put ./",
+        ),
         ("inner: {edge: 0}", "args.inner.edge: expected an integer of at least 1, got 0"),
         (
             "edges: [1]",
