@@ -1,5 +1,6 @@
 """YAML as data plus the place each key was written, so that every message can say where to look."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ class Document:
     Parameters
     ----------
     data : dict
-        Plain Python values; `None`, `none` and `null` are all None.
+        Plain Python values; `None`, `none` and `null` are all None, and `~/` is the user's own folder.
     places : dict
         Key path -> "FILE, line N".
     name : str
@@ -208,7 +209,11 @@ class _Reader:
         except (ValueError, LookupError, ArithmeticError):  # of a tag such as !!bool, or of a huge number
             kind = node.tag.rpartition(":")[2]
             raise ConfigError(f"{self._place(node)}: not a value of YAML's type {kind}") from None
-        return None if isinstance(value, str) and value.lower() == "none" else value
+        if not isinstance(value, str):
+            return value
+        if value.startswith("~/"):  # no shell does it behind `--set KEY=`
+            return os.path.expanduser(value)
+        return None if value.lower() == "none" else value
 
     def _place(self, node: yaml.Node) -> str:
         return f"{self.name}, line {node.start_mark.line + 1}"

@@ -40,6 +40,13 @@ def test_dates_stay_text():
     assert data("a: 2001-02-03\nb: 2001-99-99") == {"a": "2001-02-03", "b": "2001-99-99"}
 
 
+def test_a_path_below_ones_own_folder_is_found(monkeypatch):
+    """It was made, with the name `~`, in the current folder."""
+    monkeypatch.setenv("HOME", "/home/mine")
+    read = override(parse_yaml("a: ~/photos\nb: x~/y\nc: ~\n", "my.yaml"), ["output_folder=~/runs"])
+    assert read.data == {"a": "/home/mine/photos", "b": "x~/y", "c": None, "output_folder": "/home/mine/runs"}
+
+
 def test_keys_are_text():
     assert data("1: a\ntrue: b") == {"1": "a", "true": "b"}
 
