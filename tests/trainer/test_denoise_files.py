@@ -259,7 +259,7 @@ def test_d7_d9_d16_everything_bad_is_named_and_the_rest_goes_on(unchanged, noisy
     said = "\n".join(line for line in messages if line.startswith("ERROR"))
     for name, reason in {
         "empty.png": "empty", "cut.png": "cut short", "text.png": "not a picture",
-        "bomb.bmp": "60000x60000 pixels", "page.tif": "cut short",
+        "bomb.bmp": "60000x60000 pixels", "page.tif": "damaged",
         "wrong.npy": "damaged", "other.tif": "name it after what it is",
         "link.png": "does not exist", "folder.jpg": "found a folder",
     }.items():  # fmt: skip

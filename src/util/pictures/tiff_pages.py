@@ -94,7 +94,8 @@ def _chain(file: BinaryIO, path: Path) -> Pages:
     file.seek(layout.first)
     offsets, pictures, seen = array("Q"), array("Q"), set[int]()
     try:
-        while offset := layout.offset.unpack(file.read(layout.offset.size))[0]:
+        # Some programs leave the last offset, a zero, out.
+        while (stored := file.read(layout.offset.size)) and (offset := layout.offset.unpack(stored)[0]):
             if offset in seen:
                 raise DataError(f"{path}: damaged: after page {len(offsets)} its pages run in a circle")
             if offset >= size:
@@ -105,7 +106,10 @@ def _chain(file: BinaryIO, path: Path) -> Pages:
             (tags,) = layout.tags.unpack(file.read(layout.tags.size))
             if tags > _MOST_TAGS:
                 raise DataError(f"{path}: the picture's header is damaged (page {len(offsets)}: {tags} tags)")
-            if _is_picture(file.read(tags * layout.tag_bytes), layout):
+            content = file.read(tags * layout.tag_bytes)
+            if len(content) < tags * layout.tag_bytes:
+                raise _cut_short(path, len(offsets))
+            if _is_picture(content, layout):
                 pictures.append(offset)
     except struct.error:
         raise _cut_short(path, len(offsets)) from None

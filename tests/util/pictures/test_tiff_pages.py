@@ -96,3 +96,11 @@ def test_reduced_copies_and_masks_are_no_pictures(tmp_path, copy, options):
 def test_a_file_of_nothing_but_reduced_copies_is_read(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.full((9, 8), 7, np.uint8), subfiletype=1, metadata=None)
     assert count_pages(tmp_path / "a.tif") == 1 and read_picture(tmp_path / "a.tif").max() == 7
+
+
+def test_a_file_that_ends_with_its_last_tag_is_whole(tmp_path):
+    tags = {256: 8, 257: 9, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 9, 279: 72}
+    content = struct.pack("<2sHI", b"II", 42, 8 + 72) + bytes([7]) * 72 + struct.pack("<H", len(tags))
+    content += b"".join(struct.pack("<HHII", number, 4, 1, value) for number, value in tags.items())
+    (tmp_path / "a.tif").write_bytes(content)
+    assert read_picture(tmp_path / "a.tif").tolist() == np.full((9, 8, 1), 7).tolist()
