@@ -69,8 +69,8 @@ def check_spot_count(height: int, width: int, pixel_perc: float, margin: int = 0
         Naming the feasible `pixel_perc`, and the smallest square image where there would be no spot.
     """
     pixels, spots = height * width, count_spots(height, width, pixel_perc)
+    least = (math.floor(1e6 / pixels) + 1) / 1e6
     if spots == 0:
-        least = (math.floor(1e6 / pixels) + 1) / 1e6
         edge = next(e for e in count(math.isqrt(int(1 / pixel_perc))) if count_spots(e, e, pixel_perc))
         raise ValueError(
             f"pixel_perc: expected at least {least} for an image of {height}x{width} px, or an image of at "
@@ -78,8 +78,9 @@ def check_spot_count(height: int, width: int, pixel_perc: float, margin: int = 0
         )
     most = max_spots(height - 2 * margin, width - 2 * margin)
     if spots > most:
+        largest = max(least, math.floor(1e6 * most / pixels) / 1e6)  # rounded down, one spot would be none
         raise ValueError(
-            f"pixel_perc: expected at most {math.floor(1e6 * most / pixels) / 1e6} for an image of "
+            f"pixel_perc: expected at most {largest} for an image of "
             f"{height}x{width} px ({most} blind spots {MIN_DISTANCE} px apart), got {pixel_perc} ({spots})"
         )
 

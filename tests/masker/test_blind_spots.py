@@ -106,7 +106,7 @@ def test_m2_more_than_fits_is_refused() -> None:
 
 
 @pytest.mark.parametrize("masker", MASKERS.values(), ids=MASKERS)
-@pytest.mark.parametrize(("edge", "perc"), [(64, 0.02), (256, 0.005), (32, 0.01)])
+@pytest.mark.parametrize(("edge", "perc"), [(64, 0.02), (256, 0.005), (32, 0.01), (16, 0.02)])
 def test_m2_settings_that_hung_are_refused_with_the_largest_that_works(
     masker: type, edge: int, perc: float
 ) -> None:
