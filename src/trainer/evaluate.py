@@ -16,7 +16,7 @@ from src.util.cores import usable_cores
 from src.util.file_manager import save_pictures
 from src.util.image_io import from_float, to_uint8
 from src.util.logger import LOG
-from src.util.metrics import mean_score, psnr, ssim
+from src.util.metrics import MeanScore, mean_score, psnr, ssim
 from src.util.overlap import AT_ONCE, Here, overlapped
 from src.util.seed import make_generator
 from src.util.value_range import span_of
@@ -67,9 +67,12 @@ class Scores:
 
     def means(self) -> dict[str, float]:
         """Mean of each metric over the pictures that have it (see `mean_score` for what is left out)."""
+        return {name: score.mean for name, score in self._mean_scores().items()}
+
+    def _mean_scores(self) -> dict[str, MeanScore]:
         names = dict.fromkeys(name for picture in self.pictures for name in picture.metrics)
-        found = {n: mean_score(p.metrics[n] for p in self.pictures if n in p.metrics) for n in names}
-        return {name: score.mean for name, score in found.items() if score.used}
+        found = {n: mean_score(p.metrics.get(n, math.nan) for p in self.pictures) for n in names}
+        return {name: score for name, score in found.items() if score.used}
 
     def rounding(self) -> str:
         """How the pictures were rounded, in words."""
@@ -77,8 +80,11 @@ class Scores:
 
     def line(self) -> str:
         """The means, with what a reader must know to compare them."""
-        means = self.means()
-        brief = [METRICS[name].brief.format(value) for name, value in means.items()]
+        means = self._mean_scores()
+        brief = [
+            METRICS[name].brief.format(score.mean) + f" of {score.used} pictures" * (score.used < score.total)
+            for name, score in means.items()
+        ]
         figures = ", ".join(brief) or "no score"
         how = "" if "psnr" not in means else f"{self.rounding()}, SSIM of 7x7 uniform windows, "
         return f"{figures} ({how}{count_words(len(self.pictures), self.available)})"

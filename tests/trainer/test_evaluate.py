@@ -115,6 +115,7 @@ def test_e17_a_picture_too_small_for_ssim_still_has_its_psnr(network):
     first, second = (score.metrics for score in scores.pictures)
     assert math.isnan(first["ssim"]) and math.isfinite(first["psnr"])
     assert scores.means() == {"psnr": np.mean([first["psnr"], second["psnr"]]), "ssim": second["ssim"]}
+    assert f"SSIM {second['ssim']:.4f} of 1 pictures (" in scores.line()
 
 
 def test_only_pictures_too_small_for_ssim_have_a_mean_of_psnr_alone(network):
@@ -188,7 +189,8 @@ def test_two_pictures_have_other_spots(network):
 def test_the_line_says_how_scores_were_made_and_shouts_when_pictures_were_left_out():
     scores = Scores(40, [PictureScore("a", {"psnr": 30.0, "ssim": 0.9}), PictureScore("b", {"psnr": 31.0})])
     assert scores.line() == (
-        "PSNR 30.50 dB, SSIM 0.9000 (rounded to 8 bits, SSIM of 7x7 uniform windows, ONLY 2 OF 40 PICTURES)"
+        "PSNR 30.50 dB, SSIM 0.9000 of 1 pictures"
+        " (rounded to 8 bits, SSIM of 7x7 uniform windows, ONLY 2 OF 40 PICTURES)"
     )
     scores.available = 2
     assert scores.line().endswith("all 2 pictures)")
