@@ -98,4 +98,4 @@ def _write_scores(folder: Path, scores: Scores, numbers: list[int], title: str) 
 
 
 def _write_text(text: str, file: BinaryIO) -> None:
-    file.write(text.encode())
+    file.write(text.encode(errors="backslashreplace"))  # a file's name need not be text

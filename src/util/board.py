@@ -56,8 +56,9 @@ class Board:
         """
         residual = 0.5 + RESIDUAL_GAIN * (noisy - denoised)
         pictures = [noisy, denoised, residual] + ([] if clean is None else [clean])
+        tag = name.encode(errors="backslashreplace").decode()  # a file's name need not be text
         with self._refusals():
-            self.writer.add_image(name, shown(torch.cat(pictures, dim=2).clamp(0, 1)), step)
+            self.writer.add_image(tag, shown(torch.cat(pictures, dim=2).clamp(0, 1)), step)
 
     def flush(self) -> None:
         """Put everything on disk."""

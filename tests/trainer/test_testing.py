@@ -19,6 +19,18 @@ def rows(folder):
         return list(csv.DictReader(file))
 
 
+def test_a_name_that_is_no_text_is_scored_and_shown_all_the_same(new_run, noisy_folder, load):
+    """Of an old disk or archive; the training ended in a traceback at its first validation."""
+    try:
+        (noisy_folder / "b.png").rename(noisy_folder / "\udcfc.png")
+    except OSError:
+        pytest.skip("this disk takes text alone")
+    run = new_run("bytes")
+    run.train("training.max_epochs=1")
+    folder = score_dataset(load(run.files.checkpoint_file(1)), 0, None)
+    assert [row["name"] for row in rows(folder)] == ["a.png", "c.png", r"\udcfc.png"]
+
+
 def test_e7_e19_the_scores_are_those_of_the_written_pictures(run, trained):
     folder = score_dataset(trained, 0, None)
     assert folder.parent == run.files.images and folder.name.startswith("test_Folder_002_")
