@@ -1,6 +1,7 @@
 """Messages to the terminal and to a run's log file, and the one progress bar."""
 
 import logging
+import os
 import sys
 import warnings
 from contextlib import suppress
@@ -32,8 +33,11 @@ class _ConsoleHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         warns = record.levelno >= logging.WARNING
         stream = self.warnings_stream if warns else self.stream
-        tqdm.write((f"{record.levelname.lower()}: " if warns else "") + record.getMessage(), file=stream)
-        stream.flush()
+        try:
+            tqdm.write((f"{record.levelname.lower()}: " if warns else "") + record.getMessage(), file=stream)
+            stream.flush()
+        except BrokenPipeError:  # nobody reads on, as behind `| head`: no reason to end a training
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def start_console() -> None:
@@ -42,6 +46,9 @@ def start_console() -> None:
     LOG.propagate = False
     for handler in [h for h in LOG.handlers if isinstance(h, _ConsoleHandler)]:
         LOG.removeHandler(handler)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who called, as by `>&-`
+            setattr(sys, name, open(os.devnull, "w"))
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text
     LOG.addHandler(_ConsoleHandler(sys.stdout, sys.stderr))

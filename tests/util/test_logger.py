@@ -115,6 +115,42 @@ def test_a_bar_is_drawn_on_a_terminal_alone(monkeypatch):
         assert bool(stream.getvalue()) == drawn
 
 
+@pytest.mark.parametrize("merged", [False, True], ids=["output", "both"])
+def test_who_stops_reading_does_not_stop_the_work(tmp_path, merged):
+    script = (
+        "import sys\n"
+        "from src.util.logger import LOG, start_console\n"
+        "start_console()\n"
+        "input()\n"
+        "for _ in range(3):\n"
+        "    LOG.info('a line')\n"
+        "    LOG.warning('another')\n"
+        "open(sys.argv[1], 'w').close()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, tmp_path / "done"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if merged else subprocess.PIPE,
+    )  # fmt: skip
+    process.stdout.close()
+    said = process.communicate(b"\n")[1]
+    assert (process.returncode, (tmp_path / "done").exists()) == (0, True)
+    assert said == (None if merged else 3 * b"warning: another\n")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_output_that_is_closed_is_no_error(closed):
+    script = (
+        "import sys\n"
+        "from src.util.logger import LOG, progress_bar, start_console\n"
+        "start_console()\n"
+        "LOG.info('a line')\n"
+        "LOG.warning('another')\n"
+        "progress_bar(3, 'step').close()\n"
+    )
+    command = f'"$0" -c "$1" {closed}'
+    assert subprocess.run(["bash", "-c", command, sys.executable, script], check=False).returncode == 0
+
+
 def test_a_files_name_that_is_no_text_is_said_all_the_same(tmp_path):
     code = (
         "from pathlib import Path; from src.util.logger import LOG, LogFile, start_console; start_console()\n"
