@@ -28,7 +28,12 @@ class SharedBatchNorm(nn.BatchNorm2d):
 
     processes: Processes
 
-    @torch.compiler.disable  # the compiler would move what is exchanged, in each process elsewhere
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1) -> None:
+        super().__init__(num_features, eps, momentum)
+        # The compiler would move what is exchanged, in each process elsewhere. Said here and not where the
+        # class is made: it loads the compiler, for seconds, also for those who only ask for --help.
+        self.forward = torch.compiler.disable(self.forward)  # type: ignore[method-assign]
+
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape; B may be 0 where another process has images."""
         if not self.training:

@@ -50,6 +50,12 @@ def test_c14_a_configuration_that_is_not_there_is_refused_with_a_hint(call, name
     assert ended.err.startswith(f"error: -c {name}: ") and hint in ended.err
 
 
+def test_no_script_loads_the_compiler_before_it_is_needed():
+    """It takes longer to load than all the rest that `--help` or a mistyped flag waits for."""
+    code = "import sys, main, test; print('torch._dynamo' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "False\n"
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_print_config_prints_yaml_that_loads_to_the_same_and_makes_nothing(call, tmp_path, name):
     first = call("main", "-c", name, "--print-config")
