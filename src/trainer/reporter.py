@@ -86,7 +86,8 @@ class Reporter:
         if folder is not None:
             result.save(folder)
         if result.index < BOARD_PICTURES:
-            title = f"{result.index:04d} {result.score.name}: noisy, denoised, residual x4, clean"
+            clean = "" if result.clean is None else ", clean"
+            title = f"{result.index:04d} {result.score.name}: noisy, denoised, residual x4{clean}"
             self.board.picture(title, result.noisy, result.denoised, result.clean, step)
 
     def validation(self, epoch: int, step: int, scores: Scores, began: float) -> None:

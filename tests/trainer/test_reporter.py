@@ -71,7 +71,7 @@ def test_tensorboard_shows_the_first_pictures_noisy_denoised_residual_and_clean(
     assert (info.height, info.width) == (64, 4 * 64)
     alone = new_run("alone")
     alone.train("training.max_epochs=1")
-    (event,) = board(alone).Images("0000 a.png: noisy, denoised, residual x4, clean")
+    (event,) = board(alone).Images("0000 a.png: noisy, denoised, residual x4")
     assert event.width == 3 * 64
 
 
