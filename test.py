@@ -14,6 +14,7 @@ from src.trainer.trained import load_trained
 from src.util.device import resolve_device
 from src.util.errors import ConfigError, DataError
 from src.util.file_manager import made_folder
+from src.util.image_io import ENDINGS
 from src.util.logger import LOG
 from src.util.overlap import AT_ONCE
 from src.util.pictures.base import MAX_PIXELS
@@ -70,6 +71,10 @@ def _flags() -> argparse.Namespace:
     flags = parser.parse_args()
     if flags.test_img is not None and flags.test_dir is not None:
         raise ConfigError("--test_img and --test_dir: say one of them")
+    if flags.max_pixels < 1:
+        raise ConfigError(f"--max-pixels: expected a number of pixels, 1 or more, got {flags.max_pixels}")
+    if flags.out is not None and flags.out.suffix.lower() in ENDINGS and not flags.out.is_dir():
+        raise ConfigError(f"--out: expected a folder, got {flags.out}; results are called NAME_DN.EXT in it")
     return flags
 
 

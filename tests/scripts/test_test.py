@@ -357,3 +357,17 @@ def test_k3_a_checkpoint_given_by_its_path_is_compared_with_its_runs_manifest(ca
     ended = call("test", "--pretrained", path, "--export", "w.safetensors")
     assert (ended.code, ended.err.count("\n")) == (4, 1)
     assert "run_002.pth: damaged (its SHA-256" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--out", "b.png"), "--out: expected a folder, got b.png"),
+        (("--max-pixels", "-1"), "--max-pixels: expected a number of pixels, 1 or more, got -1"),
+    ],
+)
+def test_flags_that_make_no_sense_are_refused_before_anything_is_made(call, ckpt, picture, flags, said):
+    before = sorted(Path.cwd().iterdir())
+    ended = call("test", "--pretrained", ckpt, "--test_img", picture, *flags)
+    assert ended.code == 2 and said in ended.err
+    assert sorted(Path.cwd().iterdir()) == before
