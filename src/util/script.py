@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -16,6 +17,8 @@ def run(script: Callable[[], int]) -> int:
     """Run a script's main function; a user's mistake ends in its line and exit code, without a traceback."""
     start_console()
     threading.excepthook = _say_thread
+    if hasattr(signal, "SIGUSR1"):  # a cluster's other word for SIGTERM, also before a training listens
+        signal.signal(signal.SIGUSR1, lambda *_: signal.raise_signal(signal.SIGTERM))
     try:
         return script()
     except UserError as error:

@@ -1,4 +1,7 @@
 import errno
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -92,3 +95,12 @@ def test_a_wrong_flag_is_a_usage_error(capsys, arguments):
     with pytest.raises(SystemExit) as caught:
         common_flags("").parse_args(arguments)
     assert caught.value.code == 2
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no such signals")
+def test_b5_before_a_training_listens_the_clusters_signal_ends_it_as_sigterm_does():
+    program = (
+        "import signal, time; from src.util.script import run;"
+        "run(lambda: signal.raise_signal(signal.SIGUSR1) or time.sleep(60))"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == -signal.SIGTERM
