@@ -33,6 +33,15 @@ def clean_folder(tmp_path, noisy_folder):
     return tmp_path / "clean"
 
 
+@pytest.fixture
+def files(tmp_path):
+    """The folder of a run that has saved nothing yet."""
+    files = FileManager(tmp_path / "output", "run")
+    files.create()
+    yield files
+    files.close()
+
+
 @dataclass
 class Run:
     """A run on disk, and how to train it."""

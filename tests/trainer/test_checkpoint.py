@@ -1,7 +1,5 @@
 import contextlib
-import json
 import os
-import pickle
 import shutil
 from itertools import combinations_with_replacement
 from pathlib import Path
@@ -13,19 +11,9 @@ from src.trainer.checkpoint import CheckpointStore, load_checkpoint
 from src.util.errors import CheckpointError, StorageError
 from src.util.file_manager import FileManager
 
-PARITY = Path(__file__).parents[1] / "parity"
-
 
 def content(epoch, mark=0.0):
     return {"epoch": epoch, "model_weights": {"bsn.w": torch.full((3,), float(epoch))}, "mark": mark}
-
-
-@pytest.fixture
-def files(tmp_path):
-    files = FileManager(tmp_path / "output", "run")
-    files.create()
-    yield files
-    files.close()
 
 
 @pytest.fixture
@@ -253,33 +241,6 @@ def test_a_checkpoint_from_elsewhere_is_loaded_unverified(files, store):
     assert store.load(files.checkpoints / "downloaded.pth")["epoch"] == 3
 
 
-GOOD = {"file": "checkpoint/run_001.pth", "epoch": 1, "sha256": ["x"]}
-MANIFESTS = [
-    "", "garbage", "[]", "{}", "null", "3", '{"last": 3, "best": {}}', '{"last": [], "best": []}',
-    '{"last": [3], "best": {}}', '{"last": [{"file": 3}], "best": {}}', "[" * 100_000,
-    json.dumps({"last": [GOOD | {"epoch": "1"}], "best": {}}),
-    json.dumps({"last": [GOOD | {"sha256": 3}], "best": {}}),
-    *(json.dumps({"last": [GOOD | {"file": name}], "best": {}}) for name in (
-        "../file.pth", "config.yaml", "checkpoint/../../file.pth", "checkpoint/..", "/etc/file.pth",
-        "logs/a.pth", "checkpoint/notes.txt", "",
-    )),
-    json.dumps({"last": [], "best": {"psnr": [GOOD | {"file": "../file.pth"}]}}),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda text: text[:60])
-def test_a_damaged_manifest_is_refused_and_nothing_deleted(files, manifest):
-    files.manifest_file.write_text(manifest)
-    with pytest.raises(CheckpointError, match=r"manifest\.json: damaged"):
-        CheckpointStore(files)
-
-
-def test_a_manifest_that_is_no_text_is_refused(files):
-    files.manifest_file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(CheckpointError, match=r"manifest\.json: damaged"):
-        CheckpointStore(files)
-
-
 # Crashes and full disks
 
 
@@ -380,85 +341,3 @@ def test_k4_k5_a_full_disk_keeps_the_best_and_the_next_validation_goes_on(files,
     assert load_checkpoint(files.best_file(1, "psnr", 29.0))["epoch"] == 1
     store.save_best(content(3), 3, "psnr", 29.7)
     assert best_names(files) == ["run_003_psnr_29.70.pth"]
-
-
-# Reading one file
-
-
-def saved(tmp_path, thing):
-    torch.save(thing, tmp_path / "a.pth")
-    return tmp_path / "a.pth"
-
-
-@pytest.mark.parametrize("name", ["unet2_005.pth", "unet_005.pth"])
-def test_a_checkpoint_of_the_original_is_read(name):
-    loaded = load_checkpoint(PARITY / name)
-    assert loaded["epoch"] == 5
-    assert loaded["model_weights"]["bsn.down_branch.0.conv.0.weight"].ndim == 4
-    assert "config" not in loaded
-
-
-def test_k24_module_is_cut_off_in_front_alone(tmp_path):
-    weights = {"module.bsn.w": torch.ones(1), "bsn.module.w": torch.zeros(1), "submodule.w": torch.zeros(1)}
-    loaded = load_checkpoint(saved(tmp_path, {"epoch": 1, "model_weights": weights}))
-    assert list(loaded["model_weights"]) == ["bsn.w", "bsn.module.w", "submodule.w"]
-
-
-def test_k17_nothing_in_a_checkpoint_is_executed(tmp_path):
-    canary = tmp_path / "canary"
-
-    class Bomb:
-        def __reduce__(self):
-            return (Path.touch, (canary,))
-
-    path = saved(tmp_path, {"epoch": 1, "model_weights": {"w": Bomb()}})
-    with pytest.raises(CheckpointError, match="not a readable checkpoint"):
-        load_checkpoint(path)
-    path.write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(CheckpointError, match="not a readable checkpoint"):
-        load_checkpoint(path)
-    assert not canary.exists()
-
-
-def test_k18_a_checkpoint_saved_on_a_gpu_is_read_without_one(tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
-        path = saved(tmp_path, content(1))
-    assert b"cuda:0" in path.read_bytes()
-    assert load_checkpoint(path, "cpu")["model_weights"]["bsn.w"].device.type == "cpu"
-
-
-def test_tensors_go_to_the_device_at_hand(tmp_path):
-    loaded = load_checkpoint(saved(tmp_path, content(1)), torch.device("meta"))
-    assert loaded["model_weights"]["bsn.w"].device.type == "meta"
-
-
-@pytest.mark.parametrize(
-    "thing",
-    [
-        torch.ones(3),
-        [1, 2],
-        {"epoch": 1},
-        {"model_weights": {}},
-        {"epoch": 1, "model_weights": 3},
-        {"epoch": 1, "model_weights": [torch.ones(1)]},
-        {"epoch": 1, "model_weights": {"w": "text"}},
-        {"epoch": 1, "model_weights": {3: torch.ones(1)}},
-        {"epoch": "one", "model_weights": {}},
-    ],
-    ids=repr,
-)
-def test_a_file_of_other_things_is_no_checkpoint(tmp_path, thing):
-    with pytest.raises(CheckpointError, match=r"a\.pth: expected .*'epoch'"):
-        load_checkpoint(saved(tmp_path, thing))
-
-
-def test_a_file_that_cannot_be_read_is_named(tmp_path):
-    (tmp_path / "text.pth").write_text("hello")
-    (tmp_path / "empty.pth").write_bytes(b"")
-    (tmp_path / "folder.pth").mkdir()
-    for name in ("text.pth", "empty.pth", "folder.pth"):
-        with pytest.raises(CheckpointError, match=f"{name}: not a readable checkpoint"):
-            load_checkpoint(tmp_path / name)
-    with pytest.raises(CheckpointError, match="there is no such checkpoint"):
-        load_checkpoint(tmp_path / "gone.pth")
