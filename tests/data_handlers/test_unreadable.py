@@ -57,10 +57,11 @@ def floats(tmp_path):
     """Pictures a to d, of which only the values tell that b has a hole and c is damaged."""
     random = np.random.default_rng(0)
     for name in "abcd":
-        tifffile.imwrite(tmp_path / f"{name}.tif", random.random((40, 40, 3), np.float32), compression="zlib")
+        values = random.random((40, 40, 3), np.float32)
+        tifffile.imwrite(tmp_path / f"{name}.tif", values, photometric="rgb", compression="zlib")
     holed = random.random((40, 40, 3), np.float32)
     holed[3, 4] = np.nan
-    tifffile.imwrite(tmp_path / "b.tif", holed)
+    tifffile.imwrite(tmp_path / "b.tif", holed, photometric="rgb")
     with tifffile.TiffFile(tmp_path / "c.tif") as file:
         start = file.pages[0].dataoffsets[0]
     content = bytearray((tmp_path / "c.tif").read_bytes())
@@ -85,7 +86,7 @@ def test_what_only_the_values_tell_is_listed_together(floats):
 
 def test_values_of_an_unknown_range_stop_the_training_whatever_may_be_left_out(tmp_path):
     for name in "ab":
-        tifffile.imwrite(tmp_path / f"{name}.tif", np.full((40, 40, 3), 200, np.float32))
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.full((40, 40, 3), 200, np.float32), photometric="rgb")
     with pytest.raises(DataError, match=r"a\.tif: floating-point values.*\n.*b\.tif: floating-point values"):
         build(tmp_path, unreadable="skip").check()
 
