@@ -64,9 +64,11 @@ class TiffPicture:
             raise DataError(f"{path}: the picture's header is damaged ({str(error)[:200]})") from None
         if not self.pages:
             raise DataError(f"{path}: the picture's header is damaged (no picture in it)")
-        if int(stack.get("images", 1)) > self.pages:
+        images = found if isinstance(found := stack.get("images"), int) else 1
+        self._imagej_stack = images > 1
+        if images > self.pages:
             raise DataError(
-                f"{path}: an ImageJ stack of {stack['images']} images, of which the file lists {self.pages};"
+                f"{path}: an ImageJ stack of {images} images, of which the file lists {self.pages};"
                 " save it as an image sequence"
             )
 

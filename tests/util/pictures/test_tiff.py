@@ -140,6 +140,15 @@ def test_an_imagej_stack_stays_one(tmp_path, copy, axes):
         assert back.series[0].axes == axes
 
 
+@pytest.mark.parametrize("images", ["", "many", "nan", "inf", "-1", "true"])
+def test_a_number_of_images_that_is_none_says_nothing(tmp_path, copy, images):
+    description = f"ImageJ=1.53\nimages={images}\n"
+    tifffile.imwrite(tmp_path / "a.tif", noise((8, 9), "uint8"), description=description, metadata=None)
+    with open_picture(tmp_path / "a.tif") as stored:
+        assert stored.pages == 1
+    assert copy(tmp_path / "a.tif", tmp_path / "b.tif") == []
+
+
 def test_an_ome_stack_stays_one(tmp_path, copy):
     stack = noise((4, 16, 18), "uint16")
     tifffile.imwrite(tmp_path / "a.ome.tif", stack, metadata={"axes": "ZYX", "Name": "cells"})
