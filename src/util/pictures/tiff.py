@@ -109,7 +109,9 @@ class TiffPicture:
                 lost |= {name for code, name in _LOST.items() if code in tags.tags}
                 picture = _inverted(page.pixels) if tags.photometric == _WHITE_IS_0 else page.pixels
                 array, layout = _layout(Page(picture, page.alpha), tags)
-                writer.write(array, **layout, extratags=self._extra(tags))
+                # ImageJ takes an uncompressed stack's pixels for one block behind its first page's tags.
+                joined = self._imagej_stack and not layout["compression"] and not layout["tile"]
+                writer.write(array, **layout, contiguous=joined, extratags=self._extra(tags, once=joined))
         return sorted(lost)
 
     def _convert(self, file: BinaryIO, pages: Iterable[Page], ending: str) -> list[str]:
@@ -154,14 +156,17 @@ class TiffPicture:
             raise DataError(f"{name}: the picture is cut short (its end is missing); copy the file again")
         return tags
 
-    def _extra(self, tags: Any) -> list[tuple[int, int, int, bytes, bool]]:
-        """All tags that are true of the result as of the source, as they are stored."""
+    def _extra(self, tags: Any, once: bool) -> list[tuple[int, int, int, bytes, bool]]:
+        """All tags that are true of the result as of the source, as they are stored.
+
+        With `once`, those of a stack's first page are not repeated in the others.
+        """
         skipped = _NOT_COPIED | _LOST.keys()
         kept = [tag for tag in tags.tags.values() if tag.code not in skipped and int(tag.dtype) != 13]
         stored = [(tag, self._raw(tags, tag.code)) for tag in kept]
         # A damaged tag may lie beyond the file.
         return [
-            (tag.code, int(tag.dtype), tag.count, raw, False)
+            (tag.code, int(tag.dtype), tag.count, raw, once)
             for tag, raw in stored
             if len(raw) == tag.valuebytecount
         ]

@@ -140,6 +140,25 @@ def test_an_imagej_stack_stays_one(tmp_path, copy, axes):
         assert back.series[0].axes == axes
 
 
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_an_imagej_stacks_pixels_lie_together_where_imagej_looks_for_them(tmp_path, copy, byteorder):
+    stack = noise((5, 16, 18), "uint16")
+    tifffile.imwrite(
+        tmp_path / "a.tif", stack, imagej=True, byteorder=byteorder, metadata={"Labels": list("abcde")}
+    )
+    copy(tmp_path / "a.tif", tmp_path / "b.tif")
+    same_layout(tmp_path / "a.tif", tmp_path / "b.tif")
+    with tifffile.TiffFile(tmp_path / "b.tif") as back:
+        start, size = back.pages[0].dataoffsets[0], stack[0].nbytes
+        assert [page.dataoffsets for page in back.pages] == [(start + n * size,) for n in range(5)]
+        assert back.imagej_metadata["Labels"] == list("abcde")
+        assert np.array_equal(back.asarray(), stack)
+    tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True, compression="zlib")
+    copy(tmp_path / "a.tif", tmp_path / "b.tif")
+    same_layout(tmp_path / "a.tif", tmp_path / "b.tif")
+    assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), stack)
+
+
 @pytest.mark.parametrize("images", ["", "many", "nan", "inf", "-1", "true"])
 def test_a_number_of_images_that_is_none_says_nothing(tmp_path, copy, images):
     description = f"ImageJ=1.53\nimages={images}\n"
