@@ -3,7 +3,9 @@
 Aldus: TIFF, Revision 6.0, 1992.
 """
 
+import json
 import logging
+import math
 from collections.abc import Iterable
 from operator import index
 from pathlib import Path
@@ -150,6 +152,8 @@ class TiffPicture:
             raise DataError(f"{name}: expected grey, RGB or more channels, got {found}; convert it first")
         if tags.dtype is None or tags.dtype.kind not in "uif" or tags.bitspersample in (1, 2, 4):
             raise DataError(f"{name}: values of {tags.bitspersample} bits are not read; convert them first")
+        if stack := _truncated(tags):
+            raise DataError(f"{name}: a stack of shape {stack} without its list of pages; save it with them")
         if tags.imagedepth > 1:
             raise DataError(f"{name}: expected pictures, found a volume; split it first")
         if end > self._size:
@@ -177,6 +181,16 @@ class TiffPicture:
             return b""
         self._tiff.filehandle.seek(tag.valueoffset)
         return bytes(self._tiff.filehandle.read(tag.valuebytecount))
+
+
+def _truncated(tags: Any) -> tuple[int, ...] | None:
+    """The shape of a stack of which tifffile wrote the first page's tags alone, if this is its page."""
+    try:
+        said = json.loads(tags.description)
+        shape = tuple(index(edge) for edge in said["shape"]) if said["truncated"] else ()
+    except (ValueError, TypeError, KeyError, RecursionError):  # a description may be any text
+        return None
+    return shape if math.prod(shape) > tags.imagelength * tags.imagewidth * tags.samplesperpixel else None
 
 
 def _channels(tags: Any) -> tuple[int, bool]:

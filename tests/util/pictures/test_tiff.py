@@ -168,6 +168,18 @@ def test_a_number_of_images_that_is_none_says_nothing(tmp_path, copy, images):
     assert copy(tmp_path / "a.tif", tmp_path / "b.tif") == []
 
 
+def test_a_stack_of_which_the_first_page_alone_is_listed_is_refused(tmp_path):
+    for shape in ((5, 20, 30), (2, 5, 20, 30)):
+        tifffile.imwrite(tmp_path / "a.tif", noise(shape, "uint8"), truncate=True, photometric="minisblack")
+        with pytest.raises(DataError, match=rf"a\.tif: a stack of shape \({shape[0]}, .*without its list of"):
+            inspect_picture(tmp_path / "a.tif")
+    tifffile.imwrite(tmp_path / "a.tif", one := noise((1, 20, 30), "uint8"), truncate=True)
+    assert np.array_equal(read_picture(tmp_path / "a.tif")[..., 0], one[0])
+    for text in ('{"shape": [9], "truncated": ', '{"shape": 9, "truncated": 1}', '["shape"]', "[" * 2000):
+        tifffile.imwrite(tmp_path / "a.tif", one[0], description=text, metadata=None)
+        assert np.array_equal(read_picture(tmp_path / "a.tif")[..., 0], one[0])
+
+
 def test_an_ome_stack_stays_one(tmp_path, copy):
     stack = noise((4, 16, 18), "uint16")
     tifffile.imwrite(tmp_path / "a.ome.tif", stack, metadata={"axes": "ZYX", "Name": "cells"})
