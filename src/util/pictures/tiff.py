@@ -92,12 +92,13 @@ class TiffPicture:
         pixels = np.moveaxis(stored[:, 0], 0, 2).reshape(tags.imagelength, tags.imagewidth, -1)
         pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
         if tags.photometric == _PALETTE:
-            pixels = (tags.colormap[:, pixels[..., 0]] >> 8).astype(np.uint8).transpose(1, 2, 0)
+            pixels = _coloured(pixels[..., 0], tags.colormap)
+        transparency = None
+        if _channels(tags)[1]:
+            pixels, transparency = pixels[..., :-1], pixels[..., -1:]
         if tags.photometric == _WHITE_IS_0:
-            pixels = _inverted(pixels)
-        if not _channels(tags)[1]:
-            return Page(np.ascontiguousarray(pixels))
-        return Page(np.ascontiguousarray(pixels[..., :-1]), pixels[..., -1:] if alpha else None)
+            pixels = _inverted(pixels, tags.bitspersample)
+        return Page(np.ascontiguousarray(pixels), transparency if alpha else None)
 
     def write(self, file: BinaryIO, pages: Iterable[Page], ending: str) -> list[str]:
         """See `StoredPicture`."""
@@ -201,9 +202,16 @@ def _channels(tags: Any) -> tuple[int, bool]:
     return tags.samplesperpixel - alpha, alpha
 
 
-def _inverted(pixels: np.ndarray) -> np.ndarray:
-    """Black for white, in pictures of whole numbers; its own way back."""
-    return np.iinfo(pixels.dtype).max - pixels if pixels.dtype.kind == "u" else pixels
+def _inverted(pixels: np.ndarray, bits: int | None = None) -> np.ndarray:
+    """Black for white, in pictures of whole numbers, of so many bits or all; its own way back."""
+    unused = 8 * pixels.dtype.itemsize - bits if bits else 0
+    return (np.iinfo(pixels.dtype).max >> unused) - pixels if pixels.dtype.kind == "u" else pixels
+
+
+def _coloured(numbers: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    """The colours, of 16 bits, that the pixels' numbers stand for; as libtiff does it where they are of 8."""
+    bits = 8 if palette.max() > 255 else 0
+    return (palette[:, numbers] >> bits).astype(np.uint8).transpose(1, 2, 0)
 
 
 def _layout(page: Page, tags: Any) -> tuple[np.ndarray, dict[str, Any]]:

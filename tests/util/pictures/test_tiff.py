@@ -224,6 +224,41 @@ def test_old_kinds_of_tiff_are_read_as_they_are_seen(tmp_path, copy):
     assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), inverted)
 
 
+def test_where_white_is_0_transparency_stays_as_it_is(tmp_path, copy):
+    stored = noise((20, 30, 2), "uint8")
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="miniswhite", extrasamples=["unassalpha"],
+                     planarconfig="contig", metadata=None)  # fmt: skip
+    with open_picture(tmp_path / "a.tif") as opened:
+        page = opened.read()
+    assert np.array_equal(page.stacked, np.dstack([255 - stored[..., 0], stored[..., 1]]))
+    copy(tmp_path / "a.tif", tmp_path / "b.tif")
+    assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), stored)
+
+
+@pytest.mark.parametrize("bits", [6, 10, 12, 14])
+def test_where_white_is_0_black_is_the_largest_number_of_the_bits_that_there_are(tmp_path, copy, bits):
+    values = RANDOM.integers(0, 2**bits, (20, 32), dtype=np.uint16)
+    packed = np.packbits((values[..., None] >> np.arange(bits)[::-1] & 1).reshape(20, -1) > 0, axis=1)
+    tags = {256: 32, 257: 20, 258: bits, 259: 1, 262: 0, 273: 8, 277: 1, 278: 20, 279: packed.size}
+    content = struct.pack("<2sHI", b"II", 42, 8 + packed.size) + packed.tobytes()
+    content += struct.pack("<H", len(tags))
+    content += b"".join(struct.pack("<HHII", code, 4, 1, value) for code, value in tags.items()) + bytes(4)
+    (tmp_path / "a.tif").write_bytes(content)
+    seen = read_picture(tmp_path / "a.tif")
+    assert np.array_equal(seen[..., 0], 2**bits - 1 - values)
+    copy(tmp_path / "a.tif", tmp_path / "b.tif")
+    assert np.array_equal(read_picture(tmp_path / "b.tif"), seen)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_palette_of_8_bits_is_no_black_one(tmp_path, bits):
+    numbers, palette = noise((20, 30), "uint8"), noise((3, 256), "uint8").astype(np.uint16)
+    stored = palette << (bits - 8)
+    tifffile.imwrite(tmp_path / "a.tif", numbers, photometric="palette", colormap=stored)
+    with pytest.warns(UserWarning, match="palette is expanded"):
+        assert np.array_equal(read_picture(tmp_path / "a.tif"), palette[:, numbers].transpose(1, 2, 0))
+
+
 def test_a_jpeg_inside_a_tiff_gets_no_second_loss(tmp_path, copy):
     smooth = np.linspace(0, 255, 64 * 64 * 3).reshape(64, 64, 3).astype(np.uint8)
     Image.fromarray(smooth).save(tmp_path / "a.tif", compression="jpeg", quality=80)
