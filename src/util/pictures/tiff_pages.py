@@ -34,7 +34,7 @@ class Pages(NamedTuple):
     others: int = 0
 
 
-_Key = tuple[int, int, int, int]
+_Key = tuple[int, int, int, int, int]
 _known: dict[_Key, Pages] = {}
 
 
@@ -85,7 +85,8 @@ def _key(file: BinaryIO) -> _Key | None:
         status = os.fstat(file.fileno())
     except OSError:
         return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    # Programs that copy give a file the time of change of its original, but not this last time.
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _chain(file: BinaryIO, path: Path) -> Pages:

@@ -1,5 +1,6 @@
 """The pages of a stack: all of them or none, and each found without going through those before it."""
 
+import os
 import struct
 
 import numpy as np
@@ -48,6 +49,19 @@ def test_the_way_through_a_file_is_gone_once_unless_it_changes(stack, monkeypatc
     assert len(gone) == 1
     tifffile.imwrite(stack, np.zeros((2, 9, 8), np.uint8), photometric="minisblack")
     assert count_pages(stack) == 2 and len(gone) == 2
+
+
+def test_a_file_that_took_anothers_place_with_its_size_and_time_is_read_anew(tmp_path):
+    path = tmp_path / "a.tif"
+    pages = np.arange(4 * 9 * 8, dtype=np.uint8).reshape(4, 9, 8)
+    for options in ({"metadata": None}, {"metadata": None, "contiguous": True}):
+        with tifffile.TiffWriter(path, append=False) as writer:
+            for page in pages:
+                writer.write(page, **options)
+        with open(path, "ab") as file:
+            file.truncate(2000)
+        os.utime(path, ns=(10**18, 10**18))
+        assert [read_picture(path, number)[0, 0, 0] for number in range(4)] == pages[:, 0, 0].tolist()
 
 
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
