@@ -17,6 +17,8 @@ _REMEMBERED = 256
 
 _MOST_TAGS = 4096
 _NEW_SUBFILE_TYPE, _REDUCED_OR_MASK = 254, 1 | 4
+_OLD_REDUCED = 255, 2
+_SHORT = 3
 
 
 class Pages(NamedTuple):
@@ -119,10 +121,13 @@ def _chain(file: BinaryIO, path: Path) -> Pages:
 
 def _is_picture(tags: bytes, layout: _Layout) -> bool:
     """Whether a page is one by its tags, which are in the order of their numbers."""
-    if tags[:2] != struct.pack(layout.order + "H", _NEW_SUBFILE_TYPE):
-        return True
-    (kind,) = struct.unpack_from(layout.order + "I", tags, layout.tag_bytes - layout.offset.size)
-    return not kind & _REDUCED_OR_MASK
+    for start in range(0, min(2 * layout.tag_bytes, len(tags)), layout.tag_bytes):
+        code, kind = struct.unpack_from(layout.order + "HH", tags, start)
+        place = start + layout.tag_bytes - layout.offset.size
+        (value,) = struct.unpack_from(layout.order + ("H" if kind == _SHORT else "I"), tags, place)
+        if (code == _NEW_SUBFILE_TYPE and value & _REDUCED_OR_MASK) or (code, value) == _OLD_REDUCED:
+            return False
+    return True
 
 
 def _layout(file: BinaryIO) -> _Layout:

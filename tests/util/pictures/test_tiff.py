@@ -224,15 +224,13 @@ def test_old_kinds_of_tiff_are_read_as_they_are_seen(tmp_path, copy):
     assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), inverted)
 
 
-def test_where_white_is_0_transparency_stays_as_it_is(tmp_path, copy):
-    stored = noise((20, 30, 2), "uint8")
-    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="miniswhite", extrasamples=["unassalpha"],
-                     planarconfig="contig", metadata=None)  # fmt: skip
-    with open_picture(tmp_path / "a.tif") as opened:
-        page = opened.read()
-    assert np.array_equal(page.stacked, np.dstack([255 - stored[..., 0], stored[..., 1]]))
-    copy(tmp_path / "a.tif", tmp_path / "b.tif")
-    assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), stored)
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_palette_of_8_bits_is_no_black_one(tmp_path, bits):
+    numbers, palette = noise((20, 30), "uint8"), noise((3, 256), "uint8").astype(np.uint16)
+    stored = palette << (bits - 8)
+    tifffile.imwrite(tmp_path / "a.tif", numbers, photometric="palette", colormap=stored)
+    with pytest.warns(UserWarning, match="palette is expanded"):
+        assert np.array_equal(read_picture(tmp_path / "a.tif"), palette[:, numbers].transpose(1, 2, 0))
 
 
 @pytest.mark.parametrize("bits", [6, 10, 12, 14])
@@ -250,13 +248,15 @@ def test_where_white_is_0_black_is_the_largest_number_of_the_bits_that_there_are
     assert np.array_equal(read_picture(tmp_path / "b.tif"), seen)
 
 
-@pytest.mark.parametrize("bits", [8, 16])
-def test_a_palette_of_8_bits_is_no_black_one(tmp_path, bits):
-    numbers, palette = noise((20, 30), "uint8"), noise((3, 256), "uint8").astype(np.uint16)
-    stored = palette << (bits - 8)
-    tifffile.imwrite(tmp_path / "a.tif", numbers, photometric="palette", colormap=stored)
-    with pytest.warns(UserWarning, match="palette is expanded"):
-        assert np.array_equal(read_picture(tmp_path / "a.tif"), palette[:, numbers].transpose(1, 2, 0))
+def test_where_white_is_0_transparency_stays_as_it_is(tmp_path, copy):
+    stored = noise((20, 30, 2), "uint8")
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="miniswhite", extrasamples=["unassalpha"],
+                     planarconfig="contig", metadata=None)  # fmt: skip
+    with open_picture(tmp_path / "a.tif") as opened:
+        page = opened.read()
+    assert np.array_equal(page.stacked, np.dstack([255 - stored[..., 0], stored[..., 1]]))
+    copy(tmp_path / "a.tif", tmp_path / "b.tif")
+    assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), stored)
 
 
 def test_a_jpeg_inside_a_tiff_gets_no_second_loss(tmp_path, copy):

@@ -107,6 +107,21 @@ def test_reduced_copies_and_masks_are_no_pictures(tmp_path, copy, options):
     ] * 2
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("code", "kind", "value"), [(254, 3, 1), (255, 3, 2), (255, 4, 2)])
+def test_reduced_copies_of_old_or_careless_programs_are_no_pictures(tmp_path, order, code, kind, value):
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path, byteorder=order) as writer:
+        for number in (0, 1):
+            writer.write(np.full((9, 8), number, np.uint8), subfiletype=2 * number, metadata=None)
+    with tifffile.TiffFile(path) as file:
+        start = file.pages[1].tags[254].offset
+    stored = struct.pack(order + ("HHIHH" if kind == 3 else "HHII"), code, kind, 1, *[value, 0][: 5 - kind])
+    content = path.read_bytes()
+    path.write_bytes(content[:start] + stored + content[start + 12 :])
+    assert count_pages(path) == 1 and read_picture(path).max() == 0
+
+
 def test_a_file_of_nothing_but_reduced_copies_is_read(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.full((9, 8), 7, np.uint8), subfiletype=1, metadata=None)
     assert count_pages(tmp_path / "a.tif") == 1 and read_picture(tmp_path / "a.tif").max() == 7
