@@ -97,7 +97,8 @@ def validate(
     try:
         return schema.model_validate(data), []
     except ValidationError as error:
-        lines = [_problem(schema, detail, document, path) for detail in error.errors(include_url=False)]
+        details = _deepest(schema, error.errors(include_url=False))
+        lines = [_problem(schema, detail, document, path) for detail in details]
         return None, list(dict.fromkeys(lines))
 
 
@@ -111,6 +112,15 @@ def nearest(name: str, names: Iterable[str]) -> str:
     choices = sorted(names)
     close = difflib.get_close_matches(name, choices, n=1)
     return f"; did you mean '{close[0]}'?" if close else f"; choose from {', '.join(choices)}"
+
+
+def _deepest(schema: type[Block], details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Of a key that may be several things, the errors of those that the value comes nearest to."""
+    depths: dict[KeyPath, int] = {}
+    paths = [_resolve(schema, detail["loc"])[0] for detail in details]
+    for path, detail in zip(paths, details, strict=True):
+        depths[path] = max(depths.get(path, 0), len(detail["loc"]))
+    return [d for path, d in zip(paths, details, strict=True) if len(d["loc"]) == depths[path]]
 
 
 def _problem(schema: type[Block], detail: ErrorDetails, document: Document, prefix: KeyPath) -> str:

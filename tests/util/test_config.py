@@ -23,6 +23,7 @@ class Component:
         widths: list[int] | None = None,
         inner: Inner | None = None,
         shift: float = 0.0,
+        ways: list[Literal["a", "b"]] | Literal["a", "b"] | None = None,
     ) -> None: ...
 
 
@@ -39,7 +40,7 @@ def problems(text):
 def test_a_constructor_is_the_schema_of_its_block():
     assert arguments({"folder": "x"}, Component) == {
         "folder": "x", "count": 5, "share": 0.5, "flag": False, "kind": "H", "edges": None, "widths": None,
-        "inner": None, "shift": 0.0,
+        "inner": None, "shift": 0.0, "ways": None,
     }  # fmt: skip
 
 
@@ -100,6 +101,14 @@ def test_c7_values_are_what_they_mean_however_they_are_spelled(text, expected):
         (
             "edges: [1]",
             "args.edges: expected a list of 2 values, each an integer of at least 1 or None, got [1]",
+        ),
+        (
+            "ways: [a, c]",
+            "args.ways: expected a list of values, each one of 'a', 'b' or one of 'a', 'b' or None, got 'c'",
+        ),
+        (
+            "ways: 3",
+            "args.ways: expected a list of values, each one of 'a', 'b' or one of 'a', 'b' or None, got 3",
         ),
     ],
 )
