@@ -18,7 +18,7 @@ from src.masker import MASKERS, Masker
 from src.model import MODELS
 from src.trainer.network import Network
 from src.trainer.run_config import DEAD_ANYWHERE, DEAD_KEYS, FLAGS, RunConfig
-from src.util.config import arguments, arguments_model, nearest, problem, validate
+from src.util.config import Block, arguments, arguments_model, nearest, problem, validate
 from src.util.errors import ConfigError
 from src.util.logger import LOG
 from src.util.picture_folder import raise_together
@@ -224,24 +224,34 @@ def _components(data: dict[str, Any], document: Document) -> tuple[dict[KeyPath,
             problems.append(problem((block, key), f"no '{name}' is known{nearest(name, registry)}", document))
             dataset = None
             continue
-        given = _get(data, (block, arguments_key), None)
+        path = (block, arguments_key)
+        given = _get(data, path, None)
         own = given if isinstance(given, dict) else {}
         if isinstance(name, str):
             makers = (registry[name], View) if registry is DATASETS else (registry[name],)
-            checked, found = validate(arguments_model(*makers), own, document, (block, arguments_key))
+            own, checked, found = _known(arguments_model(*makers), own, document, path)
             complete = own if checked is None else checked.model_dump(mode="json")
             component = _Component(makers, complete, named=True, sound=checked is not None)
         elif name is None and registry is DATASETS and dataset is not None:
             schema = arguments_model(*dataset.makers, partial=True)
-            checked, found = validate(schema, own, document, (block, arguments_key))
+            own, checked, found = _known(schema, own, document, path)
             complete, sound = dataset.arguments | _FOR_SCORING | own, dataset.sound and checked is not None
             component = _Component(dataset.makers, complete, named=False, sound=sound)
         else:
             continue
         problems += found
-        components[block, arguments_key] = component
+        components[path] = component
         dataset = component if registry is DATASETS else None
     return components, problems
+
+
+def _known(
+    schema: type[Block], own: dict[str, Any], document: Document, path: KeyPath
+) -> tuple[dict[str, Any], Block | None, list[str]]:
+    """A block's known keys, checked, and what is wrong with all: an unknown key hides no other mistake."""
+    _, problems = validate(schema, own, document, path)
+    known = {key: value for key, value in own.items() if key in schema.model_fields}
+    return known, validate(schema, known, document, path)[0], problems
 
 
 def _cross_checks(components: dict[KeyPath, _Component], document: Document) -> list[str]:

@@ -126,6 +126,7 @@ model:
         "training.init_lr": (6, "expected a number above 0, got inf"),
         "training.loss": (7, "did you mean '1*self_L2'?"),
         "training.tmp_info": (8, "got 'self_L9'"),
+        "training.masker_args.sim_patch_edge": (9, "expected an odd number, got 20"),
         "training.masker_args.pixel_prec": (9, "did you mean 'pixel_perc'?"),
         "training.optimizer.type": (10, "expected 'Adam', got 'SGD'"),
         "training.dataset_args.folder": (12, "missing: folder of the noisy pictures"),
@@ -274,6 +275,18 @@ def test_an_oblong_validation_crop_goes_with_turned_training_crops(tiny_config):
         "training.dataset_args.augmentations=[rotate]", "validation.dataset_args={crop_size: [64, 48]}"
     )
     assert build_pictures(loaded, "validation")[0, 0]["noisy"].shape == (3, 64, 48)
+
+
+def test_an_unknown_key_hides_no_other_mistake_of_its_block():
+    found = problems(
+        "training: {dataset: Demo, dataset_args: {crop_sise: 5, crop_size: 8}}\n"
+        "validation: {dataset_args: {shufle: true, crop_size: [8, 9]}}"
+    )
+    assert [line.partition(":")[0] for line in found] == [
+        "training.dataset_args.crop_sise",
+        "validation.dataset_args.shufle",
+        "training.masker_args.sim_patch_edge",  # too large for the crop
+    ]
 
 
 def test_mistakes_in_what_a_part_says_are_found(tiny_config):
