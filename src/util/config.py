@@ -136,7 +136,8 @@ def _problem(schema: type[Block], detail: ErrorDetails, document: Document, pref
     expected = describe(field.annotation, field.metadata) if field else "keys and values"
     found = detail["input"]
     hint = ""
-    if field and {str, Path} & {*_plain_types(field.annotation)} and isinstance(found, bool | int | float):
+    is_text = field and {str, Path} & {*_plain_types(field.annotation)}
+    if is_text and str(where[-1]).endswith("folder") and isinstance(found, bool | int | float):
         hint = "; before the name of a folder that is called so put ./"
     return problem(where, f"expected {expected}, got {_shown(found)}{hint}", document)
 

@@ -24,6 +24,7 @@ class Component:
         inner: Inner | None = None,
         shift: float = 0.0,
         ways: list[Literal["a", "b"]] | Literal["a", "b"] | None = None,
+        terms: str = "",
     ) -> None: ...
 
 
@@ -40,7 +41,7 @@ def problems(text):
 def test_a_constructor_is_the_schema_of_its_block():
     assert arguments({"folder": "x"}, Component) == {
         "folder": "x", "count": 5, "share": 0.5, "flag": False, "kind": "H", "edges": None, "widths": None,
-        "inner": None, "shift": 0.0, "ways": None,
+        "inner": None, "shift": 0.0, "ways": None, "terms": "",
     }  # fmt: skip
 
 
@@ -97,6 +98,7 @@ def test_c7_values_are_what_they_mean_however_they_are_spelled(text, expected):
             "folder: 2024",
             "args.folder: expected text, got 2024; before the name of a folder that is called so put ./",
         ),
+        ("terms: 2024", "args.terms: expected text, got 2024"),
         ("inner: {edge: 0}", "args.inner.edge: expected an integer of at least 1, got 0"),
         (
             "edges: [1]",
