@@ -28,7 +28,7 @@ from src.util.config import validate
 from src.util.cores import usable_cores
 from src.util.errors import CheckpointError, ConfigError, DataError, OutOfMemoryError
 from src.util.file_manager import FileManager
-from src.util.logger import LOG, LogFile
+from src.util.logger import LOG, LogFile, said_once
 from src.util.memory import is_out_of_memory
 from src.util.stopping import StopRequest
 from src.util.stopwatch import Stopwatch
@@ -64,8 +64,9 @@ def train(
     Network
         As after the last step.
     """
-    # All pictures are looked at before a folder is made.
-    loader, validation = _build_loaders(config, device.type == "cuda", workers, processes)
+    # All pictures are looked at before a folder is made; validation often looks at those of the training.
+    with said_once():
+        loader, validation = _build_loaders(config, device.type == "cuda", workers, processes)
     if processes.first and resume:
         files.open()
     elif processes.first:

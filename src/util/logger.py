@@ -4,7 +4,8 @@ import logging
 import os
 import sys
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from types import TracebackType
@@ -53,6 +54,23 @@ def start_console() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text
     LOG.addHandler(_ConsoleHandler(sys.stdout, sys.stderr))
     warnings.showwarning = lambda message, *_: LOG.warning("%s", message)
+
+
+@contextmanager
+def said_once() -> Iterator[None]:
+    """While the `with` block runs, a message that comes again is not said again."""
+    said: set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        count = len(said)
+        said.add(record.getMessage())
+        return len(said) > count
+
+    LOG.addFilter(is_new)
+    try:
+        yield
+    finally:
+        LOG.removeFilter(is_new)
 
 
 class _FileHandler(logging.FileHandler):

@@ -2,6 +2,7 @@ import math
 import re
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,6 +10,8 @@ from src.trainer import trainer
 from src.trainer.build import CONFIGS
 from src.trainer.checkpoint import CheckpointStore
 from src.util.errors import CheckpointError, ConfigError, DataError, OutOfMemoryError, RunExistsError
+from src.util.image_io import read_picture, write_picture
+from src.util.logger import start_console
 from src.util.yaml_document import read_yaml
 
 NOISE = {
@@ -305,6 +308,19 @@ def test_f3_a_file_that_is_no_picture_is_named_before_anything_is_made(new_run, 
     with pytest.raises(DataError, match=r"mixed/broken\.png: "):
         run.train(*settings)
     assert not run.files.folder.parent.exists()
+
+
+def test_what_is_said_of_a_folder_is_said_once_though_validation_looks_at_it_too(
+    new_run, noisy_folder, messages
+):
+    start_console()
+    grey = read_picture(noisy_folder / "a.png")[..., :1]
+    write_picture(noisy_folder / "grey.png", grey)
+    np.save(noisy_folder / "deep.npy", 257 * grey.astype(np.uint16))
+    write_picture(noisy_folder / "a_DN.png", grey)
+    new_run("run").train()
+    for words in ("passed over, results of test.py", "pictures of several ranges", "grey is repeated into 3"):
+        assert sum(words in message for message in messages) == 1, words
 
 
 def test_validation_can_be_left_out(new_run):
