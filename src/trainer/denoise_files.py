@@ -118,7 +118,7 @@ class FileDenoiser:
             for (path, result), done in zip(due.items(), outcomes, strict=True):
                 if done.error is None:
                     self._say_lost(path, result, done.lost)
-                    page.take(path, done.looks)
+                    page.take(done.looks)
                 else:
                     LOG.error("%s", done.error)
                     failed.append(path)

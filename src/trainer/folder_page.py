@@ -46,12 +46,12 @@ class FolderPage:
         self.max_pixels = max_pixels
         self._foreign = not has_report(out) and [n for n in (PAGE, PANEL) if os.path.lexists(out / n)]
         self._first: dict[Path, int] = {}  # place of a file's first page among all pages
-        count = 0
+        self._count = 0
         for path in results:
-            self._first[path] = count
-            count += count_pages(path)
-        self._report = Report(out, "", to_yaml(trained.config), str(trained.path), count)
-        self._shown: set[Path] = set()
+            self._first[path] = self._count
+            self._count += count_pages(path)
+        self._report = Report(out, "", to_yaml(trained.config), str(trained.path), self._count)
+        self._shown = 0
 
     def look(self, path: Path, number: int, noisy: np.ndarray, denoised: np.ndarray) -> Look:
         """How a picture looks on the page; in any thread.
@@ -69,12 +69,11 @@ class FolderPage:
         white = white_of(noisy.dtype, self.trained.config.data_range)
         return self._report.look(self._first[path] + number, name, noisy, denoised, white=white)
 
-    def take(self, path: Path, looks: Sequence[Look]) -> None:
+    def take(self, looks: Sequence[Look]) -> None:
         """Put a file's pictures on the page; without any it is not shown."""
         for look in looks:
             self._report.take(look)
-        if looks:
-            self._shown.add(path)
+            self._shown += 1
 
     def close(self, kept: Sequence[Path], held: int) -> None:
         """Write the page, if it would say something new.
@@ -94,21 +93,21 @@ class FolderPage:
             return
         if not self._shown and has_report(self.out):
             return
-        before = len(self._shown)
+        before = self._shown
         with (
             progress_bar(len(kept), "picture") as bar,
             closing(overlapped(self._compared, kept, held)) as compared,
         ):
-            for path, looks in zip(kept, compared, strict=True):
-                self.take(path, looks)
+            for looks in compared:
+                self.take(looks)
                 bar.update()
         if not self._shown:
             return
-        earlier = len(self._shown) - before
+        earlier = self._shown - before
         self._report.title = ", ".join([
             os.path.basename(os.path.abspath(self.folder)),
             f"epoch {self.trained.epoch}",
-            count_words(len(self._shown), len(self.results)),
+            count_words(self._shown, self._count),
             *([f"{earlier} of them denoised by an earlier call"] if earlier else []),
         ])  # fmt: skip
         made_folder(self.out)

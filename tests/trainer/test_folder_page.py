@@ -45,6 +45,7 @@ def test_pictures_of_any_kind_are_shown_as_8_bits(darker, tmp_path):
     np.save(tmp_path / "in" / "sub" / "b.npy", np.linspace(0, 1, 600, dtype=np.float32).reshape(20, 30))
     assert darker.folder(tmp_path / "in", tmp_path / "out") == 0
     assert names(tmp_path / "out") == ["a.tif", "a.tif, page 2", "sub/b.npy"]
+    assert "<h1>in, epoch 2, all 3 pictures</h1>" in html(tmp_path / "out"), "as many as are shown"
     for number, page in enumerate((stack[0] / 65535, stack[1] / 65535, np.linspace(0, 1, 600)), start=1):
         shown = data(tmp_path / "out", number)
         levels = page.reshape(20, 30) * 255 * shown["brightness"]
