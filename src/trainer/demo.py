@@ -1,4 +1,4 @@
-"""The demo: N2V and NL-N2V trained alike on the same noisy photographs, then compared on others."""
+"""The demo: N2V and NL-N2V trained alike on the same noisy photographs, then compared on them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,12 +6,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from src.data_handlers.samples import Samples
 from src.data_handlers.sampling import build_loader
 from src.trainer.build import build_pictures
 from src.trainer.evaluate import compare, evaluate
 from src.trainer.network import Network
 from src.trainer.run_config import RunConfig
 from src.trainer.session import train
+from src.util.errors import ConfigError
 from src.util.file_manager import FileManager
 from src.util.image_io import to_uint8, write_picture
 from src.util.logger import LOG
@@ -32,7 +34,7 @@ class Row:
     metrics: list[dict[str, float]]
 
     def mean(self, metric: str) -> float:
-        """Mean over the test photographs."""
+        """Mean over the photographs."""
         return mean_score(metrics[metric] for metrics in self.metrics).mean
 
 
@@ -54,7 +56,18 @@ def run_demo(config: RunConfig, name: str, device: torch.device, workers: int) -
     -------
     list of Row
         Noisy, N2V, NL-N2V.
+
+    Raises
+    ------
+    ConfigError
+        When there are no clean photographs to compare with; nothing is trained.
     """
+    pictures = build_pictures(config, "test")
+    if "clean" not in pictures[0, 0]:
+        raise ConfigError(
+            f"{pictures.source.where}: no clean pictures, with which the demo compares; to train on your own"
+            " say -c folder"
+        )
     n2v = config.model_copy(update={"training": config.training.model_copy(update=N2V)})
     runs = {
         "N2V": (n2v, FileManager(config.output_folder, f"{name}_n2v")),
@@ -64,7 +77,7 @@ def run_demo(config: RunConfig, name: str, device: torch.device, workers: int) -
     for method, (its_config, files) in runs.items():
         LOG.info("training %s", method)
         networks[method] = train(its_config, files, device, workers)
-    rows, clean = _compare(config, networks)
+    rows, clean = _compare(pictures, networks)
     picture = runs["NL-N2V"][1].images / "comparison.png"
     _write_panel(picture, rows, clean)
     for line in table(rows):
@@ -81,12 +94,12 @@ def table(rows: list[Row]) -> list[str]:
         psnr = row.mean("psnr")
         lines.append(f"{row.method:10}{psnr:10.2f}{row.mean('ssim'):10.4f}{psnr - noisy:+10.2f}")
     count = len(rows[0].pictures)
-    lines.append(f"mean of all {count} test photographs; rounded to 8 bits, SSIM of 7x7 uniform windows")
+    lines.append(f"mean of all {count} photographs; rounded to 8 bits, SSIM of 7x7 uniform windows")
     return lines
 
 
-def _compare(config: RunConfig, networks: dict[str, Network]) -> tuple[list[Row], list[Tensor]]:
-    loader = build_loader(build_pictures(config, "test"), 1)
+def _compare(pictures: Samples, networks: dict[str, Network]) -> tuple[list[Row], list[Tensor]]:
+    loader = build_loader(pictures, 1)
     rows: list[Row] = []
     clean: list[Tensor] = []
     for method, network in networks.items():

@@ -6,6 +6,7 @@ import torch
 
 from src.trainer import demo
 from src.trainer.build import read_config
+from src.util.errors import ConfigError
 from src.util.image_io import read_picture, to_float
 from src.util.panel import CAPTION_HEIGHT, GAP
 
@@ -32,8 +33,17 @@ def test_the_demo_trains_both_methods_alike_and_compares_them(trained, tmp_path,
     for row in rows:
         assert re.search(rf"{row.method} +{row.mean('psnr'):.2f} +{row.mean('ssim'):.4f}", said)
     count = len(rows[0].pictures)
-    assert f"mean of all {count} test photographs; rounded to 8 bits" in said
+    assert f"mean of all {count} photographs; rounded to 8 bits" in said
     assert f"(noisy, N2V, NL-N2V, clean): {picture}" in said
+
+
+def test_a_demo_without_clean_photographs_is_refused_before_it_trains(tmp_path):
+    config = read_config(
+        "demo", [f"output_folder={tmp_path / 'runs'}", *TINY, "training.dataset_args.add_noise=null"]
+    )
+    with pytest.raises(ConfigError, match="no clean pictures, with which the demo compares"):
+        demo.run_demo(config, "tiny", torch.device("cpu"), 0)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_the_two_runs_differ_in_the_masker_alone(trained, tmp_path):
