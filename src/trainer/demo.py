@@ -8,7 +8,7 @@ from torch import Tensor
 
 from src.data_handlers.samples import Samples
 from src.data_handlers.sampling import build_loader
-from src.trainer.build import build_pictures
+from src.trainer.build import build_pictures, check_config
 from src.trainer.evaluate import compare, evaluate
 from src.trainer.network import Network
 from src.trainer.run_config import RunConfig
@@ -19,6 +19,7 @@ from src.util.image_io import to_uint8, write_picture
 from src.util.logger import LOG
 from src.util.metrics import mean_score
 from src.util.panel import panel
+from src.util.yaml_document import Document
 
 # As published; everything else the two trainings have in common.
 N2V = {"masker_type": "N2V_Masker", "masker_args": {"strat_name": "uniform_withoutCP", "prox_radius": 3}}
@@ -69,6 +70,7 @@ def run_demo(config: RunConfig, name: str, device: torch.device, workers: int) -
             " say -c folder"
         )
     n2v = config.model_copy(update={"training": config.training.model_copy(update=N2V)})
+    n2v = check_config(Document(n2v.model_dump(mode="json"), {}, "N2V"))  # with every default of its masker
     runs = {
         "N2V": (n2v, FileManager(config.output_folder, f"{name}_n2v")),
         "NL-N2V": (config, FileManager(config.output_folder, f"{name}_nl_n2v")),

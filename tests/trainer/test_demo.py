@@ -50,6 +50,7 @@ def test_the_two_runs_differ_in_the_masker_alone(trained, tmp_path):
     one, other = ((tmp_path / f"tiny_{m}" / "config.yaml").read_text() for m in ("n2v", "nl_n2v"))
     assert "masker_type: N2V_Masker" in one and "masker_type: Masker" in other
     assert "uniform_withoutCP" in one and "prox_radius: 3" in one
+    assert "pixel_perc: 0.002" in one, "a run's configuration is complete"
 
     def others(text):
         return re.sub(r"  masker_type: \w+\n  masker_args:.*?\n(?=  \w)", "", text, flags=re.DOTALL)
