@@ -66,7 +66,7 @@ def page(title: str, config: str, checkpoint: str, entries: Sequence[Entry]) -> 
         checkpoint_name=escape(Path(checkpoint).name),
         config=escape(config),
         means=_means(entries, metrics),
-        head="".join(_heading(", ".join(filter(None, named(metric)))) for metric in metrics),
+        head="".join(_heading(metric) for metric in metrics),
         rows="\n".join(_row(number, entry, metrics) for number, entry in enumerate(entries, start=1)),
         data="\n".join(_data(number, entry.data) for number, entry in enumerate(entries, start=1)),
         style=_part("report.css"),
@@ -113,9 +113,10 @@ def _means(entries: Sequence[Entry], metrics: Sequence[str]) -> str:
     return "".join(lines)
 
 
-def _heading(text: str) -> str:
-    button = f'<button type="button">{escape(text)}</button>'
-    return f'<th scope="col" class="number" aria-sort="none">{button}</th>'
+def _heading(metric: str) -> str:
+    button = f'<button type="button">{escape(", ".join(filter(None, named(metric))))}</button>'
+    first = ' data-first="descending"' if metric == "loss" else ""  # the worst pictures, as of the others
+    return f'<th scope="col" class="number" aria-sort="none"{first}>{button}</th>'
 
 
 def _row(number: int, entry: Entry, metrics: Sequence[str]) -> str:

@@ -329,7 +329,8 @@
 
   function sort(head) {
     const column = head.cellIndex, numbers = head.classList.contains("number");
-    const down = head.getAttribute("aria-sort") === "ascending";
+    const before = head.getAttribute("aria-sort");
+    const down = before === "none" ? head.dataset.first === "descending" : before === "ascending";
     const value = (line) => numbers ? line.cells[column].dataset.value : line.cells[column].textContent;
     const order = numbers ? (a, b) => a - b : new Intl.Collator(undefined, { numeric: true }).compare;
     const lines = [...body.rows].map((line) => [value(line), line]);

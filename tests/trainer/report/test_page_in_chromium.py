@@ -167,6 +167,14 @@ def test_the_table_sorts_numbers_as_numbers(page):
     assert listed(browser) == ["9", "10", "inf", "nan", "-2"]
 
 
+def test_the_worst_pictures_come_first_also_by_a_loss(page):
+    browser = page({"good": {"loss": 1e-5}, "bad": {"loss": 2.5}, "fair": {"loss": 0.1}})
+    browser.click("th:last-child button")
+    assert listed(browser) == ["bad", "fair", "good"]
+    browser.click("th:last-child button")
+    assert listed(browser) == ["good", "fair", "bad"]
+
+
 def test_names_are_sorted_as_people_count(page):
     browser = page({"b10": {}, "b9": {}, "A": {}})
     browser.click("th.name button")
