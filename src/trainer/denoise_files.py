@@ -177,7 +177,7 @@ class FileDenoiser:
             self._say_once(
                 ("white", white),
                 f"{name}: white is {white:g} ({page.pixels.dtype}), but {trained_white:g} in the pictures"
-                " that the network was trained on",
+                " that the network was trained on, or in most of them",
             )
         if hint := dark_hint(page.pixels, white):
             self._say_once("dark", f"{name}: {hint}")
