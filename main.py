@@ -3,16 +3,18 @@
 import argparse
 import sys
 
-from src.trainer.build import read_config, to_yaml
-from src.trainer.demo import run_demo
-from src.trainer.distributed import Processes, processes_of_torchrun
-from src.trainer.run_config import RunConfig
-from src.trainer.session import agreed_config, run_config, train
-from src.util.device import resolve_device
-from src.util.errors import ConfigError
-from src.util.file_manager import FileManager, timestamp
-from src.util.logger import LOG
-from src.util.script import common_flags, run
+from src.util.script import common_flags, quiet_imports, run
+
+with quiet_imports():
+    from src.trainer.build import read_config, to_yaml
+    from src.trainer.demo import run_demo
+    from src.trainer.distributed import Processes, processes_of_torchrun
+    from src.trainer.run_config import RunConfig
+    from src.trainer.session import agreed_config, run_config, train
+    from src.util.device import resolve_device
+    from src.util.errors import ConfigError
+    from src.util.file_manager import FileManager, timestamp
+    from src.util.logger import LOG
 
 
 def main() -> int:

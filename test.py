@@ -5,20 +5,22 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from src.trainer.denoise_files import FileDenoiser, FileOptions
-from src.trainer.export import export_weights
-from src.trainer.result_files import result_names
-from src.trainer.testing import score_dataset
-from src.trainer.tiling import Tiling
-from src.trainer.trained import load_trained
-from src.util.device import resolve_device
-from src.util.errors import ConfigError, DataError
-from src.util.file_manager import made_folder
-from src.util.image_io import ENDINGS
-from src.util.logger import LOG
-from src.util.overlap import AT_ONCE
-from src.util.pictures.base import MAX_PIXELS
-from src.util.script import common_flags, run
+from src.util.script import common_flags, quiet_imports, run
+
+with quiet_imports():
+    from src.trainer.denoise_files import FileDenoiser, FileOptions
+    from src.trainer.export import export_weights
+    from src.trainer.result_files import result_names
+    from src.trainer.testing import score_dataset
+    from src.trainer.tiling import Tiling
+    from src.trainer.trained import load_trained
+    from src.util.device import resolve_device
+    from src.util.errors import ConfigError, DataError
+    from src.util.file_manager import made_folder
+    from src.util.image_io import ENDINGS
+    from src.util.logger import LOG
+    from src.util.overlap import AT_ONCE
+    from src.util.pictures.base import MAX_PIXELS
 
 
 def main() -> int:

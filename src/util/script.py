@@ -5,7 +5,8 @@ import errno
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from src.util.errors import LOST, Stopped, StorageError, UserError
 from src.util.logger import start_console
@@ -35,6 +36,16 @@ def run(script: Callable[[], int]) -> int:
             raise
         print(f"error: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
         return StorageError.exit_code
+
+
+@contextmanager
+def quiet_imports() -> Iterator[None]:
+    """Ctrl-C while a script's imports run, which take seconds, ends in one line, too."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("stopped by Ctrl-C", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 def _say_thread(failure: threading.ExceptHookArgs) -> None:

@@ -1,7 +1,9 @@
 import errno
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -104,3 +106,14 @@ def test_b5_before_a_training_listens_the_clusters_signal_ends_it_as_sigterm_doe
         "run(lambda: signal.raise_signal(signal.SIGUSR1) or time.sleep(60))"
     )
     assert subprocess.run([sys.executable, "-c", program]).returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("script", ["main.py", "test.py"])
+def test_ctrl_c_while_the_imports_run_ends_in_its_line(script, tmp_path):
+    (tmp_path / "torch.py").write_text("raise KeyboardInterrupt")
+    root = Path(__file__).parents[2]
+    ended = subprocess.run(
+        [sys.executable, str(root / script)],
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)}, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (130, "stopped by Ctrl-C\n")
