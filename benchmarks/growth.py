@@ -193,7 +193,8 @@ def measure_apart(point: Callable[[float], Cost], value: float, threads: int) ->
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", help="the axes of this part")
+    parts = [*dict.fromkeys(axis.part for axis in axes())]
+    parser.add_argument("--only", choices=parts, help="the axes of this part")
     parser.add_argument(
         "--points", type=int, default=99, help="so many points of each axis, from the smallest"
     )

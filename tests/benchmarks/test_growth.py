@@ -37,3 +37,10 @@ def test_the_table_is_printed(monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 + 5
     assert lines[3].split(" | ")[1:] == ["images", "1, 2, 4", "1, 4, 16", "2.00", "3, 6, 12", "1.00 |"]
+
+
+def test_a_part_that_is_none_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["growth", "--only", "mask"])
+    with pytest.raises(SystemExit):
+        growth.main()
+    assert "masking" in capsys.readouterr().err
