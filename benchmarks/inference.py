@@ -25,7 +25,7 @@ import torch
 from skimage.data import astronaut
 from torch import Tensor
 
-from benchmarks.masking import peak_memory
+from benchmarks.masking import peak_memory, wait_for
 from src.model import NL_BSN, Window
 from src.trainer.build import read_config
 from src.trainer.denoise_files import FileDenoiser, FileOptions
@@ -114,8 +114,7 @@ def interleaved(calls: dict[str, Callable[[], object]], repeats: int, device: st
         for name, call in calls.items():
             start = time.perf_counter()
             call()
-            if device.startswith("cuda"):
-                torch.cuda.synchronize()
+            wait_for(torch.device(device))
             if turn:
                 seconds[name] = min(seconds.get(name, math.inf), time.perf_counter() - start)
     return seconds

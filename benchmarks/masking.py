@@ -104,6 +104,12 @@ def peak_memory(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
+def wait_for(device: torch.device) -> None:
+    """Let a GPU, NVIDIA's or Apple's, finish what it was given: only then is a time what the work took."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
 def measure(call: Callable[[], object], repeats: int, device: torch.device) -> Cost:
     """Time a call after one to warm up, and read how far its memory exceeds what was in use before."""
     before = peak_memory(device)
@@ -111,8 +117,7 @@ def measure(call: Callable[[], object], repeats: int, device: torch.device) -> C
     for _ in range(repeats + 1):
         start = time.perf_counter()
         call()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        wait_for(device)
         seconds.append(time.perf_counter() - start)
     return Cost(statistics.median(seconds[1:] or seconds), peak_memory(device) - before)
 

@@ -3,7 +3,7 @@ import sys
 import pytest
 import torch
 
-from benchmarks import inference
+from benchmarks import inference, masking
 from src.model import NL_BSN
 from src.trainer.network import Network
 from src.trainer.tiling import Tiling
@@ -17,6 +17,16 @@ def network():
         norm.momentum = None
     module(torch.rand(8, 3, 64, 64))
     return Network(module, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(("device", "waits"), [("cpu", 0), ("cuda", 4), ("mps", 4)])
+def test_a_time_ends_when_the_device_has_done_its_work(monkeypatch, device, waits):
+    waited = []
+    monkeypatch.setattr(torch.accelerator, "synchronize", waited.append)
+    monkeypatch.setattr(masking, "peak_memory", lambda device: 0.0)
+    masking.measure(lambda: None, 1, torch.device(device))
+    inference.interleaved({"a": lambda: None}, 1, device)
+    assert len(waited) == waits
 
 
 def test_borders_are_where_parts_meet(network):
