@@ -85,3 +85,14 @@ def test_pictures_of_any_number_of_channels_are_shown_in_grey_or_colour(tmp_path
     shown = picture(read(), "a")[1]
     assert shown.shape == (8, 24, 3)
     assert (shown == shown[..., :1]).all() == (channels < 3)
+
+
+def test_of_a_large_picture_the_middle_is_shown(tmp_path, read):
+    noisy = torch.zeros(3, 600, 700)
+    noisy[:, 44:556, 94:606] = 1
+    board = Board(tmp_path, 0)
+    board.picture("large", noisy, noisy, None, 1)
+    board.close()
+    _, levels = picture(read(), "large")
+    assert levels.shape == (512, 3 * 512, 3)
+    assert (levels[:, :1024] == 255).all()
