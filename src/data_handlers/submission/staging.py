@@ -59,10 +59,12 @@ def staged_file(path: Path, overwrite: bool) -> Iterator[Path]:
     Raises
     ------
     ConfigError
-        When one has come to stand there.
+        When one has come to stand there, or a folder stands there.
     StorageError
         When the disk refuses, also what is written in the block.
     """
+    if path.is_dir():
+        raise ConfigError(f"{path}: expected a file or nothing, found a folder; choose another name")
     temporary = _hidden(path)
     try:
         yield temporary

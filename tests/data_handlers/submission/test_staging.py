@@ -55,6 +55,16 @@ def test_a_name_that_is_taken_is_refused_before_and_after_the_work(tmp_path):
     assert (tmp_path / "c").read_text() == "another process's"
 
 
+def test_a_folder_under_the_files_name_is_left_alone(tmp_path):
+    (tmp_path / "a.csv").mkdir()
+    with (
+        pytest.raises(ConfigError, match=r"a\.csv: expected a file or nothing, found a folder"),
+        staged_file(tmp_path / "a.csv", overwrite=True),
+    ):
+        pytest.fail("work that can have no end")
+    assert everything_in(tmp_path) == ["a.csv"]
+
+
 def test_a_folder_is_replaced_as_a_whole(tmp_path):
     old = tmp_path / "bundled"
     old.mkdir()
