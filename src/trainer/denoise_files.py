@@ -136,7 +136,8 @@ class FileDenoiser:
 
         try:
             made_folder(result.parent)
-            return _Done(self._convert(path, result, here, show), looks)
+            lost = self._convert(path, result, here, show)
+            return _Done(lost, page.marked(path, looks))
         except DataError as error:
             return _Done([], [], error)
 

@@ -1,4 +1,6 @@
+import dataclasses
 import json
+import os
 import re
 
 import numpy as np
@@ -6,6 +8,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from src.trainer import folder_page
 from src.trainer.denoise_files import FileDenoiser, FileOptions
 from src.util.errors import NonFiniteError
 from src.util.image_io import read_picture, write_picture
@@ -154,3 +157,85 @@ def test_views_are_bounded_however_many_pages_a_stack_has(darker, tmp_path, monk
     assert darker.folder(tmp_path / "in", tmp_path / "out") == 0
     shown = [data(tmp_path / "out", number) for number in range(1, 13)]
     assert all(shown) and sum(len(json.dumps(each["files"])) for each in shown) < 140_000
+
+
+@pytest.fixture
+def twelve(tmp_path):
+    """A folder of more pictures than the contact sheet shows, one of them a stack."""
+    folder, random = tmp_path / "twelve", np.random.default_rng(0)
+    folder.mkdir()
+    for number in range(11):
+        noisy = random.integers(0, 256, (20 + number, 24, 3), dtype=np.uint8)
+        write_picture(folder / f"{number:02d}.png", noisy)
+    stack = random.integers(0, 256, (3, 20, 30), dtype=np.uint8)
+    tifffile.imwrite(folder / "a.tif", stack, photometric="minisblack")
+    return folder
+
+
+def read_again(monkeypatch):
+    """Names of the files that the page reads from now on."""
+    names, opened = [], folder_page.open_picture
+    monkeypatch.setattr(
+        folder_page, "open_picture", lambda path, *limit: names.append(path.name) or opened(path, *limit)
+    )
+    return names
+
+
+def body(folder):
+    return html(folder).partition("<main>")[2]
+
+
+def test_what_the_page_shows_already_is_not_decoded_again(darker, twelve, tmp_path, monkeypatch):
+    darker.folder(twelve, tmp_path / "whole")
+    darker.folder(twelve, tmp_path / "out")
+    (tmp_path / "out" / "05_DN.png").unlink()
+    (tmp_path / "out" / "panel.png").unlink()
+    again = read_again(monkeypatch)
+    darker.folder(twelve, tmp_path / "out")
+    assert "01.png" not in again and "03_DN.png" not in again and len(again) < 2 * 9
+    assert body(tmp_path / "out") == body(tmp_path / "whole")
+    panels = [(tmp_path / name / "panel.png").read_bytes() for name in ("out", "whole")]
+    assert panels[0] == panels[1]
+
+
+@pytest.mark.parametrize("change", ["picture", "result", "data_range", "page"])
+def test_what_has_changed_since_is_read_again(darker, twelve, tmp_path, monkeypatch, change):
+    out = tmp_path / "out"
+    darker.folder(twelve, out)
+    (out / "05_DN.png").unlink()
+    path = {"picture": twelve / "01.png", "result": out / "01_DN.png"}.get(change, out / "report.html")
+    status = path.stat()
+    if change == "data_range":
+        config = darker.trained.config.model_copy(update={"data_range": 200})
+        darker.trained = dataclasses.replace(darker.trained, config=config)
+    elif change == "page":
+        path.write_text(html(out).replace('{"files":', '{"files"'), encoding="utf-8")
+    else:
+        write_picture(path, read_picture(path)[::-1])
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    again = read_again(monkeypatch)
+    darker.folder(twelve, out)
+    assert {"01.png", "01_DN.png"} <= set(again)
+    assert ("03.png" in again) == (change in ("data_range", "page"))
+    shown = data(out, 2)["files"]
+    expected = read_picture(twelve / "01.png"), read_picture(out / "01_DN.png")
+    for what, picture in zip(("noisy", "denoised"), expected, strict=True):
+        assert change == "data_range" or np.array_equal(decoded(shown[what]), picture)
+
+
+def test_for_a_full_page_nothing_is_decoded(darker, twelve, tmp_path, monkeypatch):
+    monkeypatch.setattr("src.trainer.report.report.PAGE_BYTES", 9_000)
+    out = tmp_path / "out"
+    darker.folder(twelve, out)
+    for name in ("00_DN.png", "panel.png", "report.html"):
+        (out / name).unlink()
+    read = []
+    monkeypatch.setattr(folder_page.FolderPage, "_decoded", counted(folder_page.FolderPage._decoded, read))
+    darker.folder(twelve, out)
+    assert len(names(out)) == 14 and "all 14 pictures, 13 of them" in html(out)
+    assert "24 × 23" in html(out) and data(out, 4) is None
+    assert "10.png" not in read and len(read) < 12
+
+
+def counted(method, seen):
+    return lambda page, path, *others: seen.append(path.name) or method(page, path, *others)

@@ -33,6 +33,8 @@ class Entry(NamedTuple):
         A `data:` URI, or empty.
     data : dict or None
         What `report.js` shows of the picture; None when the page had no room for more.
+    key : str
+        What its views were made from, see `src.trainer.report.kept`, or nothing.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Entry(NamedTuple):
     metrics: dict[str, float]
     thumbnail: str
     data: dict[str, Any] | None
+    key: str = ""
 
 
 def page(title: str, config: str, checkpoint: str, entries: Sequence[Entry]) -> bytes:
@@ -133,7 +136,8 @@ def _row(number: int, entry: Entry, metrics: Sequence[str]) -> str:
         _number(entry.width * entry.height, f"{entry.width:,} × {entry.height:,}", "number size"),
         *(_number(value := entry.metrics.get(m, math.nan), figure(m, value)) for m in metrics),
     ]
-    return f'<tr id="r{number}">{"".join(cells)}</tr>'
+    key = f' data-key="{entry.key}"' if entry.key else ""
+    return f'<tr id="r{number}"{key}>{"".join(cells)}</tr>'
 
 
 def _number(value: float, text: str, kind: str = "number") -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from src.trainer.report.kept import Kept
 from src.trainer.report.page import Entry, figure, named, page
 from src.trainer.report.residual import Autocorrelation, amplified, autocorrelation
 from src.trainer.report.views import brightness, centre, encode, size, thumbnail, to_levels
@@ -116,6 +117,9 @@ class Report:
             The value of white: 1, or 255 or 65535 for a file's own values. Only what is shown is copied.
         """
         height, width, channels = size(noisy)
+        scores = {metric: float(value) for metric, value in (metrics or {}).items()}
+        if not self.wants(place):
+            return self.named_alone(place, name, (height, width), scores)
         given = {"noisy": noisy, "denoised": denoised} | ({} if clean is None else {"clean": clean})
         for what, values in given.items():
             if size(values)[:2] != (height, width):
@@ -125,7 +129,6 @@ class Report:
         gain = min(brightness(cut["noisy"]), brightness(cut["denoised"]))
         shown = {what: to_levels(gain * values) for what, values in cut.items()}
         shown["residual"] = to_levels(amplified(gain * (cut["noisy"] - cut["denoised"])))
-        scores = {metric: float(value) for metric, value in (metrics or {}).items()}
         row = _panel_row(name, shown, scores) if place in self._on_panel else []
         views = encode(shown, self._share)
         if views is None:
@@ -141,9 +144,26 @@ class Report:
         small = thumbnail(noisy, gain / white)
         return Look(place, Entry(name, height, width, scores, small, data), views.bytes, row)
 
+    def wants(self, place: int) -> bool:
+        """Whether a picture's pixels are of use: there is room for views, or the contact sheet shows it."""
+        return self._budget >= LEAST_BYTES or place in self._on_panel
+
+    def named_alone(
+        self, place: int, name: str, shape: tuple[int, int], metrics: Mapping[str, float] | None = None
+    ) -> Look:
+        """A picture (H, W) in the table alone; the arguments are those of `look`."""
+        return Look(place, Entry(name, *shape, dict(metrics or {}), "", None), 0, [])
+
+    def again(self, place: int, name: str, kept: Kept) -> Look | None:
+        """A picture as an earlier page shows it, or None where this one would show it otherwise."""
+        if place in self._on_panel or kept.bytes > self._share:
+            return None
+        width, height, _ = kept.data["whole"]
+        return Look(place, Entry(name, height, width, {}, kept.thumbnail, kept.data), kept.bytes, [])
+
     def take(self, look: Look) -> None:
         """Put a picture on the page, in the table alone when there is no more room for its views."""
-        if look.bytes > self._budget:
+        if look.bytes > self._budget or self._budget < LEAST_BYTES:
             look = look._replace(entry=look.entry._replace(thumbnail="", data=None), bytes=0)
         self._budget -= look.bytes
         self._looks.append(look)
