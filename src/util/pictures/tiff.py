@@ -39,6 +39,8 @@ _NOT_COPIED = {
 _LOST = {330: "SubIFDs", 34665: "EXIF data", 34853: "GPS data", 37724: "Photoshop's layers"}
 _ICC, _XMP, _RESOLUTION_UNIT = 34675, 700, 296
 _PER_INCH = {2: 1.0, 3: 2.54}
+_CLASSIC_BYTES = 2**32 - 2**26
+"""Of pixels that a classic TIFF has room for beside its tags: its offsets have 32 bits."""
 
 
 class TiffPicture:
@@ -106,6 +108,9 @@ class TiffPicture:
             return self._convert(file, pages, ending)
         lost = {"reduced copies or masks"} if self._pages.others else set[str]()
         big, order = self._tiff.is_bigtiff, self._tiff.byteorder
+        if not big and self._nbytes() > _CLASSIC_BYTES:
+            big = True
+            lost.add("the classic TIFF, which 4 GB do not fit: it is a BigTIFF")
         with tifffile.TiffWriter(file, bigtiff=big, byteorder=order, ome=False, shaped=False) as writer:
             for number, page in enumerate(pages):
                 tags = self._page(number)
@@ -116,6 +121,11 @@ class TiffPicture:
                 joined = self._imagej_stack and not layout["compression"] and not layout["tile"]
                 writer.write(array, **layout, contiguous=joined, extratags=self._extra(tags, once=joined))
         return sorted(lost)
+
+    def _nbytes(self) -> int:
+        """What all pages may take in a result; the source may be smaller, compressed with loss."""
+        pages = map(self.info, range(self.pages))
+        return sum(i.height * i.width * (i.channels + i.alpha) * np.dtype(i.dtype).itemsize for i in pages)
 
     def _convert(self, file: BinaryIO, pages: Iterable[Page], ending: str) -> list[str]:
         if self.pages > 1:

@@ -10,6 +10,7 @@ from PIL import Image, ImageCms
 
 from src.util.errors import DataError
 from src.util.image_io import inspect_picture, read_picture
+from src.util.pictures import tiff
 from src.util.pictures.stored import open_picture
 
 RANDOM = np.random.default_rng(4)
@@ -101,8 +102,8 @@ def test_alpha_is_kept_apart_from_the_channels(tmp_path, copy):
 def test_a_fourth_channel_that_nothing_is_said_of_does_not_become_transparency(tmp_path, copy):
     picture = noise((16, 18, 4), "uint16")
     tifffile.imwrite(tmp_path / "a.tif", picture, photometric="rgb", metadata=None)
-    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
-        start = tiff.pages[0].tags["ExtraSamples"].offset
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        start = file.pages[0].tags["ExtraSamples"].offset
     with open(tmp_path / "a.tif", "r+b") as file:  # a tag of another number
         file.seek(start)
         file.write((65000).to_bytes(2, "little"))
@@ -187,6 +188,17 @@ def test_an_ome_stack_stays_one(tmp_path, copy):
     with tifffile.TiffFile(tmp_path / "a.ome.tif") as one, tifffile.TiffFile(tmp_path / "b.ome.tif") as back:
         assert back.is_ome and back.ome_metadata == one.ome_metadata
         assert np.array_equal(back.series[0].asarray(), stack)
+
+
+def test_a_result_that_outgrows_a_classic_tiff_is_a_bigtiff(tmp_path, copy, monkeypatch):
+    stack = np.zeros((3, 90, 80), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", stack, compression="lzw", photometric="minisblack", metadata=None)
+    for room, lost in ((stack.nbytes, []), (stack.nbytes - 1, ["the classic TIFF, which 4 GB do not fit"])):
+        monkeypatch.setattr(tiff, "_CLASSIC_BYTES", room)
+        said = copy(tmp_path / "a.tif", tmp_path / "b.tif")
+        assert [line.partition(":")[0] for line in said] == lost
+        with tifffile.TiffFile(tmp_path / "b.tif") as back:
+            assert back.is_bigtiff == bool(lost) and np.array_equal(back.asarray(), stack)
 
 
 def test_what_cannot_be_kept_is_said(tmp_path, copy):
