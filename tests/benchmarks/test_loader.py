@@ -5,6 +5,7 @@ import torch
 
 from benchmarks import loader
 from src.data_handlers import samples as samples_module
+from src.util.picture_folder import list_pictures
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +26,15 @@ def pieces(tmp_path):
 def test_pieces_are_those_of_the_preparation(pieces):
     assert len(list(pieces.iterdir())) == 2 * 3
     assert len(loader.samples_of(pieces, 32)) >= loader.EPOCH
+
+
+def test_frames_that_are_decoded_for_each_crop_are_as_many_as_siddes(pieces, tmp_path, monkeypatch):
+    """Of a few, one is often shown twice in succession and decoded once."""
+    monkeypatch.setattr(loader, "measure_obvious", lambda *_: None)
+    monkeypatch.setattr(loader, "measure", lambda options, folder, **view: len(list_pictures(folder)))
+    rates = dict(loader.all_rates(None, tmp_path / "frames", pieces, tmp_path / "cache"))
+    assert rates["frames"] == rates["frames, 16 crops at a time"] == loader.FRAMES == 320
+    assert rates["frames, cache: disk"] == 1
 
 
 def test_the_obvious_loader_gives_what_a_network_takes(pieces):
