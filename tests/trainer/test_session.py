@@ -157,6 +157,14 @@ def test_k22_changed_settings_of_the_optimiser_take_effect(new_run):
     assert all(optimizer["state"][number]["step"] == state["step"] + 2 for number, state in moments.items())
 
 
+def test_the_largest_gradient_of_the_configuration_takes_effect(new_run):
+    """Adam's first moment is a mean of gradients, none of them longer than that."""
+    run = new_run("run")
+    run.train("training.max_epochs=1", "training.grad_clip=1e-6")
+    moments = [state["exp_avg"] for state in run.last["optimizer_weights"]["state"].values()]
+    assert 0 < torch.nn.utils.get_total_norm(moments) <= 1e-6
+
+
 @pytest.mark.parametrize(
     ("setting", "names"),
     [("training.loss=1*self_L1", ["self_L1"]), ("training.tmp_info=[self_L1]", ["self_L2", "self_L1"])],

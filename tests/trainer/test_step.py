@@ -87,6 +87,22 @@ def test_masking_and_network_are_timed(step):
     assert seconds.keys() == {"masking", "network"} and min(seconds.values()) > 0
 
 
+def test_a_gradient_longer_than_grad_clip_is_scaled_down_to_it():
+    """Plain descent at a learning rate of 1 moves the weights by the gradient itself."""
+    moved = []
+    for largest in (None, 1000.0, 0.25):
+        torch.manual_seed(0)
+        network = Network(torch.nn.Conv2d(3, 3, 1), CPU)
+        before, optimizer = weights(network), torch.optim.SGD(network.module.parameters(), lr=1.0)
+        step = TrainingStep(network, LeftHalf(), Loss("1*self_L2"), optimizer, Stopwatch(CPU), largest)
+        step(batch(), 0.0, make_generator(1, "mask"), str)
+        moved.append(torch.cat([(b - a).flatten() for b, a in zip(before, weights(network), strict=True)]))
+    free, below, clipped = moved
+    assert free.norm() > 0.3
+    assert torch.equal(below, free)
+    torch.testing.assert_close(clipped, free * (0.25 / free.norm()))
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 @pytest.mark.parametrize("masker", [NonLocalMasker(), N2VMasker()])
 def test_a_step_asks_its_device_for_no_value(masker, dtype, monkeypatch):
