@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from src.trainer.build import build_model
+from src.trainer.build import build_model, check_config, to_yaml
 from src.trainer.inference import Denoiser
 from src.util.errors import CheckpointError, ConfigError, DataError, NonFiniteError
 from src.util.image_io import from_float, read_picture, to_float
+from src.util.yaml_document import Document
 
 
 @pytest.fixture
@@ -77,6 +78,36 @@ def test_the_data_range_of_the_training_holds_unless_another_is_given(ckpt, nois
     torch.save(content, ckpt)
     assert Denoiser.load(ckpt, "cpu").data_range == 4095
     assert Denoiser.load(ckpt, "cpu", data_range=255).data_range == 255
+
+
+def test_settings_of_the_training_can_be_overridden(ckpt):
+    assert Denoiser.load(ckpt, "cpu").network.precision == "fp32"
+    network = Denoiser.load(ckpt, "cpu", settings=["training.precision=bf16"]).network
+    assert network.precision == "bf16"
+
+
+def test_a_checkpoint_without_a_configuration_takes_a_given_one(ckpt, noisy, tmp_path):
+    expected = Denoiser.load(ckpt, "cpu")(noisy)
+    content = torch.load(ckpt, weights_only=True)
+    (tmp_path / "tiny.yaml").write_text(to_yaml(check_config(Document(content.pop("config"), {}, "tiny"))))
+    torch.save(content, ckpt)
+    with pytest.raises(ConfigError, match=r"ckpt\.pth: carries no configuration"):
+        Denoiser.load(ckpt, "cpu")
+    given = Denoiser.load(ckpt, "cpu", config=str(tmp_path / "tiny.yaml"))
+    assert np.array_equal(given(noisy), expected)
+
+
+@pytest.mark.parametrize(
+    ("device", "chosen"),
+    [("auto", "auto"), ("mps", "mps"), ("cuda", "0"), ("1", "1"), (1, "1"), ("cuda:2", "2"),
+     (torch.device("cuda", 2), "2"), (torch.device("cpu"), "cpu")],
+)  # fmt: skip
+def test_a_device_may_be_said_as_torch_says_it(ckpt, monkeypatch, device, chosen):
+    asked = []
+    cpu = torch.device("cpu"), "device: CPU"
+    monkeypatch.setattr("src.trainer.inference.resolve_device", lambda choice: asked.append(choice) or cpu)
+    Denoiser.load(ckpt, device)
+    assert asked == [chosen]
 
 
 def test_grey_pictures_come_back_grey(denoiser, noisy):
