@@ -119,6 +119,18 @@ def test_b5_a_signal_ends_the_step_saves_and_stops(whole, new_run, differing, mo
     compare(whole, new_run, differing, run)
 
 
+@pytest.mark.parametrize("save", ["true", "false"])
+def test_b5_a_signal_in_the_last_step_of_an_epoch_stops_before_the_next(new_run, monkeypatch, save):
+    """At once, also where the epoch itself is not to be saved and nothing is validated."""
+    run, settings = new_run("run"), [*SETTINGS, "validation.val=false", f"checkpoint.save={save}"]
+    with monkeypatch.context() as patch:
+        send(patch, signal.SIGTERM, at=2)
+        with pytest.raises(Stopped):
+            run.train(*settings)
+    state = run.last["state"]
+    assert (state["epoch"], state["step"], state["batch"]) == (1, 3, 0)
+
+
 def test_b5_a_signal_in_validation_stops_there_and_the_resumed_run_validates(
     whole, new_run, differing, monkeypatch
 ):
