@@ -92,6 +92,11 @@ def test_a_picture_scores_alike_in_any_type(picture, dtype, white):
     assert ssim(one, two, white) == pytest.approx(ssim(picture, other), abs=1e-5)
 
 
+def test_8_bits_whose_white_is_said_are_scored_by_it():
+    clean = np.full((8, 8, 1), 100, np.uint8)
+    assert psnr(clean, clean + np.uint8(10), 200) == pytest.approx(10 * math.log10(200**2 / 100))
+
+
 def test_other_types_need_their_white_and_nan_is_never_scored(picture):
     deep = picture.astype(np.uint16)
     with pytest.raises(ValueError, match="uint8"):
