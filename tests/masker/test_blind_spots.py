@@ -103,6 +103,9 @@ def test_m2_an_image_that_jams_is_drawn_again(generator: torch.Generator) -> Non
 def test_m2_more_than_fits_is_refused() -> None:
     with pytest.raises(ValueError, match=r"expected at most 21 spots 12 px apart in 64x64 px, got 22"):
         draw_blind_spots(1, 22, 64, 64)
+    for height, width in ((0, 64), (64, 0)):
+        with pytest.raises(ValueError, match="expected at most 0 spots"):
+            draw_blind_spots(1, 1, height, width)
 
 
 @pytest.mark.parametrize("masker", MASKERS.values(), ids=MASKERS)
