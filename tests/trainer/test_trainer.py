@@ -11,6 +11,7 @@ from src.loss import LossValue
 from src.masker import NonLocalMasker
 from src.trainer import trainer
 from src.trainer.evaluate import Evaluated, PictureScore
+from src.trainer.state import TrainingState
 from src.trainer.step import TrainingStep
 from src.util.errors import NonFiniteError
 from src.util.logger import LOG
@@ -191,6 +192,21 @@ def test_t1_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_good_che
     assert "stopped: epoch 2/3, step 4/6, values from" in run.log
     run.resume("training.max_epochs=3")
     assert run.last["epoch"] == 3
+
+
+def test_t1_a_picture_of_which_a_batch_has_several_crops_is_named_once(new_run):
+    one = ["training.dataset_args.n_data=1", "training.dataset_args.repeat_times=4"]
+    with pytest.raises(NonFiniteError, match=r" of a\.png: the loss is"):
+        new_run("run").train(*one, "training.init_lr=1e20")
+
+
+@pytest.mark.parametrize(
+    ("epoch", "batch", "last"), [(0, 0, 22), (1, 0, 18), (1, 3, 15), (1, 5, 14), (3, 0, 10), (4, 0, 10)]
+)
+def test_steps_that_are_left_are_counted_from_where_training_stands(tiny_config, epoch, batch, last):
+    """Epochs of 4 batches; of more than those were done in one that was begun with other pictures."""
+    state = TrainingState(epoch=epoch, step=10, batch=batch)
+    assert trainer.last_step(tiny_config("training.max_epochs=3"), state, 4) == last
 
 
 def test_t1_a_loss_that_a_gpu_did_not_look_at_is_found_before_it_is_saved(new_run, monkeypatch):
