@@ -96,8 +96,11 @@ def test_floats_far_from_0_to_1_need_a_word():
     with pytest.raises(DataError, match=r"a\.tif: .* from -3 to 4000, .*data_range"):
         checked_white(picture, "auto", "a.tif")
     assert checked_white(picture, 4095, "a.tif") == 4095
-    noisy = np.linspace(-0.2, 1.2, 12, dtype=np.float32)
-    assert checked_white(noisy, "auto", "a.tif") == 1
+    for low, high in ((-0.2, 1.2), (-0.49, 0.9), (0.1, 1.49)):
+        assert checked_white(np.array([low, high], np.float32), "auto", "a.tif") == 1
+    for low, high in ((-0.51, 0.9), (0.1, 1.51)):
+        with pytest.raises(DataError, match="not about 0 to 1"):
+            checked_white(np.array([low, high], np.float32), "auto", "a.tif")
 
 
 def test_a_hole_in_the_data_is_named():
@@ -108,7 +111,8 @@ def test_a_hole_in_the_data_is_named():
 @pytest.mark.parametrize(
     ("high", "white", "hint"),
     [(4095, 65535, "data_range=4095"), (900, 65535, "10 bits"), (16383, 65535, "14 bits"),
-     (40_000, 65535, ""), (60_000, 4095, "far above"), (4000, 4095, ""), (100, 4095, "far below")],
+     (40_000, 65535, ""), (60_000, 4095, "far above"), (4000, 4095, ""), (100, 4095, "far below"),
+     (300, 4095, ""), (16_000, 4095, "")],
 )  # fmt: skip
 def test_12_bits_in_a_16_bit_file_are_noticed(high, white, hint):
     said = dark_hint(np.array([[0, high]], np.uint16), white)
