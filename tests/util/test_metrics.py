@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from skimage.metrics import structural_similarity
 
 from src.util.image_io import to_uint8
 from src.util.metrics import mean_score, psnr, ssim
@@ -90,6 +91,17 @@ def test_a_picture_scores_alike_in_any_type(picture, dtype, white):
     one, two = (values.astype(dtype) for values in (one, two))
     assert psnr(one, two, white) == pytest.approx(psnr(picture, other), abs=1e-3)
     assert ssim(one, two, white) == pytest.approx(ssim(picture, other), abs=1e-5)
+
+
+def test_large_numbers_in_32_bits_are_scored_in_64():
+    """Bright clouds, four times white, whose variance 32 bits would blur in the fourth digit of SSIM."""
+    random = np.random.default_rng(0)
+    one = (39_000 + 30 * random.random((16, 20, 3))).astype(np.float32)
+    two = (one + 30 * random.random(one.shape)).astype(np.float32)
+    exact = structural_similarity(
+        one.astype(float), two.astype(float), win_size=7, channel_axis=2, data_range=10_000
+    )
+    assert ssim(one, two, 10_000) == pytest.approx(exact, abs=1e-9)
 
 
 def test_8_bits_whose_white_is_said_are_scored_by_it():
