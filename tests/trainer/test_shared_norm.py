@@ -113,6 +113,15 @@ def test_the_variance_of_values_far_from_zero_is_exact():
     assert found[0].std() == pytest.approx(1, abs=0.2)
 
 
+def test_channels_without_variance_stay_finite_however_large():
+    """The mean of squares less the square of the mean comes out below zero for some of these."""
+    norm = initialised(SharedBatchNorm(CHANNELS), torch.float64)
+    norm.processes = ALONE
+    values = torch.linspace(1e6, 9e6, CHANNELS, dtype=torch.float64) / 7
+    output = norm(values[None, :, None, None].expand(3, -1, 11, 13).clone())
+    assert output.isfinite().all() and norm.running_var.min() >= 0
+
+
 def test_its_gradient_is_the_derivative():
     norm = initialised(SharedBatchNorm(CHANNELS), torch.float64)
     norm.processes = ALONE
