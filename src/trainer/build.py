@@ -249,9 +249,9 @@ def _known(
     schema: type[Block], own: dict[str, Any], document: Document, path: KeyPath
 ) -> tuple[dict[str, Any], Block | None, list[str]]:
     """A block's known keys, checked, and what is wrong with all: an unknown key hides no other mistake."""
-    _, problems = validate(schema, own, document, path)
+    checked, problems = validate(schema, own, document, path)
     known = {key: value for key, value in own.items() if key in schema.model_fields}
-    return known, validate(schema, known, document, path)[0], problems
+    return known, checked or validate(schema, known, document, path)[0], problems
 
 
 def _cross_checks(components: dict[KeyPath, _Component], document: Document) -> list[str]:
