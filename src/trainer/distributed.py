@@ -18,6 +18,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+
+# An optimiser imports it. Imported after the group was made, it would hold on to it past the group's end, and
+# a thread of gloo that then lets go of a tensor while Python ends would end the process by an abort.
+import torch.distributed.nn.functional
 from torch import Tensor
 
 from src.util.device import has_gpu

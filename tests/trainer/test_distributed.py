@@ -435,6 +435,25 @@ sys.exit(run(main.main))
 """
 
 
+ENDS = """
+import os
+import torch
+from src.trainer.distributed import processes_of_torchrun
+
+with processes_of_torchrun() as processes:
+    torch.optim.Adam([torch.zeros(1)])
+    processes.wait()
+names = [open(f"/proc/self/task/{number}/comm").read() for number in os.listdir("/proc/self/task")]
+print(*[name for name in names if "gloo" in name], sep="")
+"""
+
+
+def test_no_thread_is_left_that_could_meet_the_end_of_python(new_run, tmp_path):
+    """One that lets go of a tensor then ends the process by an abort."""
+    result = torchrun(tmp_path, new_run("any"), ENDS, "--nproc_per_node=2")
+    assert (result.returncode, result.stdout.split()) == (0, []), result.stderr
+
+
 def test_torchrun_starts_a_single_process_anew_too_and_a_run_that_was_not_made_yet(new_run, tmp_path):
     run = new_run("killed")
     result = torchrun(tmp_path, run, IN_ITS_FIRST_STEP, "--nproc_per_node=1", "--max-restarts=2")
