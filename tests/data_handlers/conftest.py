@@ -4,6 +4,8 @@ import pytest
 from scipy import io
 
 from src.data_handlers.base import Picture
+from src.data_handlers.samples import Samples
+from src.data_handlers.view import View
 from src.util.errors import DataError
 from src.util.image_io import PictureInfo, write_picture
 
@@ -40,6 +42,11 @@ class Memory:
 @pytest.fixture
 def memory():
     return Memory
+
+
+def seen(source, training=True, channels=3, seed=0, **options):
+    """Samples of a source, looked at with these options of a view."""
+    return Samples(source, View(**options), channels=channels, seed=seed, training=training)
 
 
 def places(height, width, channels=3):

@@ -8,14 +8,10 @@ import torch
 from src.data_handlers import samples as samples_module
 from src.data_handlers.base import Picture
 from src.data_handlers.noise import NoiseOptions
-from src.data_handlers.samples import Samples
 from src.data_handlers.sampling import EpochSampler, build_loader
 from src.data_handlers.view import View
 from src.util.image_io import PictureWarning
-
-
-def seen(source, training=True, **options):
-    return Samples(source, View(**options), channels=3, seed=0, training=training)
+from tests.data_handlers.conftest import seen
 
 
 def order(count, pictures, together, epoch=1):

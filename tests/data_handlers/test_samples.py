@@ -1,5 +1,6 @@
+"""Crops of pictures, turned and noisy: each a function of seed, epoch and index."""
+
 import pickle
-import warnings
 from collections import Counter
 
 import numpy as np
@@ -7,10 +8,9 @@ import pytest
 import torch
 
 from src.data_handlers.noise import NoiseOptions
-from src.data_handlers.samples import Samples
 from src.data_handlers.view import View
 from src.util.errors import DataError
-from src.util.image_io import PictureWarning
+from tests.data_handlers.conftest import seen
 
 
 @pytest.fixture
@@ -19,10 +19,6 @@ def pair(memory, make_places):
     noisy = [make_places(40, 50)]
     clean = [noisy[0] + np.array([0, 0, 9], np.uint8)]
     return memory(noisy, clean)
-
-
-def seen(source, training=True, channels=3, seed=0, **options):
-    return Samples(source, View(**options), channels=channels, seed=seed, training=training)
 
 
 def levels(values):
@@ -58,15 +54,6 @@ def test_d2_every_place_of_a_crop_is_drawn_up_to_the_last(memory, make_places):
 
 def test_a_crop_of_two_edges_is_rows_by_columns(pair):
     assert seen(pair, crop_size=[10, 30])[1, 0]["noisy"].shape == (3, 10, 30)
-
-
-def test_d1_pictures_smaller_than_the_crop_are_all_named_before_the_first_step(memory, make_places):
-    source = memory([make_places(*size) for size in ((64, 64), (63, 80), (80, 20))])
-    with pytest.raises(DataError) as caught:
-        seen(source, crop_size=64).check()
-    first, second = str(caught.value).splitlines()
-    assert "picture 1: 63x80 px are less than crop_size 64x64" in first
-    assert "picture 2: 80x20" in second
 
 
 # Flip and rotate
@@ -219,60 +206,6 @@ def test_d12_the_picture_without_noise_becomes_the_ground_truth(pair, memory):
     paired = seen(pair, add_noise=NoiseOptions(sigma=10))[1, 0]
     assert np.array_equal(levels(paired["clean"]).permute(1, 2, 0), pair.clean[0])
     assert (paired["noisy"] - paired["clean"]).std() == pytest.approx(10 / 255, rel=0.05)
-
-
-# Channels
-
-
-def test_d8_grey_in_a_colour_network_becomes_equal_channels_and_is_said(memory, make_places):
-    source = memory([make_places(20, 20), make_places(20, 20, channels=1)])
-    samples = seen(source, add_noise=NoiseOptions())
-    with pytest.warns(
-        PictureWarning, match="3 equal channels in 1 of 2 pictures, first memory: picture 1"
-    ) as told:
-        assert samples.check() == 3
-    assert len(told) == 1
-    sample = samples[1, 1]
-    assert sample["noisy"].shape == (3, 20, 20)
-    assert torch.equal(sample["noisy"][0], sample["noisy"][2])
-
-
-def test_d8_colour_in_a_grey_network_is_refused(memory, make_places):
-    source = memory([make_places(20, 20, channels=1)] + [make_places(20, 20)] * 2)
-    with pytest.raises(DataError, match=r"picture 1: .*in_channels: 1.*2 of 3 pictures"):
-        seen(source, channels=1).check()
-
-
-def test_grey_pictures_in_a_grey_network_are_taken_silently(memory, make_places):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert seen(memory([make_places(20, 20, channels=1)]), channels=1).check() == 1
-
-
-# Checks
-
-
-def test_d7_every_broken_picture_is_named_at_once(memory, make_places):
-    source = memory([make_places(20, 20)] * 4, broken=(1, 3))
-    with pytest.raises(DataError) as caught:
-        seen(source).check()
-    assert str(caught.value).splitlines() == ["picture 1: broken", "picture 3: broken"]
-    assert seen(source, n_data=1).check() == 3
-
-
-def test_d18_pictures_of_several_sizes_need_a_crop_to_be_stacked(memory, make_places):
-    mixed = memory([make_places(20, 20), make_places(20, 30)])
-    with pytest.raises(DataError, match=r"^crop_size: expected one.*20x20.*20x30"):
-        seen(mixed).check(batch_size=2)
-    assert seen(mixed).check(batch_size=1) == 3
-    assert seen(mixed, crop_size=16).check(batch_size=2) == 3
-
-
-def test_d4_whole_pictures_that_are_turned_must_be_square_to_be_stacked(memory, make_places):
-    oblong = memory([make_places(20, 30)] * 2)
-    with pytest.raises(DataError, match="crop_size"):
-        seen(oblong, augmentations="rotate").check(batch_size=2)
-    assert seen(oblong, augmentations="flip").check(batch_size=2) == 3
 
 
 # Memory
