@@ -12,7 +12,7 @@ from src.trainer import folder_page
 from src.trainer.denoise_files import FileDenoiser, FileOptions
 from src.util.errors import NonFiniteError
 from src.util.image_io import read_picture, write_picture
-from tests.trainer.report.test_report import data, decoded, html
+from tests.trainer.report.conftest import data, decoded, html
 
 
 @pytest.fixture

@@ -1,18 +1,55 @@
-"""Chromium without a window, driven over the DevTools protocol by two pipes: nothing else to install."""
+"""Reports and what is read back from them; a browser to open them in.
+
+Chromium without a window is driven over the DevTools protocol by two pipes: nothing else to install.
+"""
 
 import base64
+import io
 import itertools
 import json
 import os
+import re
 import select
 import shutil
 import subprocess
 import time
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
+
+from src.trainer.report import Report
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATIENCE = 60
+
+
+def pictures(height=40, width=60, channels=3, level=0.5):
+    """Noisy, denoised and clean, as tensors (C, H, W)."""
+    random = torch.Generator().manual_seed(0)
+    clean = torch.full((channels, height, width), level)
+    noisy = clean + 0.1 * level * torch.randn(clean.shape, generator=random)
+    return noisy, clean + 0.02 * level, clean
+
+
+@pytest.fixture
+def new(tmp_path):
+    """Makes a report of so many pictures."""
+    return lambda count=1: Report(tmp_path, "a title", "seed: 0\n", "run/checkpoint/run_100.pth", count)
+
+
+def html(folder):
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def data(folder, number=1):
+    text = re.search(rf'<script type="application/json" id="d{number}">(.*?)</script>', html(folder))
+    return None if text is None else json.loads(text[1])
+
+
+def decoded(uri):
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",", 1)[1]))))
 
 
 class Page:

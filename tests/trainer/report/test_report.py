@@ -1,6 +1,5 @@
-import base64
-import io
-import json
+"""What the page and the panel show of pictures, scores and names."""
+
 import re
 from html import escape
 
@@ -9,37 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from src.trainer.report import Report, report
+from src.trainer.report import Report
 from src.util.board import RESIDUAL_GAIN
 from src.util.errors import StorageError
 from src.util.image_io import to_uint8
-
-
-def pictures(height=40, width=60, channels=3, level=0.5):
-    """Noisy, denoised and clean, as tensors (C, H, W)."""
-    random = torch.Generator().manual_seed(0)
-    clean = torch.full((channels, height, width), level)
-    noisy = clean + 0.1 * level * torch.randn(clean.shape, generator=random)
-    return noisy, clean + 0.02 * level, clean
-
-
-@pytest.fixture
-def new(tmp_path):
-    """Makes a report of so many pictures."""
-    return lambda count=1: Report(tmp_path, "a title", "seed: 0\n", "run/checkpoint/run_100.pth", count)
-
-
-def html(folder):
-    return (folder / "report.html").read_text(encoding="utf-8")
-
-
-def data(folder, number=1):
-    text = re.search(rf'<script type="application/json" id="d{number}">(.*?)</script>', html(folder))
-    return None if text is None else json.loads(text[1])
-
-
-def decoded(uri):
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",", 1)[1]))))
+from tests.trainer.report.conftest import data, decoded, html, pictures
 
 
 def test_the_page_holds_the_pictures_bit_by_bit(new, tmp_path):
@@ -123,26 +96,6 @@ def test_one_pixel_is_a_picture(new, tmp_path):
     assert min(Image.open(tmp_path / "panel.png").size) > 100
 
 
-def test_of_a_large_picture_the_middle_is_shown_pixel_by_pixel(new, tmp_path):
-    noisy, denoised, _ = pictures(1100, 1300, 1)
-    page = new()
-    page.add("a.png", noisy, denoised)
-    page.close()
-    assert data(tmp_path)["cut"] == [1024, 1024] and data(tmp_path)["whole"] == [1300, 1100, 1]
-    assert np.array_equal(
-        decoded(data(tmp_path)["files"]["noisy"]), to_uint8(noisy[:, 38:1062, 138:1162])[..., 0]
-    )
-
-
-def test_a_narrow_picture_is_shown_along_its_length(new, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "PAGE_BYTES", 60_000)
-    page = new()
-    page.add("a.png", *pictures(8, 1000))
-    page.close()
-    width, height = data(tmp_path)["cut"]
-    assert height == 8 and width > 500
-
-
 def test_pictures_that_are_all_but_black_are_shown_brighter(new, tmp_path):
     noisy, denoised, clean = pictures(level=0.01)
     page = new()
@@ -168,48 +121,6 @@ def test_a_black_result_does_not_make_the_picture_white(new, tmp_path):
     page.close()
     assert data(tmp_path)["brightness"] == 1
     assert np.array_equal(decoded(data(tmp_path)["files"]["noisy"]), to_uint8(noisy))
-
-
-def test_the_page_stays_small_however_many_pictures(new, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "PAGE_BYTES", 600_000)
-    noisy, denoised, clean = pictures(200, 200)
-    few, many = new(2), new(60)
-    for number in range(2):
-        few.add(f"{number}.png", noisy, denoised, clean)
-    few.close()
-    assert data(tmp_path, 2)["lossless"] and data(tmp_path, 2)["cut"][0] > 150
-    assert len(html(tmp_path)) < 4 / 3 * 600_000 + 2 * 4_000 + 40_000
-    for number in range(60):
-        many.add(f"{number}.png", noisy, denoised, clean)
-    many.close()
-    assert not data(tmp_path, 60)["lossless"] and 30 < data(tmp_path, 60)["cut"][0] < 100
-    assert len(html(tmp_path)) < 4 / 3 * 600_000 + 60 * 4_000 + 40_000
-
-
-def test_pictures_beyond_the_room_are_in_the_table_alone(new, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "PAGE_BYTES", 40_000)
-    noisy, denoised, _ = pictures(64, 64)
-    page = new(10)
-    for number in range(30):  # more than were promised
-        page.add(f"{number}.png", noisy, denoised, None, {"loss": number})
-    page.close()
-    assert data(tmp_path, 1) is not None and data(tmp_path, 30) is None
-    assert len(re.findall("<tr id=", html(tmp_path))) == 30
-    assert '<td class="name"><bdi title="29.png">29.png</bdi></td>' in html(tmp_path)
-
-
-def test_a_thousand_pictures_are_sketched_within_forty_megabytes(new, tmp_path):
-    random = np.random.default_rng(0)
-    page = new(1000)
-    for number in range(5):
-        clean = np.full((300, 300, 3), 0.5)
-        page.add(f"{number}.png", clean + random.normal(0, 0.1, clean.shape), clean, clean, {"psnr": 1})
-    page.close()
-    fixed = sum(
-        len(text) for text in (html(tmp_path).split("<tbody>")[0], html(tmp_path).split("<script>")[1])
-    )
-    assert 1000 * (len(html(tmp_path)) - fixed) / 5 < 40e6
-    assert data(tmp_path, 5)["cut"][0] >= 80
 
 
 HOSTILE = [
