@@ -1,0 +1,9 @@
+"""A picture that the tests of pictures share."""
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def rgb():
+    return np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8)
