@@ -1,12 +1,37 @@
-"""Programs that write and read pictures, and copying a picture through our own reader and writer."""
+"""Noise to write, programs that write and read it, and our own reader and writer in a row."""
 
 import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
 from src.util.pictures.stored import open_picture
+
+RANDOM = np.random.default_rng(4)
+
+
+def noise(shape, dtype):
+    if np.dtype(dtype).kind == "f":
+        return RANDOM.normal(0.5, 0.3, shape).astype(dtype)
+    limits = np.iinfo(dtype)
+    return RANDOM.integers(limits.min, limits.max, shape, dtype=dtype, endpoint=True)
+
+
+def same_layout(one, other):
+    """Whether two files have the same tags, but for those that say where the data lie."""
+    moving = {"StripOffsets", "StripByteCounts", "TileOffsets", "TileByteCounts"}
+    with tifffile.TiffFile(one) as first, tifffile.TiffFile(other) as second:
+        assert len(first.pages) == len(second.pages)
+        assert (first.is_bigtiff, first.byteorder) == (second.is_bigtiff, second.byteorder)
+        for before, after in zip(first.pages, second.pages, strict=True):
+            tags = [{tag.name: str(tag.value) for tag in page.tags.values()} for page in (before, after)]
+            for moved in moving:
+                assert (moved in tags[0]) == (moved in tags[1])
+                tags[0].pop(moved, None), tags[1].pop(moved, None)
+            assert tags[0] == tags[1]
 
 
 def _imagemagick(name):

@@ -1,6 +1,5 @@
 """TIFF of tifffile, libtiff, ImageMagick and Pillow: what comes out is of the kind that went in."""
 
-import contextlib
 import struct
 
 import numpy as np
@@ -8,12 +7,10 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
-from src.util.errors import DataError
 from src.util.image_io import inspect_picture, read_picture
-from src.util.pictures import tiff
 from src.util.pictures.stored import open_picture
+from tests.util.pictures.conftest import RANDOM, noise, same_layout
 
-RANDOM = np.random.default_rng(4)
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
 GEO = [
     (33550, 12, 3, (10.0, 10.0, 0.0), False),
@@ -23,30 +20,7 @@ GEO = [
     (42113, 2, 0, "-9999", False),
     (65000, 7, 5, b"other", False),
 ]
-
-
 EXIF_IFD = 34665
-
-
-def noise(shape, dtype):
-    if np.dtype(dtype).kind == "f":
-        return RANDOM.normal(0.5, 0.3, shape).astype(dtype)
-    limits = np.iinfo(dtype)
-    return RANDOM.integers(limits.min, limits.max, shape, dtype=dtype, endpoint=True)
-
-
-def same_layout(one, other):
-    """Whether two files have the same tags, but for those that say where the data lie."""
-    moving = {"StripOffsets", "StripByteCounts", "TileOffsets", "TileByteCounts"}
-    with tifffile.TiffFile(one) as first, tifffile.TiffFile(other) as second:
-        assert len(first.pages) == len(second.pages)
-        assert (first.is_bigtiff, first.byteorder) == (second.is_bigtiff, second.byteorder)
-        for before, after in zip(first.pages, second.pages, strict=True):
-            tags = [{tag.name: str(tag.value) for tag in page.tags.values()} for page in (before, after)]
-            for moved in moving:
-                assert (moved in tags[0]) == (moved in tags[1])
-                tags[0].pop(moved, None), tags[1].pop(moved, None)
-            assert tags[0] == tags[1]
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "uint32", "float16", "float32", "float64"])
@@ -111,94 +85,6 @@ def test_a_fourth_channel_that_nothing_is_said_of_does_not_become_transparency(t
     for name in ("a.tif", "b.tif"):
         assert not inspect_picture(tmp_path / name).alpha
         assert np.array_equal(read_picture(tmp_path / name), picture)
-
-
-def test_the_pages_of_a_stack_are_pictures_each_of_its_kind(tmp_path, copy):
-    pages = [noise((20, 30), "uint16"), noise((10, 12, 3), "uint8"), noise((7, 8), "float32")]
-    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
-        for number, page in enumerate(pages):
-            kind = "rgb" if page.ndim == 3 else "minisblack"
-            writer.write(page, photometric=kind, description=f"page {number}", metadata=None)
-    with open_picture(tmp_path / "a.tif") as stored:
-        assert stored.pages == 3
-    assert np.array_equal(read_picture(tmp_path / "a.tif", 1), pages[1])
-    copy(tmp_path / "a.tif", tmp_path / "b.tif")
-    same_layout(tmp_path / "a.tif", tmp_path / "b.tif")
-    with tifffile.TiffFile(tmp_path / "b.tif") as back:
-        assert all(np.array_equal(b.asarray(), page) for b, page in zip(back.pages, pages, strict=True))
-
-
-@pytest.mark.parametrize("axes", ["ZYX", "TZCYX"])
-def test_an_imagej_stack_stays_one(tmp_path, copy, axes):
-    stack = noise((2, 3, 2, 16, 18)[-len(axes) :], "uint16")
-    tifffile.imwrite(
-        tmp_path / "a.tif", stack, imagej=True, metadata={"axes": axes, "spacing": 0.5, "unit": "um"}
-    )
-    assert copy(tmp_path / "a.tif", tmp_path / "b.tif") == []
-    with tifffile.TiffFile(tmp_path / "b.tif") as back:
-        assert back.is_imagej and back.imagej_metadata["spacing"] == 0.5
-        assert np.array_equal(back.asarray(), stack)
-        assert back.series[0].axes == axes
-
-
-@pytest.mark.parametrize("byteorder", ["<", ">"])
-def test_an_imagej_stacks_pixels_lie_together_where_imagej_looks_for_them(tmp_path, copy, byteorder):
-    stack = noise((5, 16, 18), "uint16")
-    tifffile.imwrite(
-        tmp_path / "a.tif", stack, imagej=True, byteorder=byteorder, metadata={"Labels": list("abcde")}
-    )
-    copy(tmp_path / "a.tif", tmp_path / "b.tif")
-    same_layout(tmp_path / "a.tif", tmp_path / "b.tif")
-    with tifffile.TiffFile(tmp_path / "b.tif") as back:
-        start, size = back.pages[0].dataoffsets[0], stack[0].nbytes
-        assert [page.dataoffsets for page in back.pages] == [(start + n * size,) for n in range(5)]
-        assert back.imagej_metadata["Labels"] == list("abcde")
-        assert np.array_equal(back.asarray(), stack)
-    tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True, compression="zlib")
-    copy(tmp_path / "a.tif", tmp_path / "b.tif")
-    same_layout(tmp_path / "a.tif", tmp_path / "b.tif")
-    assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), stack)
-
-
-@pytest.mark.parametrize("images", ["", "many", "nan", "inf", "-1", "true"])
-def test_a_number_of_images_that_is_none_says_nothing(tmp_path, copy, images):
-    description = f"ImageJ=1.53\nimages={images}\n"
-    tifffile.imwrite(tmp_path / "a.tif", noise((8, 9), "uint8"), description=description, metadata=None)
-    with open_picture(tmp_path / "a.tif") as stored:
-        assert stored.pages == 1
-    assert copy(tmp_path / "a.tif", tmp_path / "b.tif") == []
-
-
-def test_a_stack_of_which_the_first_page_alone_is_listed_is_refused(tmp_path):
-    for shape in ((5, 20, 30), (2, 5, 20, 30)):
-        tifffile.imwrite(tmp_path / "a.tif", noise(shape, "uint8"), truncate=True, photometric="minisblack")
-        with pytest.raises(DataError, match=rf"a\.tif: a stack of shape \({shape[0]}, .*without its list of"):
-            inspect_picture(tmp_path / "a.tif")
-    tifffile.imwrite(tmp_path / "a.tif", one := noise((1, 20, 30), "uint8"), truncate=True)
-    assert np.array_equal(read_picture(tmp_path / "a.tif")[..., 0], one[0])
-    for text in ('{"shape": [9], "truncated": ', '{"shape": 9, "truncated": 1}', '["shape"]', "[" * 2000):
-        tifffile.imwrite(tmp_path / "a.tif", one[0], description=text, metadata=None)
-        assert np.array_equal(read_picture(tmp_path / "a.tif")[..., 0], one[0])
-
-
-def test_an_ome_stack_stays_one(tmp_path, copy):
-    stack = noise((4, 16, 18), "uint16")
-    tifffile.imwrite(tmp_path / "a.ome.tif", stack, metadata={"axes": "ZYX", "Name": "cells"})
-    copy(tmp_path / "a.ome.tif", tmp_path / "b.ome.tif")
-    with tifffile.TiffFile(tmp_path / "a.ome.tif") as one, tifffile.TiffFile(tmp_path / "b.ome.tif") as back:
-        assert back.is_ome and back.ome_metadata == one.ome_metadata
-        assert np.array_equal(back.series[0].asarray(), stack)
-
-
-def test_a_result_that_outgrows_a_classic_tiff_is_a_bigtiff(tmp_path, copy, monkeypatch):
-    stack = np.zeros((3, 90, 80), np.uint16)
-    tifffile.imwrite(tmp_path / "a.tif", stack, compression="lzw", photometric="minisblack", metadata=None)
-    for room, lost in ((stack.nbytes, []), (stack.nbytes - 1, ["the classic TIFF, which 4 GB do not fit"])):
-        monkeypatch.setattr(tiff, "_CLASSIC_BYTES", room)
-        said = copy(tmp_path / "a.tif", tmp_path / "b.tif")
-        assert [line.partition(":")[0] for line in said] == lost
-        with tifffile.TiffFile(tmp_path / "b.tif") as back:
-            assert back.is_bigtiff == bool(lost) and np.array_equal(back.asarray(), stack)
 
 
 def test_what_cannot_be_kept_is_said(tmp_path, copy):
@@ -302,84 +188,9 @@ def test_tags_set_by_libtiff_are_read_back_by_it(tmp_path, copy, libtiff):
     assert "Orientation: row 0 lhs, col 0 bottom" in said
 
 
-def test_stacks_of_imagemagick_are_read_back_by_it(tmp_path, copy, magick, identify):
-    magick("-size", "30x20", "gradient:red-blue", "gradient:black-white", "plasma:", "-depth", 16,
-           "-compress", "zip", tmp_path / "a.tif")  # fmt: skip
-    assert copy(tmp_path / "a.tif", tmp_path / "b.tif") == []
-    kept = [identify("-format", "%# %z %C %wx%h\n", tmp_path / name) for name in ("a.tif", "b.tif")]
-    assert kept[0] == kept[1] and len(kept[0].splitlines()) == 3
-
-
 def test_a_13_band_picture_is_read_by_other_programs(tmp_path, copy, libtiff):
     tifffile.imwrite(tmp_path / "a.tif", noise((16, 20, 13), "uint16"), photometric="minisblack",
                      planarconfig="contig", extratags=GEO)  # fmt: skip
     copy(tmp_path / "a.tif", tmp_path / "b.tif")
     said = libtiff("tiffinfo", tmp_path / "b.tif")
     assert "Extra Samples: 12<" in said and "Bits/Sample: 16" in said
-
-
-@pytest.mark.parametrize("part", [0.1, 0.5, 0.95])
-def test_d7_a_tiff_cut_short_is_refused_from_its_header(tmp_path, part):
-    for options in ({}, {"compression": "lzw"}, {"bigtiff": True}):
-        tifffile.imwrite(tmp_path / "a.tif", noise((64, 64, 3), "uint8"), photometric="rgb", **options)
-        whole = (tmp_path / "a.tif").read_bytes()
-        (tmp_path / "a.tif").write_bytes(whole[: int(len(whole) * part)])
-        for function in (inspect_picture, read_picture):
-            with pytest.raises(DataError, match=r"a\.tif: .*(cut short|damaged)") as caught:
-                function(tmp_path / "a.tif")
-            assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("compression", ["lzw", "deflate", "zstd"])
-def test_d7_damaged_data_are_refused_not_decoded(tmp_path, compression):
-    tifffile.imwrite(tmp_path / "a.tif", noise((64, 64), "uint8"), compression=compression)
-    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
-        start, count = tiff.pages[0].dataoffsets[0], tiff.pages[0].databytecounts[0]
-    stored = bytearray((tmp_path / "a.tif").read_bytes())
-    stored[start + 1 : start + count] = b"\xff" * (count - 1)
-    (tmp_path / "a.tif").write_bytes(stored)
-    with pytest.raises(DataError, match=r"a\.tif: the picture is damaged"):
-        read_picture(tmp_path / "a.tif")
-
-
-def test_d7_spoilt_tags_end_in_a_result_or_a_reason(tmp_path, copy):
-    random = np.random.default_rng(0)
-    for channels in (1, 3, 5):
-        options = {"resolution": (300, 300), "resolutionunit": 2, "metadata": None, "description": "d" * 20}
-        picture = noise((8, 9, channels), "uint8")
-        tifffile.imwrite(tmp_path / "a.tif", picture, photometric="rgb" if channels > 1 else None, **options)
-        whole = (tmp_path / "a.tif").read_bytes()
-        for _ in range(120):
-            spoilt = bytearray(whole)
-            for place in random.integers(8, len(whole) - picture.size, 2):
-                spoilt[place] = random.choice([0, 1, 2, 255, random.integers(256)])
-            (tmp_path / "b.tif").write_bytes(spoilt)
-            with contextlib.suppress(DataError):
-                copy(tmp_path / "b.tif", tmp_path / "c.tif")
-
-
-def test_d16_headers_that_claim_too_much_are_refused(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 4), np.uint8), metadata=None)
-    for tag, value in ((256, 60_000), (257, 60_000)):
-        with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as tiff:
-            tiff.pages[0].tags[tag].overwrite(value, dtype=4)
-    with pytest.raises(DataError, match="60000x60000 pixels are more than the 200 megapixels"):
-        inspect_picture(tmp_path / "a.tif")
-    tifffile.imwrite(tmp_path / "b.tif", np.zeros((4, 4), np.uint8), metadata=None)
-    for tag, value, dtype in ((256, 10_000, 4), (257, 10_000, 4), (277, 65_000, 3)):
-        with tifffile.TiffFile(tmp_path / "b.tif", mode="r+b") as tiff:
-            tiff.pages[0].tags[tag].overwrite(value, dtype=dtype)
-    with pytest.raises(DataError, match=r"65000 channels take .* GB"):
-        inspect_picture(tmp_path / "b.tif")
-
-
-def test_what_is_no_picture_of_levels_is_refused(tmp_path):
-    Image.new("1", (9, 9)).save(tmp_path / "bits.tif")
-    with pytest.raises(DataError, match="values of 1 bits are not read"):
-        read_picture(tmp_path / "bits.tif")
-    tifffile.imwrite(tmp_path / "complex.tif", np.zeros((9, 9), np.complex64))
-    with pytest.raises(DataError, match="are not read"):
-        read_picture(tmp_path / "complex.tif")
-    Image.new("LAB", (9, 9)).save(tmp_path / "lab.tif")
-    with pytest.raises(DataError, match="CIELAB; convert it first"):
-        read_picture(tmp_path / "lab.tif")
