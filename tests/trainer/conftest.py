@@ -1,4 +1,5 @@
 import csv
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,28 @@ def files(tmp_path):
     files.create()
     yield files
     files.close()
+
+
+def content(epoch, mark=0.0):
+    """A small checkpoint of an epoch; the mark tells two of the same epoch apart."""
+    return {"epoch": epoch, "model_weights": {"bsn.w": torch.full((3,), float(epoch))}, "mark": mark}
+
+
+@pytest.fixture
+def store(files):
+    return CheckpointStore(files)
+
+
+def names(folder):
+    return sorted(os.listdir(folder))
+
+
+def best_names(files):
+    return names(files.best_checkpoints)
+
+
+def newest_epoch(files):
+    return CheckpointStore(files).newest()[1]["epoch"]
 
 
 @dataclass
