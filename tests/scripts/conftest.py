@@ -7,8 +7,11 @@ import pytest
 
 from src.trainer.build import to_yaml
 from src.util import script
+from src.util.image_io import read_picture, write_picture
 
 ROOT = Path(__file__).parents[2]
+ORIGINAL = ROOT / "tests" / "parity" / "unet2_005.pth"
+OF_ORIGINAL = ["-c", "sidd_train", "--set", "model.kwargs.features=[8, 16]", "--pretrained", ORIGINAL]
 
 
 def load(name):
@@ -67,3 +70,22 @@ def trained(call, tiny_yaml, tmp_path):
     ended = call("main", "-c", "tiny.yaml", "-s", "run")
     assert ended.code == 0, ended.err
     return tmp_path / "output" / "run"
+
+
+@pytest.fixture
+def picture(tmp_path, noisy_folder):
+    """A colour picture of odd size, in another folder than the current one."""
+    path = tmp_path / "photos" / "my.photo.png"
+    path.parent.mkdir()
+    write_picture(path, read_picture(noisy_folder / "b.png")[:51, :67])
+    return path
+
+
+@pytest.fixture
+def ckpt(trained):
+    return trained / "checkpoint" / "run_002.pth"
+
+
+def pngs(folder):
+    """The pictures in a folder, but for the contact sheet of them."""
+    return sorted(path.name for path in folder.glob("*.png") if path.name != "panel.png")
