@@ -1,3 +1,5 @@
+"""What a training saves, validates, logs and draws, and when."""
+
 import gc
 import itertools
 import math
@@ -7,13 +9,10 @@ from statistics import mean
 import pytest
 import torch
 
-from src.loss import LossValue
 from src.masker import NonLocalMasker
 from src.trainer import trainer
-from src.trainer.evaluate import Evaluated, PictureScore
 from src.trainer.state import TrainingState
 from src.trainer.step import TrainingStep
-from src.util.errors import NonFiniteError
 from src.util.logger import LOG
 
 
@@ -181,25 +180,6 @@ def test_t4_terms_that_are_only_logged_change_nothing_else(new_run, differing):
     assert told.losses[1, 1].split()[1] == plain.losses[1, 1].split()[1]
 
 
-def test_t1_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_good_checkpoint(new_run):
-    run = new_run("run")
-    run.train("training.max_epochs=1")
-    good = {path: path.read_bytes() for path in run.files.folder.rglob("*.pth")}
-    place = r"epoch 2/3, step 4/6, values from 0 to 1 of [abc]\.png"
-    with pytest.raises(NonFiniteError, match=place + r".*: the loss is (inf|nan); try a smaller"):
-        run.resume("training.max_epochs=3", "training.init_lr=1e20")
-    assert {path: path.read_bytes() for path in run.files.folder.rglob("*.pth")} == good
-    assert "stopped: epoch 2/3, step 4/6, values from" in run.log
-    run.resume("training.max_epochs=3")
-    assert run.last["epoch"] == 3
-
-
-def test_t1_a_picture_of_which_a_batch_has_several_crops_is_named_once(new_run):
-    one = ["training.dataset_args.n_data=1", "training.dataset_args.repeat_times=4"]
-    with pytest.raises(NonFiniteError, match=r" of a\.png: the loss is"):
-        new_run("run").train(*one, "training.init_lr=1e20")
-
-
 @pytest.mark.parametrize(
     ("epoch", "batch", "last"), [(0, 0, 22), (1, 0, 18), (1, 3, 15), (1, 5, 14), (3, 0, 10), (4, 0, 10)]
 )
@@ -207,111 +187,6 @@ def test_steps_that_are_left_are_counted_from_where_training_stands(tiny_config,
     """Epochs of 4 batches; of more than those were done in one that was begun with other pictures."""
     state = TrainingState(epoch=epoch, step=10, batch=batch)
     assert trainer.last_step(tiny_config("training.max_epochs=3"), state, 4) == last
-
-
-def test_t1_a_loss_that_a_gpu_did_not_look_at_is_found_before_it_is_saved(new_run, monkeypatch):
-    monkeypatch.setattr(TrainingStep, "__call__", lambda *a: LossValue(torch.tensor(math.nan), {}))
-    run = new_run("run")
-    with pytest.raises(NonFiniteError, match="step 2/4: the loss of one of the last 2 steps is not"):
-        run.train("log.iter_interval=100")
-    assert run.epochs == []
-
-
-def test_t1_k12_weights_that_are_not_finite_are_never_saved(new_run, monkeypatch):
-    original = trainer.Trainer.train_epoch
-
-    def poisoned(self, epoch):
-        original(self, epoch)
-        with torch.no_grad():
-            next(self.network.module.parameters())[0] = math.nan
-
-    run = new_run("run")
-    run.train("training.max_epochs=1")
-    best = run.best
-    monkeypatch.setattr(trainer.Trainer, "train_epoch", poisoned)
-    with pytest.raises(NonFiniteError, match="a weight is not finite; it is not saved"):
-        run.resume("training.max_epochs=2")
-    assert (run.epochs, run.best) == ([1], best)
-
-
-def test_t1_k12_a_validation_that_gives_nan_is_no_best(new_run, monkeypatch):
-    run = new_run("run")
-    monkeypatch.setattr(
-        "src.trainer.network.Network.__call__", lambda self, images: torch.full_like(images, math.nan)
-    )
-    monkeypatch.setattr(
-        TrainingStep, "__call__", lambda *a: LossValue(torch.tensor(1.0), {"self_L2": torch.tensor(1.0)})
-    )
-    with pytest.raises(NonFiniteError, match=r"a\.png: the network's output is not finite"):
-        run.train()
-    assert run.best == []
-
-
-def test_without_clean_pictures_the_lowest_masked_loss_is_kept(new_run, differing):
-    run = new_run("run")
-    run.train("training.max_epochs=5", "training.init_lr=0.3", "checkpoint.save_all=true")
-    losses = [float(row["masked_loss"]) for row in run.scores]
-    assert all(row["psnr_db"] == row["ssim"] == "" for row in run.scores)
-    best = losses.index(min(losses)) + 1
-    assert best < 5, "this test needs a run whose last epoch is not its best"
-    assert run.best == [f"run_{best:03d}_loss_{min(losses):.6f}.pth"]
-    kept = torch.load(run.files.best_checkpoints / run.best[0], weights_only=True)
-    assert kept["epoch"] == best
-    assert differing(kept["model_weights"], run.epoch(best)["model_weights"]) == []
-
-
-def test_with_clean_pictures_the_best_by_psnr_and_by_ssim_are_kept(new_run, clean_folder):
-    run = new_run("run")
-    run.train("training.max_epochs=4", f"validation.dataset_args.clean_folder={clean_folder}")
-    values = {m: [float(row[m]) for row in run.scores] for m in ("psnr_db", "ssim")}
-    psnr, ssim = max(values["psnr_db"]), max(values["ssim"])
-    assert run.best == sorted(
-        [
-            f"run_{values['psnr_db'].index(psnr) + 1:03d}_psnr_{psnr:.2f}.pth",
-            f"run_{values['ssim'].index(ssim) + 1:03d}_ssim_{ssim:.3f}.pth",
-        ]
-    )
-
-
-def told_scores(monkeypatch, scores):
-    """Let the validations give these PSNR values, one after the other."""
-    coming, picture = iter(scores), torch.zeros(3, 8, 8)
-
-    def evaluate(*arguments):
-        yield Evaluated(0, picture, picture, None, PictureScore("0.png", {"psnr": next(coming)}))
-
-    monkeypatch.setattr(trainer, "evaluate", evaluate)
-
-
-def test_k10_the_best_is_compared_unrounded(new_run, monkeypatch):
-    for name, scores, best in (
-        ("worse", [29.444, 29.441], 1),
-        ("equal", [29.44, 29.44], 1),
-        ("better", [29.436, 29.438], 2),
-    ):
-        told_scores(monkeypatch, scores)
-        run = new_run(name)
-        run.train()
-        assert run.best == [f"{name}_{best:03d}_psnr_29.44.pth"]
-
-
-def test_k10_a_resumed_run_knows_its_best(new_run, monkeypatch):
-    run = new_run("run")
-    told_scores(monkeypatch, [29.0, 28.0])
-    run.train()
-    told_scores(monkeypatch, [28.5])
-    run.resume("training.max_epochs=3")
-    assert run.best == ["run_001_psnr_29.00.pth"]
-
-
-def test_k11_k13_a_run_named_after_metrics_and_a_stray_file_do_no_harm(new_run, monkeypatch):
-    told_scores(monkeypatch, [20.0, 21.0])
-    run = new_run("psnr_ssim_99.99")
-    run.train("training.max_epochs=1")
-    stray = run.files.best_checkpoints / "psnr_notes.txt"
-    stray.write_text("mine")
-    run.resume("training.max_epochs=2")
-    assert run.best == ["psnr_notes.txt", "psnr_ssim_99.99_002_psnr_21.00.pth"]
 
 
 def test_validation_changes_nothing_in_training(new_run, differing):
