@@ -8,14 +8,18 @@ import pytest
 import torch
 from scipy.ndimage import uniform_filter
 
+from src.trainer.build import check_config
 from src.trainer.checkpoint import CheckpointStore, load_checkpoint
 from src.trainer.session import train
 from src.trainer.trained import load_trained
+from src.util.errors import ConfigError
 from src.util.file_manager import FileManager
 from src.util.image_io import read_picture, write_picture
 from src.util.logger import start_console
+from src.util.yaml_document import override, parse_yaml
 
 CPU = torch.device("cpu")
+DEMO = "dataset: Demo, dataset_args: {crop_size: 64}"
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +27,22 @@ def quick(monkeypatch):
     """Messages are heard; nothing waits for a disk that will not fail."""
     start_console()
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+
+def config(text, *settings):
+    """The configuration that a text is, with settings as of `--set`."""
+    return check_config(override(parse_yaml(text, "my.yaml"), settings))
+
+
+def problems(text, *settings):
+    with pytest.raises(ConfigError) as caught:
+        config(text, *settings)
+    return caught.value.problems
+
+
+def problem(text, *settings):
+    (line,) = problems(text, *settings)
+    return line
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-import time
+"""What is built of a configuration: pictures of each part, networks, maskers, losses."""
 
 import pytest
 import torch
@@ -7,205 +7,12 @@ import yaml
 from src.data_handlers import DATASETS
 from src.masker import MASKERS
 from src.model import MODELS
-from src.trainer.build import (
-    CONFIGS,
-    build_loss,
-    build_masker,
-    build_model,
-    build_pictures,
-    check_config,
-    read_config,
-    to_yaml,
-)
-from src.util.errors import ConfigError, DataError
+from src.trainer.build import build_loss, build_masker, build_model, build_pictures, check_config, to_yaml
+from src.util.errors import DataError
 from src.util.yaml_document import override, parse_yaml
+from tests.trainer.conftest import DEMO, config, problem
 
-DEMO = "dataset: Demo, dataset_args: {crop_size: 64}"
-
-
-def config(text, *settings):
-    return check_config(override(parse_yaml(text, "my.yaml"), settings))
-
-
-def problems(text, *settings):
-    with pytest.raises(ConfigError) as caught:
-        config(text, *settings)
-    return caught.value.problems
-
-
-def problem(text, *settings):
-    (line,) = problems(text, *settings)
-    return line
-
-
-# Finding a configuration
-
-
-@pytest.mark.parametrize("name", ["demo", "demo.yaml", "configs/demo.yaml"])
-def test_c5_a_configuration_is_a_name_with_or_without_ending_or_a_path(name, monkeypatch):
-    monkeypatch.chdir(CONFIGS.parent)
-    assert read_config(name) == read_config("demo")
-
-
-def test_a_name_is_found_from_any_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert read_config("sidd_train").training.dataset == "SIDD_train"
-
-
-def test_c5_a_path_outside_the_project_is_read(tmp_path):
-    path = tmp_path / "mine.yaml"
-    path.write_text("seed: 7\n")
-    assert read_config(str(path)).seed == 7
-
-
-def test_settings_override_the_file(tmp_path):
-    path = tmp_path / "mine.yaml"
-    path.write_text("seed: 7\ntraining: {batch_size: 4}\n")
-    loaded = read_config(str(path), ["training.batch_size=8"])
-    assert (loaded.seed, loaded.training.batch_size) == (7, 8)
-
-
-def test_a_second_configuration_is_laid_over_the_first_and_settings_over_both(tmp_path):
-    (tmp_path / "one.yaml").write_text("seed: 7\ntraining:\n  batch_size: 4\n  max_epochs: 5\n  init_lr: 1\n")
-    (tmp_path / "two.yaml").write_text("training: {batch_size: 8, max_epochs: 6}\n")
-    loaded = read_config([str(tmp_path / f"{n}.yaml") for n in ("one", "two")], ["training.max_epochs=9"])
-    training = loaded.training
-    assert (loaded.seed, training.batch_size, training.max_epochs, training.init_lr) == (7, 8, 9, 1)
-
-
-def test_a_problem_of_several_configurations_is_said_where_it_stands(tmp_path):
-    (tmp_path / "one.yaml").write_text("sed: 7\ntraining:\n  batch_size: x\n  max_epochs: y\n  zzz: 1\n")
-    (tmp_path / "two.yaml").write_text("training:\n  max_epochs: 0\n  batch_size: 2\n")
-    with pytest.raises(ConfigError) as error:
-        read_config([str(tmp_path / f"{name}.yaml") for name in ("one", "two")])
-    lines = str(error.value).splitlines()
-    assert len(lines) == 3
-    assert any("sed: unknown key" in line and "one.yaml, line 1" in line for line in lines)
-    assert any("zzz" in line and "one.yaml, line 5" in line for line in lines)
-    assert any("max_epochs" in line and "two.yaml, line 2" in line for line in lines)
-
-
-@pytest.mark.parametrize("name", ["", ".", "..", "/", "../configs/demo", "a\0b", "x" * 5000, "no/such.yaml"])
-def test_a_configuration_that_is_not_there_is_said(name):
-    with pytest.raises(ConfigError, match="there is no such configuration"):
-        read_config(name)
-
-
-def test_a_misspelt_configuration_gets_a_hint():
-    with pytest.raises(ConfigError, match="did you mean 'sidd_train'"):
-        read_config("sid_train")
-
-
-# The report
-
-
-def test_all_problems_of_a_file_come_in_one_report():
-    text = """
-trainig: {batch_size: 3}
-training:
-  batch_size: many
-  max_epochs: 0
-  init_lr: .inf
-  loss: self_L2
-  tmp_info: [self_L9]
-  masker_args: {sim_patch_edge: 20, pixel_prec: 0.1}
-  optimizer: {type: SGD}
-  dataset: Folder
-  dataset_args: {crop_sise: 64, repeat_times: 0}
-validation:
-  dataset_args: {n_data: none, shuffle: true}
-test: {dataset: Foldr}
-model:
-  kwargs: {bsn: UNet3}
-"""
-    found = problems(text)
-    expected = {
-        "trainig": (2, "did you mean 'training'?"),
-        "training.batch_size": (4, "expected an integer of at least 1, got 'many'"),
-        "training.max_epochs": (5, "expected an integer of at least 1, got 0"),
-        "training.init_lr": (6, "expected a number above 0, got inf"),
-        "training.loss": (7, "did you mean '1*self_L2'?"),
-        "training.tmp_info": (8, "got 'self_L9'"),
-        "training.masker_args.sim_patch_edge": (9, "expected an odd number, got 20"),
-        "training.masker_args.pixel_prec": (9, "did you mean 'pixel_perc'?"),
-        "training.optimizer.type": (10, "expected 'Adam', got 'SGD'"),
-        "training.dataset_args.folder": (12, "missing: folder of the noisy pictures"),
-        "training.dataset_args.crop_sise": (12, "did you mean 'crop_size'?"),
-        "training.dataset_args.repeat_times": (12, "expected an integer of at least 1 or None, got 0"),
-        "validation.dataset_args.shuffle": (14, "unknown key"),
-        "test.dataset": (15, "did you mean 'Folder'?"),
-        "model.kwargs.bsn": (17, "got 'UNet3'; did you mean 'UNet'?"),
-    }
-    lines = {line.partition(": ")[0]: line for line in found}
-    assert len(found) == len(lines)
-    assert lines.keys() == expected.keys()
-    for key, (number, words) in expected.items():
-        assert words in lines[key]
-        assert lines[key].endswith(f"(my.yaml, line {number})")
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("model: {type: NL_BNS}", "model.type: no 'NL_BNS' is known; did you mean 'NL_BSN'?"),
-        (
-            "training: {masker_type: Maskr}",
-            "training.masker_type: no 'Maskr' is known; did you mean 'Masker'?",
-        ),
-        ("training: {dataset: SIDD_trian}", "did you mean 'SIDD_train'?"),
-        ("validation: {dataset: zzz}", "choose from BSD68_test"),
-    ],
-)
-def test_c16_a_name_that_is_not_registered_is_refused_with_the_nearest(text, words):
-    assert words in problem(text)
-
-
-@pytest.mark.parametrize(
-    ("key", "flag"),
-    [("gpu", "-g"), ("thread", "--thread"), ("run_name", "-s"), ("resume", "-r"), ("config", "-c")],
-)
-def test_c13_flags_in_a_file_are_refused_with_the_flag_to_use(key, flag):
-    assert problem(f"seed: 1\n{key}: 8") == f"{key}: is said on the command line, by {flag} (my.yaml, line 2)"
-
-
-def test_a_problem_of_a_setting_is_placed_there():
-    line = problem("seed: 1", "training.batch_size=x")
-    assert line.endswith("(--set training.batch_size=x)")
-
-
-# What single keys cannot tell
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        ("sim_patch_edge: 20", "sim_patch_edge: expected an odd number, got 20"),
-        ("repl_patch_edge: 12", "repl_patch_edge: expected an odd number"),
-        ("repl_patch_edge: 23", "at most sim_patch_edge (21), got 23"),
-        ("pixel_perc: 0.1", "pixel_perc: expected at most 0.003417 for an image of 64x64 px"),
-        ("pixel_perc: 1e-9", "pixel_perc: expected at least 0.000245 for an image of 64x64 px"),
-        ("sim_patch_edge: 1000001", "sim_patch_edge: "),
-        ("sim_patch_edge: 301, repl_patch_edge: 1", "sim_patch_edge: "),
-    ],
-)
-def test_m2_m4_blind_spots_that_cannot_be_placed_are_refused_at_once(arguments, expected):
-    begin = time.process_time()
-    line = problem(f"training: {{{DEMO}, masker_args: {{{arguments}}}}}")
-    assert line.startswith("training.masker_args.")
-    assert expected in line
-    assert line.endswith("(my.yaml, line 1)")
-    assert time.process_time() - begin < 10  # the original hangs for ever
-
-
-def test_the_largest_feasible_share_of_blind_spots_is_accepted():
-    refused = problem(f"training: {{{DEMO}, masker_args: {{pixel_perc: 0.1}}}}")
-    largest = refused.partition("expected at most ")[2].partition(" ")[0]
-    assert config(f"training: {{{DEMO}, masker_args: {{pixel_perc: {largest}}}}}")
-
-
-def test_a_crop_smaller_than_the_patch_is_refused():
-    line = problem("training: {dataset: Demo, dataset_args: {crop_size: [64, 12]}}")
-    assert "expects images of at least 13x13 px, got 64x12 px" in line
+# Pictures
 
 
 def test_whole_pictures_that_cannot_be_masked_are_refused_one_of_each_size(tiny_config):
@@ -218,31 +25,6 @@ def test_whole_pictures_that_cannot_be_masked_are_refused_one_of_each_size(tiny_
     (line,) = str(refused.value).splitlines()
     assert "a.png: pixel_perc: expected at most 0.003417 for an image of 64x64 px" in line
     assert build_pictures(dense, "validation")
-
-
-def test_d4_turning_crops_that_are_not_square_is_refused():
-    line = problem("training: {dataset: Demo, dataset_args: {crop_size: [64, 96], augmentations: [rotate]}}")
-    assert line.startswith(
-        "training.dataset_args.augmentations: `rotate` needs a square crop_size, got [64, 96]"
-    )
-
-
-def test_u4_widths_that_do_not_suit_the_network_are_refused():
-    assert "expected two widths for UNet2" in problem("model: {kwargs: {features: [4, 8, 16]}}")
-    assert config("model: {kwargs: {bsn: UNet, features: [4, 8, 16]}}")
-
-
-def test_noise_is_checked_to_its_last_key():
-    noise = "training: {dataset: Demo, dataset_args: {crop_size: 64, add_noise: {kernel_edge: 4, sigam: 3}}}"
-    first, second = problems(noise)
-    assert "add_noise.kernel_edge: expected an odd number of pixels, got 4" in first
-    assert "add_noise.sigam: unknown key; did you mean 'sigma'?" in second
-
-
-def test_f3_checking_a_configuration_writes_nothing_and_needs_no_pictures(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    config("training: {dataset: Folder, dataset_args: {folder: not_there, crop_size: 64}}")
-    assert list(tmp_path.iterdir()) == []
 
 
 # A part that names no dataset
@@ -275,26 +57,6 @@ def test_an_oblong_validation_crop_goes_with_turned_training_crops(tiny_config):
         "training.dataset_args.augmentations=[rotate]", "validation.dataset_args={crop_size: [64, 48]}"
     )
     assert build_pictures(loaded, "validation")[0, 0]["noisy"].shape == (3, 64, 48)
-
-
-def test_an_unknown_key_hides_no_other_mistake_of_its_block():
-    found = problems(
-        "training: {dataset: Demo, dataset_args: {crop_sise: 5, crop_size: 8}}\n"
-        "validation: {dataset_args: {shufle: true, crop_size: [8, 9]}}"
-    )
-    assert [line.partition(":")[0] for line in found] == [
-        "training.dataset_args.crop_sise",
-        "validation.dataset_args.shufle",
-        "training.masker_args.sim_patch_edge",  # too large for the crop
-    ]
-
-
-def test_mistakes_in_what_a_part_says_are_found(tiny_config):
-    with pytest.raises(ConfigError) as caught:
-        tiny_config("validation.dataset_args={crop_sise: 64, n_data: 0}")
-    lines = caught.value.problems
-    assert any("validation.dataset_args.crop_sise: unknown key" in line for line in lines)
-    assert any("validation.dataset_args.n_data: expected an integer of at least 1" in line for line in lines)
 
 
 def test_a_part_without_a_name_follows_the_folder_when_that_is_changed(tiny_config):

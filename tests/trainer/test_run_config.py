@@ -11,21 +11,9 @@ from src.data_handlers.view import View
 from src.masker import MASKERS, StructN2V
 from src.model import MODELS
 from src.trainer import run_config
-from src.trainer.build import check_config
 from src.trainer.run_config import RunConfig
 from src.util.config import Block, arguments_model
-from src.util.errors import ConfigError
-from src.util.yaml_document import parse_yaml
-
-
-def config(text):
-    return check_config(parse_yaml(text, "my.yaml"))
-
-
-def problems(text):
-    with pytest.raises(ConfigError) as caught:
-        config(text)
-    return caught.value.problems
+from tests.trainer.conftest import config, problems
 
 
 def test_the_defaults_are_the_published_training():
