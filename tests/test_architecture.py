@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted(ROOT.glob("*.py"))
 MODULES = sorted((ROOT / "src").rglob("*.py"))
 OTHERS = [*sorted((ROOT / "benchmarks").glob("*.py"))]
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 MIDDLE = {"data_handlers", "masker", "model", "loss"}
 MAY_IMPORT = {
     "util": {"util"},
@@ -31,9 +32,12 @@ REGISTRIES = {
     "src/model/denoiser.py": "NETWORKS",
 }
 
-each_file = pytest.mark.parametrize(
-    "path", [*SCRIPTS, *MODULES, *OTHERS], ids=lambda path: path.relative_to(ROOT).as_posix()
-)
+
+def each(*paths):
+    return pytest.mark.parametrize("path", paths, ids=lambda path: path.relative_to(ROOT).as_posix())
+
+
+each_file = each(*SCRIPTS, *MODULES, *OTHERS)
 
 
 def tree(path):
@@ -114,7 +118,7 @@ def test_nothing_that_executes_text_or_pickles_is_used(path):
         assert not any(ast.unparse(keyword.value) == "True" for keyword in allow_pickle)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+@each(*MODULES)
 def test_no_global_randomness_and_no_device_chosen_below_the_scripts(path):
     allowed = {
         "src/trainer/build.py",
@@ -138,7 +142,7 @@ def length(node, end):
     return lines
 
 
-@each_file
+@each(*SCRIPTS, *MODULES, *OTHERS, *TESTS)
 def test_files_are_short(path):
     assert length(tree(path), len(path.read_text(encoding="utf-8").splitlines())) <= MAX_FILE
 
