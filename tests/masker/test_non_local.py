@@ -60,6 +60,17 @@ def test_spots_keep_their_distance_and_regions_fit(generator: torch.Generator) -
         assert spots.min() >= 2 and spots[:, 0].max() < 98 and spots[:, 1].max() < 58
 
 
+@pytest.mark.parametrize("repl", [1, 5])
+def test_spots_reach_every_place_at_which_the_region_fits(repl: int, generator: torch.Generator) -> None:
+    """Rows and columns in [r, edge - r): kept farther from the border, the corners would never be hidden."""
+    batch = torch.rand(2000, 1, 10, 11, generator=generator)
+    masker = NonLocalMasker(sim_patch_edge=7, repl_patch_edge=repl, pixel_perc=0.01, center_only=True)
+    drawn = torch.nonzero(masker.mask(batch, generator).mask[:, 0])[:, 1:]
+    places = torch.cartesian_prod(torch.arange(10), torch.arange(11))
+    inside = ((places >= repl // 2) & (places < torch.tensor([10, 11]) - repl // 2)).all(1)
+    assert torch.equal(drawn.unique(dim=0), places[inside])
+
+
 def test_m9_overlap_goes_to_the_spot_for_which_the_pixel_lies_further_down_and_right(
     device: torch.device,
 ) -> None:
