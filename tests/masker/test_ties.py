@@ -17,6 +17,15 @@ def test_m7_exact_duplicates_are_passed_over_but_near_ones_are_not() -> None:
     assert find_similar(image[None], point, 9, 9, 2).tolist() == [[[6, 18]]]
 
 
+@pytest.mark.parametrize("others", [1, 3])
+def test_m7_duplicates_are_passed_over_where_hardly_another_patch_is_left(others: int) -> None:
+    """Fewer others than are measured again: duplicates among these must not win with their distance of 0."""
+    image = torch.full((1, 1, 30, 30), 0.3)
+    for number in range(others):
+        image[..., 19, 10 + 3 * number] = 0.31 + number / 100
+    assert find_similar(image, torch.tensor([[[4, 4]]]), 3, 3, 3).tolist() == [[[19, 10]]]
+
+
 def test_m10_differences_too_small_to_square_are_no_duplicates() -> None:
     """1e-23 squared is 0 in float32."""
     image = torch.rand(1, 12, 12, generator=torch.Generator().manual_seed(0)).repeat(1, 4, 4)
