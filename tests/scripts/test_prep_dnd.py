@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from src.util.image_io import read_picture
+
 
 @pytest.fixture(autouse=True)
 def _no_waiting_for_the_disk(monkeypatch):
@@ -40,6 +42,14 @@ def test_p1_p2_the_documented_call_works(prep, make, tmp_path):
     assert (ended.code, ended.err) == (0, "")
     assert "DND: 50 pictures give 100 pieces in NEW" in ended.out
     assert names(tmp_path / "NEW")[:3] == ["0001_s001.png", "0001_s002.png", "0002_s001.png"]
+
+
+def test_the_crops_of_the_readme_are_the_default(prep, make_dnd, tmp_path):
+    make_dnd(tmp_path / "datasets" / "DND", {1: np.zeros((512, 768, 3), np.float32)})
+    assert prep().code == 7  # for the images that are missing
+    folder = tmp_path / "datasets" / "DND_train"
+    assert names(folder) == ["0001_s001.png", "0001_s002.png"]
+    assert read_picture(folder / "0001_s002.png").shape == (512, 512, 3)
 
 
 def test_p7_the_official_boxes_are_called_by_image_and_box_and_missing_images_are_named(
