@@ -72,12 +72,13 @@ def test_f15_the_log_file_is_dated_plain_utf_8_whatever_the_terminal_shows(tmp_p
     console(Terminal())
     monkeypatch.setattr(sys, "stderr", Terminal())
     path = tmp_path / "train.log"
-    with LogFile(path), progress_bar(10, "step") as bar:
+    with LogFile(path) as log, progress_bar(10, "step") as bar:
         for number in range(10):
             bar.update()
             bar.set_postfix(loss=f"{number}")
             PROGRESS_LOG.info("schön %d", number)
         LOG.warning("beware")
+    assert log.handler.encoding == "utf-8"  # said, not the locale's, which may be another elsewhere
     text = path.read_bytes().decode("utf-8")
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", text)
     lines = text.splitlines()
