@@ -25,9 +25,10 @@ def test_c4_without_a_gpu_the_cpu_is_taken_and_said(gpus, choice):
     assert "CPU" in line
 
 
+@pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("choice", [None, "auto", "0"])
-def test_with_a_gpu_the_first_is_taken_and_named(gpus, choice):
-    gpus(2)
+def test_with_a_gpu_the_first_is_taken_and_named(gpus, choice, count):
+    gpus(count)
     device, line = resolve_device(choice)
     assert device == torch.device("cuda", 0)
     assert "GPU model 0" in line
