@@ -26,16 +26,21 @@ def prepare(samples: Samples, jobs: int) -> None:
 
 
 class Guarded(Dataset[Any]):
-    """Gives a user's error back as a value: raised in a worker it would arrive as a traceback."""
+    """Gives a user's error back as a value: raised in a worker it would arrive as a traceback.
+
+    What a picture's reading adapts is not said again, whether a worker reads or the training itself.
+    """
 
     def __init__(self, samples: Samples) -> None:
         self.samples = samples
 
     def __getitem__(self, key: tuple[int, int]) -> Sample | UserError:
-        try:
-            return self.samples[key]
-        except UserError as error:
-            return error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PictureWarning)  # `Samples.check` has told all of it
+            try:
+                return self.samples[key]
+            except UserError as error:
+                return error
 
 
 def collate(items: list[Sample | UserError]) -> Sample | UserError:
@@ -58,7 +63,6 @@ def start_worker(worker: int) -> None:
     use_one_thread()
     # PyTorch would print the error and wait for the batch in vain; of a worker that ends it hears.
     Queue._on_queue_feeder_error = staticmethod(_end)  # type: ignore[attr-defined]
-    warnings.simplefilter("ignore", PictureWarning)  # `Samples.check` has told all of it
     for name in ("SIGINT", "SIGTERM", "SIGUSR1"):  # these are for the trainer, which ends its workers
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)

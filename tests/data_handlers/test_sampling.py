@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -130,6 +131,17 @@ def test_validation_shows_pictures_of_any_size_one_at_a_time(folder):
     assert [batch["noisy"].shape[-1] for batch in batches(loader, 1)] == [20, 21, 22, 23, 24]
     assert len(multiprocessing.active_children()) == 1  # the arrays of SIDD are not wanted twice in memory
     loader.close()
+
+
+def test_what_reading_adapts_is_not_said_again_once_the_training_reads(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (24, 24, 4), np.uint8)
+    cv2.imwrite(str(tmp_path / "transparent.png"), pixels)
+    samples = samples_of(Folder(tmp_path), crop_size=16)
+    with pytest.warns(UserWarning, match=r"transparency is dropped in 1 of 1 pictures"):
+        samples.check()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(batches(build_loader(samples, 1), 1)) == len(samples)
 
 
 # Trouble
