@@ -176,7 +176,7 @@ def _fit(
     if processes.first:
         write_atomically(files.config_file, lambda file: file.write(to_yaml(config).encode()))
     stopwatch = Stopwatch(device)
-    _describe(config, network, loader)
+    _describe(config, network, loader, state.step)
     if not processes.alone:
         own = "" if config.training.sync_bn else ", but not batch norm: the network depends on their number"
         LOG.info("%d processes share each batch%s", processes.count, own)
@@ -246,7 +246,7 @@ def _restore_moments(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) ->
     optimizer.load_state_dict({**saved, "param_groups": groups})
 
 
-def _describe(config: RunConfig, network: Network, loader: Loader) -> None:
+def _describe(config: RunConfig, network: Network, loader: Loader, done: int) -> None:
     parameters = sum(p.numel() for p in network.module.parameters())
     training, steps = config.training, len(loader) * config.training.max_epochs
     LOG.info(
@@ -255,7 +255,7 @@ def _describe(config: RunConfig, network: Network, loader: Loader) -> None:
         loader.samples.pictures, training.max_epochs, len(loader), training.batch_size,
         training.masker_type, config.seed,
     )  # fmt: skip
-    if steps < FEW_STEPS:
+    if steps < FEW_STEPS and not done:
         hint = "raise training.dataset_args.repeat_times or training.max_epochs"
         LOG.info("note: %d steps are few for a network that starts from nothing: %s", steps, hint)
 
