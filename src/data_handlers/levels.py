@@ -82,7 +82,7 @@ def look_at_values(
         hints.append(f"{source.where}: pictures of several ranges: white is {found}")
     deep = [number for number, info in infos.items() if info.dtype != "uint8"]
     problems: dict[int, str] = {}
-    dark = []
+    dark: list[tuple[float, str]] = []
     for number in deep[:: max(1, len(deep) // LOOKED_AT)][:LOOKED_AT]:
         try:
             with warnings.catch_warnings():
@@ -93,11 +93,12 @@ def look_at_values(
             problems[number] = str(error)
             continue
         hint = dark_hint(picture.noisy, white)
-        dark.append(f"{source.where}: {picture.name}: {hint}" if hint else "")
+        line = f"{source.where}: {picture.name}: {hint}" if hint else ""
+        dark.append((float(picture.noisy.max()) / white, line))
     if not dark:  # the next ones will be no better
         raise_together(list(problems.values()))
-    if dark and all(dark):  # one dark picture is a dark picture
-        hints.append(dark[0])
+    if dark and all(line for _, line in dark):  # one dark picture is a dark picture
+        hints.append(max(dark)[1])  # the number that is proposed must hold the brightest, too
     return whites.most_common(1)[0][0], hints, problems
 
 

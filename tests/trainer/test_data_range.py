@@ -105,6 +105,13 @@ def test_data_range_says_what_white_is(tiny_config, folders):
     assert (bright[0, 0]["dtype"], bright[0, 0]["white"]) == ("uint16", 4095)
 
 
+def test_the_range_that_is_proposed_holds_the_brightest_picture(tiny_config, folders):
+    noisy, _ = folders("uint16", 3, white=4095)
+    write(noisy / "0.tif", picture(0, 3, 300), "uint16")  # the first that is looked at
+    with pytest.warns(UserWarning, match=r"1\.tif: its largest value, 4095, .*data_range=4095"):
+        build_pictures(tiny_config(f"training.dataset_args.folder={noisy}"), "training")
+
+
 def test_floats_without_a_range_are_refused_before_the_first_step(tiny_config, folders):
     noisy, _ = folders("float32", 3, white=900)
     with pytest.raises(DataError, match=r"0\.tif: .*not about 0 to 1; say which number is white"):
