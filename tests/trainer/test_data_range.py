@@ -171,3 +171,31 @@ def test_8_bits_are_trained_on_as_ever(tiny_config, noisy_folder):
     samples = build_pictures(tiny_config(), "validation")
     assert samples.white == 255
     assert np.array_equal(samples[0, 0]["noisy"], to_float(read_picture(noisy_folder / "a.png")))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "number"), [("uint16", "0"), ("float32", "-9999"), ("float32", "-3.4e+38"), ("float32", "nan")]
+)
+def test_missing_values_of_a_geotiff_stay_missing_and_spoil_nothing(
+    new_run, load, folders, tmp_path, dtype, number
+):
+    noisy, _ = folders(dtype, 4)
+    whole = tifffile.imread(noisy / "0.tif")
+    run = new_run("map")
+    for edge, name in ((20, noisy / "0.tif"), (0, tmp_path / "whole.tif"), (20, tmp_path / "hole.tif")):
+        values = whole.copy()
+        values[:edge, :edge] = float(number)
+        tifffile.imwrite(
+            name, values, photometric="minisblack", planarconfig="contig", metadata=None,
+            extratags=[(42113, 2, 0, number, True)],
+        )  # fmt: skip
+    run.train("model.kwargs.in_channels=4", f"training.dataset_args.folder={noisy}", "training.max_epochs=1")
+    denoiser = FileDenoiser(load(run.files.checkpoint_file(1)))
+    results = {}
+    for name in ("whole", "hole"):
+        denoiser.file(tmp_path / f"{name}.tif", tmp_path / f"{name}_DN.tif")
+        results[name] = tifffile.imread(tmp_path / f"{name}_DN.tif")
+    assert np.array_equal(results["hole"][:20, :20], values[:20, :20], equal_nan=True)
+    changed = (results["hole"] - results["whole"].astype(float)) / WHITE[dtype]
+    changed[:20, :20] = 0
+    assert 0 < np.abs(changed).max() < 0.2

@@ -113,6 +113,7 @@ def test_k23_a_finished_run_says_so_and_trains_no_further(new_run, differing):
     before = run.last
     run.resume()
     assert "already finished: 2 epochs; raise training.max_epochs to train on" in run.log
+    assert run.log.count("steps are few for a network that starts from nothing") == 1
     assert differing(before, run.last) == []
 
 

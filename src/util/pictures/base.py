@@ -8,6 +8,7 @@ from typing import BinaryIO, Protocol
 import numpy as np
 
 from src.util.errors import DataError
+from src.util.pictures.holes import Holes
 
 MAX_PIXELS = 200_000_000
 """Larger pictures are refused from the header: a few hundred bytes can claim any size."""
@@ -62,15 +63,19 @@ class Page:
         Of the stored type; R, G, B where C is 3.
     alpha : ndarray or None
         Transparency, of the same type and shape (H, W, 1); never denoised.
+    holes : Holes or None
+        Missing values, which are filled in in `pixels`.
     """
 
     pixels: np.ndarray
     alpha: np.ndarray | None = None
+    holes: Holes | None = None
 
     @property
     def stacked(self) -> np.ndarray:
-        """Pixels and transparency as one array (H, W, C or C + 1)."""
-        return self.pixels if self.alpha is None else np.concatenate([self.pixels, self.alpha], axis=2)
+        """Pixels and transparency as one array (H, W, C or C + 1), with holes as the file has them."""
+        pixels = self.pixels if self.holes is None else self.holes.put_into(self.pixels)
+        return pixels if self.alpha is None else np.concatenate([pixels, self.alpha], axis=2)
 
 
 @dataclass(frozen=True)

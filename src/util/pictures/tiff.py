@@ -7,6 +7,7 @@ import json
 import logging
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from operator import index
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,6 +17,7 @@ import tifffile
 
 from src.util.errors import DataError
 from src.util.pictures.base import DROPPED, EXPANDED, Metadata, Page, PictureInfo, check_size, damaged
+from src.util.pictures.holes import without_holes
 from src.util.pictures.raster import encode
 from src.util.pictures.tiff_pages import find_pages
 
@@ -37,7 +39,7 @@ _NOT_COPIED = {
 }  # fmt: skip
 # Tags that point to more tags, or hold the noisy picture once more.
 _LOST = {330: "SubIFDs", 34665: "EXIF data", 34853: "GPS data", 37724: "Photoshop's layers"}
-_ICC, _XMP, _RESOLUTION_UNIT = 34675, 700, 296
+_ICC, _XMP, _RESOLUTION_UNIT, _GDAL_NODATA = 34675, 700, 296, 42113
 _PER_INCH = {2: 1.0, 3: 2.54}
 _CLASSIC_BYTES = 2**32 - 2**26
 """Of pixels that a classic TIFF has room for beside its tags: its offsets have 32 bits."""
@@ -100,7 +102,8 @@ class TiffPicture:
             pixels, transparency = pixels[..., :-1], pixels[..., -1:]
         if tags.photometric == _WHITE_IS_0:
             pixels = _inverted(pixels, tags.bitspersample)
-        return Page(np.ascontiguousarray(pixels), transparency if alpha else None)
+        pixels, holes = without_holes(np.ascontiguousarray(pixels), _no_data(tags))
+        return Page(pixels, transparency if alpha else None, holes)
 
     def write(self, file: BinaryIO, pages: Iterable[Page], ending: str) -> list[str]:
         """See `StoredPicture`."""
@@ -116,7 +119,7 @@ class TiffPicture:
                 tags = self._page(number)
                 lost |= {name for code, name in _LOST.items() if code in tags.tags}
                 picture = _inverted(page.pixels) if tags.photometric == _WHITE_IS_0 else page.pixels
-                array, layout = _layout(Page(picture, page.alpha), tags)
+                array, layout = _layout(replace(page, pixels=picture), tags)
                 # ImageJ takes an uncompressed stack's pixels for one block behind its first page's tags.
                 joined = self._imagej_stack and not layout["compression"] and not layout["tile"]
                 writer.write(array, **layout, contiguous=joined, extratags=self._extra(tags, once=joined))
@@ -210,6 +213,15 @@ def _channels(tags: Any) -> tuple[int, bool]:
         return 3, False
     alpha = bool(tags.extrasamples) and int(tags.extrasamples[-1]) in _ALPHA and tags.samplesperpixel > 1
     return tags.samplesperpixel - alpha, alpha
+
+
+def _no_data(tags: Any) -> float | None:
+    """The number that stands for missing values in a GeoTIFF whose pixels are read as they are stored."""
+    try:
+        number = float(tags.tags.valueof(_GDAL_NODATA, default=""))
+    except (TypeError, ValueError):
+        return None
+    return None if tags.photometric in (_WHITE_IS_0, _PALETTE) else number
 
 
 def _inverted(pixels: np.ndarray, bits: int | None = None) -> np.ndarray:

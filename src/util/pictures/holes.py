@@ -1,0 +1,55 @@
+"""Values that a picture says are missing: no network sees the number that stands for them, nor changes it."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Holes(NamedTuple):
+    """Where values are missing, and the number that stands for them in the file.
+
+    Attributes
+    ----------
+    where : ndarray of bool, shape (H, W)
+    number : float
+        May be NaN.
+    """
+
+    where: np.ndarray
+    number: float
+
+    def put_into(self, pixels: np.ndarray) -> np.ndarray:
+        """A copy of the pixels (H, W, C) with the number where values are missing."""
+        pixels = pixels.copy()
+        pixels[self.where] = self.number
+        return pixels
+
+
+def without_holes(pixels: np.ndarray, number: float | None) -> tuple[np.ndarray, Holes | None]:
+    """Fill in what is missing, so that it does not show in what lies around it.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (H, W, C)
+        Left as they are.
+    number : float or None
+        That stands for missing values; None = there are none.
+
+    Returns
+    -------
+    (ndarray, Holes or None)
+        Pixels with the mean of their channel where all channels were missing, and where that is.
+    """
+    if number is None:
+        return pixels, None
+    if pixels.dtype.kind == "f":  # the file holds it rounded
+        with np.errstate(over="ignore"):
+            number = float(pixels.dtype.type(number))
+    missing = np.isnan(pixels) if np.isnan(number) else pixels == number
+    where = missing.all(axis=2)  # in some channels alone it may be a value, as 0 is in shadows
+    if not where.any():
+        return pixels, None
+    means = np.zeros(pixels.shape[2]) if where.all() else pixels[~where].mean(axis=0, dtype=np.float64)
+    filled = pixels.copy()
+    filled[where] = means if pixels.dtype.kind == "f" else np.rint(means)
+    return filled, Holes(where, number)
