@@ -28,6 +28,8 @@ from src.util.picture_folder import raise_together
 
 OF_FREE_DISK, OF_FREE_MEMORY = 0.9, 0.5
 """What a cache may take of the space that is free."""
+READING = 2
+"""Counts the ways in which this program has read pictures: a cache made in another way is made anew."""
 
 
 def cached(source: Source, numbers: Sequence[int], view: View, jobs: int) -> Source:
@@ -129,7 +131,7 @@ class _Contents:
         self.jobs = jobs
         origins = [source.origin(number) for number in numbers]
         # Another OpenCV may decode a JPEG otherwise.
-        self.key = _digest(cv2.__version__, len(source), *zip(numbers, origins, strict=True))
+        self.key = _digest(READING, cv2.__version__, len(source), *zip(numbers, origins, strict=True))
         # The same when pictures change: then the new cache takes the place of the old one.
         place = os.path.abspath(source.where)
         kind = _digest(place, view.n_data, len(origins[0]))

@@ -116,6 +116,15 @@ def test_changed_pictures_are_decoded_anew_and_take_the_place_of_the_old(folder,
     assert len([path for path in caches.iterdir() if not path.name.startswith(".")]) == 1
 
 
+@pytest.mark.parametrize("name", ["src.data_handlers.cache.READING", "cv2.__version__"])
+def test_what_was_decoded_in_another_way_is_decoded_anew(folder, monkeypatch, name):
+    keep(Folder(folder))
+    monkeypatch.setattr(name, "another")
+    source = Counting(folder)
+    keep(source)
+    assert sorted(source.reads) == [0, 1, 2, 3, 4]
+
+
 @pytest.mark.parametrize("damage", ["bit", "cut", "empty"])
 def test_a_damaged_cache_is_made_anew_with_a_line(folder, caches, messages, damage):
     keep(Folder(folder))

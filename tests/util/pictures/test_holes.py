@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from src.util.image_io import open_picture, read_picture
+from src.util.image_io import read_picture
+from src.util.pictures.stored import open_picture
 from tests.util.pictures.conftest import noise
 
 
