@@ -102,6 +102,11 @@ class Folder(PictureFiles):
         ] = None,
         recursive: Annotated[bool, Field(description="whether sub-folders are looked into")] = True,
     ) -> None:
+        if not Path(folder).exists():
+            raise DataError(
+                f"{folder}: no such folder; put noisy pictures there, or set `folder`"
+                " (--set training.dataset_args.folder=FOLDER)"
+            )
         noisy, clean = list_pictures(folder, recursive), None
         if clean_folder is not None:
             noisy = _outside(noisy, Path(folder), Path(clean_folder))

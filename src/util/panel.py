@@ -1,5 +1,6 @@
 """Pictures side by side with a caption above each: for people, who would rather look than read."""
 
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -59,11 +60,16 @@ def enlarged(picture: np.ndarray, edge: int) -> np.ndarray:
     return picture.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
+def _drawable(caption: str) -> str:
+    """Without accents, and a question mark for what is not in ASCII: Pillow's own font has no more."""
+    signs = (sign for sign in unicodedata.normalize("NFKD", caption) if not unicodedata.combining(sign))
+    return "".join(sign if sign.isascii() and sign.isprintable() else "?" for sign in signs)
+
+
 def _shortened(
     caption: str, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
 ) -> str:
-    # A file's name may hold line ends, and halves of characters that no font can draw.
-    caption = "".join(sign if sign.isprintable() else "?" for sign in caption)
+    caption = _drawable(caption)
     kept = len(caption)
     text = caption
     while draw.textlength(text, font=font) > width and kept > 1:

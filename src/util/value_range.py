@@ -24,6 +24,8 @@ DataRange = Literal["auto"] | float
 
 # Floating-point pictures within these limits are taken for [0, 1] with some noise on top.
 _ABOUT_0_TO_1 = (-0.5, 1.5)
+# Largest numbers of 8, 10, 12, 14 and 16 bits, and of reflectances.
+_USUAL_WHITES = (255, 1023, 4095, 10_000, 16_383, 65_535)
 # A picture that needs no more than these bits of its 16 most likely comes from a sensor of so many.
 _SENSOR_BITS = 14
 
@@ -87,9 +89,11 @@ def checked_white(picture: np.ndarray, data_range: DataRange, name: str) -> floa
         count = np.count_nonzero(~np.isfinite(picture))
         raise DataError(f"{name}: {count} of {picture.size} values are NaN or infinite; fill them in first")
     if data_range == "auto" and (low < _ABOUT_0_TO_1[0] or high > _ABOUT_0_TO_1[1]):
+        largest = max(-low, high)
+        likely = next((usual for usual in _USUAL_WHITES if largest <= _ABOUT_0_TO_1[1] * usual), largest)
         raise DataError(
             f"{name}: floating-point values from {low:g} to {high:g}, not about 0 to 1; say which number is"
-            " white, such as --set data_range=255"
+            f" white, such as --set data_range={likely:g}"
         )
     return white
 

@@ -73,6 +73,11 @@ def test_a_dataset_that_is_not_there_says_what_to_put_where(name, tmp_path, monk
         DATASETS[name]()
 
 
+def test_a_folder_that_is_not_there_says_how_to_say_where_it_is(tmp_path):
+    with pytest.raises(DataError, match=r"absent: no such folder; .*--set training\.dataset_args\.folder="):
+        Folder(str(tmp_path / "absent"))
+
+
 def test_yaml_values_reach_the_samples(fill_folder, tmp_path):
     folder = fill_folder(tmp_path, {"a.png": (20, 24, 3)})
     block = {"folder": folder, "crop_size": [8, 10], "augmentations": ["flip"], "add_noise": {"sigma": 5}}

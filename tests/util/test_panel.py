@@ -38,6 +38,12 @@ def test_a_caption_of_any_text_stays_above_its_picture(name):
     assert (captions[:, :100] < 128).any() == bool(name)
 
 
+def test_an_accent_is_left_out_where_the_font_has_none():
+    names = ("März", "Marz", "M?rz", "M名rz")
+    accent, without, unknown, other = (panel([[(name, tile(0, 20, 100))]]).tobytes() for name in names)
+    assert accent == without != unknown == other
+
+
 def test_small_pictures_are_enlarged_by_whole_squares():
     picture = np.arange(6, dtype=np.uint8).reshape(1, 2, 3)
     large = enlarged(picture, 9)

@@ -103,6 +103,15 @@ def test_floats_far_from_0_to_1_need_a_word():
             checked_white(np.array([low, high], np.float32), "auto", "a.tif")
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "likely"),
+    [(0, 250, 255), (-3, 300, 255), (0, 2700, 4095), (0, 12_000, 10_000), (-9000, 40, 10_000), (0, 2e5, 2e5)],
+)
+def test_the_white_that_is_proposed_holds_the_values(low, high, likely):
+    with pytest.raises(DataError, match=f"--set data_range={likely:g}$".replace("+", r"\+")):
+        checked_white(np.array([low, high], np.float32), "auto", "a.tif")
+
+
 def test_a_hole_in_the_data_is_named():
     with pytest.raises(DataError, match=r"a\.tif: 2 of 4 values are NaN"):
         checked_white(np.array([0.5, np.nan, np.inf, 0], np.float32), 1.0, "a.tif")
