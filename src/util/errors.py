@@ -72,6 +72,12 @@ class Stopped(Exception):  # noqa: N818
         self.exit_code = 128 + (signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM outside of a training's steps; what cleans up after Ctrl-C does so after it, too."""
+
+    exit_code = 128 + signal.SIGTERM
+
+
 class NonFiniteError(UserError):
     """A loss, weight or picture became NaN or infinite."""
 

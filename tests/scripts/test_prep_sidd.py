@@ -132,16 +132,21 @@ def test_p10_killed_and_run_again_it_is_as_if_it_had_never_stopped(prep, source,
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_ctrl_c_ends_it_and_all_its_workers_and_leaves_only_whole_files(prep, source, tmp_path, jobs):
+@pytest.mark.parametrize(
+    ("number", "code", "said"), [("SIGINT", 130, "Ctrl-C"), ("SIGTERM", 143, "SIGTERM")], ids=["int", "term"]
+)
+def test_a_signal_ends_it_and_all_its_workers_and_leaves_only_whole_files(
+    prep, source, tmp_path, jobs, number, code, said
+):
     new = tmp_path / "NEW"
     awake = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
     process = start(*GRID, "-df", source, "-nf", new, "--jobs", jobs, start_new_session=True, **awake)
     when_it_is_under_way(new)
-    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all processes
+    os.killpg(process.pid, getattr(signal, number))  # a terminal or cluster sends it to all processes
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    assert process.returncode == code, err
     assert "the same command goes on from here" in out
-    assert err == "stopped by Ctrl-C\n"
+    assert err == f"stopped by {said}\n"
     left = pieces(new)
     time.sleep(0.3)
     assert pieces(new) == left

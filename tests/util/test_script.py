@@ -100,12 +100,25 @@ def test_a_wrong_flag_is_a_usage_error(capsys, arguments):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no such signals")
-def test_b5_before_a_training_listens_the_clusters_signal_ends_it_as_sigterm_does():
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGUSR1"])
+def test_b5_what_is_told_to_end_leaves_no_temporary_file(tmp_path, number):
+    """Outside of a training's steps, which are finished first."""
     program = (
-        "import signal, time; from src.util.script import run;"
-        "run(lambda: signal.raise_signal(signal.SIGUSR1) or time.sleep(60))"
+        "import pathlib, signal, sys, time; from src.util.script import run;"
+        "from src.util.atomic_file import write_atomically;"
+        f"write = lambda file: signal.raise_signal(signal.{number}) or time.sleep(60);"
+        "sys.exit(run(lambda: write_atomically(pathlib.Path(sys.argv[1], 'a.png'), write)))"
     )
-    assert subprocess.run([sys.executable, "-c", program]).returncode == -signal.SIGTERM
+    ended = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (143, "stopped by SIGTERM\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_of_several_processes_is_ended_at_once():
+    """It may wait in a collective call that never returns to Python."""
+    program = "import signal, time; from src.util.script import run; run(lambda: signal.raise_signal(15))"
+    environment = {**os.environ, "WORLD_SIZE": "2"}
+    assert subprocess.run([sys.executable, "-c", program], env=environment).returncode == -signal.SIGTERM
 
 
 @pytest.mark.parametrize("script", ["main.py", "test.py"])

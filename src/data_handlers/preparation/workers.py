@@ -79,7 +79,9 @@ def stopped() -> bool:
 def _start_worker(stop: Any) -> None:
     global _stop
     _stop = stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process tells the others
+    # They reach all, from a terminal or a cluster; the first process tells the others.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     use_one_thread()
     Thread(target=_end_with_parent, daemon=True).start()
 
