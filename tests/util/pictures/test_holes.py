@@ -32,7 +32,28 @@ def test_what_is_missing_is_the_mean_while_it_is_a_picture_and_missing_again_in_
     assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), values, equal_nan=True)
 
 
-@pytest.mark.parametrize("said", ["", "none", "300"])
+@pytest.mark.parametrize(
+    ("dtype", "said", "next_to_it"),
+    [("uint8", "0", 1), ("uint8", "255", 254), ("int16", "-9999", -9998), ("float32", "1", 1 - 2**-24)],
+)
+def test_what_was_measured_does_not_become_missing_by_its_result(tmp_path, dtype, said, next_to_it):
+    values = np.full((8, 9, 2), 7, dtype)
+    values[:2] = float(said)
+    tifffile.imwrite(
+        tmp_path / "a.tif", values, photometric="minisblack", planarconfig="contig", metadata=None,
+        extratags=[(42113, 2, 0, said, True)],
+    )  # fmt: skip
+    with open_picture(tmp_path / "a.tif") as stored, open(tmp_path / "b.tif", "wb") as file:
+        page = stored.read()
+        page.pixels[5:, :, :] = float(said)
+        page.pixels[7, :, 1] = 7
+        stored.write(file, [page], ".tif")
+    values[5:7] = [next_to_it, float(said)]
+    values[7] = [float(said), 7]
+    assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), values)
+
+
+@pytest.mark.parametrize("said", ["", "none", "300", "0.5", "nan"])
 def test_a_number_of_no_pixel_makes_nothing_missing(tmp_path, said):
     picture = noise((8, 9), "uint8")
     tifffile.imwrite(tmp_path / "a.tif", picture, metadata=None, extratags=[(42113, 2, 0, said, True)])
