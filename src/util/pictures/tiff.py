@@ -37,9 +37,9 @@ _NOT_COPIED = {
     290, 291, 292, 293, 296, 317, 320, 322, 323, 324, 325, 338, 339, 340, 341, 347, 512, 513, 514, 515,
     517, 518, 519, 520, 521, 529, 530, 531, 532, 32997, 32998,
 }  # fmt: skip
+_ICC, _XMP, _RESOLUTION_UNIT, _SUB_IFDS, _GDAL_NODATA = 34675, 700, 296, 330, 42113
 # Tags that point to more tags, or hold the noisy picture once more.
-_LOST = {330: "SubIFDs", 34665: "EXIF data", 34853: "GPS data", 37724: "Photoshop's layers"}
-_ICC, _XMP, _RESOLUTION_UNIT, _GDAL_NODATA = 34675, 700, 296, 42113
+_LOST = {_SUB_IFDS: "SubIFDs", 34665: "EXIF data", 34853: "GPS data", 37724: "Photoshop's layers"}
 _PER_INCH = {2: 1.0, 3: 2.54}
 _CLASSIC_BYTES = 2**32 - 2**26
 """Of pixels that a classic TIFF has room for beside its tags: its offsets have 32 bits."""
@@ -168,6 +168,8 @@ class TiffPicture:
             raise DataError(f"{name}: values of {tags.bitspersample} bits are not read; convert them first")
         if stack := _truncated(tags):
             raise DataError(f"{name}: a stack of shape {stack} without its list of pages; save it with them")
+        if tags.is_reduced and _SUB_IFDS in tags.tags:  # DNG and its like, whose raw data lie below
+            raise DataError(f"{name}: only a small copy of a raw picture; develop it to a 16-bit TIFF first")
         if tags.imagedepth > 1:
             raise DataError(f"{name}: expected pictures, found a volume; split it first")
         if end > self._size:

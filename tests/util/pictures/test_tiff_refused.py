@@ -77,3 +77,13 @@ def test_what_is_no_picture_of_levels_is_refused(tmp_path):
     Image.new("LAB", (9, 9)).save(tmp_path / "lab.tif")
     with pytest.raises(DataError, match="CIELAB; convert it first"):
         read_picture(tmp_path / "lab.tif")
+
+
+def test_the_small_copy_in_a_raw_file_is_not_taken_for_its_picture(tmp_path):
+    """As DNG has it: a preview, and the raw data in a directory below it."""
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(noise((8, 9, 3), "uint8"), photometric="rgb", subfiletype=1, subifds=1)
+        writer.write(noise((80, 90), "uint16"), photometric="cfa", subfiletype=0)
+    for function in (inspect_picture, read_picture):
+        with pytest.raises(DataError, match=r"a\.tif: only a small copy of a raw picture; develop"):
+            function(tmp_path / "a.tif")
