@@ -9,6 +9,7 @@ with quiet_imports():
     from src.trainer.build import read_config, to_yaml
     from src.trainer.demo import run_demo
     from src.trainer.distributed import Processes, processes_of_torchrun
+    from src.trainer.noise_report import noise_report
     from src.trainer.run_config import RunConfig
     from src.trainer.session import agreed_config, run_config, train
     from src.util.device import resolve_device
@@ -26,9 +27,9 @@ def main() -> int:
 
 def _run(flags: argparse.Namespace, processes: Processes) -> int:
     config = agreed_config(processes, lambda: _config(flags))
-    if flags.print_config:
+    if flags.print_config or flags.noise_report:
         if processes.first:
-            print(to_yaml(config), end="")
+            print(to_yaml(config) if flags.print_config else noise_report(config), end="")
         return 0
     device, line = resolve_device(flags.gpu, None if processes.alone else processes.local_rank)
     LOG.info(line)
@@ -50,6 +51,10 @@ def _flags() -> argparse.Namespace:
     parser.add_argument(
         "--print-config", action="store_true", help="print the whole configuration, then stop"
     )
+    parser.add_argument(
+        "--noise-report", action="store_true",
+        help="measure how far the noise of the training pictures reaches, say what to hide, and stop",
+    )  # fmt: skip
     flags = parser.parse_args()
     if flags.resume and flags.session is None:
         raise ConfigError("-r: say by -s RUN which run to resume")

@@ -32,6 +32,11 @@ class Masked(NamedTuple):
 class Masker(Protocol):
     """Hides pixels of noisy images, for a network to predict from what surrounds them."""
 
+    @property
+    def hidden(self) -> tuple[int, int]:
+        """How many px above and below, left and right of a blind spot are hidden with it."""
+        ...
+
     def mask(
         self, batch: Tensor, generator: torch.Generator | None = None, share: Share | None = None
     ) -> Masked:

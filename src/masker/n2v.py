@@ -98,6 +98,14 @@ class N2VMasker:
         self.strat_name = strat_name
         self.structN2V = structN2V
 
+    @property
+    def hidden(self) -> tuple[int, int]:
+        """How many px above and below, left and right of a blind spot are hidden with it."""
+        if self.structN2V is None:
+            return 0, 0
+        rows, columns = self.structN2V.offsets().amax(0).tolist()
+        return rows, columns
+
     def check_size(self, height: int, width: int) -> None:
         """Refuse a size of image that cannot be masked.
 

@@ -75,6 +75,12 @@ class NonLocalMasker:
         self.pixel_perc = pixel_perc
         self.center_only = center_only
 
+    @property
+    def hidden(self) -> tuple[int, int]:
+        """How many px above and below, left and right of a blind spot are hidden with it."""
+        reach = 0 if self.center_only else self.repl_patch_edge // 2
+        return reach, reach
+
     def check_size(self, height: int, width: int) -> None:
         """Refuse a size of image that cannot be masked.
 

@@ -1,0 +1,97 @@
+"""Before a training: how far the noise of its pictures reaches, and whether the masker hides as much."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from src.data_handlers.samples import Samples
+from src.masker.base import Masker
+from src.trainer.build import build_masker, build_pictures
+from src.trainer.run_config import RunConfig
+from src.util.logger import progress_bar
+from src.util.noise_correlation import MAX_LAG, SHARED, NoiseCorrelation, noise_correlation
+
+MOST_PICTURES = 32
+"""So many are measured, from all of the dataset."""
+MIDDLE = 512
+"""Edge of what is measured of each, px."""
+FEW_PLACES = 30
+"""With fewer, what is measured is mostly chance, or the pictures' own structure."""
+_PUBLISHED = {"repl_patch_edge": 13, "sim_patch_edge": 21}
+
+
+def noise_report(config: RunConfig) -> str:
+    """Measure the noise of the training pictures, as they are trained on.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Checked.
+
+    Returns
+    -------
+    str
+        A few lines: the noise's deviation, its autocorrelation along rows and columns, how far it reaches,
+        and what the configuration hides; where that is too little, what to say instead.
+
+    Raises
+    ------
+    DataError
+        When the pictures cannot be used.
+    """
+    as_trained_on = {"dataset": None, "dataset_args": {"crop_size": MIDDLE}}
+    scored = config.validation.model_copy(update=as_trained_on)
+    samples = build_pictures(config.model_copy(update={"validation": scored}), "validation")
+    found = noise_correlation(_pictures(samples))
+    if found is None:
+        return (
+            f"{samples.source.where}: no noise was found: all places are constant, clipped or below 24 px\n"
+        )
+    return "\n".join([*_measured(samples, found), *_advice(found.reach, build_masker(config))]) + "\n"
+
+
+def _pictures(samples: Samples) -> Iterator[tuple[np.ndarray, float]]:
+    """The middle of some pictures, and the step between two of their levels."""
+    chosen = range(len(samples))[:: -(-len(samples) // MOST_PICTURES)]
+    with progress_bar(len(chosen), "picture") as bar:
+        for index in chosen:
+            sample: dict[str, Any] = samples[0, index]
+            if "noisy" in sample:
+                whole = np.dtype(sample["dtype"]).kind in "ui"
+                yield sample["noisy"].numpy(), 1 / sample["white"] if whole else 0.0
+            bar.update()
+
+
+def _measured(samples: Samples, found: NoiseCorrelation) -> Iterator[str]:
+    count = min(MOST_PICTURES, len(samples))
+    yield (
+        f"{samples.source.where}: noise in {found.places} flat places of {count} pictures, standard deviation"
+        f" {255 * found.deviation:.1f} of 255; it is shared by pixels"
+    )
+    yield "px apart       " + "".join(f"{lag:6d}" for lag in range(1, MAX_LAG + 1))
+    for name, values in (("along rows", found.along_rows), ("along columns", found.along_columns)):
+        yield f"{name:15}" + "".join(f"{value:6.2f}" for value in values[1:])
+    if found.places < FEW_PLACES:
+        yield f"Fewer than {FEW_PLACES} places tell little: measure more pictures."
+
+
+def _advice(reach: tuple[int, int], masker: Masker) -> Iterator[str]:
+    down, right = reach
+    yield (
+        f"It reaches {right} px along rows and {down} px along columns (correlation of {SHARED:g} or more);"
+        f" {masker.hidden[1]} px and {masker.hidden[0]} px on each side of a blind spot are hidden."
+    )
+    farthest = max(reach)
+    if farthest == 0 and max(masker.hidden):
+        yield "Noise of neighbouring pixels is independent: hiding single pixels is enough (-c n2v_folder)."
+    elif down > masker.hidden[0] or right > masker.hidden[1]:
+        edge = max(_PUBLISHED["repl_patch_edge"], 2 * farthest + 1)
+        compared = edge - _PUBLISHED["repl_patch_edge"] + _PUBLISHED["sim_patch_edge"]
+        yield "The network can tell a hidden pixel's noise from its neighbours. As a rule of thumb hide more:"
+        yield (
+            "  --set training.masker_type=Masker"
+            f' --set "training.masker_args={{repl_patch_edge: {edge}, sim_patch_edge: {compared}}}"'
+        )
+    if farthest == MAX_LAG:
+        yield f"What reaches {MAX_LAG} px may be the pictures' own structure, where they are nowhere flat."

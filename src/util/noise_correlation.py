@@ -1,0 +1,129 @@
+"""How far noise reaches: what neighbouring pixels share of it, measured where pictures are flat.
+
+H, W: height and width in pixels; C: channels.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+MAX_LAG = 10
+"""Pixels up to which noise is followed."""
+SHARED = 0.1
+"""Correlation from which on noise counts as shared."""
+
+_EDGE = 24  # of a place, px
+_MEANS = 8  # edge of the squares within a place whose means tell structure from noise, px
+_FLATTEST = 0.1
+_CLIPPED = 0.1  # of a place's values, at its own smallest or largest; clipped noise is no noise
+
+
+class NoiseCorrelation(NamedTuple):
+    """What pixels share of their noise.
+
+    Attributes
+    ----------
+    table : ndarray, shape (2 * MAX_LAG + 1, 2 * MAX_LAG + 1)
+        Correlation coefficient of two pixels by their distance in rows and columns, 0 in the middle.
+    deviation : float
+        Standard deviation of the noise, white is 1; the median of the places.
+    places : int
+        Flat squares of 24x24 px that were found.
+    """
+
+    table: np.ndarray
+    deviation: float
+    places: int
+
+    @property
+    def along_rows(self) -> np.ndarray:
+        """At 0 to `MAX_LAG` px to the right."""
+        return self.table[MAX_LAG, MAX_LAG:]
+
+    @property
+    def along_columns(self) -> np.ndarray:
+        """At 0 to `MAX_LAG` px down."""
+        return self.table[MAX_LAG:, MAX_LAG]
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """How many px down and to the right noise is shared without a gap; `MAX_LAG` may be more."""
+        down, right = (
+            int(np.argmin(np.append(values >= SHARED, False))) - 1
+            for values in (self.along_columns, self.along_rows)
+        )
+        return down, right
+
+
+def noise_correlation(pictures: Iterable[tuple[np.ndarray, float]]) -> NoiseCorrelation | None:
+    """Measure noise in the flattest tenth of pictures.
+
+    Places of 24x24 px are freed of their mean and slope. Flat are those whose means of 8x8 px vary least,
+    compared with their pixels; there the picture itself adds little.
+
+    Parameters
+    ----------
+    pictures : iterable of (ndarray of float, shape (C, H, W), float)
+        Where white is 1, and the step between two levels, 0 if there are none. Taken one at a time.
+
+    Returns
+    -------
+    NoiseCorrelation or None
+        None where no place holds noise: all are clipped, constant or smaller than 24 px.
+
+    Notes
+    -----
+    A heuristic: structure of only a few pixels that covers all pictures, such as fabric, is taken for noise.
+    What reaches far is measured a little short, since slopes are taken out with the picture's.
+    """
+    found = [_places(picture, level) for picture, level in pictures]
+    residuals = np.concatenate([one for one, _ in found]) if found else np.empty((0, 1, _EDGE, _EDGE))
+    if not len(residuals):
+        return None
+    structure = np.concatenate([one for _, one in found])
+    flat = residuals[np.argsort(structure, kind="stable")[: max(1, round(_FLATTEST * len(residuals)))]]
+    variance = np.mean(flat**2, axis=(1, 2, 3))
+    normalised = flat / np.sqrt(variance)[:, None, None, None]
+    return NoiseCorrelation(_correlation(normalised), float(np.sqrt(np.median(variance))), len(flat))
+
+
+def _places(picture: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Residuals (N, C, 24, 24) of a picture's places that hold noise, and how much structure each has."""
+    channels, rows, columns = len(picture), *(size // _EDGE for size in picture.shape[1:])
+    cut = picture[:, : rows * _EDGE, : columns * _EDGE].astype(np.float32)
+    places = cut.reshape(channels, rows, _EDGE, columns, _EDGE).transpose(1, 3, 0, 2, 4)
+    places = places.reshape(-1, channels, _EDGE, _EDGE)
+    if not len(places):
+        return places, np.empty(0)
+    ends = places.min((2, 3), keepdims=True), places.max((2, 3), keepdims=True)
+    clipped = np.mean((places == ends[0]) | (places == ends[1]), axis=(1, 2, 3))
+    flattened = places.reshape(-1, _EDGE * _EDGE)
+    residuals = (flattened - (flattened @ _SLOPES) @ _SLOPES.T).reshape(places.shape)
+    variance = np.mean(residuals**2, axis=(1, 2, 3))
+    # Rounding to levels alone makes a twelfth of their square.
+    noisy = (clipped <= _CLIPPED) & (variance > max(level**2 / 4, 1e-12))
+    residuals, variance = residuals[noisy], variance[noisy]
+    squares = residuals.reshape(-1, channels, _EDGE // _MEANS, _MEANS, _EDGE // _MEANS, _MEANS)
+    return residuals, np.mean(squares.mean(axis=(3, 5)) ** 2, axis=(1, 2, 3)) / variance
+
+
+def _slopes() -> np.ndarray:
+    """Orthonormal planes over a place, (576, 3): constant, along its rows, along its columns."""
+    rows, columns = np.mgrid[:_EDGE, :_EDGE] - (_EDGE - 1) / 2
+    planes = np.stack([np.ones(_EDGE * _EDGE), rows.ravel(), columns.ravel()], axis=1)
+    return np.asarray(planes / np.linalg.norm(planes, axis=0), np.float32)
+
+
+_SLOPES = _slopes()
+
+
+def _correlation(residuals: np.ndarray) -> np.ndarray:
+    """Mean product of all pairs of pixels that far apart, over the variance."""
+    padded = (2 * _EDGE, 2 * _EDGE)
+    power = np.mean(np.abs(np.fft.rfft2(residuals, padded)) ** 2, axis=(0, 1))
+    pairs = np.abs(np.fft.rfft2(np.ones((_EDGE, _EDGE)), padded)) ** 2
+    lags = np.arange(-MAX_LAG, MAX_LAG + 1)
+    sums, counts = (np.fft.irfft2(of, padded)[np.ix_(lags, lags)] for of in (power, pairs))
+    products = sums / counts
+    return np.asarray(products / products[MAX_LAG, MAX_LAG])
