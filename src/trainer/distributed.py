@@ -14,14 +14,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import torch
 import torch.distributed as dist
-
-# An optimiser imports it. Imported after the group was made, it would hold on to it past the group's end, and
-# a thread of gloo that then lets go of a tensor while Python ends would end the process by an abort.
-import torch.distributed.nn.functional
 from torch import Tensor
 
 from src.util.device import has_gpu
@@ -268,6 +265,9 @@ def _join() -> Processes:
         with_nccl = dist.is_nccl_available() and has_gpu()
         backend, group = "cpu:gloo,cuda:nccl" if with_nccl else "gloo", dist.PrefixStore("group", store)
         if count > 1:
+            # An optimiser imports it. Imported after the group was made, it would hold on to it past its end,
+            # and a thread of gloo that then lets go of a tensor while Python ends would abort the process.
+            import_module("torch.distributed.nn.functional")
             dist.init_process_group(
                 backend, store=group, rank=rank, world_size=count, timeout=LONGEST_SILENCE
             )

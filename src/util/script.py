@@ -60,7 +60,7 @@ def _told_to_end() -> Iterator[None]:
         yield
     finally:
         for number, do in before.items():
-            signal.signal(number, do)
+            signal.signal(number, do or signal.SIG_DFL)
 
 
 @contextmanager
