@@ -53,10 +53,10 @@ def noise_report(config: RunConfig) -> str:
 
 def _pictures(samples: Samples) -> Iterator[tuple[np.ndarray, float]]:
     """The middle of some pictures, and the step between two of their levels."""
-    chosen = range(len(samples))[:: -(-len(samples) // MOST_PICTURES)]
-    with progress_bar(len(chosen), "picture") as bar:
-        for index in chosen:
-            sample: dict[str, Any] = samples[0, index]
+    count = min(MOST_PICTURES, len(samples))
+    with progress_bar(count, "picture") as bar:
+        for number in range(count):
+            sample: dict[str, Any] = samples[0, number * len(samples) // count]
             if "noisy" in sample:
                 whole = np.dtype(sample["dtype"]).kind in "ui"
                 yield sample["noisy"].numpy(), 1 / sample["white"] if whole else 0.0

@@ -1,12 +1,14 @@
 """What is said of the noise before a training."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
 import tifffile
 from scipy.ndimage import convolve
 
+from src.data_handlers.samples import Samples
 from src.trainer.noise_report import noise_report
 from src.util.errors import DataError
 from src.util.image_io import write_picture
@@ -86,6 +88,17 @@ def test_simulated_noise_is_measured_too(tiny_config, tmp_path):
         "training.dataset_args.add_noise.sigma=10",
     ]
     assert re.search(r"standard deviation (9|10)\.\d of 255", noise_report(tiny_config(*settings)))
+
+
+def test_of_many_pictures_some_from_everywhere_are_measured(tiny_config, noisy_folder, monkeypatch):
+    monkeypatch.setattr("src.trainer.noise_report.MOST_PICTURES", 2)
+    seen, read = [], Samples.__getitem__
+    monkeypatch.setattr(Samples, "__getitem__", lambda self, key: seen.append(key[1]) or read(self, key))
+    assert "of 2 pictures" in noise_report(tiny_config())
+    assert seen == [0, 1]
+    shutil.copytree(noisy_folder, noisy_folder / "more")
+    noise_report(tiny_config())
+    assert seen == [0, 1, 0, 3]
 
 
 def test_lost_pictures_are_passed_over_or_named(tiny_config, noisy_folder):
