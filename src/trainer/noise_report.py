@@ -1,5 +1,6 @@
 """Before a training: how far the noise of its pictures reaches, and whether the masker hides as much."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,8 +15,8 @@ from src.util.noise_correlation import MAX_LAG, SHARED, NoiseCorrelation, noise_
 
 MOST_PICTURES = 32
 """So many are measured, from all of the dataset."""
-MIDDLE = 512
-"""Edge of what is measured of each, px."""
+MOST_PIXELS = 8_000_000
+"""So many in all, from the middle of each."""
 FEW_PLACES = 30
 """With fewer, what is measured is mostly chance, or the pictures' own structure."""
 _PUBLISHED = {"repl_patch_edge": 13, "sim_patch_edge": 21}
@@ -40,13 +41,13 @@ def noise_report(config: RunConfig) -> str:
     DataError
         When the pictures cannot be used.
     """
-    as_trained_on = {"dataset": None, "dataset_args": {"crop_size": MIDDLE}}
-    scored = config.validation.model_copy(update=as_trained_on)
+    whole = {"dataset": None, "dataset_args": {"crop_size": None}}  # of the training pictures, then
+    scored = config.validation.model_copy(update=whole)
     samples = build_pictures(config.model_copy(update={"validation": scored}), "validation")
     found = noise_correlation(_pictures(samples))
     if found is None:
         return (
-            f"{samples.source.where}: no noise was found: all places are constant, clipped or below 24 px\n"
+            f"{samples.source.where}: no noise was found: all places are constant, clipped or below 40 px\n"
         )
     return "\n".join([*_measured(samples, found), *_advice(found.reach, build_masker(config))]) + "\n"
 
@@ -54,12 +55,15 @@ def noise_report(config: RunConfig) -> str:
 def _pictures(samples: Samples) -> Iterator[tuple[np.ndarray, float]]:
     """The middle of some pictures, and the step between two of their levels."""
     count = min(MOST_PICTURES, len(samples))
+    edge = math.isqrt(MOST_PIXELS // count)
     with progress_bar(count, "picture") as bar:
         for number in range(count):
             sample: dict[str, Any] = samples[0, number * len(samples) // count]
             if "noisy" in sample:
-                whole = np.dtype(sample["dtype"]).kind in "ui"
-                yield sample["noisy"].numpy(), 1 / sample["white"] if whole else 0.0
+                noisy = sample["noisy"].numpy()
+                top, left = (max(0, size - edge) // 2 for size in noisy.shape[1:])
+                level = 0.0 if np.dtype(sample["dtype"]).kind == "f" else 1 / sample["white"]
+                yield noisy[:, top : top + edge, left : left + edge], level
             bar.update()
 
 

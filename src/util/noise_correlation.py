@@ -13,8 +13,8 @@ MAX_LAG = 10
 SHARED = 0.1
 """Correlation from which on noise counts as shared."""
 
-_EDGE = 24  # of a place, px
-_MEANS = 8  # edge of the squares within a place whose means tell structure from noise, px
+_EDGE = 40  # of a place, px
+_MEANS = 10  # edge of the squares within a place whose means tell structure from noise, px
 _FLATTEST = 0.1
 _CLIPPED = 0.1  # of a place's values, at its own smallest or largest; clipped noise is no noise
 
@@ -29,7 +29,7 @@ class NoiseCorrelation(NamedTuple):
     deviation : float
         Standard deviation of the noise, white is 1; the median of the places.
     places : int
-        Flat squares of 24x24 px that were found.
+        Flat squares of 40x40 px that were found.
     """
 
     table: np.ndarray
@@ -59,7 +59,7 @@ class NoiseCorrelation(NamedTuple):
 def noise_correlation(pictures: Iterable[tuple[np.ndarray, float]]) -> NoiseCorrelation | None:
     """Measure noise in the flattest tenth of pictures.
 
-    Places of 24x24 px are freed of their mean and slope. Flat are those whose means of 8x8 px vary least,
+    Places of 40x40 px are freed of their mean and slope. Flat are those whose means of 10x10 px vary least,
     compared with their pixels; there the picture itself adds little.
 
     Parameters
@@ -70,12 +70,12 @@ def noise_correlation(pictures: Iterable[tuple[np.ndarray, float]]) -> NoiseCorr
     Returns
     -------
     NoiseCorrelation or None
-        None where no place holds noise: all are clipped, constant or smaller than 24 px.
+        None where no place holds noise: all are clipped, constant or smaller than 40 px.
 
     Notes
     -----
     A heuristic: structure of only a few pixels that covers all pictures, such as fabric, is taken for noise.
-    What reaches far is measured a little short, since slopes are taken out with the picture's.
+    What reaches far is measured short, since it looks like the picture: 5 px of noise that reaches 7.
     """
     found = [_places(picture, level) for picture, level in pictures]
     residuals = np.concatenate([one for one, _ in found]) if found else np.empty((0, 1, _EDGE, _EDGE))
@@ -89,7 +89,7 @@ def noise_correlation(pictures: Iterable[tuple[np.ndarray, float]]) -> NoiseCorr
 
 
 def _places(picture: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Residuals (N, C, 24, 24) of a picture's places that hold noise, and how much structure each has."""
+    """Residuals (N, C, 40, 40) of a picture's places that hold noise, and how much structure each has."""
     channels, rows, columns = len(picture), *(size // _EDGE for size in picture.shape[1:])
     cut = picture[:, : rows * _EDGE, : columns * _EDGE].astype(np.float32)
     places = cut.reshape(channels, rows, _EDGE, columns, _EDGE).transpose(1, 3, 0, 2, 4)
@@ -109,7 +109,7 @@ def _places(picture: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _slopes() -> np.ndarray:
-    """Orthonormal planes over a place, (576, 3): constant, along its rows, along its columns."""
+    """Orthonormal planes over a place, (1600, 3): constant, along its rows, along its columns."""
     rows, columns = np.mgrid[:_EDGE, :_EDGE] - (_EDGE - 1) / 2
     planes = np.stack([np.ones(_EDGE * _EDGE), rows.ravel(), columns.ravel()], axis=1)
     return np.asarray(planes / np.linalg.norm(planes, axis=0), np.float32)

@@ -24,8 +24,8 @@ def report(tiny_config, tmp_path):
         folder, white = tmp_path / f"pictures_{dtype}", np.iinfo(dtype).max
         folder.mkdir()
         kernel = np.asarray(kernel, float) / np.linalg.norm(kernel)
-        for number in range(2):
-            noise = convolve(np.random.default_rng(number).normal(size=(312, 288)), kernel)
+        for number in range(3):
+            noise = convolve(np.random.default_rng(number).normal(size=(480, 520)), kernel)
             picture = (0.5 + 0.04 * noise) * white
             tifffile.imwrite(folder / f"{number}.tif", np.rint(picture).astype(dtype))
         settings = ("model.kwargs.in_channels=1", f"training.dataset_args.folder={folder}", *settings)
@@ -37,7 +37,7 @@ def report(tiny_config, tmp_path):
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 def test_noise_that_is_hidden_is_measured_and_nothing_is_advised(report, dtype):
     said = report(np.ones((1, 3)), dtype=dtype).splitlines()
-    assert re.fullmatch(r".*pictures_\w+: noise in 31 flat places of 2 pictures, standard .*", said[0])
+    assert re.fullmatch(r".*pictures_\w+: noise in 47 flat places of 3 pictures, standard .*", said[0])
     assert float(re.search(r"deviation ([\d.]+) of 255", said[0])[1]) == pytest.approx(0.04 * 255, rel=0.1)
     rows, columns = ([float(value) for value in line.split()[2:]] for line in said[2:4])
     assert rows[:3] == pytest.approx([2 / 3, 1 / 3, 0], abs=0.06)
@@ -99,6 +99,11 @@ def test_of_many_pictures_some_from_everywhere_are_measured(tiny_config, noisy_f
     shutil.copytree(noisy_folder, noisy_folder / "more")
     noise_report(tiny_config())
     assert seen == [0, 1, 0, 3]
+
+
+def test_of_large_pictures_the_middle_is_measured(report, monkeypatch):
+    monkeypatch.setattr("src.trainer.noise_report.MOST_PIXELS", 3 * 200 * 200)
+    assert "noise in 8 flat places of 3 pictures" in report([[1]])  # a tenth of 25 in each
 
 
 def test_lost_pictures_are_passed_over_or_named(tiny_config, noisy_folder):

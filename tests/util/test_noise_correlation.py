@@ -33,7 +33,7 @@ def theory(kernel):
     return (found / found[0, 0])[np.ix_(lags, lags)]
 
 
-def scene(seed, size=(240, 240)):
+def scene(seed, size=(400, 400)):
     """A slope, with structure of all sizes in its left half (C, H, W)."""
     random = np.random.default_rng(seed)
     rows, columns = np.mgrid[: size[0], : size[1]] / size[0]
@@ -53,10 +53,10 @@ def test_known_noise_is_found_beside_structure(name):
     kernel, reach = KERNELS[name]
     found = noise_correlation((noisy(seed, kernel), LEVEL) for seed in range(6))
     assert found.places == 60  # a tenth of 6 pictures of 100 places
-    # Of what reaches far a little is taken out with the picture's slopes.
+    # Of what reaches far some is taken out with the picture's slopes.
     assert np.abs(np.subtract(found.reach, reach)).max() <= (name == "wide")
     assert found.deviation == pytest.approx(0.05, rel=0.08)
-    assert np.abs(found.table - theory(kernel)).max() < (0.2 if name == "wide" else 0.1)
+    assert np.abs(found.table - theory(kernel)).max() < (0.15 if name == "wide" else 0.05)
     assert np.array_equal(found.along_rows, found.table[MAX_LAG, MAX_LAG:])
 
 
@@ -68,7 +68,7 @@ def test_its_axes_are_not_exchanged():
 def test_clipped_places_do_not_count():
     """Half of the flat part is white, as far as its noise lets it."""
     clipped = noisy(0, gaussian(0.8))
-    clipped[:, 120:, 120:] = (clipped[:, 120:, 120:] + 0.5).clip(0, 0.9)
+    clipped[:, 200:, 200:] = (clipped[:, 200:, 200:] + 0.5).clip(0, 0.9)
     found = noise_correlation([(clipped, LEVEL)])
     assert found.deviation == pytest.approx(0.05, rel=0.1)
     assert np.abs(found.table - theory(gaussian(0.8))).max() < 0.15
@@ -79,7 +79,7 @@ def test_clipped_places_do_not_count():
     [
         [],
         [np.full((3, 96, 96), 0.5)],
-        [np.random.default_rng(0).random((1, 23, 500))],
+        [np.random.default_rng(0).random((1, 39, 500))],
         [np.random.default_rng(0).integers(0, 2, (1, 96, 96)).astype(float)],
         [0.5 + np.random.default_rng(0).integers(0, 2, (1, 96, 96)) * LEVEL / 1.1],
     ],
