@@ -39,7 +39,7 @@ def test_t12_nothing_grows_while_a_network_is_trained(tmp_path, write_config, tr
             if place.isdecimal() and (not seen or int(place) > seen[-1][0]):
                 try:
                     seen.append((int(place), state_of(program.process.pid)))
-                except OSError:  # it has ended
+                except (OSError, KeyError):  # it has ended; until it is waited for, its memory alone is gone
                     break
             time.sleep(0.1)
         ended = program.wait(120)
