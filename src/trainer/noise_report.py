@@ -19,7 +19,6 @@ MOST_PIXELS = 8_000_000
 """So many in all, from the middle of each."""
 FEW_PLACES = 30
 """With fewer, what is measured is mostly chance, or the pictures' own structure."""
-_PUBLISHED = {"repl_patch_edge": 13, "sim_patch_edge": 21}
 
 
 def noise_report(config: RunConfig) -> str:
@@ -34,7 +33,7 @@ def noise_report(config: RunConfig) -> str:
     -------
     str
         A few lines: the noise's deviation, its autocorrelation along rows and columns, how far it reaches,
-        and what the configuration hides; where that is too little, what to say instead.
+        and what the configuration hides; what to say instead where single pixels are hidden in vain.
 
     Raises
     ------
@@ -89,13 +88,10 @@ def _advice(reach: tuple[int, int], masker: Masker) -> Iterator[str]:
     farthest = max(reach)
     if farthest == 0 and max(masker.hidden):
         yield "Noise of neighbouring pixels is independent: hiding single pixels is enough (-c n2v_folder)."
-    elif down > masker.hidden[0] or right > masker.hidden[1]:
-        edge = max(_PUBLISHED["repl_patch_edge"], 2 * farthest + 1)
-        compared = edge - _PUBLISHED["repl_patch_edge"] + _PUBLISHED["sim_patch_edge"]
-        yield "The network can tell a hidden pixel's noise from its neighbours. As a rule of thumb hide more:"
+    elif farthest > 0 and max(masker.hidden) == 0:
         yield (
-            "  --set training.masker_type=Masker"
-            f' --set "training.masker_args={{repl_patch_edge: {edge}, sim_patch_edge: {compared}}}"'
+            "A pixel's neighbours tell its noise; NL-N2V hides them with it:"
+            ' --set training.masker_type=Masker --set "training.masker_args={}"'
         )
     if farthest == MAX_LAG:
         yield f"What reaches {MAX_LAG} px may be the pictures' own structure, where they are nowhere flat."

@@ -47,12 +47,10 @@ def test_noise_that_is_hidden_is_measured_and_nothing_is_advised(report, dtype):
     assert len(said) == 5
 
 
-def test_too_small_a_region_is_told_with_one_that_is_large_enough(report):
+def test_what_a_region_hides_is_told(report):
     said = report(np.ones((1, 9)), "training.masker_args={repl_patch_edge: 5, sim_patch_edge: 9}")
-    reach = int(re.search(r"reaches (\d+) px along rows", said)[1])
-    assert 6 <= reach <= 9
-    edge = max(13, 2 * reach + 1)
-    assert f'"training.masker_args={{repl_patch_edge: {edge}, sim_patch_edge: {edge + 8}}}"' in said
+    assert re.search(r"reaches [678] px along rows and 0 px along columns", said)
+    assert said.endswith("; 2 px and 2 px on each side of a blind spot are hidden.\n")
 
 
 def test_what_is_advised_can_be_said(report, tiny_config):
@@ -61,12 +59,15 @@ def test_what_is_advised_can_be_said(report, tiny_config):
     assert len(settings) == 2
     config = tiny_config(N2V, *settings)
     assert config.training.masker_type == "Masker" and config.training.masker_args["repl_patch_edge"] == 13
+    assert "hides them" not in noise_report(config)
 
 
-@pytest.mark.parametrize(("direction", "enough"), [("H", True), ("V", False), ("Q", True)])
-def test_structn2v_hides_along_its_direction(report, direction, enough):
+@pytest.mark.parametrize(
+    ("direction", "hidden"), [("H", "3 px and 0"), ("V", "0 px and 3"), ("Q", "3 px and 3")]
+)
+def test_structn2v_hides_along_its_direction(report, direction, hidden):
     said = report(np.ones((1, 3)), N2V, f"training.masker_args.structN2V={{direction: {direction}, edge: 3}}")
-    assert ("hide more" not in said) == enough
+    assert said.endswith(f"; {hidden} px on each side of a blind spot are hidden.\n")
 
 
 def test_for_independent_noise_single_pixels_are_enough(report):
