@@ -90,7 +90,7 @@ def _advice(reach: tuple[int, int], masker: Masker) -> Iterator[str]:
         yield "Noise of neighbouring pixels is independent: hiding single pixels is enough (-c n2v_folder)."
     elif farthest > 0 and max(masker.hidden) == 0:
         yield (
-            "A pixel's neighbours tell its noise; NL-N2V hides them with it:"
+            "A pixel's neighbours tell its noise; NL-N2V, better on camera noise, hides them with it:"
             ' --set training.masker_type=Masker --set "training.masker_args={}"'
         )
     if farthest == MAX_LAG:
