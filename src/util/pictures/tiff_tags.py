@@ -1,0 +1,92 @@
+"""What the tags of a TIFF page say of its pixels; `tags` is everywhere the page as tifffile gives it."""
+
+import json
+import math
+from operator import index
+from typing import Any
+
+import tifffile
+
+from src.util.errors import DataError
+
+WHITE_IS_0, BLACK_IS_0, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
+"""Values of PhotometricInterpretation."""
+ICC, XMP, SUB_IFDS = 34675, 700, 330
+"""Numbers of tags."""
+_RESOLUTION_UNIT, _GDAL_NODATA = 296, 42113
+_PER_INCH = {2: 1.0, 3: 2.54}
+_ALPHA = (1, 2)  # values of ExtraSamples: premultiplied or not
+_JPEG = (6, 7)
+
+
+def check_kind(tags: Any, name: str) -> None:
+    """Refuse a page that is no picture of levels, saying what to do instead.
+
+    Raises
+    ------
+    DataError
+        Beginning with the name given.
+    """
+    if tags.photometric not in (WHITE_IS_0, BLACK_IS_0, RGB, PALETTE, YCBCR) or (
+        tags.photometric == YCBCR and tags.compression not in _JPEG
+    ):
+        found = getattr(tags.photometric, "name", tags.photometric)
+        raise DataError(f"{name}: expected grey, RGB or more channels, got {found}; convert it first")
+    if tags.dtype is None or tags.dtype.kind not in "uif" or tags.bitspersample in (1, 2, 4):
+        raise DataError(f"{name}: values of {tags.bitspersample} bits are not read; convert them first")
+    if stack := _truncated(tags):
+        raise DataError(f"{name}: a stack of shape {stack} without its list of pages; save it with them")
+    if tags.is_reduced and SUB_IFDS in tags.tags:  # DNG and its like, whose raw data lie below
+        raise DataError(f"{name}: only a small copy of a raw picture; develop it to a 16-bit TIFF first")
+    if tags.imagedepth > 1:
+        raise DataError(f"{name}: expected pictures, found a volume; split it first")
+
+
+def _truncated(tags: Any) -> tuple[int, ...] | None:
+    """The shape of a stack of which tifffile wrote the first page's tags alone, if this is its page."""
+    try:
+        said = json.loads(tags.description)
+        shape = tuple(index(edge) for edge in said["shape"]) if said["truncated"] else ()
+    except (ValueError, TypeError, KeyError, RecursionError):  # a description may be any text
+        return None
+    return shape if math.prod(shape) > tags.imagelength * tags.imagewidth * tags.samplesperpixel else None
+
+
+def channels_of(tags: Any) -> tuple[int, bool]:
+    """Channels without transparency, and whether there is any."""
+    if tags.photometric == PALETTE:
+        return 3, False
+    alpha = bool(tags.extrasamples) and int(tags.extrasamples[-1]) in _ALPHA and tags.samplesperpixel > 1
+    return tags.samplesperpixel - alpha, alpha
+
+
+def missing_number(tags: Any) -> float | None:
+    """The number that stands for missing values in a GeoTIFF whose pixels are read as they are stored."""
+    try:
+        number = float(tags.tags.valueof(_GDAL_NODATA, default=""))
+    except (TypeError, ValueError):
+        return None
+    return None if tags.photometric in (WHITE_IS_0, PALETTE) else number
+
+
+def resolution(tags: Any) -> tuple[tuple[int, int], tuple[int, int], int] | None:
+    """Pixels across and down as fractions, and the number of their unit; None where these make no sense."""
+    across, down, unit = (tags.tags.valueof(code) for code in (282, 283, _RESOLUTION_UNIT))
+    unit = 2 if unit is None else unit
+    if unit not in tuple(tifffile.RESUNIT) or not all(
+        isinstance(value, tuple)
+        and len(value) == 2
+        and all(isinstance(part, int) and part > 0 for part in value)
+        for value in (across, down)
+    ):
+        return None
+    return across, down, int(unit)
+
+
+def dpi(tags: Any) -> tuple[float, float] | None:
+    """Pixels per inch across and down; None where no length is said."""
+    found = resolution(tags)
+    if found is None or found[2] not in _PER_INCH:
+        return None
+    (across, down), factor = found[:2], _PER_INCH[found[2]]
+    return across[0] / across[1] * factor, down[0] / down[1] * factor
