@@ -53,7 +53,7 @@ def _flags() -> argparse.Namespace:
     )
     parser.add_argument(
         "--noise-report", action="store_true",
-        help="measure how far the noise of the training pictures reaches, say what to hide, and stop",
+        help="compare how far the noise of the training pictures reaches with what is hidden, and stop",
     )  # fmt: skip
     flags = parser.parse_args()
     if flags.resume and flags.session is None:

@@ -10,6 +10,7 @@ from src.data_handlers.samples import Samples
 from src.masker.base import Masker
 from src.trainer.build import build_masker, build_pictures
 from src.trainer.run_config import RunConfig
+from src.util.image_io import middle
 from src.util.logger import progress_bar
 from src.util.noise_correlation import MAX_LAG, SHARED, NoiseCorrelation, noise_correlation
 
@@ -59,10 +60,8 @@ def _pictures(samples: Samples) -> Iterator[tuple[np.ndarray, float]]:
         for number in range(count):
             sample: dict[str, Any] = samples[0, number * len(samples) // count]
             if "noisy" in sample:
-                noisy = sample["noisy"].numpy()
-                top, left = (max(0, size - edge) // 2 for size in noisy.shape[1:])
                 level = 0.0 if np.dtype(sample["dtype"]).kind == "f" else 1 / sample["white"]
-                yield noisy[:, top : top + edge, left : left + edge], level
+                yield middle(sample["noisy"], edge).numpy(), level
             bar.update()
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from src.util.atomic_file import refused
-from src.util.image_io import shown
+from src.util.image_io import middle, shown
 
 # Residuals are a few grey levels; shown around mid-grey and amplified, structure in them can be seen.
 RESIDUAL_GAIN = 4.0
@@ -58,7 +58,7 @@ class Board:
             Where on the time axis.
         """
         given = [noisy, denoised] + ([] if clean is None else [clean])
-        seen, result, *truth = (shown(_middle(picture)) for picture in given)
+        seen, result, *truth = (shown(middle(picture, PICTURE_EDGE)) for picture in given)
         pictures = [seen, result, 0.5 + RESIDUAL_GAIN * (seen - result), *truth]
         tag = name.encode(errors="backslashreplace").decode()  # a file's name need not be text
         with self._refusals():
@@ -81,8 +81,3 @@ class Board:
             yield
         except OSError as error:
             raise refused(self.folder, error) from None
-
-
-def _middle(picture: Tensor) -> Tensor:
-    top, left = (max(0, length - PICTURE_EDGE) // 2 for length in picture.shape[1:])
-    return picture[:, top : top + PICTURE_EDGE, left : left + PICTURE_EDGE]

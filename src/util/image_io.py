@@ -30,6 +30,7 @@ __all__ = [
     "encode_picture",
     "from_float",
     "inspect_picture",
+    "middle",
     "read_picture",
     "shown",
     "suits",
@@ -195,6 +196,12 @@ def suits(found: int, channels: int) -> bool:
 def shown(values: "Tensor") -> "Tensor":
     """What a screen can show of a picture (C, H, W): the first three channels, or the first."""
     return values[: 3 if values.shape[0] >= 3 else 1]
+
+
+def middle(values: "Tensor", edge: int) -> "Tensor":
+    """The middle of a picture (C, H, W), at most `edge` px high and wide; a view of it."""
+    top, left = (max(0, length - edge) // 2 for length in values.shape[1:])
+    return values[:, top : top + edge, left : left + edge]
 
 
 def channels_message(found: int, channels: int) -> str:
