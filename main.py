@@ -11,7 +11,8 @@ with quiet_imports():
     from src.trainer.distributed import Processes, processes_of_torchrun
     from src.trainer.noise_report import noise_report
     from src.trainer.run_config import RunConfig
-    from src.trainer.session import agreed_config, run_config, train
+    from src.trainer.runs import agreed_config, run_config
+    from src.trainer.session import train
     from src.util.device import resolve_device
     from src.util.errors import ConfigError
     from src.util.file_manager import FileManager, timestamp

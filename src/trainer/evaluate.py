@@ -12,8 +12,8 @@ from torch import Tensor
 from src.loss import Loss
 from src.masker import Masker
 from src.trainer.network import Network
+from src.trainer.saving import save_pictures
 from src.util.cores import usable_cores
-from src.util.file_manager import save_pictures
 from src.util.image_io import from_float, to_uint8
 from src.util.logger import LOG
 from src.util.metrics import MeanScore, mean_score, psnr, ssim

@@ -8,9 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from src.trainer.board import Board
 from src.trainer.evaluate import Evaluated, Scores
 from src.util.atomic_file import write_atomically
-from src.util.board import Board
 from src.util.errors import StorageError
 from src.util.file_manager import FileManager
 from src.util.logger import LOG, PROGRESS_LOG, progress_bar

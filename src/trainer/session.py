@@ -1,11 +1,9 @@
 """A training from its configuration to its last epoch: the run's folder, its parts, and resuming."""
 
-from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
 import torch
-import yaml
 
 from src.data_handlers.sampling import Loader, build_loader, kill_workers, worker_error
 from src.trainer.build import build_loss, build_masker, build_model, build_pictures, check_config, to_yaml
@@ -24,7 +22,6 @@ from src.trainer.state import TrainingState
 from src.trainer.step import TrainingStep
 from src.trainer.trainer import Trainer, last_step, validation_is_missing
 from src.util.atomic_file import write_atomically
-from src.util.config import validate
 from src.util.cores import usable_cores
 from src.util.errors import CheckpointError, ConfigError, DataError, OutOfMemoryError
 from src.util.file_manager import FileManager
@@ -32,7 +29,7 @@ from src.util.logger import LOG, LogFile, said_once
 from src.util.memory import is_out_of_memory
 from src.util.stopping import StopRequest
 from src.util.stopwatch import Stopwatch
-from src.util.yaml_document import Document, override, read_yaml
+from src.util.yaml_document import Document
 
 # With fewer, a small network has hardly learned the colours of its pictures.
 FEW_STEPS = 500
@@ -88,35 +85,6 @@ def train(
         loader.close()
         kill_workers()
         files.close()
-
-
-def named_run(session: str, settings: Sequence[str]) -> FileManager:
-    """A run by its name alone: in the default output folder, or that of an override."""
-    document = override(Document({}, {}, ""), settings)
-    folder = {key: value for key, value in document.data.items() if key == "output_folder"}
-    config, problems = validate(RunConfig, folder, document)
-    if config is None:
-        raise ConfigError(problems)
-    return FileManager(config.output_folder, session)
-
-
-def run_config(session: str, settings: Sequence[str]) -> RunConfig:
-    """The configuration that a run was started with, and overrides."""
-    files = named_run(session, settings)
-    if not files.config_file.is_file():
-        raise ConfigError(f"-s {session}: {files.folder} holds no run with a configuration; say which by -c")
-    config = check_config(override(read_yaml(files.config_file), settings))
-    if config.output_folder.resolve() == files.folder.parent.resolve():
-        return config
-    return config.model_copy(update={"output_folder": files.folder.parent})  # the run was moved
-
-
-def agreed_config(processes: Processes, read: Callable[[], RunConfig]) -> RunConfig:
-    """The configuration as the first process reads it: files on other machines may differ, or be missing."""
-    if processes.alone:
-        return read()
-    text = processes.of_first(to_yaml(read()) if processes.first else None)
-    return check_config(Document(yaml.safe_load(text), {}, "the first process"))
 
 
 def _build_loaders(

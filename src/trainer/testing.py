@@ -10,11 +10,12 @@ from src.data_handlers.sampling import build_loader
 from src.trainer.build import build_loss, build_masker, build_pictures, to_yaml
 from src.trainer.evaluate import Evaluated, MaskedLoss, Scores, count_words, evaluate, score_all
 from src.trainer.report import Look, Report
+from src.trainer.saving import save_values
 from src.trainer.summary import summary
 from src.trainer.trained import Trained
 from src.util.atomic_file import write_atomically
 from src.util.errors import DataError
-from src.util.file_manager import FileManager, made_folder, save_values
+from src.util.file_manager import FileManager, made_folder
 from src.util.logger import LOG, progress_bar
 
 

@@ -11,7 +11,7 @@ from src.trainer.build import build_model, check_config, outline, read_config
 from src.trainer.checkpoint import CheckpointStore, load_verified
 from src.trainer.network import Network
 from src.trainer.run_config import RunConfig
-from src.trainer.session import named_run
+from src.trainer.runs import named_run
 from src.util.errors import CheckpointError, ConfigError
 from src.util.file_manager import FileManager, run_around
 from src.util.logger import LOG

@@ -62,6 +62,12 @@ def _room(path: Path, error: OSError, size: int | None) -> str:
         return ""
 
 
+def free_bytes(folder: Path) -> int:
+    """Room on the disk that a folder is on, or will be on."""
+    there = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
+    return shutil.disk_usage(there).free
+
+
 def _sync_folder(folder: Path) -> None:
     if os.name == "posix":  # elsewhere a folder cannot be opened; the rename is durable without
         descriptor = os.open(folder, os.O_RDONLY)

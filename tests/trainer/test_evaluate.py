@@ -11,10 +11,10 @@ from src.masker import MASKERS
 from src.trainer.build import build_model, build_pictures
 from src.trainer.evaluate import MaskedLoss, PictureScore, Scores, compare, evaluate, score_all
 from src.trainer.network import Network
+from src.trainer.saving import save_pictures
 from src.trainer.summary import summary
 from src.trainer.tiling import Tiling
 from src.util.errors import ConfigError, DataError, NonFiniteError, StorageError
-from src.util.file_manager import save_pictures
 from src.util.image_io import read_picture
 from src.util.seed import make_generator
 

@@ -3,15 +3,12 @@ import sys
 import time
 from datetime import datetime
 
-import numpy as np
 import pytest
-import torch
 
 from src.util import file_manager
 from src.util.atomic_file import write_atomically
 from src.util.errors import ConfigError, RunExistsError, StorageError
-from src.util.file_manager import FileManager, made_folder, save_pictures, timestamp
-from src.util.image_io import read_picture
+from src.util.file_manager import FileManager, made_folder, timestamp
 
 
 @pytest.fixture
@@ -201,25 +198,3 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot be made"):
         made_folder(tmp_path / "file" / "folder")
-
-
-def test_pictures_are_named_by_what_they_are_and_rounded(tmp_path):
-    noisy, denoised, clean = torch.full((3, 8, 8), 1.02), torch.full((3, 8, 8), 0.499), torch.zeros(3, 8, 8)
-    save_pictures(tmp_path, 7, noisy, denoised, clean, 29.456)
-    names = ["0007_CLEAN.png", "0007_DN_29.46.png", "0007_NOISY.png"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == names
-    values = [np.unique(read_picture(tmp_path / name)).tolist() for name in names]
-    assert values == [[0], [127], [255]]  # clipped at white, not wrapped (F9)
-
-
-def test_f11_pictures_that_are_saved_stay_as_they_are(tmp_path):
-    picture = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0))
-    before = picture.clone()
-    save_pictures(tmp_path, 0, picture, picture, None, None)
-    assert torch.equal(picture, before)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["0000_DN.png", "0000_NOISY.png"]
-
-
-def test_f8_a_picture_that_cannot_be_written_is_an_error(tmp_path):
-    with pytest.raises(StorageError):
-        save_pictures(tmp_path / "gone", 0, torch.rand(3, 8, 8), torch.rand(3, 8, 8), None, None)

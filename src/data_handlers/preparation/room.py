@@ -1,12 +1,12 @@
 """The room that pieces take on the disk: said before the first is written, refused where it is too little."""
 
-import shutil
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 from src.data_handlers.preparation.plan import Frame, Piece, Plan
 from src.data_handlers.preparation.target import names_in
+from src.util.atomic_file import free_bytes
 from src.util.errors import DataError, NonFiniteError, StorageError
 from src.util.image_io import encode_picture
 from src.util.logger import LOG
@@ -111,12 +111,6 @@ def _try(plan: Plan, missing: list[tuple[Frame, Piece]]) -> list[tuple[int, int]
 
 def _most_bytes(piece: Piece) -> int:
     return 3 * piece.box.height * piece.box.width + _BYTES_BESIDE
-
-
-def free_bytes(folder: Path) -> int:
-    """Room on the disk that a folder is on, or will be on."""
-    there = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
-    return shutil.disk_usage(there).free
 
 
 def _size(count: int) -> str:

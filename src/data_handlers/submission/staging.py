@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from src.data_handlers.preparation.room import free_bytes
-from src.util.atomic_file import refused
+from src.util.atomic_file import free_bytes, refused
 from src.util.errors import LOST, ConfigError, StorageError
 from src.util.file_manager import made_folder
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import Any, NamedTuple
 
-from src.util.board import RESIDUAL_GAIN
+from src.trainer.report.residual import RESIDUAL_GAIN
 from src.util.metrics import mean_score
 
 _PARTS = Path(__file__).parent

@@ -11,10 +11,9 @@ from torch import Tensor
 
 from src.trainer.report.kept import Kept
 from src.trainer.report.page import Entry, figure, named, page
-from src.trainer.report.residual import Autocorrelation, amplified, autocorrelation
+from src.trainer.report.residual import RESIDUAL_GAIN, Autocorrelation, amplified, autocorrelation
 from src.trainer.report.views import brightness, centre, encode, size, thumbnail, to_levels
 from src.util.atomic_file import write_atomically
-from src.util.board import RESIDUAL_GAIN
 from src.util.own_results import PAGE, PANEL
 from src.util.panel import enlarged, panel
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from src.util.board import RESIDUAL_GAIN
-
+# Residuals are a few grey levels; shown around mid-grey and amplified, structure in them can be seen.
+RESIDUAL_GAIN = 4.0
 MAX_LAG = 10
 
 

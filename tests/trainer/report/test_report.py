@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from src.trainer.report import Report
-from src.util.board import RESIDUAL_GAIN
+from src.trainer.report.residual import RESIDUAL_GAIN
 from src.util.errors import StorageError
 from src.util.image_io import to_uint8
 from tests.trainer.report.conftest import data, decoded, html, pictures

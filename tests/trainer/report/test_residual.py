@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, uniform_filter1d
 
-from src.trainer.report.residual import MAX_LAG, amplified, autocorrelation
-from src.util.board import RESIDUAL_GAIN
+from src.trainer.report.residual import MAX_LAG, RESIDUAL_GAIN, amplified, autocorrelation
 
 
 def noise(height=256, width=256, channels=3):

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from src.util.board import Board
+from src.trainer.board import Board
 
 
 @pytest.fixture

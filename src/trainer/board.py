@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from src.trainer.report.residual import RESIDUAL_GAIN
 from src.util.atomic_file import refused
 from src.util.image_io import middle, shown
 
-# Residuals are a few grey levels; shown around mid-grey and amplified, structure in them can be seen.
-RESIDUAL_GAIN = 4.0
 # Of a photograph, whole, four would add some 300 MB and a minute to each validation.
 PICTURE_EDGE = 512
 
