@@ -6,13 +6,13 @@ import sys
 from src.util.script import common_flags, quiet_imports, run
 
 with quiet_imports():
-    from src.trainer.build import read_config, to_yaml
-    from src.trainer.demo import run_demo
-    from src.trainer.distributed import Processes, processes_of_torchrun
-    from src.trainer.noise_report import noise_report
-    from src.trainer.run_config import RunConfig
-    from src.trainer.runs import agreed_config, run_config
-    from src.trainer.session import train
+    from src.trainer.config.build import read_config, to_yaml
+    from src.trainer.config.run_config import RunConfig
+    from src.trainer.config.runs import agreed_config, run_config
+    from src.trainer.evaluation.noise_report import noise_report
+    from src.trainer.parallel.distributed import Processes, processes_of_torchrun
+    from src.trainer.training.demo import run_demo
+    from src.trainer.training.session import train
     from src.util.device import resolve_device
     from src.util.errors import ConfigError
     from src.util.file_manager import FileManager, timestamp

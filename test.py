@@ -8,19 +8,19 @@ from typing import Literal
 from src.util.script import common_flags, quiet_imports, run
 
 with quiet_imports():
-    from src.trainer.denoise_files import FileDenoiser, FileOptions
-    from src.trainer.export import export_weights
-    from src.trainer.result_files import result_names
-    from src.trainer.testing import score_dataset
-    from src.trainer.tiling import Tiling
-    from src.trainer.trained import load_trained
+    from src.trainer.inference.denoise_files import FileDenoiser, FileOptions
+    from src.trainer.inference.export import export_weights
+    from src.trainer.inference.result_files import result_names
+    from src.trainer.inference.testing import score_dataset
+    from src.trainer.inference.trained import load_trained
+    from src.trainer.network.tiling import Tiling
     from src.util.device import resolve_device
     from src.util.errors import ConfigError, DataError
     from src.util.file_manager import made_folder
-    from src.util.image_io import ENDINGS
     from src.util.logger import LOG
     from src.util.overlap import AT_ONCE
-    from src.util.pictures.base import MAX_PIXELS
+    from src.util.pictures.formats.base import MAX_PIXELS
+    from src.util.pictures.io import ENDINGS
 
 
 def main() -> int:

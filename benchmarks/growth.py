@@ -29,11 +29,11 @@ import torch
 from benchmarks.inference import random_network
 from benchmarks.masking import Cost, measure, train_step
 from benchmarks.step import write_pieces
-from src.data_handlers.sampling import build_loader, kill_workers
+from src.data_handlers.loading.sampling import build_loader, kill_workers
 from src.masker import Masked, NonLocalMasker
 from src.model import UNet2
-from src.trainer.build import build_pictures, read_config
-from src.trainer.inference import denoise_pixels
+from src.trainer.config.build import build_pictures, read_config
+from src.trainer.inference.denoiser import denoise_pixels
 
 CPU = torch.device("cpu")
 ALIKE = 0.25

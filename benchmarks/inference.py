@@ -27,14 +27,14 @@ from torch import Tensor
 
 from benchmarks.masking import peak_memory, wait_for
 from src.model import NL_BSN, Window
-from src.trainer.build import read_config
-from src.trainer.denoise_files import FileDenoiser, FileOptions
-from src.trainer.inference import Denoiser, denoise_pixels
-from src.trainer.network import Network, Precision
-from src.trainer.tiling import Span, Tiling, divide
-from src.trainer.trained import Trained
-from src.util.image_io import as_channels, read_picture, to_float, write_picture
+from src.trainer.config.build import read_config
+from src.trainer.inference.denoise_files import FileDenoiser, FileOptions
+from src.trainer.inference.denoiser import Denoiser, denoise_pixels
+from src.trainer.inference.trained import Trained
+from src.trainer.network.network import Network, Precision
+from src.trainer.network.tiling import Span, Tiling, divide
 from src.util.overlap import AT_ONCE
+from src.util.pictures.io import as_channels, read_picture, to_float, write_picture
 
 NOISE = 25
 """Standard deviation of the noise on the photograph that stands in for `--picture`, grey levels."""

@@ -29,16 +29,16 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from benchmarks.masking import measure_method
 from src.data_handlers import build_samples
-from src.data_handlers import samples as samples_module
-from src.data_handlers.noise import NoiseOptions, add_noise
+from src.data_handlers.datasets.noise import NoiseOptions, add_noise
+from src.data_handlers.datasets.sidd_frames import find_frames
+from src.data_handlers.loading.sampling import build_loader
+from src.data_handlers.loading.workers import prepare
 from src.data_handlers.preparation.grid import crop_boxes
-from src.data_handlers.samples import Samples
-from src.data_handlers.sampling import build_loader
-from src.data_handlers.sidd_frames import find_frames
-from src.data_handlers.workers import prepare
+from src.data_handlers.samples import samples as samples_module
+from src.data_handlers.samples.samples import Samples
 from src.util.cores import usable_cores
-from src.util.image_io import as_tensor, read_picture, to_float, write_picture
-from src.util.picture_folder import list_pictures
+from src.util.pictures.folder import list_pictures
+from src.util.pictures.io import as_tensor, read_picture, to_float, write_picture
 
 NOISE = NoiseOptions(sigma=5, shot=25, correlate=True, kernel_edge=5, kernel_sigma=0.8, quantise=True)
 """Of the frames: such pieces are as large as SIDD's when stored as PNG."""

@@ -28,7 +28,7 @@ from src.masker.base import Masked, draw_points
 from src.masker.blind_spots import MIN_DISTANCE, count_spots
 from src.masker.non_local import paste_regions
 from src.model import UNet2
-from src.util.image_io import as_float
+from src.util.pictures.io import as_float
 
 
 class Cost(NamedTuple):

@@ -20,11 +20,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.inference import interleaved
 from src.masker.base import Masked
-from src.trainer.build import build_loss, build_masker, build_model, read_config
-from src.trainer.network import Network
-from src.trainer.optim import make_optimizer
-from src.trainer.run_config import RunConfig
-from src.util.image_io import as_float
+from src.trainer.config.build import build_loss, build_masker, build_model, read_config
+from src.trainer.config.run_config import RunConfig
+from src.trainer.network.network import Network
+from src.trainer.training.optim import make_optimizer
+from src.util.pictures.io import as_float
 from src.util.seed import make_generator
 
 OPERATIONS = 15

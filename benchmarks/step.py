@@ -27,24 +27,24 @@ from torch import Tensor
 from benchmarks.inference import interleaved
 from benchmarks.masking import mask_by_loops
 from benchmarks.settings import Bare, flags, headline, optimizer_of, random_batch, with_settings
-from src.data_handlers.sampling import build_loader, kill_workers
+from src.data_handlers.loading.sampling import build_loader, kill_workers
 from src.loss import Loss
 from src.masker.base import draw_points
 from src.masker.non_local import NonLocalMasker, paste_regions
 from src.masker.similarity import find_similar
-from src.trainer.build import build_loss, build_masker, build_model, build_pictures, read_config
-from src.trainer.bystander import NoStore
-from src.trainer.evaluate import MaskedLoss
-from src.trainer.reporter import Reporter
-from src.trainer.run_config import RunConfig
-from src.trainer.state import TrainingState
-from src.trainer.step import TrainingStep
-from src.trainer.trainer import Trainer
+from src.trainer.checkpoints.state import TrainingState
+from src.trainer.config.build import build_loss, build_masker, build_model, build_pictures, read_config
+from src.trainer.config.run_config import RunConfig
+from src.trainer.evaluation.evaluate import MaskedLoss
+from src.trainer.training.bystander import NoStore
+from src.trainer.training.reporter import Reporter
+from src.trainer.training.step import TrainingStep
+from src.trainer.training.stopping import StopRequest
+from src.trainer.training.stopwatch import Stopwatch
+from src.trainer.training.trainer import Trainer
 from src.util.file_manager import FileManager
-from src.util.image_io import as_float, write_picture
+from src.util.pictures.io import as_float, write_picture
 from src.util.seed import make_generator
-from src.util.stopping import StopRequest
-from src.util.stopwatch import Stopwatch
 
 PIECE, PIECES = 512, 8
 """Edge of the prepared pieces that crops are cut from, px, and how many there are."""

@@ -14,10 +14,10 @@ import h5py
 import numpy as np
 import pytest
 
-from src.trainer.build import check_config
-from src.util.image_io import write_picture
+from src.trainer.config.build import check_config
+from src.util.config.yaml_document import Document, override
 from src.util.logger import LOG
-from src.util.yaml_document import Document, override
+from src.util.pictures.io import write_picture
 
 FULL = os.environ.get("NLN2V_FAULTS") == "full"
 SEED = int(os.environ.get("NLN2V_SEED", "2026"))

@@ -121,7 +121,7 @@ def test_nothing_that_executes_text_or_pickles_is_used(path):
 @each(*MODULES)
 def test_no_global_randomness_and_no_device_chosen_below_the_scripts(path):
     allowed = {
-        "src/trainer/build.py",
+        "src/trainer/config/build.py",
         "src/util/device.py",
     }  # the one seeds a fork of it, the other is the place
     if path.relative_to(ROOT).as_posix() in allowed:
@@ -178,7 +178,7 @@ def test_c18_a_stray_folder_or_file_in_a_package_does_no_harm(tmp_path):
         (stray.parent / "notes (copy).py").write_text("nor is this\n")
         (stray.parent / "old").mkdir()
     code = (
-        "import src.trainer.session as s; from src.masker import MASKERS;"
+        "import src.trainer.training.session as s; from src.masker import MASKERS;"
         "from src.data_handlers import DATASETS; print(s.__file__, sorted(MASKERS), len(DATASETS))"
     )
     result = subprocess.run(

@@ -7,16 +7,16 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from src.data_handlers.base import Source
-from src.data_handlers.bsd68 import bsd68_test, bsd68_train, bsd68_val
-from src.data_handlers.demo import Demo
-from src.data_handlers.dnd import dnd_test, dnd_train
-from src.data_handlers.folder import Folder, PictureFiles
-from src.data_handlers.sidd import sidd_test, sidd_train, sidd_val
-from src.util.value_range import DataRange
+from src.data_handlers.datasets.base import Source
+from src.data_handlers.datasets.bsd68 import bsd68_test, bsd68_train, bsd68_val
+from src.data_handlers.datasets.demo import Demo
+from src.data_handlers.datasets.dnd import dnd_test, dnd_train
+from src.data_handlers.datasets.folder import Folder, PictureFiles
+from src.data_handlers.datasets.sidd import sidd_test, sidd_train, sidd_val
+from src.util.pictures.value_range import DataRange
 
 if TYPE_CHECKING:
-    from src.data_handlers.samples import Samples
+    from src.data_handlers.samples.samples import Samples
 
 __all__ = [
     "DATASETS",
@@ -68,8 +68,8 @@ def build_samples(
     DataError
         When the pictures are not there.
     """
-    from src.data_handlers.samples import Samples
-    from src.data_handlers.view import View
+    from src.data_handlers.samples.samples import Samples
+    from src.data_handlers.samples.view import View
 
     of_view = inspect.signature(View).parameters
     view = View(**{key: value for key, value in dataset_args.items() if key in of_view})

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from src.loss.losses import LOSSES
-from src.util.config import nearest
+from src.util.config.schema import nearest
 
 _EXPECTED = "expected terms WEIGHT*NAME joined by '+', such as '1*self_L2 + r0.5*self_L1'"
 _WEIGHT = re.compile(r"(r?)\s*((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)?\s*(r?)")

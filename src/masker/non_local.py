@@ -11,8 +11,8 @@ from torch import Tensor
 
 from src.masker.base import Masked, check_spot_count, checked_points, draw_points, flat_index, last_writes
 from src.masker.similarity import find_similar
+from src.util.pictures.value_range import as_float
 from src.util.share import Share
-from src.util.value_range import as_float
 
 
 class NonLocalMasker:

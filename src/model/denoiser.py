@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from src.model.blocks import UShape, Window
 from src.model.unet import UNet
 from src.model.unet2 import UNet2
-from src.util.config import nearest
+from src.util.config.schema import nearest
 
 NETWORKS: dict[str, Callable[..., UShape]] = {"UNet": UNet, "UNet2": UNet2}
 

@@ -5,8 +5,8 @@ import torch
 
 from benchmarks import inference, masking
 from src.model import NL_BSN
-from src.trainer.network import Network
-from src.trainer.tiling import Tiling
+from src.trainer.network.network import Network
+from src.trainer.network.tiling import Tiling
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from benchmarks import loader
-from src.data_handlers import samples as samples_module
-from src.util.picture_folder import list_pictures
+from src.data_handlers.samples import samples as samples_module
+from src.util.pictures.folder import list_pictures
 
 
 @pytest.fixture(autouse=True)

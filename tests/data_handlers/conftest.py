@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 from scipy import io
 
-from src.data_handlers.base import Picture
-from src.data_handlers.samples import Samples
-from src.data_handlers.view import View
+from src.data_handlers.datasets.base import Picture
+from src.data_handlers.samples.samples import Samples
+from src.data_handlers.samples.view import View
 from src.util.errors import DataError
-from src.util.image_io import PictureInfo, write_picture
+from src.util.pictures.io import PictureInfo, write_picture
 
 SHAPE = (2, 3, 16, 18, 3)
 

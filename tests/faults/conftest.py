@@ -12,9 +12,9 @@ import pytest
 import torch
 import yaml
 
-from src.trainer.checkpoint import CheckpointStore
+from src.trainer.checkpoints.checkpoint import CheckpointStore
 from src.util.file_manager import FileManager
-from src.util.image_io import write_picture
+from src.util.pictures.io import write_picture
 from tests.conftest import FULL, SEED, TRIED
 
 if sys.platform == "win32":

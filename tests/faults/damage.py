@@ -51,8 +51,8 @@ def worker_trouble(kind, call):
     """In a loader worker, at its sample number so many: `kill`, `memory`, `lost` or `hang`."""
     from torch.utils.data import get_worker_info
 
-    from src.data_handlers import sampling
-    from src.data_handlers.samples import Samples
+    from src.data_handlers.loading import sampling
+    from src.data_handlers.samples.samples import Samples
     from src.util.errors import DataError
 
     original, calls = Samples.__getitem__, iter(range(10**9))
@@ -94,8 +94,8 @@ def little_memory(more):
 
 def lose_picture(path, how, step):
     """Before the training step number so many: `delete`, `truncate`, `empty`, `zero` or `unmount` it."""
-    from src.data_handlers import samples
-    from src.trainer.step import TrainingStep
+    from src.data_handlers.samples import samples
+    from src.trainer.training.step import TrainingStep
 
     samples.CACHE_BYTES = 0
     original, steps = TrainingStep.__call__, iter(range(10**9))
@@ -118,7 +118,7 @@ def lose_picture(path, how, step):
 
 def lose_folder(path, step):
     """Before the training step number so many, as a lost mount takes it away."""
-    from src.trainer.step import TrainingStep
+    from src.trainer.training.step import TrainingStep
 
     original, steps = TrainingStep.__call__, iter(range(10**9))
 

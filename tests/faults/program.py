@@ -13,8 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 _CONTEXT = multiprocessing.get_context("forkserver")
 _IMPORTS = (
-    "pytest torch src.trainer.session src.trainer.demo src.trainer.testing torch._dynamo scipy.stats"
-    " skimage.metrics.simple_metrics"
+    "pytest torch src.trainer.training.session src.trainer.training.demo src.trainer.inference.testing"
+    " torch._dynamo scipy.stats skimage.metrics.simple_metrics"
 )
 _CONTEXT.set_forkserver_preload([*_IMPORTS.split(), __name__])
 

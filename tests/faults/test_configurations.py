@@ -9,8 +9,8 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, seed, settings
 
-from src.trainer.build import read_config, to_yaml
-from src.trainer.run_config import RunConfig
+from src.trainer.config.build import read_config, to_yaml
+from src.trainer.config.run_config import RunConfig
 from src.util.errors import ConfigError
 from tests.faults.conftest import FULL, SEED
 

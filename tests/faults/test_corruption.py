@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 
-from src.trainer.checkpoint import CheckpointStore, load_verified
+from src.trainer.checkpoints.checkpoint import CheckpointStore, load_verified
 from src.util.errors import CheckpointError
 from src.util.file_manager import FileManager
 from tests.faults.conftest import values

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.trainer.checkpoint import load_checkpoint
-from src.trainer.trained import load_trained
+from src.trainer.checkpoints.checkpoint import load_checkpoint
+from src.trainer.inference.trained import load_trained
 from src.util.errors import CheckpointError, UserError
 from src.util.file_manager import FileManager
 from tests.faults.program import run
@@ -251,7 +251,7 @@ def test_k17_d16_a_crafted_checkpoint_is_an_error_at_once(tmp_path, limits, tria
 )  # fmt: skip
 def test_a_run_whose_checkpoint_holds_another_state_is_not_resumed(tmp_path, write_config, content):
     """Signed by the manifest, and still not to be trusted."""
-    from src.trainer.checkpoint import CheckpointStore
+    from src.trainer.checkpoints.checkpoint import CheckpointStore
 
     folder = write_config(tmp_path, max_epochs=1)
     words = ("-s", "run", "-g", "cpu", "--thread", "0")

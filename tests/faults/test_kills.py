@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from src.trainer.checkpoint import CheckpointStore
+from src.trainer.checkpoints.checkpoint import CheckpointStore
 from src.util.file_manager import FileManager
 from tests.faults.conftest import values
 from tests.faults.damage import signal_in
@@ -82,12 +82,12 @@ def test_negative_control_a_single_step_more_is_noticed(tmp_path, write_config):
 
 
 PHASES = {
-    "a step": "src.trainer.step:TrainingStep.__call__",
-    "a validation": "src.trainer.reporter:Reporter.picture",
-    "the masked loss": "src.trainer.trainer:evaluate",
-    "a save": "src.trainer.checkpoint:write_atomically",
-    "a manifest's save": "src.trainer.manifest:write_atomically",
-    "loading": "src.data_handlers.samples:Samples.__getitem__",
+    "a step": "src.trainer.training.step:TrainingStep.__call__",
+    "a validation": "src.trainer.training.reporter:Reporter.picture",
+    "the masked loss": "src.trainer.training.trainer:evaluate",
+    "a save": "src.trainer.checkpoints.checkpoint:write_atomically",
+    "a manifest's save": "src.trainer.checkpoints.manifest:write_atomically",
+    "loading": "src.data_handlers.samples.samples:Samples.__getitem__",
 }
 
 

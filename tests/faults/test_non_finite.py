@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from src.trainer.checkpoint import CheckpointStore, load_checkpoint
+from src.trainer.checkpoints.checkpoint import CheckpointStore, load_checkpoint
 from src.util.errors import CheckpointError
 from src.util.file_manager import FileManager
 from tests.faults.program import run

@@ -9,7 +9,7 @@ import pytest
 
 from src.data_handlers import build_samples
 from src.util.errors import DataError
-from src.util.image_io import write_picture
+from src.util.pictures.io import write_picture
 
 
 def chunk(name, data):

@@ -3,7 +3,7 @@
 import time
 from functools import partial
 
-from src.trainer.checkpoint import CheckpointStore
+from src.trainer.checkpoints.checkpoint import CheckpointStore
 from src.util.file_manager import FileManager
 from tests.faults.damage import begin_at
 from tests.faults.program import Program, run

@@ -8,8 +8,8 @@ from tests.faults.damage import signal_in
 from tests.faults.program import run
 
 WORDS = ("main.py", "-s", "run", "-g", "cpu")
-STEP = "src.trainer.step:TrainingStep.__call__"
-VALIDATION = "src.trainer.reporter:Reporter.picture"
+STEP = "src.trainer.training.step:TrainingStep.__call__"
+VALIDATION = "src.trainer.training.reporter:Reporter.picture"
 PLACES = {  # epochs of six steps; validations of three pictures
     "inside an epoch": [(STEP, 8)],
     "at the end of an epoch": [(STEP, 5)],

@@ -8,10 +8,10 @@ from unittest.mock import MagicMock
 
 import torch
 
-from src.trainer import trainer
-from src.trainer.checkpoint import CheckpointStore, load_checkpoint
-from src.trainer.evaluate import PictureScore, Scores
-from src.trainer.state import TrainingState
+from src.trainer.checkpoints.checkpoint import CheckpointStore, load_checkpoint
+from src.trainer.checkpoints.state import TrainingState
+from src.trainer.evaluation.evaluate import PictureScore, Scores
+from src.trainer.training import trainer
 from src.util.file_manager import FileManager
 
 SCORES = [29.436, 29.438, 29.441, 29.444, 29.444, 30.0, 12.5, math.nan]

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import pytest
 
-from src.trainer.build import to_yaml
+from src.trainer.config.build import to_yaml
 from src.util import script
-from src.util.image_io import read_picture, write_picture
+from src.util.pictures.io import read_picture, write_picture
 
 ROOT = Path(__file__).parents[2]
 ORIGINAL = ROOT / "tests" / "parity" / "unet2_005.pth"

@@ -16,9 +16,9 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from src.model import NETWORKS
-from src.trainer.evaluate import MaskedLoss
-from src.trainer.trained import load_trained
-from src.util.image_io import read_picture, to_float, to_uint8, write_picture
+from src.trainer.evaluation.evaluate import MaskedLoss
+from src.trainer.inference.trained import load_trained
+from src.util.pictures.io import read_picture, to_float, to_uint8, write_picture
 
 pytestmark = pytest.mark.minutes
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from src.trainer.trainer import Trainer
+from src.trainer.training.trainer import Trainer
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(path.stem for path in (ROOT / "configs").glob("*.yaml"))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from src.util.image_io import read_picture
+from src.util.pictures.io import read_picture
 
 
 @pytest.fixture(autouse=True)

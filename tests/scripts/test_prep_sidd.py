@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from src.util.image_io import read_picture, write_picture
+from src.util.pictures.io import read_picture, write_picture
 
 ROOT = Path(__file__).parents[2]
 HIDDEN = (".lock", ".manifest.jsonl")

@@ -9,7 +9,7 @@ from scipy import io
 
 from src.data_handlers.submission import dnd, sidd
 from src.data_handlers.submission.layout import DndLayout, SiddLayout
-from src.util.image_io import write_picture
+from src.util.pictures.io import write_picture
 
 EDGE = 32
 pytestmark = pytest.mark.filterwarnings("ignore:.*boxes are missing")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.util.image_io import read_picture, write_picture
+from src.util.pictures.io import read_picture, write_picture
 from tests.scripts.conftest import OF_ORIGINAL, pngs
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.util.image_io import read_picture
+from src.util.pictures.io import read_picture
 from tests.scripts.conftest import OF_ORIGINAL, ORIGINAL, pngs
 
 

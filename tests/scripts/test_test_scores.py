@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.util.image_io import read_picture, write_picture
+from src.util.pictures.io import read_picture, write_picture
 from tests.scripts.conftest import pngs
 
 

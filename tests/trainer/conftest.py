@@ -8,15 +8,15 @@ import pytest
 import torch
 from scipy.ndimage import uniform_filter
 
-from src.trainer.build import check_config
-from src.trainer.checkpoint import CheckpointStore, load_checkpoint
-from src.trainer.session import train
-from src.trainer.trained import load_trained
+from src.trainer.checkpoints.checkpoint import CheckpointStore, load_checkpoint
+from src.trainer.config.build import check_config
+from src.trainer.inference.trained import load_trained
+from src.trainer.training.session import train
+from src.util.config.yaml_document import override, parse_yaml
 from src.util.errors import ConfigError
 from src.util.file_manager import FileManager
-from src.util.image_io import read_picture, write_picture
 from src.util.logger import start_console
-from src.util.yaml_document import override, parse_yaml
+from src.util.pictures.io import read_picture, write_picture
 
 CPU = torch.device("cpu")
 DEMO = "dataset: Demo, dataset_args: {crop_size: 64}"
@@ -159,7 +159,7 @@ def differing():
 @pytest.fixture
 def stop_at_step(monkeypatch):
     """Make a training stop as by Ctrl-C in its step number so many, once."""
-    from src.trainer.step import TrainingStep
+    from src.trainer.training.step import TrainingStep
 
     def stop(number, error=KeyboardInterrupt):
         original = TrainingStep.__call__

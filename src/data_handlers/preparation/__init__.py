@@ -1,1 +1,5 @@
-"""Benchmarks' frames cut into pieces that are read quickly: what `prep_SIDD.py` and `prep_DND.py` do."""
+"""Cutting downloads into pieces: `sidd` and `dnd` plan, `execute` does it.
+
+A `plan` says which pieces (on the `grid`) come from which image; `target` and its `manifest` keep to files of
+our own, `room` asks for the disk's, and `workers` are the processes that cut.
+"""

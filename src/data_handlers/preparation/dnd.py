@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from src.data_handlers.base import Box
-from src.data_handlers.dnd_mat import (
+from src.data_handlers.datasets.base import Box
+from src.data_handlers.datasets.dnd_mat import (
     BOXES_PER_IMAGE,
     IMAGES,
     PAGE,
@@ -20,8 +20,8 @@ from src.data_handlers.preparation.execute import prepare
 from src.data_handlers.preparation.grid import strips, surrounding
 from src.data_handlers.preparation.plan import Frame, Piece, Plan, frame_of, grid_pieces
 from src.util.errors import DataError
-from src.util.image_io import to_uint8
-from src.util.picture_folder import raise_together
+from src.util.pictures.folder import raise_together
+from src.util.pictures.io import to_uint8
 
 Split = Literal["train", "test"]
 

@@ -17,8 +17,8 @@ from src.data_handlers.preparation.workers import run_tasks, stopped
 from src.util.atomic_file import write_atomically
 from src.util.cores import usable_cores
 from src.util.errors import DataError, NonFiniteError
-from src.util.image_io import encode_picture
 from src.util.logger import LOG, PROGRESS_LOG, progress_bar
+from src.util.pictures.io import encode_picture
 
 
 @dataclass(frozen=True)

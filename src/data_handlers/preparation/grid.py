@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from src.data_handlers.base import Box
+from src.data_handlers.datasets.base import Box
 
 
 def offsets(length: int, crop: int, step: int) -> list[int]:

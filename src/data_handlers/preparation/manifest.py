@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from src.data_handlers.base import Box
+from src.data_handlers.datasets.base import Box
 from src.data_handlers.preparation.plan import Frame
 from src.util.errors import RunExistsError, StorageError
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from src.data_handlers.base import Box
+from src.data_handlers.datasets.base import Box
 from src.data_handlers.preparation.grid import crop_boxes
 
 Cut = Callable[[Path, list[Box]], Iterable[np.ndarray]]

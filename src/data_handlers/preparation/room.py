@@ -8,8 +8,8 @@ from src.data_handlers.preparation.plan import Frame, Piece, Plan
 from src.data_handlers.preparation.target import names_in
 from src.util.atomic_file import free_bytes
 from src.util.errors import DataError, NonFiniteError, StorageError
-from src.util.image_io import encode_picture
 from src.util.logger import LOG
+from src.util.pictures.io import encode_picture
 
 # Pieces encoded to see how well PNG compresses them. The mean of so many of 90 crops of SIDD-Medium was
 # within 12 % of the mean of all in 20,000 draws, and within 3 % in two of three.

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data_handlers.base import Box
-from src.data_handlers.mat_blocks import PAGE
+from src.data_handlers.datasets.base import Box
+from src.data_handlers.datasets.mat_blocks import PAGE
+from src.data_handlers.datasets.sidd_frames import FRAME, find_frames
 from src.data_handlers.preparation.execute import prepare
 from src.data_handlers.preparation.plan import Frame, Plan, frame_of, grid_pieces
-from src.data_handlers.sidd_frames import FRAME, find_frames
 from src.util.errors import DataError
-from src.util.image_io import PictureWarning, inspect_picture, read_picture
 from src.util.logger import LOG
-from src.util.picture_folder import list_files, raise_together
+from src.util.pictures.folder import list_files, raise_together
+from src.util.pictures.io import PictureWarning, inspect_picture, read_picture
 
 _EXAMPLES = "0001_NOISY_SRGB_010.PNG or NOISY_SRGB_010.PNG"
 

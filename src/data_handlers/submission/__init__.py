@@ -1,1 +1,6 @@
-"""From denoised pictures to what a benchmark's server accepts, and the proof that it is right."""
+"""What the servers of benchmarks take: `sidd` and `dnd` make the files and check them.
+
+`results` finds the denoised images, `resemblance` tells whether they are in order, `check` asks it;
+`layout` says how many there must be, `matlab` reads files back, and `staging` gives a submission its name
+when it is whole.
+"""

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from src.data_handlers.base import Source
+from src.data_handlers.datasets.base import Source
 from src.data_handlers.submission.layout import Layout
 from src.data_handlers.submission.resemblance import Findings, Signatures, compare
 from src.util.logger import LOG, progress_bar
-from src.util.picture_folder import raise_together
+from src.util.pictures.folder import raise_together
 
 
 def digest(block: np.ndarray) -> bytes:

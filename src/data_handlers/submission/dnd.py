@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy import io
 
-from src.data_handlers.dnd import PAGE, dnd_test
+from src.data_handlers.datasets.dnd import PAGE, dnd_test
 from src.data_handlers.submission.check import Check, digest, noisy_signatures
 from src.data_handlers.submission.layout import DndLayout, Layout
 from src.data_handlers.submission.matlab import declared, load

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from src.data_handlers.dnd_mat import BOX_EDGE, BOXES_PER_IMAGE, IMAGES
+from src.data_handlers.datasets.dnd_mat import BOX_EDGE, BOXES_PER_IMAGE, IMAGES
 
 
 @dataclass(frozen=True)

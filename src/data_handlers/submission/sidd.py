@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy import io
 
-from src.data_handlers.sidd import PAGE, sidd_test
+from src.data_handlers.datasets.sidd import PAGE, sidd_test
 from src.data_handlers.submission.check import Check, digest, noisy_signatures
 from src.data_handlers.submission.layout import Layout, SiddLayout
 from src.data_handlers.submission.matlab import declared, load

@@ -10,8 +10,8 @@ from pathlib import Path
 from string import Template
 from typing import Any, NamedTuple
 
+from src.trainer.evaluation.metrics import mean_score
 from src.trainer.report.residual import RESIDUAL_GAIN
-from src.util.metrics import mean_score
 
 _PARTS = Path(__file__).parent
 # Name, unit and format of the metrics that are known; others appear as they are called.

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from src.trainer.report.kept import Kept
 from src.trainer.report.page import Entry, figure, named, page
+from src.trainer.report.panel import enlarged, panel
 from src.trainer.report.residual import RESIDUAL_GAIN, Autocorrelation, amplified, autocorrelation
 from src.trainer.report.views import brightness, centre, encode, size, thumbnail, to_levels
 from src.util.atomic_file import write_atomically
-from src.util.own_results import PAGE, PANEL
-from src.util.panel import enlarged, panel
+from src.util.pictures.own_results import PAGE, PANEL
 
 # Largest part of a picture that is looked at; a residual's statistics need no more.
 MAX_EDGE = 1024

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from src.util.image_io import to_uint8
+from src.util.pictures.io import to_uint8
 
 LOSSLESS: dict[str, Any] = {"format": "PNG", "compress_level": 3}
 # Colours at full resolution: a camera's noise is coloured.

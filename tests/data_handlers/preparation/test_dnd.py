@@ -6,13 +6,13 @@ import h5py
 import numpy as np
 import pytest
 
-from src.data_handlers.base import Box
-from src.data_handlers.dnd import dnd_test, dnd_train
-from src.data_handlers.dnd_mat import DndImage
+from src.data_handlers.datasets.base import Box
+from src.data_handlers.datasets.dnd import dnd_test, dnd_train
+from src.data_handlers.datasets.dnd_mat import DndImage
 from src.data_handlers.preparation import room
 from src.data_handlers.preparation.dnd import prepare_dnd
 from src.util.errors import DataError, RunExistsError
-from src.util.image_io import PictureWarning, read_picture
+from src.util.pictures.io import PictureWarning, read_picture
 
 ROOT = Path(__file__).parents[3]
 SIZE = (540, 560)

@@ -8,7 +8,7 @@ import pytest
 from src.data_handlers.preparation import execute, target
 from src.data_handlers.preparation.sidd import prepare_sidd
 from src.util.errors import RunExistsError, StorageError
-from src.util.image_io import write_picture
+from src.util.pictures.io import write_picture
 
 FRAMES = {f"{number:04d}_NOISY_SRGB_010.PNG": (20, 30) for number in range(1, 5)}
 

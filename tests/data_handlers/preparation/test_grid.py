@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from src.data_handlers.base import Box
+from src.data_handlers.datasets.base import Box
 from src.data_handlers.preparation.grid import crop_boxes, offsets, strips, surrounding
 
 

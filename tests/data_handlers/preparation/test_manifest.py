@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from src.data_handlers.base import Box
+from src.data_handlers.datasets.base import Box
 from src.data_handlers.preparation.manifest import NAME, Entry, Manifest
 from src.data_handlers.preparation.plan import Frame, Piece
 from src.util.errors import RunExistsError, StorageError

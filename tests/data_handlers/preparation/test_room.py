@@ -6,7 +6,7 @@ import pytest
 from src.data_handlers.preparation.room import need
 from src.data_handlers.preparation.sidd import plan_sidd, prepare_sidd
 from src.util.errors import StorageError
-from src.util.image_io import write_picture
+from src.util.pictures.io import write_picture
 
 NAMES = [f"{number:04d}_NOISY_SRGB_010.PNG" for number in range(1, 13)]
 EDGE = 64  # 4 pieces of each frame by crops of 32 px

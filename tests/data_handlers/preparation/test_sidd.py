@@ -6,10 +6,10 @@ import pytest
 import tifffile
 from PIL import Image
 
+from src.data_handlers.datasets.sidd import sidd_train
 from src.data_handlers.preparation.sidd import prepare_sidd
-from src.data_handlers.sidd import sidd_train
 from src.util.errors import ConfigError, DataError, RunExistsError
-from src.util.image_io import read_picture, write_picture
+from src.util.pictures.io import read_picture, write_picture
 
 SCENES = ("0001_001_S6_00100_00060_3200_L", "0002_001_S6_00100_00020_3200_N")
 MEDIUM = {f"Data/{scene}/{scene[:4]}_NOISY_SRGB_010.PNG": (24, 30) for scene in SCENES}

@@ -12,7 +12,7 @@ from scipy import io
 from src.data_handlers.submission import dnd, sidd
 from src.data_handlers.submission.layout import DndLayout, Layout, SiddLayout
 from src.data_handlers.submission.resemblance import Signatures
-from src.util.image_io import read_picture, write_picture
+from src.util.pictures.io import read_picture, write_picture
 
 EDGE = 64
 

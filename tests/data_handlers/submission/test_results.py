@@ -5,7 +5,7 @@ import pytest
 from src.data_handlers.submission.layout import DndLayout, SiddLayout
 from src.data_handlers.submission.results import Result, find_results, read_all
 from src.util.errors import DataError
-from src.util.image_io import write_picture
+from src.util.pictures.io import write_picture
 
 DND = DndLayout(2, 3, 64)
 

@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from src.trainer.report import report
-from src.util.image_io import to_uint8
+from src.util.pictures.io import to_uint8
 from tests.trainer.report.conftest import data, decoded, html, pictures
 
 

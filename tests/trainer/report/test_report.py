@@ -11,7 +11,7 @@ from PIL import Image
 from src.trainer.report import Report
 from src.trainer.report.residual import RESIDUAL_GAIN
 from src.util.errors import StorageError
-from src.util.image_io import to_uint8
+from src.util.pictures.io import to_uint8
 from tests.trainer.report.conftest import data, decoded, html, pictures
 
 

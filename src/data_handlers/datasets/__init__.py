@@ -1,0 +1,6 @@
+"""Where images come from: a file for each dataset, which names, inspects and reads them.
+
+`base` says what a source offers; `folder` is the plainest one. SIDD (`sidd`, with `sidd_frames` and
+`mat_blocks`) and DND (`dnd`, `dnd_mat`) read the downloads as they are; `bsd68` and `demo` hold clean images,
+on which `noise` puts simulated noise.
+"""

@@ -1,0 +1,152 @@
+"""Pictures and where they come from: what every dataset offers."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from src.util.errors import DataError
+from src.util.pictures.io import PictureInfo
+
+
+class Box(NamedTuple):
+    """A rectangle of a picture, counted from 0, in px."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A noisy picture and, where it is known, the clean one.
+
+    Attributes
+    ----------
+    name : str
+        Unique in its source.
+    noisy : ndarray of uint8 or float32, shape (H, W, C)
+        0 to 255 if uint8; float32 where 1.0 is white.
+    clean : ndarray or None
+        Of the same shape; None where there is no ground truth.
+    dtype : str
+        Type that the values had in their file, to which results are rounded.
+    white : float
+        The number that was white there.
+    """
+
+    name: str
+    noisy: np.ndarray
+    clean: np.ndarray | None = None
+    dtype: str = "uint8"
+    white: float = 255.0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in px."""
+        return self.noisy.shape[0], self.noisy.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its values."""
+        return self.noisy.nbytes + (0 if self.clean is None else self.clean.nbytes)
+
+    def map(self, change: Callable[[np.ndarray], np.ndarray]) -> "Picture":
+        """The same change made to noisy and clean."""
+        clean = None if self.clean is None else change(self.clean)
+        return replace(self, noisy=change(self.noisy), clean=clean)
+
+    def crop(self, box: Box) -> "Picture":
+        """The part inside the box."""
+        rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
+        return self.map(lambda values: values[rows, columns])
+
+    def turn(self, quarters: int) -> "Picture":
+        """Turned anticlockwise by so many quarters."""
+        return self.map(lambda values: np.rot90(values, quarters))
+
+
+class Source(Protocol):
+    """Named pictures. A source has no randomness and can be sent to loader workers."""
+
+    where: str
+    """The folder or file they come from, for messages."""
+
+    def __len__(self) -> int:
+        """How many pictures there are."""
+        ...
+
+    def name(self, number: int) -> str:
+        """The name of a picture, unique in the source."""
+        ...
+
+    def inspect(self, number: int) -> PictureInfo:
+        """Size and channels of a picture, without decoding it.
+
+        Raises
+        ------
+        DataError
+            When it, or its clean partner, is missing, damaged or of the wrong kind.
+        """
+        ...
+
+    def read(self, number: int) -> Picture:
+        """The picture itself."""
+        ...
+
+    def origin(self, number: int) -> tuple[str, ...]:
+        """What a picture is made from, noisy and, where it is known, clean: see `stamp`.
+
+        As long as this stays the same, so does the picture.
+        """
+        ...
+
+
+@runtime_checkable
+class CropSource(Source, Protocol):
+    """A source that reads a part of a picture without reading all of it."""
+
+    def read_crop(self, number: int, box: Box) -> Picture:
+        """The part of a picture inside the box."""
+        ...
+
+
+def stamp(path: Path, *how: object) -> str:
+    """A file's path, size and time of change, and what is made of it."""
+    status = path.stat()
+    return f"{os.path.abspath(path)} {status.st_size} {status.st_mtime_ns} {how}"
+
+
+def as_prepared_elsewhere(folder: Path) -> Path:
+    """The folder's `RN`, where AP-BSN's preparation puts real noisy pieces; without one the folder itself."""
+    return folder / "RN" if (folder / "RN").is_dir() else folder
+
+
+def expect_folder(folder: str, content: str, page: str) -> Path:
+    """The folder of a published dataset.
+
+    Parameters
+    ----------
+    folder : str
+        Where it should be.
+    content, page : str
+        What belongs there, and where to get it, for the message.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    DataError
+        When there is no such folder, or nothing in it.
+    """
+    path = Path(folder)
+    if not path.is_dir() or next(path.iterdir(), None) is None:
+        found = "the folder is empty" if path.is_dir() else "no such folder"
+        raise DataError(f"{folder}: {found}; put {content} there ({page}), or set `folder`")
+    return path

@@ -1,0 +1,91 @@
+"""BSD68: clean grey pictures that get simulated noise.
+
+Martin, Fowlkes, Tal, Malik: A database of human segmented natural images. ICCV 2001.
+https://doi.org/10.1109/ICCV.2001.937655
+"""
+
+from dataclasses import replace
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from src.data_handlers.datasets.base import Picture, Source, expect_folder
+from src.data_handlers.datasets.folder import Folder
+from src.util.errors import DataError
+from src.util.pictures.io import PictureInfo
+
+PAGE = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/bsds/"
+
+_LUMINANCE = np.array([0.299, 0.587, 0.114])  # of R, G, B; ITU-R BT.601, with which the set was made grey
+
+
+def bsd68_train(
+    folder: Annotated[str, Field(description="folder of clean training pictures")] = "datasets/BSD68_train",
+) -> "Grey":
+    """Training pictures, without the 68 of the test; `add_noise` makes them noisy."""
+    return _grey_folder(folder)
+
+
+def bsd68_val(
+    folder: Annotated[str, Field(description="folder of clean validation pictures")] = "datasets/BSD68_val",
+) -> "Grey":
+    """Validation pictures, without the 68 of the test; `add_noise` makes them noisy."""
+    return _grey_folder(folder)
+
+
+def bsd68_test(
+    folder: Annotated[str, Field(description="folder of the 68 clean test pictures")] = "datasets/BSD68_test",
+) -> "Grey":
+    """The 68 test pictures; `add_noise` makes them noisy."""
+    return _grey_folder(folder)
+
+
+def _grey_folder(folder: str) -> "Grey":
+    expect_folder(folder, "clean pictures of the Berkeley set", PAGE)
+    return Grey(Folder(folder))
+
+
+class Grey:
+    """The pictures of another source as luminance.
+
+    Parameters
+    ----------
+    source : Source
+        Of 8-bit pictures, grey or RGB.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.where = source.where
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def name(self, number: int) -> str:
+        """As in the other source."""
+        return self._source.name(number)
+
+    def inspect(self, number: int) -> PictureInfo:
+        """As in the other source, but for one channel."""
+        info = self._source.inspect(number)
+        if info.channels not in (1, 3):
+            name = f"{self.where}: {self.name(number)}"
+            raise DataError(f"{name}: expected a grey or RGB picture, got {info.channels} channels")
+        return replace(info, channels=1)
+
+    def read(self, number: int) -> Picture:
+        """The picture's luminance, 0 to 255."""
+        return self._source.read(number).map(_luminance)
+
+    def origin(self, number: int) -> tuple[str, ...]:
+        """As in the other source, of which luminance is made; see `Source`."""
+        return tuple(f"luminance of {origin}" for origin in self._source.origin(number))
+
+
+def _luminance(picture: np.ndarray) -> np.ndarray:
+    if picture.shape[2] == 1:
+        return picture
+    luminance = picture @ _LUMINANCE
+    luminance = luminance if picture.dtype.kind == "f" else np.rint(luminance)
+    return luminance.astype(picture.dtype)[..., np.newaxis]

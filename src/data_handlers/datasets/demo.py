@@ -1,0 +1,88 @@
+"""Clean photographs that scikit-image brings along: nothing to find, nothing to download."""
+
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import skimage
+from pydantic import Field
+from skimage.transform import resize
+
+from src.data_handlers.datasets.base import Picture, stamp
+from src.util.errors import DataError
+from src.util.pictures.io import PictureInfo, inspect_picture, read_picture
+
+Photograph = Literal["astronaut", "chelsea", "coffee", "motorcycle", "rocket"]
+
+# Of the pictures in scikit-image's wheel, the colour photographs.
+FILES: dict[Photograph, str] = {
+    "astronaut": "astronaut.png",
+    "chelsea": "chelsea.png",
+    "coffee": "coffee.png",
+    "motorcycle": "motorcycle_left.png",
+    "rocket": "rocket.jpg",
+}
+
+
+class Demo:
+    """A few photographs without noise: `add_noise` makes them noisy, and they become the ground truth.
+
+    Parameters
+    ----------
+    photographs, scale
+        See their descriptions.
+    """
+
+    def __init__(
+        self,
+        photographs: Annotated[
+            list[Photograph] | None, Field(min_length=1, description="which ones; None = all five")
+        ] = None,
+        scale: Annotated[
+            float,
+            Field(
+                ge=0.1,
+                le=4,
+                description="factor by which each photograph is made larger (cubic) or smaller; enlarged, it"
+                " is as soft from pixel to pixel as the full-size picture of a camera",
+            ),
+        ] = 1.0,
+    ) -> None:
+        self.where = "the demo's photographs"
+        self._names = list(FILES) if photographs is None else photographs
+        self._scale = scale
+        self._files = [Path(skimage.__file__).parent / "data" / FILES[name] for name in self._names]
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def name(self, number: int) -> str:
+        """Name of the photograph, such as `astronaut`."""
+        return self._names[number]
+
+    def inspect(self, number: int) -> PictureInfo:
+        """Size and channels; see `Source`."""
+        file = self._files[number]
+        if not file.exists():
+            raise DataError(f"{file}: missing in scikit-image {version('scikit-image')}; install another")
+        info = inspect_picture(file)
+        height, width = self._size(info.height, info.width)
+        return replace(info, height=height, width=width)
+
+    def read(self, number: int) -> Picture:
+        """The photograph at its scale."""
+        picture = read_picture(self._files[number])
+        if self._scale != 1:
+            size = self._size(*picture.shape[:2])
+            picture = resize(picture, size, order=3, anti_aliasing=self._scale < 1, preserve_range=True)
+            picture = np.rint(picture).clip(0, 255).astype(np.uint8)
+        return Picture(self.name(number), picture)
+
+    def origin(self, number: int) -> tuple[str, ...]:
+        """The photograph's file and the scale; see `Source`."""
+        return (stamp(self._files[number], self._scale),)
+
+    def _size(self, height: int, width: int) -> tuple[int, int]:
+        return round(height * self._scale), round(width * self._scale)

@@ -1,0 +1,124 @@
+"""SIDD, real noise of phone cameras: https://abdokamel.github.io/sidd/.
+
+Abdelhamed, Lin, Brown: A High-Quality Denoising Dataset for Smartphone Cameras. CVPR 2018.
+https://doi.org/10.1109/CVPR.2018.00182
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from src.data_handlers.datasets.base import Picture, as_prepared_elsewhere, expect_folder, stamp
+from src.data_handlers.datasets.folder import Folder, PictureFiles
+from src.data_handlers.datasets.mat_blocks import PAGE, declared_shape, read_blocks
+from src.data_handlers.datasets.sidd_frames import clean_frames, find_frames
+from src.util.errors import DataError
+from src.util.pictures.io import PictureInfo
+
+
+def sidd_train(
+    folder: Annotated[
+        str,
+        Field(
+            description="folder of pieces cut by prep_SIDD.py, or the download itself, of which the noisy"
+            " sRGB frames are taken, or a folder that AP-BSN prepared (its RN)"
+        ),
+    ] = "datasets/SIDD_train",
+    clean_folder: Annotated[
+        str | None,
+        Field(
+            description="the ground truth: pieces of the same names (prep_SIDD.py --gt), the download again,"
+            " or AP-BSN's CL; None = not known, and training never looks at it"
+        ),
+    ] = None,
+) -> PictureFiles:
+    """SIDD-Medium's noisy frames, in pieces or whole."""
+    how = f"{PAGE}; cut by `python prep_SIDD.py -c 512 -s 256 -df SIDD -nf {folder}`"
+    root = as_prepared_elsewhere(expect_folder(folder, "pieces of SIDD-Medium's noisy sRGB frames", how))
+    frames = find_frames(root)
+    if not frames:
+        return Folder(str(root), clean_folder)
+    clean = None if clean_folder is None else clean_frames(frames, root, Path(clean_folder))
+    return PictureFiles(root, frames, clean)
+
+
+def sidd_val(
+    folder: Annotated[
+        str, Field(description="folder of ValidationNoisyBlocksSrgb.mat and ValidationGtBlocksSrgb.mat")
+    ] = "datasets/SIDD_val",
+) -> "MatBlocks":
+    """The 1,280 validation blocks, with ground truth."""
+    files = ("ValidationNoisyBlocksSrgb.mat", "ValidationGtBlocksSrgb.mat")
+    path = expect_folder(folder, " and ".join(files), PAGE)
+    return MatBlocks(path / files[0], path / files[1])
+
+
+def sidd_test(
+    folder: Annotated[
+        str, Field(description="folder of BenchmarkNoisyBlocksSrgb.mat")
+    ] = "datasets/SIDD_test",
+) -> "MatBlocks":
+    """The 1,280 benchmark blocks; their ground truth is kept by the benchmark's server."""
+    file = "BenchmarkNoisyBlocksSrgb.mat"
+    return MatBlocks(expect_folder(folder, file, PAGE) / file)
+
+
+class MatBlocks:
+    """Blocks in MAT files (version 5), each holding one array of the file's name.
+
+    The array is uint8 of shape (images, blocks, H, W, 3); block j of image i is the picture named
+    i * blocks + j, in four digits. The files are unpacked here, so that a damaged one is known at once and
+    forked workers share the blocks; a worker that is sent this object unpacks them again.
+
+    Parameters
+    ----------
+    noisy_file : Path
+        The noisy blocks.
+    clean_file : Path, optional
+        Their ground truth, of the same shape.
+
+    Raises
+    ------
+    DataError
+        When a file is missing, damaged or holds something else.
+    StorageError
+        When the blocks cannot be unpacked.
+    """
+
+    def __init__(self, noisy_file: Path, clean_file: Path | None = None) -> None:
+        self.where = str(noisy_file)
+        self._files = [noisy_file] if clean_file is None else [noisy_file, clean_file]
+        shapes = [declared_shape(file) for file in self._files]
+        if len(set(shapes)) > 1:
+            raise DataError(f"{clean_file}: shape {shapes[1]}, but {noisy_file.name} has {shapes[0]}")
+        self._unpack()
+
+    def _unpack(self) -> None:
+        self._arrays = [read_blocks(file) for file in self._files]
+
+    def __len__(self) -> int:
+        return len(self._arrays[0])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_arrays"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ = state
+        self._unpack()
+
+    def name(self, number: int) -> str:
+        """Image and block as one number of four digits."""
+        return f"{number:04d}"
+
+    def inspect(self, number: int) -> PictureInfo:
+        """Size and channels, which all blocks share; see `Source`."""
+        return PictureInfo(*self._arrays[0].shape[1:])
+
+    def read(self, number: int) -> Picture:
+        """The block, and its ground truth where there is one."""
+        return Picture(self.name(number), *(array[number] for array in self._arrays))
+
+    def origin(self, number: int) -> tuple[str, ...]:
+        """The files of all blocks; see `Source`."""
+        return tuple(stamp(file, number) for file in self._files)

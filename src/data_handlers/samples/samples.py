@@ -1,0 +1,235 @@
+"""From pictures to the network's input: a source seen through a view."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from src.data_handlers.datasets.base import Box, CropSource, Picture, Source
+from src.data_handlers.datasets.noise import add_noise
+from src.data_handlers.samples.first_look import look_at_all
+from src.data_handlers.samples.levels import scaled
+from src.data_handlers.samples.used import UsedPictures
+from src.data_handlers.samples.view import View
+from src.util.errors import DataError
+from src.util.pictures.io import (
+    PictureInfo,
+    as_channels,
+    to_float,
+)
+from src.util.pictures.value_range import DataRange, white_of
+from src.util.seed import make_generator
+
+CACHE_BYTES = 128 * 2**20
+"""Decoded pictures that each process may keep: small sets are read once, not once for each crop."""
+
+LARGE = 32
+"""A picture of more crops than that is large: decoding it takes longer than all else for a crop."""
+
+EPOCH_CROPS = 2_880
+"""Crops in an epoch, at least, where the number of crops of each picture is left open."""
+
+Sample = dict[str, Any]
+
+
+class Samples(Dataset[Sample]):
+    """The samples of a dataset; each is a function of (seed, epoch, index) and nothing else.
+
+    Parameters
+    ----------
+    source : Source
+        The pictures.
+    view : View
+        Crop, augmentation, noise, and how many.
+    channels : int
+        The network's `in_channels`; grey pictures become three equal channels for a network of three.
+    seed : int
+        The run's seed.
+    training : bool
+        Random crops, flips and turns, or each picture once and always alike.
+    data_range : "auto" or float
+        The number that is white, see `src.util.pictures.value_range`.
+
+    Raises
+    ------
+    DataError
+        When the source has no picture, or fewer than `n_data`.
+
+    Examples
+    --------
+    >>> from src.data_handlers.datasets.demo import Demo
+    >>> samples = Samples(Demo(), View(crop_size=64), channels=3, seed=0, training=True)
+    >>> samples.check()
+    3
+    >>> samples[1, 0]["noisy"].shape  # the first sample of epoch 1
+    torch.Size([3, 64, 64])
+    """
+
+    def __init__(
+        self, source: Source, view: View, *, channels: int, seed: int, training: bool,
+        data_range: DataRange = "auto",
+    ) -> None:  # fmt: skip
+        if not len(source):
+            raise DataError(f"{source.where}: no pictures in it")
+        if view.n_data is not None and view.n_data > len(source):
+            raise DataError(f"n_data: {view.n_data} pictures asked for, {source.where} has {len(source)}")
+        self.view = view
+        self.channels = channels
+        self.seed = seed
+        self.training = training
+        self.data_range: DataRange = data_range
+        self.white = white_of("uint8", data_range)  # of most pictures, once `check` has looked at them
+        self.used = UsedPictures(source, view.n_data or len(source), skip=view.unreadable == "skip")
+        self.to_tensor: Callable[[np.ndarray], Tensor] = to_float
+        self._cache: dict[int, tuple[int, Picture]] = {}
+        self._cached_bytes = 0
+        self._latest: tuple[int, int, Picture] | None = None
+
+    @property
+    def source(self) -> Source:
+        """Where the pictures come from."""
+        return self.used.source
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures are used; of those of the source `n_data` and `unreadable` may leave some out."""
+        return len(self.used)
+
+    def __len__(self) -> int:
+        if not self.training:
+            return self.pictures
+        return self.pictures * (self.view.repeat_times or math.ceil(EPOCH_CROPS / self.pictures))
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        """One sample.
+
+        Parameters
+        ----------
+        key : (int, int)
+            Epoch, and index of the sample; the epoch changes nothing in validation and test.
+
+        Returns
+        -------
+        dict
+            `noisy` and, where it is known, `clean`: Tensors of float32 (C, H, W), white is 1.0 (simulated
+            noise may leave [0, 1]); `index`: int; `name`: str; in validation and test `dtype`: str and
+            `white`: float, of the picture's file, too. `lost`, if any: see `UsedPictures.read`; another
+            picture is shown then, in validation and test none: there is no `noisy`.
+
+        Raises
+        ------
+        DataError
+            When the picture cannot be read and `unreadable` is `stop`; when no other can either.
+        """
+        epoch, index = key
+        picture, lost = self.used.read(index, lambda n: self._cut_out(n, epoch, index), others=self.training)
+        if picture is None:
+            return {"index": index, "name": self.used.all_names()[index], "lost": lost}
+        if self.training:
+            picture = self.view.augment(picture, self.seed, epoch, index)
+        sample: Sample = {"noisy": self.to_tensor(picture.noisy), "index": index, "name": picture.name}
+        sample |= {"lost": lost} if lost else {}
+        if not self.training:
+            sample |= {"dtype": picture.dtype, "white": picture.white}
+        if picture.clean is not None:
+            sample["clean"] = self.to_tensor(picture.clean)
+        return sample
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_cache": {}, "_cached_bytes": 0, "_latest": None}
+
+    def _cut_out(self, number: int, epoch: int, index: int) -> Picture:
+        """What of a picture the sample shows."""
+        if isinstance(self.source, CropSource) and self.view.noise is None:
+            info = self.source.inspect(number)
+            box = self._box(number, (info.height, info.width), epoch, index)
+            part = scaled(self.source.read_crop(number, box), self.data_range)
+            return part.map(lambda values: as_channels(values, self.channels))
+        picture = self._prepared(epoch if self.training else 0, number)
+        return picture.crop(self._box(number, picture.shape, epoch, index))
+
+    def _box(self, number: int, shape: tuple[int, int], epoch: int, index: int) -> Box:
+        if line := self.too_small(number, shape):  # replaced since `check`
+            raise DataError(line)
+        if self.training:
+            return self.view.random_box(shape, self.seed, epoch, index)
+        return self.view.central_box(shape)
+
+    def _prepared(self, epoch: int, number: int) -> Picture:
+        """A whole picture with its noise and the network's channels; kept while there is room.
+
+        The latest is kept in any case, so that crops that follow each other cost one decoding.
+        """
+        draw = 0 if self.view.noise is None or self.view.noise.fixed else epoch
+        if self._latest is not None and self._latest[:2] == (number, draw):
+            return self._latest[2]
+        kept_draw, picture = self._cache.get(number, (None, None))
+        if picture is not None and kept_draw == draw:
+            return picture
+        fresh = self._with_noise(scaled(self.source.read(number), self.data_range), draw, number)
+        fresh = fresh.map(lambda values: as_channels(values, self.channels))
+        size = fresh.nbytes - (picture.nbytes if picture else 0)
+        if self._cached_bytes + size <= CACHE_BYTES:
+            self._cache[number] = (draw, fresh)
+            self._cached_bytes += size
+        self._latest = number, draw, fresh
+        return fresh
+
+    def _with_noise(self, picture: Picture, draw: int, number: int) -> Picture:
+        if self.view.noise is None:
+            return picture
+        clean = picture.noisy if picture.clean is None else picture.clean
+        generator = make_generator(self.seed, "noise", draw, number)
+        noisy = add_noise(to_float(clean), self.view.noise, generator)
+        return replace(picture, noisy=noisy.permute(1, 2, 0).numpy(), clean=clean)
+
+    def check(self, batch_size: int = 1) -> int:
+        """Look at every picture's header before the first step, and tell what will be adapted.
+
+        Parameters
+        ----------
+        batch_size : int
+            Pictures that are stacked, and so must come out in one size.
+
+        Returns
+        -------
+        int
+            Channels of the pictures themselves: 3 if any is in colour, otherwise 1.
+
+        Raises
+        ------
+        DataError
+            One line for every picture that is damaged, of the wrong kind, or smaller than the crop.
+        """
+        return look_at_all(self, batch_size)
+
+    def too_small(self, number: int, shape: tuple[int, int]) -> str | None:
+        """Why a picture gives no training crop, or None."""
+        crop = self.view.crop
+        if crop is None or not self.training or (shape[0] >= crop[0] and shape[1] >= crop[1]):
+            return None
+        size = f"{shape[0]}x{shape[1]}"
+        return f"{self.place(number)}: {size} px are less than crop_size {crop[0]}x{crop[1]}"
+
+    def decodes_much(self, infos: dict[int, PictureInfo]) -> bool:
+        """Whether decoding, not cutting and turning, is what loading a training crop costs."""
+        crop, view = self.view.crop, self.view
+        if (
+            crop is None
+            or not self.training
+            or isinstance(self.source, CropSource)
+            or view.crops_at_a_time > 1
+            or view.cache is not None
+        ):
+            return False
+        pixels = sum(info.height * info.width for info in infos.values())
+        fits = pixels * self.channels <= CACHE_BYTES
+        return not fits and pixels > LARGE * crop[0] * crop[1] * len(infos)
+
+    def place(self, number: int) -> str:
+        """Where a picture of the source is, for messages."""
+        return f"{self.source.where}: {self.source.name(number)}"

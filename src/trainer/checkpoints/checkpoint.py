@@ -1,0 +1,218 @@
+"""Checkpoints: written whole, verified when read, and deleted only if this run wrote them."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from src.trainer.checkpoints.archive import check_archive, check_content
+from src.trainer.checkpoints.manifest import Entry, read_manifest, sha256, write_manifest
+from src.util.atomic_file import write_atomically
+from src.util.errors import CheckpointError
+from src.util.file_manager import FileManager, run_around
+from src.util.logger import LOG
+
+KEPT = 2  # checkpoints that stay when not all are kept: the last, and one to fall back on
+
+
+def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read a checkpoint of ours or of the original onto a device.
+
+    Parameters
+    ----------
+    path : Path
+        A `.pth` file with `epoch` and `model_weights`.
+    device : torch.device or str
+        Where the tensors go, whatever device they were saved on.
+
+    Returns
+    -------
+    dict
+        `epoch`, `model_weights` (no `module.` prefix), `optimizer_weights`, and in ours `config` and `state`.
+
+    Raises
+    ------
+    CheckpointError
+        When the file is missing, damaged, or no checkpoint, or has weights that are not finite. Nothing in it
+        is ever executed.
+    """
+    try:
+        check_archive(path)
+        content = torch.load(path, map_location=device, weights_only=True)
+        check_content(content)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: there is no such checkpoint") from None
+    except Exception as error:  # torch raises a dozen kinds for damaged or foreign files
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path}: not a readable checkpoint: {reason}") from None
+    if not isinstance(content, dict) or not {"epoch", "model_weights"} <= content.keys():
+        raise CheckpointError(f"{path}: expected a checkpoint with 'epoch' and 'model_weights'")
+    weights = content["model_weights"]
+    if not isinstance(content["epoch"], int) or not _are_weights(weights):
+        raise CheckpointError(f"{path}: expected 'epoch' to be a number and 'model_weights' tensors by name")
+    if broken := [name for name, value in weights.items() if not _is_finite(value)]:
+        raise CheckpointError(
+            f"{path}: {len(broken)} of its weights are not finite, first {broken[0]}; take an earlier one"
+        )
+    content["model_weights"] = {name.removeprefix("module."): value for name, value in weights.items()}
+    return content
+
+
+def load_verified(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read a checkpoint as `load_checkpoint`; one that lies in a run's folder must be what the run wrote.
+
+    Raises
+    ------
+    CheckpointError
+        When a single bit differs.
+    """
+    if run := run_around(path):
+        try:
+            store = CheckpointStore(run)
+        except CheckpointError:  # its manifest is lost
+            return load_checkpoint(path, device)
+        store.verify(path.resolve())
+    return load_checkpoint(path, device)
+
+
+class CheckpointStore:
+    """The checkpoints of one run, listed with their hashes in `manifest.json`.
+
+    Parameters
+    ----------
+    files : FileManager
+        The run's paths.
+
+    Notes
+    -----
+    A file's new hash enters the manifest before the file is replaced, beside the old one, and an old file
+    goes only after the new one is on disk. So a crash at any point leaves a checkpoint that verifies.
+    """
+
+    def __init__(self, files: FileManager) -> None:
+        self.files = files
+        self.manifest = read_manifest(files)
+
+    def save_last(self, content: dict[str, Any], epoch: int, keep_all: bool) -> Path:
+        """Save an epoch's checkpoint; unless `keep_all`, the last two stay. Those inside the epoch go."""
+        path = self.files.checkpoint_file(epoch)
+        entries = self.manifest["last"]
+        self._write(path, content, epoch, entries)
+        epochs, interim = _by_kind(entries)
+        self._forget(interim if keep_all else interim + epochs[:-KEPT], entries)
+        return path
+
+    def save_interim(self, content: dict[str, Any], epoch: int, step: int) -> Path:
+        """Save a checkpoint inside the epoch after `epoch`; the last two of these stay."""
+        path = self.files.interim_file(epoch, step)
+        entries = self.manifest["last"]
+        self._write(path, content, epoch, entries, interim=True)
+        self._forget(_by_kind(entries)[1][:-KEPT], entries)
+        return path
+
+    def save_best(self, content: dict[str, Any], epoch: int, metric: str, value: float) -> Path:
+        """Save the best checkpoint by a metric, then remove the one it beats."""
+        path = self.files.best_file(epoch, metric, value)
+        entries = self.manifest["best"].setdefault(metric, [])
+        self._write(path, content, epoch, entries)
+        self._forget(entries[:-1], entries)
+        return path
+
+    def load(self, path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+        """Read a checkpoint as `load_checkpoint`; one of this run must be what was written.
+
+        Raises
+        ------
+        CheckpointError
+            When a single bit differs, which reading alone would not notice.
+        """
+        self.verify(path)
+        return load_checkpoint(path, device)
+
+    def is_empty(self) -> bool:
+        """Whether the run was stopped before it saved anything."""
+        last, best = self.manifest["last"], self.manifest["best"].values()
+        if len(last) == 1:
+            scored = max((entry["epoch"] for entries in best for entry in entries), default=0)
+            # An epoch is saved before it is validated: with no best since, it may only have been announced.
+            if scored < last[0]["epoch"] + last[0]["interim"]:
+                return not (self.files.folder / last[0]["file"]).exists()
+        return not last and not any(self.files.checkpoints.glob("*.pth"))
+
+    def verify(self, path: Path) -> None:
+        """Compare a file with the manifest, if it is there and listed; see `load`."""
+        if self._is_as_written(path):
+            return
+        self.manifest = read_manifest(self.files)  # the run may have saved it again since we looked
+        if not self._is_as_written(path):
+            raise CheckpointError(f"{path}: damaged (its SHA-256 is not the one in the manifest)")
+
+    def newest(self, device: torch.device | str = "cpu") -> tuple[Path, dict[str, Any]]:
+        """The newest checkpoint that is whole.
+
+        Raises
+        ------
+        CheckpointError
+            When the run has none.
+        """
+        while True:
+            listed = self._listed()
+            for entry, _ in reversed(listed):
+                path = self.files.folder / entry["file"]
+                try:
+                    return path, self.load(path, device)
+                except CheckpointError as error:
+                    LOG.warning("%s; going back to the checkpoint before it", error)
+            self.manifest = read_manifest(self.files)
+            if self._listed() == listed:  # else the run went on while we read
+                raise CheckpointError(f"{self.files.checkpoints}: no usable checkpoint of this run is there")
+
+    def _listed(self) -> list[tuple[Entry, bool]]:
+        """The last checkpoints by the manifest, and whether each is there: it is listed before and after."""
+        return [(entry, (self.files.folder / entry["file"]).exists()) for entry in self.manifest["last"]]
+
+    def _is_as_written(self, path: Path) -> bool:
+        lists = [self.manifest["last"], *self.manifest["best"].values()]
+        written = {
+            self.files.folder / entry["file"]: entry["sha256"] for entries in lists for entry in entries
+        }
+        return path not in written or not path.is_file() or sha256(path.read_bytes()) in written[path]
+
+    def _write(
+        self, path: Path, content: dict[str, Any], epoch: int, entries: list[Entry], interim: bool = False
+    ) -> None:
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        name = path.relative_to(self.files.folder).as_posix()
+        hashes = [sha256(buffer.getbuffer())]
+        for before in [entry for entry in entries if entry["file"] == name]:
+            hashes += before["sha256"]
+            entries.remove(before)
+        entries.append(Entry(file=name, epoch=epoch, sha256=hashes, interim=interim))
+        write_manifest(self.files, self.manifest)
+        write_atomically(path, lambda file: file.write(buffer.getbuffer()), size=buffer.tell())
+
+    def _forget(self, old: list[Entry], entries: list[Entry]) -> None:
+        if not old:
+            return
+        for entry in old:
+            (self.files.folder / entry["file"]).unlink(missing_ok=True)
+        entries[:] = [entry for entry in entries if entry not in old]
+        write_manifest(self.files, self.manifest)
+
+
+def _by_kind(entries: list[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """Checkpoints of whole epochs, and those inside one."""
+    interim = [entry for entry in entries if entry["interim"]]
+    return [entry for entry in entries if entry not in interim], interim
+
+
+def _is_finite(value: torch.Tensor) -> bool:
+    return value.is_meta or not value.is_floating_point() or bool(torch.isfinite(value).all())
+
+
+def _are_weights(weights: Any) -> bool:
+    return isinstance(weights, dict) and all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in weights.items()
+    )

@@ -1,0 +1,5 @@
+"""From YAML to objects: everything is checked to the last key before anything is made.
+
+`run_config` lists every key with its range and meaning; `build` reads a file, checks it and makes the parts
+of a run; `runs` finds the configuration that a run was started with.
+"""

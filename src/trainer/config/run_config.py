@@ -1,0 +1,195 @@
+"""The configuration of a run: every key, its meaning, unit and range."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from src.loss import Loss, parse
+from src.util.config.schema import Block
+
+
+def _unnested(block: Any) -> Any:
+    """Accept `{type: step, step: {...}}`, as the original's files may write it, for `{type: step, ...}`."""
+    if isinstance(block, dict) and isinstance(inner := block.get(str(block.get("type"))), dict):
+        return {**{key: value for key, value in block.items() if key != block["type"]}, **inner}
+    return block
+
+
+class ModelBlock(Block):
+    """`model`: which denoiser, and the arguments of its constructor."""
+
+    type: str = "NL_BSN"
+    """Name of the denoiser, one of `src.model.MODELS`."""
+    kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of that class; `bsn` names the network inside it."""
+
+
+class SchedulerBlock(Block):
+    """`training.scheduler`: how the learning rate falls."""
+
+    type: Literal["step", "cosine", "constant"] = "step"
+    """`step`: times `gamma` every `step_size` epochs; `cosine`: to zero at the last step; or `constant`."""
+    step_size: Annotated[int, Field(ge=1)] = 15
+    """Epochs between two falls of `step`."""
+    gamma: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Factor of each fall of `step`."""
+
+    _flatten = model_validator(mode="before")(_unnested)
+
+
+class OptimizerBlock(Block):
+    """`training.optimizer`: how gradients become updates."""
+
+    type: Literal["Adam"] = "Adam"
+    """The published choice; Kingma and Ba, 2015."""
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    """Decay of the running mean and square of the gradient."""
+    fused: bool = False
+    """Update all weights in one pass; the last digits differ."""
+
+    _flatten = model_validator(mode="before")(_unnested)
+
+
+class TrainingBlock(Block):
+    """`training`: data, blind spots, loss and schedule."""
+
+    dataset: str = "SIDD_train"
+    """One of `src.data_handlers.DATASETS`."""
+    dataset_args: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of the dataset: where it is, crop, augmentation, noise."""
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    """Crops in each step."""
+    max_epochs: Annotated[int, Field(ge=1)] = 100
+    """Passes over the training pictures."""
+    init_lr: Annotated[float, Field(gt=0)] = 5e-6
+    """Learning rate of the first epoch."""
+    loss: str = "1*self_L2"
+    """Terms `WEIGHT*NAME` joined by `+`; an `r` in the weight multiplies by the fraction of training done."""
+    tmp_info: list[str] | str | None = Field(default_factory=list)
+    """Loss terms that are computed for the log alone."""
+    masker_type: str = "Masker"
+    """One of `src.masker.MASKERS`: `Masker` (non-local patches) or `N2V_Masker` (single pixels)."""
+    masker_args: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of the masker."""
+    scheduler: SchedulerBlock = SchedulerBlock()
+    optimizer: OptimizerBlock = OptimizerBlock()
+    grad_clip: Annotated[float, Field(gt=0)] | None = None
+    """Largest norm of the gradient; a longer one is scaled down to it. None = as it is."""
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    """`tf32` rounds what a GPU's convolutions multiply; `bf16` runs the network under autocast. Weights,
+    masks and loss stay in 32 bits."""
+    channels_last: bool = False
+    """Memory layout NHWC, which is faster on recent GPUs, and on most CPUs in bf16."""
+    compile: bool = False
+    """Train through PyTorch's compiler, which joins small operations; it takes a minute or two to start."""
+    cudnn_benchmark: bool = False
+    """Let a GPU choose the fastest of its algorithms; two runs may then differ in the last digits."""
+    sync_bn: bool = True
+    """Whether several processes share batch norm's mean and variance. False: each has those of its own crops,
+    which is faster, and the trained network depends on the number of processes."""
+
+    @field_validator("loss")
+    @classmethod
+    def _follows_the_grammar(cls, loss: str) -> str:
+        parse(loss)
+        return loss
+
+    @field_validator("tmp_info")
+    @classmethod
+    def _names_loss_terms(cls, tmp_info: list[str] | str | None) -> list[str] | str:
+        Loss("1*self_L2", tmp_info)
+        return [] if tmp_info is None else tmp_info
+
+
+class ValidationBlock(Block):
+    """`validation`: on what and how often the network is scored while it trains."""
+
+    val: bool = True
+    """Whether to validate at all."""
+    dataset: str | None = None
+    """One of `src.data_handlers.DATASETS`; None = the training pictures, without augmentation."""
+    dataset_args: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of the dataset."""
+    batch_size: Literal[1] = 1
+    """Pictures are scored one at a time, whole."""
+    start_epoch: Annotated[int, Field(ge=1)] = 1
+    """First epoch that is validated."""
+    interval_epoch: Annotated[int, Field(ge=1)] = 1
+    """Epochs from one validation to the next."""
+    save_image: bool = True
+    """Whether to write pictures to `img/val_EEE`."""
+    num_of_saves: Annotated[int, Field(ge=1)] = 10
+    """How many of a run's validations write pictures."""
+
+
+class TestBlock(Block):
+    """`test`: what `test.py` scores when it is given no pictures."""
+
+    dataset: str | None = None
+    """One of `src.data_handlers.DATASETS`; None = the validation pictures."""
+    dataset_args: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of the dataset."""
+    batch_size: Literal[1] = 1
+    """Pictures are scored one at a time, whole."""
+    save_image: bool = True
+    """Whether to write noisy, clean and denoised pictures beside the scores."""
+    save_float: bool = False
+    """Whether to write the network's values as they are: `NNNN_DN.npy`, float32 (H, W, C), 1.0 is white."""
+
+
+class CheckpointBlock(Block):
+    """`checkpoint`: when the network is saved, and what is kept."""
+
+    save: bool = True
+    """False: only the last epoch and the best are saved."""
+    save_all: bool = False
+    """Keep every checkpoint; otherwise the last two (and the best)."""
+    start_epoch: Annotated[int, Field(ge=1)] = 1
+    """First epoch that is saved."""
+    interval_epoch: Annotated[int, Field(ge=1)] = 1
+    """Epochs from one checkpoint to the next; the last epoch is saved always."""
+    interval_steps: Annotated[int, Field(ge=1)] | None = None
+    """Steps between checkpoints inside an epoch, which go once the epoch has its own. None = none."""
+
+
+class LogBlock(Block):
+    """`log`: how often progress is written down."""
+
+    iter_interval: Annotated[int, Field(ge=1)] = 100
+    """Steps from one line (and TensorBoard point) to the next."""
+
+
+class RunConfig(Block):
+    """All of a run's configuration; `src.trainer.config.build.load_config` makes one from YAML."""
+
+    output_folder: Path = Path("output")
+    """Where runs are kept."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Weights, order, crops, noise and blind spots are functions of it."""
+    data_range: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
+    """The number that is white; `auto`: 255 for 8 bits, 65535 for 16, 1 for floating point."""
+    model: ModelBlock = ModelBlock()
+    training: TrainingBlock = TrainingBlock()
+    validation: ValidationBlock = ValidationBlock()
+    test: TestBlock = TestBlock()
+    checkpoint: CheckpointBlock = CheckpointBlock()
+    log: LogBlock = LogBlock()
+
+
+# Keys of the original's files that none of its code reads, or whose only effect was a defect.
+DEAD_KEYS: dict[tuple[str, ...], str] = {
+    ("model", "restore"): "nothing reads it; -r and --pretrained say what to load",
+    ("validation", "save_only_preds"): "nothing reads it",
+    ("validation", "add_constant"): "pictures are always rounded",
+    ("validation", "floor"): "pictures are always rounded",
+    ("test", "add_constant"): "pictures are always rounded",
+    ("test", "floor"): "pictures are always rounded",
+}
+DEAD_ANYWHERE = {
+    "val_pad": "only the pixel-shuffle trainer read it",
+    "test_pad": "only the pixel-shuffle trainer read it",
+    "self_en": "nothing reads it",
+}
+# Settings of a call, not of a training.
+FLAGS = {"config": "-c", "run_name": "-s", "resume": "-r", "gpu": "-g", "thread": "--thread"}

@@ -1,0 +1,280 @@
+"""Scores of a network on whole pictures: against the clean ones, or without them by the masked loss."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from src.loss import Loss
+from src.masker import Masker
+from src.trainer.evaluation.metrics import MeanScore, mean_score, psnr, ssim
+from src.trainer.evaluation.saving import save_pictures
+from src.trainer.network.network import Network
+from src.util.cores import usable_cores
+from src.util.logger import LOG
+from src.util.overlap import AT_ONCE, Here, overlapped
+from src.util.pictures.io import from_float, to_uint8
+from src.util.pictures.value_range import span_of
+from src.util.seed import make_generator
+
+
+class Metric(NamedTuple):
+    """How a metric is called in a table, where {} is the rounding of its pictures, and in a line."""
+
+    title: str
+    brief: str
+
+
+METRICS = {
+    "psnr": Metric("PSNR (dB), {}", "PSNR {:.2f} dB"),
+    "ssim": Metric("SSIM, 7x7 uniform window, {}", "SSIM {:.4f}"),
+    "loss": Metric("masked loss at blind spots that stay the same", "masked loss {:.6g}"),
+}
+"""Name in the code and in tables -> the metric."""
+
+MOST_AT_ONCE = 8
+SMALL_TOGETHER = 24_000_000
+"""Values of the pictures in work where more than `AT_ONCE` are: eight of 1 MP with 3 channels."""
+
+BETTER = {"psnr": max, "ssim": max, "loss": min}
+
+
+@dataclass(frozen=True)
+class PictureScore:
+    """One picture's metrics: `psnr` (dB) and `ssim` against the clean picture, else `loss`."""
+
+    name: str
+    metrics: dict[str, float]
+    rounding: str = "rounded to 8 bits"
+
+
+@dataclass
+class Scores:
+    """The metrics of a set of pictures.
+
+    Parameters
+    ----------
+    available : int
+        Pictures the dataset holds, of which `n_data` may have left some out.
+    """
+
+    available: int
+    pictures: list[PictureScore] = field(default_factory=list)
+
+    def means(self) -> dict[str, float]:
+        """Mean of each metric over the pictures that have it (see `mean_score` for what is left out)."""
+        return {name: score.mean for name, score in self._mean_scores().items()}
+
+    def _mean_scores(self) -> dict[str, MeanScore]:
+        names = dict.fromkeys(name for picture in self.pictures for name in picture.metrics)
+        found = {n: mean_score(p.metrics.get(n, math.nan) for p in self.pictures) for n in names}
+        return {name: score for name, score in found.items() if score.used}
+
+    def rounding(self) -> str:
+        """How the pictures were rounded, in words."""
+        return "; ".join(dict.fromkeys(picture.rounding for picture in self.pictures))
+
+    def line(self) -> str:
+        """The means, with what a reader must know to compare them."""
+        means = self._mean_scores()
+        brief = [
+            METRICS[name].brief.format(score.mean) + f" of {score.used} pictures" * (score.used < score.total)
+            for name, score in means.items()
+        ]
+        figures = ", ".join(brief) or "no score"
+        how = "" if "psnr" not in means else f"{self.rounding()}, SSIM of 7x7 uniform windows, "
+        return f"{figures} ({how}{count_words(len(self.pictures), self.available)})"
+
+
+def count_words(count: int, available: int) -> str:
+    """Of how many pictures a score is; loud if not of all."""
+    return f"all {available} pictures" if count == available else f"ONLY {count} OF {available} PICTURES"
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A picture after evaluation: tensors (C, H, W) in [0, 1] on the CPU, and its score."""
+
+    index: int
+    noisy: Tensor
+    denoised: Tensor
+    clean: Tensor | None
+    score: PictureScore
+
+    def save(self, folder: Path) -> None:
+        """Write its pictures into the folder of a validation or a test; see `save_pictures`."""
+        psnr = self.score.metrics.get("psnr")
+        save_pictures(folder, self.index, self.noisy, self.denoised, self.clean, psnr)
+
+    def to_plain(self, shown: bool) -> tuple[Any, ...]:
+        """As plain types and tensors, for another process; the pictures only if they are to be shown."""
+        none = torch.empty(0)
+        pictures = (self.noisy, self.denoised, self.clean) if shown else (none, none, None)
+        return self.index, *pictures, self.score.name, self.score.metrics, self.score.rounding
+
+    @classmethod
+    def from_plain(cls, plain: tuple[Any, ...]) -> "Evaluated":
+        """From another process."""
+        index, noisy, denoised, clean, *score = plain
+        return cls(index, noisy, denoised, clean, PictureScore(*score))
+
+
+class MaskedLoss:
+    """The self-supervised loss with blind spots that stay the same from one validation to the next.
+
+    Parameters
+    ----------
+    masker : Masker
+        Of the training.
+    loss : Loss
+        Of the training, at its full weights.
+    seed : int
+        Of the run; a picture's spots are a function of it and the picture's index.
+    """
+
+    def __init__(self, masker: Masker, loss: Loss, seed: int) -> None:
+        self.masker = masker
+        self.loss = loss
+        self.seed = seed
+        self._refused = False
+
+    def suits(self, noisy: Tensor, name: str) -> bool:
+        """Whether a picture (C, H, W) can be masked; of those that cannot the first is said."""
+        try:
+            self.masker.check_size(*noisy.shape[1:])
+        except ValueError as error:
+            if not self._refused:
+                LOG.warning("%s: no masked loss, nor for pictures like it: %s", name, error)
+            self._refused = True
+            return False
+        return True
+
+    @torch.no_grad()
+    def __call__(self, network: Network, noisy: Tensor, index: int) -> float:
+        """The loss of one picture (C, H, W)."""
+        batch = noisy[None].to(network.device)
+        masked = self.masker.mask(batch, make_generator(self.seed, "validation mask", index))
+        # In tiles where the picture is large, as it is denoised.
+        denoised = network.denoise(masked.image[0], f"picture {index}, masked")[None].to(network.device)
+        return self.loss(denoised, batch, masked.mask, 1.0).total.item()
+
+
+def evaluate(
+    network: Network,
+    pictures: Iterable[dict[str, Any]],
+    masked_loss: MaskedLoss | None,
+    then: Callable[[Evaluated], object] | None = None,
+    held: int | None = None,
+) -> Iterator[Evaluated | None]:
+    """Denoise and score pictures; some are scored while the next one is denoised.
+
+    Parameters
+    ----------
+    network : Network
+        Left in the mode (training or not) it was in; called in this thread.
+    pictures : iterable of dict
+        Batches of one, of `src.data_handlers.loading.sampling.build_loader`.
+    masked_loss : MaskedLoss or None
+        Scores a picture without a clean one; None leaves it without a score.
+    then : callable, optional
+        Called with each picture before it is yielded, in other threads: writes it, for example.
+    held : int, optional
+        Pictures that are in work at once; more than two only where they are small (`SMALL_TOGETHER`).
+        None = two on a CPU, which the network has busy, else up to eight: a GPU denoises a small picture in
+        less time than one core takes for its score.
+
+    Yields
+    ------
+    Evaluated or None
+        In the order of the dataset; None for a picture that was lost.
+    """
+
+    def work(numbered: tuple[int, dict[str, Any]], here: Here) -> Evaluated | None:
+        number, batch = numbered
+        if "noisy" not in batch:
+            return None
+        result = _evaluated(network, number, batch, masked_loss, here)
+        if then is not None:
+            then(result)
+        return result
+
+    if held is None:
+        held = AT_ONCE if network.device.type == "cpu" else max(AT_ONCE, min(MOST_AT_ONCE, usable_cores()))
+    was_training = network.module.training
+    try:
+        yield from overlapped(work, enumerate(pictures), held, _may_join)
+    finally:
+        network.module.train(was_training)
+
+
+def _may_join(held: Sequence[tuple[int, dict[str, Any]]], numbered: tuple[int, dict[str, Any]]) -> bool:
+    values = sum(batch["noisy"].numel() for _, batch in (*held, numbered) if "noisy" in batch)
+    return len(held) < AT_ONCE or values <= SMALL_TOGETHER
+
+
+def _evaluated(
+    network: Network, number: int, batch: dict[str, Any], masked_loss: MaskedLoss | None, here: Here
+) -> Evaluated:
+    index = int(batch.get("index", [number])[0])
+    noisy, name = batch["noisy"][0], batch["name"][0]
+    clean = batch["clean"][0] if "clean" in batch else None
+    by_loss = masked_loss if clean is None and masked_loss and masked_loss.suits(noisy, name) else None
+    denoised = here(lambda: network.denoise(noisy, name), last=by_loss is None)
+    dtype, white = batch.get("dtype", ["uint8"])[0], float(batch.get("white", [255])[0])
+    metrics: dict[str, float] = {}
+    if clean is not None:
+        metrics = compare(clean, denoised, dtype, white, span_of(noisy.numpy(), 1))
+    elif by_loss is not None:
+        metrics = {"loss": here(lambda: by_loss(network, noisy, index), last=True)}
+    return Evaluated(index, noisy, denoised, clean, PictureScore(name, metrics, rounding(dtype, white)))
+
+
+def compare(
+    clean: Tensor, other: Tensor, dtype: str = "uint8", white: float = 255,
+    span: tuple[float, float] = (-math.inf, math.inf),
+) -> dict[str, float]:  # fmt: skip
+    """PSNR and SSIM of two pictures, both as they would be stored.
+
+    Parameters
+    ----------
+    clean, other : Tensor
+        (C, H, W), 1.0 is white.
+    dtype, white
+        Of the file, see `from_float`; 8 bits are clipped to [0, 255].
+    span : (float, float)
+        What `other` is clipped to in a file of another type, where 1.0 is white.
+
+    Returns
+    -------
+    dict
+        `psnr` in dB, `ssim`.
+    """
+    if (dtype, white) == ("uint8", 255):
+        first, second = to_uint8(clean), to_uint8(other)
+        return {"psnr": psnr(first, second), "ssim": ssim(first, second)}
+    first = from_float(clean, dtype, white, (-math.inf, math.inf))
+    second = from_float(other, dtype, white, (span[0] * white, span[1] * white))
+    return {"psnr": psnr(first, second, white), "ssim": ssim(first, second, white)}
+
+
+def rounding(dtype: str, white: float) -> str:
+    """How `compare` rounds, in words."""
+    if (dtype, white) == ("uint8", 255):
+        return "rounded to 8 bits"
+    return f"{'not rounded' if dtype.startswith('float') else f'rounded to {dtype}'}, data range {white:g}"
+
+
+def score_all(
+    results: Iterable[Evaluated | None], available: int, use: Callable[[Evaluated], None]
+) -> Scores:
+    """Collect the scores of evaluated pictures, handing each to `use` on the way."""
+    scores = Scores(available)
+    for result in results:
+        if result is not None:
+            use(result)
+            scores.pictures.append(result.score)
+    return scores

@@ -1,0 +1,96 @@
+"""Before a training: how far the noise of its pictures reaches, and whether the masker hides as much."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from src.data_handlers.samples.samples import Samples
+from src.masker.base import Masker
+from src.trainer.config.build import build_masker, build_pictures
+from src.trainer.config.run_config import RunConfig
+from src.trainer.evaluation.noise_correlation import MAX_LAG, SHARED, NoiseCorrelation, noise_correlation
+from src.util.logger import progress_bar
+from src.util.pictures.io import middle
+
+MOST_PICTURES = 32
+"""So many are measured, from all of the dataset."""
+MOST_PIXELS = 8_000_000
+"""So many in all, from the middle of each."""
+FEW_PLACES = 30
+"""With fewer, what is measured is mostly chance, or the pictures' own structure."""
+
+
+def noise_report(config: RunConfig) -> str:
+    """Measure the noise of the training pictures, as they are trained on.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Checked.
+
+    Returns
+    -------
+    str
+        A few lines: the noise's deviation, its autocorrelation along rows and columns, how far it reaches,
+        and what the configuration hides; what to say instead where single pixels are hidden in vain.
+
+    Raises
+    ------
+    DataError
+        When the pictures cannot be used.
+    """
+    whole = {"dataset": None, "dataset_args": {"crop_size": None}}  # of the training pictures, then
+    scored = config.validation.model_copy(update=whole)
+    samples = build_pictures(config.model_copy(update={"validation": scored}), "validation")
+    found = noise_correlation(_pictures(samples))
+    if found is None:
+        return (
+            f"{samples.source.where}: no noise was found: all places are constant, clipped or below 40 px\n"
+        )
+    return "\n".join([*_measured(samples, found), *_advice(found.reach, build_masker(config))]) + "\n"
+
+
+def _pictures(samples: Samples) -> Iterator[tuple[np.ndarray, float]]:
+    """The middle of some pictures, and the step between two of their levels."""
+    count = min(MOST_PICTURES, len(samples))
+    edge = math.isqrt(MOST_PIXELS // count)
+    with progress_bar(count, "picture") as bar:
+        for number in range(count):
+            sample: dict[str, Any] = samples[0, number * len(samples) // count]
+            if "noisy" in sample:
+                level = 0.0 if np.dtype(sample["dtype"]).kind == "f" else 1 / sample["white"]
+                yield middle(sample["noisy"], edge).numpy(), level
+            bar.update()
+
+
+def _measured(samples: Samples, found: NoiseCorrelation) -> Iterator[str]:
+    count = min(MOST_PICTURES, len(samples))
+    yield (
+        f"{samples.source.where}: noise in {found.places} flat places of {count} pictures, standard deviation"
+        f" {255 * found.deviation:.1f} of 255; it is shared by pixels"
+    )
+    yield "px apart       " + "".join(f"{lag:6d}" for lag in range(1, MAX_LAG + 1))
+    for name, values in (("along rows", found.along_rows), ("along columns", found.along_columns)):
+        yield f"{name:15}" + "".join(f"{value:6.2f}" for value in values[1:])
+    if found.places < FEW_PLACES:
+        yield f"Fewer than {FEW_PLACES} places tell little: measure more pictures."
+
+
+def _advice(reach: tuple[int, int], masker: Masker) -> Iterator[str]:
+    down, right = reach
+    yield (
+        f"It reaches {right} px along rows and {down} px along columns (correlation of {SHARED:g} or more);"
+        f" {masker.hidden[1]} px and {masker.hidden[0]} px on each side of a blind spot are hidden."
+    )
+    farthest = max(reach)
+    if farthest == 0 and max(masker.hidden):
+        yield "Noise of neighbouring pixels is independent: hiding single pixels is enough (-c n2v_folder)."
+    elif farthest > 0 and max(masker.hidden) == 0:
+        yield (
+            "A pixel's neighbours tell its noise; NL-N2V, better on camera noise, hides them with it:"
+            ' --set training.masker_type=Masker --set "training.masker_args={}"'
+        )
+    if farthest == MAX_LAG:
+        yield f"What reaches {MAX_LAG} px may be the pictures' own structure, where they are nowhere flat."

@@ -1,0 +1,49 @@
+"""The pictures of a validation or a test, as files."""
+
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from src.util.atomic_file import write_atomically
+from src.util.pictures.io import shown, to_uint8, write_picture
+
+
+def save_pictures(
+    folder: Path, index: int, noisy: Tensor, denoised: Tensor, clean: Tensor | None, psnr: float | None
+) -> None:
+    """Write one evaluated picture: `NNNN_NOISY.png`, `NNNN_DN.png` (`NNNN_DN_PP.PP.png`), `NNNN_CLEAN.png`.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a validation or a test.
+    index : int
+        NNNN, the picture's place in its dataset.
+    noisy, denoised, clean : Tensor
+        (C, H, W) in [0, 1]; rounded and clipped to 8 bits; of more than three channels the first three are
+        shown, of two the first.
+    psnr : float or None
+        PP.PP in dB, where the clean picture is known.
+    """
+    result = "DN" if psnr is None else f"DN_{psnr:.2f}"
+    pictures = {"NOISY": noisy, result: denoised} | ({} if clean is None else {"CLEAN": clean})
+    for suffix, picture in pictures.items():
+        write_picture(folder / f"{index:04d}_{suffix}.png", to_uint8(shown(picture)))
+
+
+def save_values(folder: Path, index: int, denoised: Tensor) -> None:
+    """Write a network's output as it is: `NNNN_DN.npy`, float32 (H, W, C).
+
+    Parameters
+    ----------
+    folder : Path
+        Of a test.
+    index : int
+        NNNN, the picture's place in its dataset.
+    denoised : Tensor
+        (C, H, W), 1.0 is white; neither rounded nor clipped.
+    """
+    values = np.ascontiguousarray(denoised.permute(1, 2, 0).numpy(), dtype=np.float32)
+    path = folder / f"{index:04d}_DN.npy"
+    write_atomically(path, lambda file: np.save(file, values, allow_pickle=False), durable=False)

@@ -1,0 +1,46 @@
+"""The table at the end of a test: each metric over all pictures, under its full name."""
+
+import math
+import statistics
+from collections.abc import Callable
+
+from src.trainer.evaluation.evaluate import METRICS, Scores
+
+_STATISTICS: dict[str, Callable[[list[float]], float]] = {
+    "mean": statistics.fmean, "median": statistics.median, "min": min, "max": max
+}  # fmt: skip
+
+
+def summary(scores: Scores) -> str:
+    """Mean, median, least and largest value of each metric, and of how many pictures.
+
+    Parameters
+    ----------
+    scores : Scores
+        Of a test.
+
+    Returns
+    -------
+    str
+        The score line, then a line for each metric; ends with a line break.
+    """
+    rows = [["", *_STATISTICS, "pictures"]]
+    left_out = False
+    rounding = scores.rounding().replace("8 bits", "8 bits, data range 255")
+    for name in dict.fromkeys(name for picture in scores.pictures for name in picture.metrics):
+        values = [picture.metrics.get(name, math.nan) for picture in scores.pictures]
+        finite = [value for value in values if math.isfinite(value)]
+        left_out |= len(finite) < len(values)
+        figures = [f"{f(finite):.6g}" for f in _STATISTICS.values()] if finite else ["-"] * len(_STATISTICS)
+        rows.append([METRICS[name].title.format(rounding), *figures, f"{len(finite)} of {scores.available}"])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    ]
+    if left_out:
+        lines.append(
+            "Left out: identical pictures (infinite PSNR), those below 7 px (no SSIM), those of a size that"
+            " cannot be masked (no loss)."
+        )
+    return "\n".join([scores.line(), "", *lines]) + "\n"

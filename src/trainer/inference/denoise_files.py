@@ -1,0 +1,200 @@
+"""A trained network on picture files: one, or all of a folder; what comes out is of the kind that went in."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from src.trainer.inference.denoiser import denoise_pixels
+from src.trainer.inference.folder_page import FolderPage
+from src.trainer.inference.result_files import Format, find_results, named
+from src.trainer.inference.trained import Trained
+from src.trainer.report import Look
+from src.util.atomic_file import write_atomically
+from src.util.errors import DataError
+from src.util.file_manager import made_folder
+from src.util.logger import LOG, progress_bar
+from src.util.overlap import AT_ONCE, Here, at_once, overlapped
+from src.util.pictures.formats.base import EXPANDED, MAX_PIXELS, Page, StoredPicture
+from src.util.pictures.formats.stored import open_picture
+from src.util.pictures.io import suits
+from src.util.pictures.value_range import checked_white, dark_hint
+
+Show = Callable[[int, np.ndarray, np.ndarray], None]
+"""Is shown the number of a page, its noisy and its denoised pixels."""
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """How files are denoised.
+
+    Parameters
+    ----------
+    format : {"auto", "same", "png"}
+        Of the results, see `Format`.
+    overwrite : bool
+        Whether a folder's results that are there are made anew.
+    max_pixels : int
+        Larger pictures are refused.
+    held : int
+        Pictures of a folder that are in memory at once; 1 reads, denoises and writes one after the other.
+    """
+
+    format: Format = "auto"
+    overwrite: bool = False
+    max_pixels: int = MAX_PIXELS
+    held: int = AT_ONCE
+
+
+class _Done(NamedTuple):
+    """What became of a picture: what its result lost and how it looks, or what went wrong."""
+
+    lost: list[str]
+    looks: list[Look]
+    error: DataError | None = None
+
+
+class FileDenoiser:
+    """Denoises files with one network, and says once what it adapts.
+
+    Parameters
+    ----------
+    trained : Trained
+        The network.
+    options : FileOptions
+        How.
+    """
+
+    def __init__(self, trained: Trained, options: FileOptions | None = None) -> None:
+        self.trained = trained
+        self.options = options or FileOptions()
+        self._said: set[object] = set()
+
+    def file(self, path: Path, out: Path) -> None:
+        """Denoise all pages of a picture file, one at a time.
+
+        Parameters
+        ----------
+        path : Path
+            A picture of any size.
+        out : Path
+            File to write; its ending chooses the format, its folder exists.
+
+        Raises
+        ------
+        DataError
+            When the picture cannot be read, does not suit the network, or does not fit the format.
+        """
+        self._say_lost(path, out, self._convert(path, out, at_once, lambda *_: None))
+
+    def folder(self, folder: Path, out: Path) -> int:
+        """Denoise each picture of a folder and its sub-folders; a bad one is named and the others go on.
+
+        Parameters
+        ----------
+        folder : Path
+            Looked through at any depth, but for `out`.
+        out : Path
+            Gets the same sub-folders, and `report.html` and `panel.png` at the end. Results that are there
+            are kept unless `options.overwrite`; they are on the page, too.
+
+        Returns
+        -------
+        int
+            How many pictures failed.
+        """
+        results = find_results(folder, out, self.options.format)
+        due = {p: r for p, r in results.items() if self.options.overwrite or not r.exists()}
+        page = FolderPage(self.trained, folder, out, results, self.options.max_pixels)
+        failed: list[Path] = []
+        with (
+            progress_bar(len(results), "picture", len(results) - len(due)) as bar,
+            closing(overlapped(partial(self._attempt, page), due.items(), self.options.held)) as outcomes,
+        ):
+            for (path, result), done in zip(due.items(), outcomes, strict=True):
+                if done.error is None:
+                    self._say_lost(path, result, done.lost)
+                    page.take(done.looks)
+                else:
+                    LOG.error("%s", done.error)
+                    failed.append(path)
+                bar.update()
+        page.close([path for path in results if path not in due], self.options.held)
+        self._sum_up(len(results), len(results) - len(due), failed, out)
+        return len(failed)
+
+    def _attempt(self, page: FolderPage, each: tuple[Path, Path], here: Here) -> _Done:
+        path, result = each
+        looks: list[Look] = []
+
+        def show(number: int, noisy: np.ndarray, denoised: np.ndarray) -> None:
+            looks.append(page.look(path, number, noisy, denoised))
+
+        try:
+            made_folder(result.parent)
+            lost = self._convert(path, result, here, show)
+            return _Done(lost, page.marked(path, looks))
+        except DataError as error:
+            return _Done([], [], error)
+
+    def _convert(self, path: Path, out: Path, here: Here, show: Show) -> list[str]:
+        """Read, denoise, show and write; what is lost on the way."""
+        lost: list[str] = []
+        with open_picture(path, self.options.max_pixels) as stored:
+            pages, ending = self._pages(stored, here, show), out.suffix.lower()
+            write_atomically(out, lambda file: lost.extend(stored.write(file, pages, ending)))
+        return lost
+
+    def _pages(self, stored: StoredPicture, here: Here, show: Show) -> Iterator[Page]:
+        for number in range(stored.pages):
+            yield self._page(stored, number, here, show)
+
+    def _page(self, stored: StoredPicture, number: int, here: Here, show: Show) -> Page:
+        name = str(stored.path) if stored.pages == 1 else f"{stored.path}, page {number + 1}"
+        expanded = stored.info(number).change == EXPANDED
+        page = stored.read(number)
+        denoised = here(partial(self._denoised, page, name, expanded), last=number == stored.pages - 1)
+        show(number, page.pixels, denoised)
+        return replace(page, pixels=denoised)
+
+    def _denoised(self, page: Page, name: str, expanded: bool) -> np.ndarray:
+        config, pixels = self.trained.config, page.pixels
+        channels = config.model.kwargs["in_channels"]
+        white = checked_white(pixels, config.data_range, name)
+        if expanded:
+            self._say_once(EXPANDED, f"{name}: {EXPANDED}: the result is RGB")
+        self._say_what_differs(page, white, channels, name)
+        return denoise_pixels(self.trained.network, pixels, white, name)
+
+    def _say_what_differs(self, page: Page, white: float, channels: int, name: str) -> None:
+        found, trained_white = page.pixels.shape[2], self.trained.white
+        if found != channels and suits(found, channels):
+            self._say_once("grey", f"{name}: grey is denoised as {channels} equal channels")
+        if trained_white is not None and white != trained_white:
+            self._say_once(
+                ("white", white),
+                f"{name}: white is {white:g} ({page.pixels.dtype}), but {trained_white:g} in the pictures"
+                " that the network was trained on, or in most of them",
+            )
+        if hint := dark_hint(page.pixels, white):
+            self._say_once("dark", f"{name}: {hint}")
+
+    def _say_lost(self, path: Path, out: Path, lost: list[str]) -> None:
+        if lost:
+            self._say_once((out.suffix.lower(), *lost), f"{path}: lost in the result: {', '.join(lost)}")
+
+    def _say_once(self, key: object, line: str) -> None:
+        if key not in self._said:
+            self._said.add(key)
+            LOG.warning("%s (said once)", line)
+
+    def _sum_up(self, count: int, kept: int, failed: list[Path], out: Path) -> None:
+        there = f", {kept} were there already (--overwrite makes them anew)" if kept else ""
+        done = count - kept - len(failed)
+        LOG.info("%d of %d pictures denoised%s; results: %s", done, count, there, out)
+        if failed:
+            LOG.error("%d of %d pictures failed: %s", len(failed), count, named(failed))

@@ -1,0 +1,40 @@
+"""A trained network as safetensors, a format in which nothing can be executed."""
+
+from pathlib import Path
+
+from safetensors.torch import save
+
+from src.trainer.config.build import to_yaml
+from src.trainer.inference.trained import Trained
+from src.util.atomic_file import write_atomically
+from src.util.errors import ConfigError
+from src.util.logger import LOG
+
+
+def export_weights(trained: Trained, path: Path, overwrite: bool = False) -> None:
+    """Write the weights, and as metadata what is needed to use them.
+
+    Parameters
+    ----------
+    trained : Trained
+        The network.
+    path : Path
+        A file to be, in a folder that is there. Its metadata, all text: `config` (YAML), `epoch`, and `white`
+        where it is known (see `Trained`).
+    overwrite : bool
+        Whether a file that is there is replaced.
+
+    Raises
+    ------
+    ConfigError
+        When there is a file already.
+    """
+    if path.exists() and not overwrite:
+        raise ConfigError(f"--export {path}: exists; add --overwrite to replace it")
+    weights = {name: value.cpu().contiguous() for name, value in trained.network.module.state_dict().items()}
+    about = {"format": "pt", "config": to_yaml(trained.config), "epoch": str(trained.epoch)}
+    if trained.white is not None:
+        about["white"] = str(trained.white)
+    data = save(weights, metadata=about)
+    write_atomically(path, lambda file: file.write(data), size=len(data))
+    LOG.info("exported %s: %d tensors, %s bytes", path, len(weights), f"{len(data):,}")

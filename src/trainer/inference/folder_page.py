@@ -1,0 +1,181 @@
+"""The page of a folder's pictures and their results, also of those that an earlier call made."""
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from src.trainer.config.build import to_yaml
+from src.trainer.evaluation.evaluate import count_words
+from src.trainer.inference.trained import Trained
+from src.trainer.report import Kept, Look, Report, kept_pictures, key_of
+from src.util.errors import DataError, NonFiniteError
+from src.util.file_manager import made_folder
+from src.util.logger import LOG, progress_bar
+from src.util.overlap import Here, overlapped
+from src.util.pictures.formats.base import StoredPicture
+from src.util.pictures.formats.stored import open_picture
+from src.util.pictures.io import count_pages
+from src.util.pictures.own_results import PAGE, PANEL, has_report
+from src.util.pictures.value_range import white_of
+
+
+class FolderPage:
+    """`report.html` and `panel.png` of a folder of results, written at the end.
+
+    Parameters
+    ----------
+    trained : Trained
+        What denoises.
+    folder, out : Path
+        The pictures' and the results'.
+    results : mapping of Path to Path
+        Picture to result, in the order in which they are shown.
+    max_pixels : int
+        Larger pictures are not read.
+    """
+
+    def __init__(
+        self, trained: Trained, folder: Path, out: Path, results: Mapping[Path, Path], max_pixels: int
+    ) -> None:
+        self.trained = trained
+        self.folder = folder
+        self.out = out
+        self.results = results
+        self.max_pixels = max_pixels
+        self._foreign = not has_report(out) and [n for n in (PAGE, PANEL) if os.path.lexists(out / n)]
+        self._first: dict[Path, int] = {}  # place of a file's first page among all pages
+        self._pages = {path: count_pages(path) for path in results}
+        self._count = 0
+        for path, pages in self._pages.items():
+            self._first[path] = self._count
+            self._count += pages
+        self._report = Report(out, "", to_yaml(trained.config), str(trained.path), self._count)
+        self._shown = 0
+        self._earlier: dict[str, Kept] = {}
+
+    def look(self, path: Path, number: int, noisy: np.ndarray, denoised: np.ndarray) -> Look:
+        """How a picture looks on the page; in any thread.
+
+        Parameters
+        ----------
+        path : Path
+            Of its file.
+        number : int
+            Of the page in the file, from 0.
+        noisy, denoised : ndarray, shape (H, W, C)
+            As they are stored.
+        """
+        white = white_of(noisy.dtype, self.trained.config.data_range)
+        place, name = self._place(path, number)
+        return self._report.look(place, name, noisy, denoised, white=white)
+
+    def marked(self, path: Path, looks: Sequence[Look]) -> list[Look]:
+        """The same, to be known again by a later page; the file's result is written."""
+        return _marked(looks, self._key(path))
+
+    def take(self, looks: Sequence[Look]) -> None:
+        """Put a file's pictures on the page; without any it is not shown."""
+        for look in looks:
+            self._report.take(look)
+            self._shown += 1
+
+    def close(self, kept: Sequence[Path], held: int) -> None:
+        """Write the page, if it would say something new.
+
+        Parameters
+        ----------
+        kept : sequence of Path
+            Pictures whose results were there already: those that the page there does not show, or that have
+            changed since, are read again.
+        held : int
+            So many of them at once.
+        """
+        if self._foreign:
+            LOG.warning(
+                "%s is not of this program's making, so no page is written; move it, or choose another --out",
+                self.out / self._foreign[0],
+            )
+            return
+        if not self._shown and has_report(self.out):
+            return
+        before = self._shown
+        self._earlier = kept_pictures(self.out / PAGE)
+        with (
+            progress_bar(len(kept), "picture") as bar,
+            closing(overlapped(self._compared, kept, held)) as compared,
+        ):
+            for looks in compared:
+                self.take(looks)
+                bar.update()
+        if not self._shown:
+            return
+        earlier = self._shown - before
+        self._report.title = ", ".join([
+            os.path.basename(os.path.abspath(self.folder)),
+            f"epoch {self.trained.epoch}",
+            count_words(self._shown, self._count),
+            *([f"{earlier} of them denoised by an earlier call"] if earlier else []),
+        ])  # fmt: skip
+        made_folder(self.out)
+        self._report.close()
+        LOG.info("to look at: %s", self.out / PAGE)
+
+    def _place(self, path: Path, number: int) -> tuple[int, str]:
+        """Where a page of a file stands among all pictures, and what it is called."""
+        name = path.relative_to(self.folder).as_posix() + (f", page {number + 1}" if number else "")
+        return self._first[path] + number, name
+
+    def _key(self, path: Path) -> str:
+        return key_of((path, self.results[path]), self.trained.config.data_range)
+
+    def _compared(self, path: Path, here: Here) -> list[Look]:
+        """A picture beside a result that was there already; nothing if that is none of it."""
+        key = self._key(path)
+        again = [self._again(path, number, key) for number in range(self._pages[path])]
+        looks = [look for look in again if look is not None]
+        if len(looks) < len(again):
+            try:
+                looks = self._read(path, again)
+            except (DataError, NonFiniteError):
+                return []  # the page says of how many it is
+        return _marked(looks, key)
+
+    def _again(self, path: Path, number: int, key: str) -> Look | None:
+        kept = self._earlier.get(_of_page(key, number))
+        return None if kept is None else self._report.again(*self._place(path, number), kept)
+
+    def _read(self, path: Path, again: Sequence[Look | None]) -> list[Look]:
+        """The pages of a file; those that are known need not be decoded."""
+        looks: list[Look] = []
+        with (
+            open_picture(path, self.max_pixels) as source,
+            open_picture(self.results[path], self.max_pixels) as result,
+        ):
+            if source.pages != result.pages or source.pages != len(again):
+                return []
+            for number, look in enumerate(again):
+                shapes = [(i.height, i.width, i.channels) for i in (source.info(number), result.info(number))]
+                if shapes[0] != shapes[1]:
+                    return []
+                if look is None and not self._report.wants(self._first[path] + number):
+                    look = self._report.named_alone(*self._place(path, number), shapes[0][:2])
+                looks.append(look or self._decoded(path, number, source, result))
+        return looks
+
+    def _decoded(self, path: Path, number: int, source: StoredPicture, result: StoredPicture) -> Look:
+        return self.look(path, number, *(file.read(number, alpha=False).pixels for file in (source, result)))
+
+
+def _marked(looks: Sequence[Look], key: str) -> list[Look]:
+    """The pictures of a file, to be known again by a later page."""
+    return [
+        look._replace(entry=look.entry._replace(key=key and _of_page(key, number)))
+        for number, look in enumerate(looks)
+    ]
+
+
+def _of_page(key: str, number: int) -> str:
+    return f"{key}p{number}"

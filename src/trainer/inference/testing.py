@@ -1,0 +1,102 @@
+"""A trained network on a dataset, with scores."""
+
+import csv
+from functools import partial
+from io import StringIO
+from pathlib import Path
+from typing import BinaryIO
+
+from src.data_handlers.loading.sampling import build_loader
+from src.trainer.config.build import build_loss, build_masker, build_pictures, to_yaml
+from src.trainer.evaluation.evaluate import Evaluated, MaskedLoss, Scores, count_words, evaluate, score_all
+from src.trainer.evaluation.saving import save_values
+from src.trainer.evaluation.summary import summary
+from src.trainer.inference.trained import Trained
+from src.trainer.report import Look, Report
+from src.util.atomic_file import write_atomically
+from src.util.errors import DataError
+from src.util.file_manager import FileManager, made_folder
+from src.util.logger import LOG, progress_bar
+
+
+def score_dataset(trained: Trained, workers: int, out: Path | None) -> Path:
+    """Denoise and score the dataset of the `test` block.
+
+    Parameters
+    ----------
+    trained : Trained
+        The network and its configuration.
+    workers : int
+        Processes that load pictures.
+    out : Path or None
+        Where to write; None makes a folder `img/test_DATASET_EPOCH_TIME` in the run, or in one of the
+        checkpoint's name in the configuration's output folder.
+
+    Returns
+    -------
+    Path
+        The folder, with `metrics.csv` (per picture), `metrics.txt` (over all) and the pictures, with
+        `report.html` and `panel.png` to look at them, and the network's values if asked for.
+    """
+    config = trained.config
+    pictures = build_pictures(config, "test")
+    loader = build_loader(pictures, 1, workers, trained.network.device.type == "cuda")
+    blocks = (config.test, config.validation, config.training)
+    dataset = next(block.dataset for block in blocks if block.dataset is not None)
+    run = trained.run or FileManager(config.output_folder, _run_name(trained.path))
+    folder = made_folder(out) if out else run.test_folder(dataset, trained.epoch)
+    masked_loss = MaskedLoss(build_masker(config), build_loss(config), config.seed)
+    report = Report(folder, "", to_yaml(config), str(trained.path), len(loader))
+    looks: dict[int, Look] = {}
+    numbers: list[int] = []
+
+    def write(result: Evaluated) -> None:
+        score = result.score
+        if config.test.save_image:
+            result.save(folder)
+            looks[result.index] = report.look(
+                result.index, score.name, result.noisy, result.denoised, result.clean, score.metrics
+            )
+        if config.test.save_float:
+            save_values(folder, result.index, result.denoised)
+
+    with progress_bar(len(loader), "picture") as bar:
+
+        def use(result: Evaluated) -> None:
+            if config.test.save_image:
+                report.take(looks.pop(result.index))
+            numbers.append(result.index)
+            bar.update()
+
+        results = evaluate(trained.network, loader, masked_loss, write)
+        scores = score_all(results, len(pictures.source), use)
+    if not scores.pictures:
+        raise DataError(f"{pictures.source.where}: none of {len(pictures)} pictures can be read any more")
+    _write_scores(folder, scores, numbers, f"{dataset}, {trained.path}, epoch {trained.epoch}")
+    count = count_words(len(scores.pictures), scores.available)
+    report.title = f"{dataset}, epoch {trained.epoch}, {count}"
+    report.close()
+    LOG.info("%s: %s", dataset, scores.line())
+    LOG.info("results: %s", folder)
+    return folder
+
+
+def _run_name(path: Path) -> str:
+    inside_run = path.parent.name in ("checkpoint", "best_ckpts")
+    return path.resolve().parent.parent.name if inside_run else path.stem
+
+
+def _write_scores(folder: Path, scores: Scores, numbers: list[int], title: str) -> None:
+    # By the numbers in their files' names, in which a picture that was lost leaves a gap.
+    names = list(dict.fromkeys(name for picture in scores.pictures for name in picture.metrics))
+    table = StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(["picture", "name", *names])
+    for index, picture in zip(numbers, scores.pictures, strict=True):
+        writer.writerow([f"{index:04d}", picture.name, *(picture.metrics.get(n, "") for n in names)])
+    for name, text in {"metrics.csv": table.getvalue(), "metrics.txt": f"{title}\n{summary(scores)}"}.items():
+        write_atomically(folder / name, partial(_write_text, text))
+
+
+def _write_text(text: str, file: BinaryIO) -> None:
+    file.write(text.encode(errors="backslashreplace"))  # a file's name need not be text

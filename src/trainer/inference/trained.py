@@ -1,0 +1,127 @@
+"""A trained network, from a checkpoint and its configuration."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from src.trainer.checkpoints.checkpoint import CheckpointStore, load_verified
+from src.trainer.config.build import build_model, check_config, outline, read_config
+from src.trainer.config.run_config import RunConfig
+from src.trainer.config.runs import named_run
+from src.trainer.network.network import Network
+from src.util.config.yaml_document import Document, override, read_yaml
+from src.util.errors import CheckpointError, ConfigError
+from src.util.file_manager import FileManager, run_around
+from src.util.logger import LOG
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A checkpoint, ready to be used.
+
+    Parameters
+    ----------
+    path : Path
+        Where it was read.
+    epoch : int
+        Epochs it was trained for.
+    config : RunConfig
+        Given, or the checkpoint's own.
+    network : Network
+        With its weights.
+    run : FileManager or None
+        The run it belongs to: the one that was named, or in whose folder it lies. None where another output
+        folder was asked for, or there is no run.
+    white : float or None
+        The number that was white in the pictures it was trained on; None where the checkpoint does not say.
+    """
+
+    path: Path
+    epoch: int
+    config: RunConfig
+    network: Network
+    run: FileManager | None
+    white: float | None = None
+
+
+def load_trained(
+    device: torch.device, settings: Sequence[str], config: str | Sequence[str] | None, session: str | None,
+    epoch: int | None, pretrained: str | None,
+) -> Trained:  # fmt: skip
+    """Find a checkpoint and build its network; never one with random weights.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the network goes.
+    settings : sequence of str
+        Overrides `KEY=VALUE` of the configuration.
+    config : str, sequence of str or None
+        Names or paths of configurations, see `read_config`; None takes the checkpoint's own.
+    session : str or None
+        A run's name.
+    epoch : int or None
+        A checkpoint of that run; None takes its newest. Ignored when `pretrained` is given.
+    pretrained : str or None
+        A checkpoint's path, or its name in the run.
+
+    Raises
+    ------
+    CheckpointError
+        When there is no such checkpoint, or it does not fit the network of the configuration.
+    """
+    if pretrained is None and session is None:
+        raise ConfigError("say which network: --pretrained CKPT (a .pth file), or -s RUN (a run's last one)")
+    given = None if config is None else read_config(config, settings)
+    run = None
+    if session is not None:
+        run = FileManager(given.output_folder, session) if given else named_run(session, settings)
+    path, content = _checkpoint(run, epoch, pretrained, device)
+    if given is None:
+        given = _own_config(path, content, run, settings)
+        if run is None and "output_folder" not in override(Document({}, {}, ""), settings).data:
+            run = run_around(path)
+    try:
+        # Compared before memory is taken: a configuration of a few bytes can ask for any.
+        outline(given).load_state_dict(content["model_weights"], assign=True)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise CheckpointError(f"{path}: does not fit the configuration's network: {reason}") from None
+    network = build_model(given, device)
+    network.module.load_state_dict(content["model_weights"])
+    LOG.info("checkpoint %s, after epoch %d", path, content["epoch"])
+    white = content.get("white")
+    if not isinstance(white, int | float | None):
+        raise CheckpointError(f"{path}: expected 'white' to be a number, got {white!r:.60}")
+    return Trained(path, content["epoch"], given, network, run, None if white is None else float(white))
+
+
+def _checkpoint(
+    run: FileManager | None, epoch: int | None, pretrained: str | None, device: torch.device
+) -> tuple[Path, dict[str, Any]]:
+    if pretrained is not None:
+        found = run.find_checkpoint(pretrained) if run else None
+        if run and found:
+            return found, CheckpointStore(run).load(found, device)
+        return Path(pretrained), load_verified(Path(pretrained), device)
+    assert run is not None
+    if epoch is not None:
+        return run.checkpoint_file(epoch), CheckpointStore(run).load(run.checkpoint_file(epoch), device)
+    return CheckpointStore(run).newest(device)
+
+
+def _own_config(
+    path: Path, content: dict[str, Any], run: FileManager | None, settings: Sequence[str]
+) -> RunConfig:
+    if isinstance(content.get("config"), dict):
+        # Where it was trained says nothing of where to write: it may come from a stranger.
+        data = {key: value for key, value in content["config"].items() if key != "output_folder"}
+        document = Document(data, {}, f"configuration in {path}")
+    elif run is not None and run.config_file.is_file():
+        document = read_yaml(run.config_file)
+    else:
+        raise ConfigError(f"{path}: carries no configuration (as the original's); say which by -c")
+    return check_config(override(document, settings))

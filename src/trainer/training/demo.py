@@ -1,0 +1,127 @@
+"""The demo: N2V and NL-N2V trained alike on the same noisy photographs, then compared on them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from src.data_handlers.loading.sampling import build_loader
+from src.data_handlers.samples.samples import Samples
+from src.trainer.config.build import build_pictures, check_config
+from src.trainer.config.run_config import RunConfig
+from src.trainer.evaluation.evaluate import compare, evaluate
+from src.trainer.evaluation.metrics import mean_score
+from src.trainer.network.network import Network
+from src.trainer.report.panel import panel
+from src.trainer.training.session import train
+from src.util.config.yaml_document import Document
+from src.util.errors import ConfigError
+from src.util.file_manager import FileManager
+from src.util.logger import LOG
+from src.util.pictures.io import to_uint8, write_picture
+
+# As published; everything else the two trainings have in common.
+N2V = {"masker_type": "N2V_Masker", "masker_args": {"strat_name": "uniform_withoutCP", "prox_radius": 3}}
+PANEL_EDGE = 256
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: a method, and its pictures (C, H, W) in [0, 1] with their metrics."""
+
+    method: str
+    pictures: list[Tensor]
+    metrics: list[dict[str, float]]
+
+    def mean(self, metric: str) -> float:
+        """Mean over the photographs."""
+        return mean_score(metrics[metric] for metrics in self.metrics).mean
+
+
+def run_demo(config: RunConfig, name: str, device: torch.device, workers: int) -> list[Row]:
+    """Train both methods, then print the table and write the picture.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Of NL-N2V; N2V differs from it in the masker alone.
+    name : str
+        The runs are called NAME_n2v and NAME_nl_n2v.
+    device : torch.device
+        Where the networks are trained.
+    workers : int
+        Processes that load pictures.
+
+    Returns
+    -------
+    list of Row
+        Noisy, N2V, NL-N2V.
+
+    Raises
+    ------
+    ConfigError
+        When there are no clean photographs to compare with; nothing is trained.
+    """
+    pictures = build_pictures(config, "test")
+    if "clean" not in pictures[0, 0]:
+        raise ConfigError(
+            f"{pictures.source.where}: no clean pictures, with which the demo compares; to train on your own"
+            " say -c folder"
+        )
+    n2v = config.model_copy(update={"training": config.training.model_copy(update=N2V)})
+    n2v = check_config(Document(n2v.model_dump(mode="json"), {}, "N2V"))  # with every default of its masker
+    runs = {
+        "N2V": (n2v, FileManager(config.output_folder, f"{name}_n2v")),
+        "NL-N2V": (config, FileManager(config.output_folder, f"{name}_nl_n2v")),
+    }
+    networks = {}
+    for method, (its_config, files) in runs.items():
+        LOG.info("training %s", method)
+        networks[method] = train(its_config, files, device, workers)
+    rows, clean = _compare(pictures, networks)
+    picture = runs["NL-N2V"][1].images / "comparison.png"
+    _write_panel(picture, rows, clean)
+    for line in table(rows):
+        LOG.info("%s", line)
+    LOG.info("side by side (noisy, N2V, NL-N2V, clean): %s", picture)
+    return rows
+
+
+def table(rows: list[Row]) -> list[str]:
+    """The comparison as lines of text: mean PSNR and SSIM, and the gain on the noisy pictures."""
+    noisy = rows[0].mean("psnr")
+    lines = ["", f"{'method':10}{'PSNR dB':>10}{'SSIM':>10}{'gain dB':>10}"]
+    for row in rows:
+        psnr = row.mean("psnr")
+        lines.append(f"{row.method:10}{psnr:10.2f}{row.mean('ssim'):10.4f}{psnr - noisy:+10.2f}")
+    count = len(rows[0].pictures)
+    lines.append(f"mean of all {count} photographs; rounded to 8 bits, SSIM of 7x7 uniform windows")
+    return lines
+
+
+def _compare(pictures: Samples, networks: dict[str, Network]) -> tuple[list[Row], list[Tensor]]:
+    loader = build_loader(pictures, 1)
+    rows: list[Row] = []
+    clean: list[Tensor] = []
+    for method, network in networks.items():
+        results = [result for result in evaluate(network, loader, None) if result]
+        if not rows:
+            clean = [result.clean for result in results if result.clean is not None]
+            noisy = [result.noisy for result in results]
+            rows.append(Row("noisy", noisy, [compare(c, n) for c, n in zip(clean, noisy, strict=True)]))
+        rows.append(Row(method, [r.denoised for r in results], [r.score.metrics for r in results]))
+    return rows, clean
+
+
+def _write_panel(path: Path, rows: list[Row], clean: list[Tensor]) -> None:
+    sheet = []
+    for index, truth in enumerate(clean):
+        top, left = (max(0, edge - PANEL_EDGE) // 2 for edge in truth.shape[1:])
+        cut = (slice(None), slice(top, top + PANEL_EDGE), slice(left, left + PANEL_EDGE))
+        line = [
+            (f"{row.method}, {row.metrics[index]['psnr']:.2f} dB", to_uint8(row.pictures[index][cut]))
+            for row in rows
+        ]
+        sheet.append([*line, ("clean", to_uint8(truth[cut]))])
+    write_picture(path, panel(sheet))

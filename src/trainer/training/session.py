@@ -1,0 +1,242 @@
+"""A training from its configuration to its last epoch: the run's folder, its parts, and resuming."""
+
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+
+from src.data_handlers.loading.sampling import Loader, build_loader, kill_workers, worker_error
+from src.trainer.checkpoints.checkpoint import CheckpointStore
+from src.trainer.checkpoints.environment import changes_of_environment, environment
+from src.trainer.checkpoints.state import TrainingState
+from src.trainer.config.build import (
+    build_loss,
+    build_masker,
+    build_model,
+    build_pictures,
+    check_config,
+    to_yaml,
+)
+from src.trainer.config.run_config import RunConfig
+from src.trainer.evaluation.evaluate import MaskedLoss
+from src.trainer.network.network import Network
+from src.trainer.parallel.distributed import ALONE, Processes
+from src.trainer.parallel.shared_norm import share_batch_norm
+from src.trainer.training.bystander import NoReporter, NoStore
+from src.trainer.training.file_list import keep_own_pictures
+from src.trainer.training.optim import make_optimizer
+from src.trainer.training.reporter import Reporter
+from src.trainer.training.step import TrainingStep
+from src.trainer.training.stopping import StopRequest
+from src.trainer.training.stopwatch import Stopwatch
+from src.trainer.training.trainer import Trainer, last_step, validation_is_missing
+from src.util.atomic_file import write_atomically
+from src.util.config.yaml_document import Document
+from src.util.cores import usable_cores
+from src.util.errors import CheckpointError, ConfigError, DataError, OutOfMemoryError
+from src.util.file_manager import FileManager
+from src.util.logger import LOG, LogFile, said_once
+from src.util.memory import is_out_of_memory
+
+# With fewer, a small network has hardly learned the colours of its pictures.
+FEW_STEPS = 500
+
+
+def train(
+    config: RunConfig, files: FileManager, device: torch.device, workers: int, resume: bool = False,
+    processes: Processes = ALONE,
+) -> Network:  # fmt: skip
+    """Train a run to its last epoch.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Checked.
+    files : FileManager
+        Names the run; nothing is on disk yet, unless it is resumed.
+    device : torch.device
+        Where the network is trained.
+    workers : int
+        Processes that load pictures; 0 loads them in this one.
+    resume : bool
+        Go on from the newest whole checkpoint.
+    processes : Processes
+        Those that train it together, each of them here; the first alone touches the run's folder.
+
+    Returns
+    -------
+    Network
+        As after the last step.
+    """
+    # All pictures are looked at before a folder is made; validation often looks at those of the training.
+    with said_once():
+        loader, validation = _build_loaders(config, device.type == "cuda", workers, processes)
+    if processes.first and resume:
+        files.open()
+    elif processes.first:
+        files.create()
+        processes.note_begun(files.folder)
+    try:
+        with LogFile(files.log_file) if processes.first else nullcontext():
+            return _fit(config, files, device, loader, validation, resume, processes)
+    except Exception as error:
+        if lost := worker_error(error, loader.samples.source.where):
+            raise DataError(f"{lost}; -r goes on from the last checkpoint") from None
+        if is_out_of_memory(error):
+            raise OutOfMemoryError(
+                f"out of memory on {device}: lower training.batch_size or training.dataset_args.crop_size, or"
+                " model.kwargs.features; checkpoints are as they were, -r goes on from the last"
+            ) from None
+        raise
+    finally:
+        loader.close()
+        kill_workers()
+        files.close()
+
+
+def _build_loaders(
+    config: RunConfig, on_gpu: bool, workers: int, processes: Processes
+) -> tuple[Loader, Loader | None]:
+    """The training batches, or this process's shares of them, and the validation pictures."""
+    batch = config.training.batch_size
+    if batch % processes.count:
+        raise ConfigError(
+            f"training.batch_size: expected a multiple of the {processes.count} processes, which share each"
+            f" batch, got {batch}"
+        )
+    workers = min(workers, max(1, usable_cores() // processes.local_count))
+    training = build_pictures(config, "training")
+    loader = build_loader(training, batch, workers, on_gpu, processes.rank, processes.count)
+    validation = None
+    if config.validation.val:
+        # A batch is a picture for each process.
+        pictures, rank, count = build_pictures(config, "validation"), processes.rank, processes.count
+        validation = build_loader(pictures, count, workers, on_gpu, rank, count)
+    counts = [len(training), len(validation.samples) if validation else 0]
+    if counts != (theirs := processes.of_first(counts)):
+        raise DataError(
+            f"{training.source.where}: {counts[0]} crops for training and {counts[1]} pictures for validation"
+            f" here, {theirs[0]} and {theirs[1]} where the first process runs; all need the same pictures"
+        )
+    return loader, validation
+
+
+def _fit(
+    config: RunConfig, files: FileManager, device: torch.device,
+    loader: Loader, validation: Loader | None, resume: bool, processes: Processes,
+) -> Network:  # fmt: skip
+    keep_own_pictures(loader, config.training, files, resume, processes)
+    network = build_model(config, device)
+    if config.training.sync_bn:
+        share_batch_norm(network.module, processes)
+    masker, loss = build_masker(config), build_loss(config)
+    optimizer = make_optimizer(
+        network.module.parameters(), config.training.optimizer, config.training.init_lr
+    )
+    store = CheckpointStore(files) if processes.first else NoStore(files)
+    state = TrainingState()
+    if resume and (newest := _newest(store, device, processes)):
+        path, content = newest
+        try:
+            state = _restore(config, network, optimizer, content, processes)
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise
+            raise CheckpointError(f"-r: {path}: its state is not one of this program ({error})") from None
+        LOG.info("resumed %s after epoch %d, step %d", path, state.epoch, state.step)
+    elif resume:
+        LOG.info("nothing was saved before: from the beginning")
+    if not processes.alone:  # machines of different kinds may have drawn other weights
+        network.module.load_state_dict(processes.of_first(network.module.state_dict(), device))
+    if processes.first:
+        write_atomically(files.config_file, lambda file: file.write(to_yaml(config).encode()))
+    stopwatch = Stopwatch(device)
+    _describe(config, network, loader, state.step)
+    if not processes.alone:
+        own = "" if config.training.sync_bn else ", but not batch norm: the network depends on their number"
+        LOG.info("%d processes share each batch%s", processes.count, own)
+    if state.epoch >= config.training.max_epochs and not validation_is_missing(config, state):
+        LOG.info("already finished: %d epochs; raise training.max_epochs to train on", state.epoch)
+        return network
+    steps = last_step(config, state, len(loader))
+    reporter = Reporter(files, stopwatch, state.step, steps) if processes.first else NoReporter()
+    step = TrainingStep(network, masker, loss, optimizer, stopwatch, config.training.grad_clip, processes)
+    masked_loss = MaskedLoss(masker, loss, config.seed)
+    with StopRequest() as stop:
+        Trainer(config, store, reporter, step, loader, validation, masked_loss, state, stop, processes).fit()
+    LOG.info("finished; the run is in %s", files.folder)
+    return network
+
+
+def _newest(
+    store: CheckpointStore, device: torch.device, processes: Processes
+) -> tuple[str, dict[str, Any]] | None:
+    """The newest whole checkpoint, read by the first process for all; None where nothing was saved."""
+    found: tuple[str, dict[str, Any]] | None = None
+    if processes.first and not store.is_empty():
+        path, content = store.newest(device)
+        found = str(path), content
+    agreed: tuple[str, dict[str, Any]] | None = processes.of_first(found, device)
+    return agreed
+
+
+def _restore(
+    config: RunConfig, network: Network, optimizer: torch.optim.Optimizer, content: dict[str, Any],
+    processes: Processes,
+) -> TrainingState:  # fmt: skip
+    """Put a checkpoint into network and optimiser; a changed network is refused, other changes are said."""
+    if "state" not in content:
+        raise CheckpointError("-r: this checkpoint has no training state; only runs of this program resume")
+    before = _flat(check_config(Document(content["config"], {}, "the checkpoint")).model_dump(mode="json"))
+    now = _flat(config.model_dump(mode="json"))
+    changes = [
+        f"{key}: {before.get(key)} -> {now.get(key)}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
+    if any(change.startswith("model.") for change in changes):
+        listed = "; ".join(change for change in changes if change.startswith("model."))
+        raise CheckpointError(f"-r: the checkpoint is of another network ({listed}); start a new run for it")
+    if changes:
+        LOG.warning("resumed with changed settings: %s", "; ".join(changes))
+    now_here = environment(network.device, processes.count)
+    if other := changes_of_environment(content.get("environment", {}), now_here):
+        LOG.warning("resumed with %s: the last digits may differ from those of an unbroken run", other)
+    network.module.load_state_dict(content["model_weights"])
+    _restore_moments(optimizer, content["optimizer_weights"])
+    state = TrainingState.from_plain(content["state"])
+    if any(change.startswith(("training.loss:", "training.tmp_info:")) for change in changes):
+        state.recent.clear()  # of other terms
+    # Of an epoch that was left inside, as many pictures are passed over as were seen.
+    state.batch = state.batch * before["training.batch_size"] // config.training.batch_size
+    return state
+
+
+def _restore_moments(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """What the optimiser has seen; its settings are the configuration's, which may be others by now."""
+    groups = [
+        own | {key: before[key] for key in ("params", "lr")}  # the rate is set before each step
+        for own, before in zip(optimizer.param_groups, saved["param_groups"], strict=True)
+    ]
+    optimizer.load_state_dict({**saved, "param_groups": groups})
+
+
+def _describe(config: RunConfig, network: Network, loader: Loader, done: int) -> None:
+    parameters = sum(p.numel() for p in network.module.parameters())
+    training, steps = config.training, len(loader) * config.training.max_epochs
+    LOG.info(
+        "%s %s, %s parameters; %s, %d pictures; %d epochs of %d steps, batch %d; %s; seed %d",
+        config.model.type, config.model.kwargs["bsn"], f"{parameters:,}", training.dataset,
+        loader.samples.pictures, training.max_epochs, len(loader), training.batch_size,
+        training.masker_type, config.seed,
+    )  # fmt: skip
+    if steps < FEW_STEPS and not done:
+        hint = "raise training.dataset_args.repeat_times or training.max_epochs"
+        LOG.info("note: %d steps are few for a network that starts from nothing: %s", steps, hint)
+
+
+def _flat(block: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in block.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

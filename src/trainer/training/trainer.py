@@ -1,0 +1,278 @@
+"""The training loop."""
+
+import math
+import signal
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from src.data_handlers.loading.sampling import Loader
+from src.data_handlers.samples.samples import Sample
+from src.trainer.checkpoints.checkpoint import CheckpointStore
+from src.trainer.checkpoints.environment import environment
+from src.trainer.checkpoints.state import Best, TrainingState
+from src.trainer.config.run_config import RunConfig
+from src.trainer.evaluation.evaluate import BETTER, Evaluated, MaskedLoss, evaluate, score_all
+from src.trainer.parallel.data_errors import agreed
+from src.trainer.parallel.distributed import ALONE, Processes
+from src.trainer.parallel.shared_norm import average_statistics
+from src.trainer.training.loss_record import LossRecord
+from src.trainer.training.optim import learning_rate
+from src.trainer.training.reporter import BOARD_PICTURES, Reporter
+from src.trainer.training.step import TrainingStep
+from src.trainer.training.stopping import StopRequest
+from src.util.errors import NonFiniteError, Stopped
+from src.util.pictures.io import as_float
+from src.util.seed import make_generator
+
+
+class Trainer:
+    """Trains one network; everything it needs is built and checked beforehand (`src.trainer.config.build`).
+
+    Parameters
+    ----------
+    config : RunConfig
+        The run's configuration.
+    store : CheckpointStore
+        Where checkpoints go.
+    reporter : Reporter
+        Told how it goes.
+    step : TrainingStep
+        What happens to one batch.
+    loader : Loader
+        Training batches.
+    validation : Loader or None
+        Pictures to score, one at a time; None when nothing is validated.
+    masked_loss : MaskedLoss
+        Scores pictures that have no clean one.
+    state : TrainingState
+        Where to go on; a fresh one at the start.
+    stop : StopRequest
+        Looked at after each step and each validated picture.
+    processes : Processes
+        Those that train together. Each runs all of this, with its share of every batch and of the validation
+        pictures; the reporter and the store of the first alone do something.
+    """
+
+    def __init__(
+        self, config: RunConfig, store: CheckpointStore, reporter: Reporter, step: TrainingStep,
+        loader: Loader, validation: Loader | None, masked_loss: MaskedLoss, state: TrainingState,
+        stop: StopRequest, processes: Processes = ALONE,
+    ) -> None:  # fmt: skip
+        self.config = config
+        self.store = store
+        self.reporter = reporter
+        self.step = step
+        self.network = step.network
+        self.loader = loader
+        self.validation = validation
+        self.masked_loss = masked_loss
+        self.state = state
+        self.stop = stop
+        self.processes = processes
+        self.total_steps = last_step(config, state, len(loader))
+        self._losses = LossRecord(min(config.log.iter_interval, len(loader)))
+        self._saved = (-1, Path())  # step and file of the latest checkpoint
+
+    def fit(self) -> None:
+        """Train to the last epoch, saving and validating when due.
+
+        Raises
+        ------
+        Stopped
+            When a signal asked for it; the state is saved.
+        DataError
+            When pictures are lost that are not to be left out; the state is saved.
+        NonFiniteError
+            When a loss, gradient or weight is not finite; what was saved before stays.
+        """
+        with self.reporter:
+            if validation_is_missing(self.config, self.state):
+                self.validate(self.state.epoch)
+                self.save_if_due(self.state.epoch)
+            for epoch in range(self.state.epoch + 1, self.config.training.max_epochs + 1):
+                self.train_epoch(epoch)
+                self.save_if_due(epoch)
+                self.stop_if_asked(epoch)
+                if validation_is_due(self.config, epoch):
+                    self.validate(epoch)
+                    self.save_if_due(epoch)  # now with its scores
+
+    def train_epoch(self, epoch: int) -> None:
+        """One pass over the training pictures, or what is left of it."""
+        self.loader.set_epoch(epoch, self.state.batch)
+        self.network.module.train()
+        batches = agreed(iter(self.loader), self.loader, self.processes, partial(self._save_now, epoch))
+        while self.state.batch < len(self.loader):
+            with self.step.stopwatch.part("data", host=True):
+                batch = next(batches)
+            self.train_batch(epoch, batch)
+            self.state.batch += 1
+            if self.state.batch < len(self.loader):
+                self.save_inside_if_due(epoch)
+        self._read_losses(epoch)
+        self.state.epoch, self.state.batch = epoch, 0
+
+    def train_batch(self, epoch: int, batch: Sample) -> None:
+        """One step, reported when due."""
+        share = self.loader.share(self.state.batch)
+        noisy = batch["noisy"][: share.images].to(self.network.device, non_blocking=True)
+        # Not by the steps done: where the run was resumed with another batch size, they are of two sizes.
+        seen = (epoch - 1) * len(self.loader) + self.state.batch
+        progress = seen / (self.config.training.max_epochs * len(self.loader))
+        rate = self._set_learning_rate(epoch, progress)
+        generator = make_generator(self.config.seed, "mask", self.state.step)
+        self.state.step += 1
+        where = partial(self._where, epoch, batch)
+        shared = None if self.processes.alone else share
+        self._losses.add(self.step(noisy, progress, generator, where, shared))
+        if not self.config.training.sync_bn:
+            average_statistics(self.network.module, share, self.processes)
+        self.reporter.step(share.total)
+        if self.state.step % self.config.log.iter_interval == 0 or self.state.step == self.total_steps:
+            self._read_losses(epoch)
+            self.reporter.training(self._where(epoch), self.state.step, self.state.running_means(), rate)
+
+    def validate(self, epoch: int) -> None:
+        """Score the validation pictures, show and save some, and keep the best network by each metric."""
+        assert self.validation is not None
+        began = time.perf_counter()
+        saved = epoch in self._picture_epochs()
+        folder = self.store.files.validation_folder(epoch) if saved and self.processes.first else None
+        available = len(self.validation.samples.source)
+        scores = score_all(
+            self._evaluated(epoch, self.validation, saved), available,
+            lambda result: self.reporter.picture(result, self.state.step, folder),
+        )  # fmt: skip
+        self.reporter.validation(epoch, self.state.step, scores, began)
+        self.state.validated_epoch = epoch
+        for metric, value in scores.means().items():
+            best = self.state.best.get(metric)
+            if best is None or (value != best.value and BETTER[metric](value, best.value) == value):
+                self.state.best[metric] = Best(value, epoch)
+                self.store.save_best(self.content(), epoch, metric, value)
+
+    def _evaluated(self, epoch: int, pictures: Loader, saved: bool) -> Iterator[Evaluated]:
+        """The validation's pictures in their order; all of them at the first process, none at the others."""
+        results = evaluate(self.network, pictures, self.masked_loss)
+        save = partial(self._save_now, epoch)
+        for number, result in enumerate(agreed(results, pictures, self.processes, save)):
+            if self.processes.alone:
+                yield from [result] if result else []
+            else:
+                own = None
+                if result and pictures.share(number).images:
+                    own = result.to_plain(saved or result.index < BOARD_PICTURES)
+                yield from (Evaluated.from_plain(each) for each in self.processes.at_first(own) if each)
+            self.stop_if_asked(epoch)
+
+    def save_if_due(self, epoch: int) -> None:
+        """By the `checkpoint` block; the last epoch always."""
+        block = self.config.checkpoint
+        due = block.save and _due(epoch, block.start_epoch, block.interval_epoch)
+        if due or epoch == self.config.training.max_epochs:
+            path = self.store.save_last(self.content(), epoch, block.save_all)
+            self._saved = (self.state.step, path)
+
+    def save_inside_if_due(self, epoch: int) -> None:
+        """Save inside an epoch by `checkpoint.interval_steps`."""
+        interval = self.config.checkpoint.interval_steps
+        if interval and self.state.step % interval == 0:
+            self._save_now(epoch)
+        self.stop_if_asked(epoch)
+
+    def stop_if_asked(self, epoch: int) -> None:
+        """Raise if a signal came to any of the processes, or torchrun is gone, when all is saved."""
+        asked = self.stop.signal or (signal.SIGTERM if self.processes.deserted else 0)
+        number = self.processes.largest(asked)
+        if number:
+            path = self._save_now(epoch)
+            self.processes.wait()  # torchrun ends the others as soon as one has ended
+            raise Stopped(signal.Signals(number), path)
+
+    def _save_now(self, epoch: int) -> Path:
+        step, path = self._saved
+        if step != self.state.step:
+            self._read_losses(epoch)
+            path = self.store.save_interim(self.content(), self.state.epoch, self.state.step)
+            self._saved = (self.state.step, path)
+        return path
+
+    def content(self) -> dict[str, Any]:
+        """What a checkpoint holds: plain types and tensors."""
+        weights = self.network.module.state_dict()
+        if not all(torch.isfinite(value).all() for value in weights.values() if value.is_floating_point()):
+            raise NonFiniteError(f"{self._where(self.state.epoch)}: a weight is not finite; it is not saved")
+        return {
+            "epoch": self.state.epoch,
+            "model_weights": weights,
+            "optimizer_weights": self.step.optimizer.state_dict(),
+            "config": self.config.model_dump(mode="json"),
+            "white": self.loader.samples.white,
+            "state": self.state.to_plain(),
+            "environment": environment(self.network.device, self.processes.count),
+        }
+
+    def _set_learning_rate(self, epoch: int, progress: float) -> float:
+        training = self.config.training
+        rate = learning_rate(training.scheduler, training.init_lr, epoch, progress)
+        for group in self.step.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _read_losses(self, epoch: int) -> None:
+        """Bring the losses of the latest steps from the device, all at once."""
+        values = self._losses.take()
+        if not len(values):
+            return
+        rows = self.processes.sum(values).tolist()
+        self.state.recent.extend(dict(zip(self._losses.names, row, strict=True)) for row in rows)
+        if not all(math.isfinite(value) for row in rows for value in row):
+            raise NonFiniteError(
+                f"{self._where(epoch)}: the loss of one of the last {len(rows)} steps is not finite; try a"
+                " smaller init_lr"
+            )
+
+    def _picture_epochs(self) -> set[int]:
+        """The validations that save pictures: `num_of_saves` of them, evenly spread, the last included."""
+        block = self.config.validation
+        epochs = [
+            e for e in range(1, self.config.training.max_epochs + 1) if validation_is_due(self.config, e)
+        ]
+        saves = min(block.num_of_saves, len(epochs)) if block.save_image else 0
+        return {epochs[math.ceil((i + 1) * len(epochs) / saves) - 1] for i in range(saves)}
+
+    def _where(self, epoch: int, batch: Sample | None = None) -> str:
+        """Where training is, and what it is looking at."""
+        epochs = self.config.training.max_epochs
+        where = f"epoch {epoch}/{epochs}, step {self.state.step}/{self.total_steps}"
+        if batch is None:
+            return where
+        noisy, names = as_float(batch["noisy"]), sorted(set(batch["name"]))
+        listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        return f"{where}, values from {noisy.min():.4g} to {noisy.max():.4g} of {listed}"
+
+
+def last_step(config: RunConfig, state: TrainingState, batches: int) -> int:
+    """Number of the training's last step; an epoch has so many batches from here on."""
+    left = (config.training.max_epochs - state.epoch) * batches - min(state.batch, batches)
+    return state.step + max(0, left)
+
+
+def validation_is_due(config: RunConfig, epoch: int) -> bool:
+    """By `validation.val`, `start_epoch` and `interval_epoch`."""
+    block = config.validation
+    return block.val and _due(epoch, block.start_epoch, block.interval_epoch)
+
+
+def validation_is_missing(config: RunConfig, state: TrainingState) -> bool:
+    """Whether the last epoch should have been validated, but the run was stopped before."""
+    return state.validated_epoch < state.epoch and validation_is_due(config, state.epoch)
+
+
+def _due(epoch: int, start: int, interval: int) -> bool:
+    return epoch >= start and (epoch - start) % interval == 0

@@ -1,0 +1,169 @@
+"""What all picture files have in common: what they say of themselves, and what is read from them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import numpy as np
+
+from src.util.errors import DataError
+from src.util.pictures.formats.holes import Holes
+
+MAX_PIXELS = 200_000_000
+"""Larger pictures are refused from the header: a few hundred bytes can claim any size."""
+
+BYTES_PER_PIXEL = 16
+"""What a pixel may take, four channels of 32 bits: many channels make pictures large, too."""
+
+DROPPED, EXPANDED = "transparency is dropped", "a palette is expanded"
+
+
+@dataclass(frozen=True)
+class PictureInfo:
+    """A picture as it is read, known from the header alone.
+
+    Attributes
+    ----------
+    height, width : int
+        In pixels, upright (the EXIF orientation of a JPEG is applied).
+    channels : int
+        1 (grey), 3 (RGB) or any other number; transparency is not counted.
+    change : str
+        What reading it for training changes ("transparency is dropped", "a palette is expanded"), or nothing.
+    orientation : int
+        EXIF orientation of the stored rows, 1 to 8; 1 = as stored.
+    dtype : str
+        NumPy's name of the values' type.
+    alpha : bool
+        Whether transparency comes with it.
+    """
+
+    height: int
+    width: int
+    channels: int
+    change: str = ""
+    orientation: int = 1
+    dtype: str = "uint8"
+    alpha: bool = False
+
+    @property
+    def size(self) -> str:
+        """Height x width in words."""
+        return f"{self.height}x{self.width}"
+
+
+@dataclass(frozen=True)
+class Page:
+    """A picture of a file.
+
+    Attributes
+    ----------
+    pixels : ndarray, shape (H, W, C)
+        Of the stored type; R, G, B where C is 3.
+    alpha : ndarray or None
+        Transparency, of the same type and shape (H, W, 1); never denoised.
+    holes : Holes or None
+        Missing values, which are filled in in `pixels`.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None = None
+    holes: Holes | None = None
+
+    @property
+    def stacked(self) -> np.ndarray:
+        """Pixels and transparency as one array (H, W, C or C + 1), with holes as the file has them."""
+        pixels = self.pixels if self.holes is None else self.holes.put_into(self.pixels)
+        return pixels if self.alpha is None else np.concatenate([pixels, self.alpha], axis=2)
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a picture carries besides its pixels, as far as any format can take it.
+
+    Attributes
+    ----------
+    icc, exif, xmp : bytes
+        Colour profile; EXIF data from its byte order mark on; XMP packet. Empty = none.
+    dpi : (float, float) or None
+        Pixels per inch, horizontally and vertically.
+    png : bytes
+        Chunks of a PNG that another PNG takes as they are.
+    lost : tuple of str
+        What no other format takes.
+    """
+
+    icc: bytes = b""
+    exif: bytes = b""
+    xmp: bytes = b""
+    dpi: tuple[float, float] | None = None
+    png: bytes = b""
+    lost: tuple[str, ...] = ()
+
+
+class StoredPicture(Protocol):
+    """An open picture file of one page or several."""
+
+    path: Path
+    kind: str
+    """The format: `PNG`, `TIFF`, `NPY` and so on."""
+    pages: int
+
+    def info(self, page: int = 0) -> PictureInfo:
+        """What the header says of a page; DataError when it is damaged, too large or of an unknown kind."""
+        ...
+
+    def read(self, page: int = 0, alpha: bool = True) -> Page:
+        """Decode a page; without `alpha` its transparency is left out."""
+        ...
+
+    def write(self, file: BinaryIO, pages: Iterable[Page], ending: str) -> list[str]:
+        """Write pages like this file's into another, in the format of `ending`, with all it carries.
+
+        Returns
+        -------
+        list of str
+            What could not be kept.
+        """
+        ...
+
+
+def check_size(path: Path, shape: tuple[int, int, int], itemsize: int, max_pixels: int) -> None:
+    """Refuse a picture that would fill the memory.
+
+    Parameters
+    ----------
+    path : Path
+        For the message.
+    shape : (int, int, int)
+        Height, width and channels.
+    itemsize : int
+        Bytes of a value.
+    max_pixels : int
+        The limit; values may take `BYTES_PER_PIXEL` times as many bytes.
+
+    Raises
+    ------
+    DataError
+    """
+    height, width, channels = shape
+    if min(shape) < 1:
+        raise DataError(f"{path}: the picture is empty ({height}x{width} pixels, {channels} channels)")
+    more = "(test.py --max-pixels allows more)"
+    if height * width > max_pixels:
+        limit = f"{max_pixels / 1e6:g} megapixels"
+        raise DataError(f"{path}: {height}x{width} pixels are more than the {limit} allowed {more}")
+    size = height * width * channels * itemsize
+    if size > max_pixels * BYTES_PER_PIXEL:
+        limit = f"{max_pixels * BYTES_PER_PIXEL / 1e9:g} GB"
+        raise DataError(
+            f"{path}: {height}x{width} pixels of {channels} channels take {size / 1e9:.1f} GB, more than the"
+            f" {limit} allowed {more}"
+        )
+
+
+def damaged(path: Path, error: object = "") -> DataError:
+    """The error of a picture that cannot be decoded."""
+    reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else ""
+    return DataError(f"{path}: the picture is damaged and cannot be decoded{reason and f' ({reason})'}")

@@ -1,0 +1,259 @@
+"""PNG, JPEG, BMP, WebP and PNM: OpenCV makes pixels of files and back, Pillow keeps what is no pixel."""
+
+import struct
+from collections.abc import Iterable
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from src.util.errors import DataError
+from src.util.pictures.formats import png
+from src.util.pictures.formats.base import Metadata, Page, PictureInfo, damaged
+from src.util.pictures.formats.raster_header import describe, opened
+
+JPEG_ENDINGS = (".jpg", ".jpeg")
+_UP_TO_16_BITS = (".png", ".ppm", ".pgm", ".pnm")
+_ENCODED = (*_UP_TO_16_BITS, *JPEG_ENDINGS, ".webp", ".bmp")
+_JPEG_QUALITY = 95
+_EXIF_MARK = b"Exif\0\0"
+_ORIENTATION_TAG = 0x0112
+
+
+class RasterPicture:
+    """An open file of one of these formats; see `StoredPicture`.
+
+    Parameters
+    ----------
+    file : binary file
+        Stays open as long as this is used.
+    path : Path
+        Its name in messages.
+    max_pixels : int
+        Larger pictures are refused.
+    """
+
+    pages = 1
+
+    def __init__(self, file: BinaryIO, path: Path, max_pixels: int) -> None:
+        self.path = path
+        self.kind, self._info = describe(file, path, max_pixels)
+        self._file = file
+
+    def info(self, page: int = 0) -> PictureInfo:
+        """See `StoredPicture`."""
+        return self._info
+
+    def read(self, page: int = 0, alpha: bool = True) -> Page:
+        """Decode the picture, upright."""
+        info = self._info
+        if self.kind == "BMP":  # OpenCV misreads compressed palettes
+            return self._read_by_pillow(alpha)
+        stored = self._bytes()
+        if self.kind == "PNG" and not png.checksums_agree(stored.data):
+            raise DataError(f"{self.path}: the picture is damaged (a checksum is wrong); copy the file again")
+        pixels = png.decode(stored.data, info) if self.kind == "PNG" else None
+        if pixels is None:
+            pixels = self._read_by_opencv(stored)
+        return Page(pixels, self._alpha(stored, pixels) if alpha and info.alpha else None)
+
+    def write(self, file: BinaryIO, pages: Iterable[Page], ending: str) -> list[str]:
+        """See `StoredPicture`; a JPEG written as JPEG is turned back as it was stored."""
+        (page,) = pages
+        as_stored = self.kind == "JPEG" and ending in JPEG_ENDINGS
+        if as_stored:
+            page = Page(_as_stored(page.pixels, self._info.orientation))
+        metadata = self._metadata(upright=not as_stored)
+        encoded, lost = encode(page, ending, metadata, self.path)
+        file.write(encoded)
+        return lost
+
+    def _read_by_opencv(self, stored: np.ndarray) -> np.ndarray:
+        info = self._info
+        colours = cv2.IMREAD_COLOR if info.channels == 3 else cv2.IMREAD_GRAYSCALE
+        depth = cv2.IMREAD_ANYDEPTH if info.dtype == "uint16" else 0
+        pixels = _decoded(stored, colours | depth | cv2.IMREAD_IGNORE_ORIENTATION)
+        if pixels is None or pixels.dtype != info.dtype:
+            raise damaged(self.path)
+        pixels = _upright(pixels.reshape(*pixels.shape[:2], info.channels), info.orientation)
+        if pixels.shape != (info.height, info.width, info.channels):
+            raise DataError(f"{self.path}: header and content disagree about the size")
+        return _red_first(np.ascontiguousarray(pixels))
+
+    def _read_by_pillow(self, alpha: bool) -> Page:
+        mode = {1: "L", 3: "RGB"}[self._info.channels]
+        try:
+            with opened(self._file, self.path) as image:
+                pixels = np.array(image.convert(mode)).reshape(self._info.height, self._info.width, -1)
+        except DataError as error:
+            raise damaged(self.path, error) from None
+        return Page(pixels, self._alpha(np.empty(0), pixels) if alpha and self._info.alpha else None)
+
+    def _bytes(self) -> np.ndarray:
+        try:
+            self._file.seek(0)
+            return np.frombuffer(self._file.read(), np.uint8)
+        except OSError as error:  # of a disk that went away
+            raise DataError(f"{self.path}: cannot be read: {error.strerror or error}") from None
+
+    def _alpha(self, stored: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+        """Transparency, whether it is a channel, a colour or entries of a palette."""
+        if pixels.dtype == np.uint8:
+            depth = png.depth_and_channels(self._file)[0] if self.kind == "PNG" else 8
+            with opened(self._file, self.path) as image:
+                if depth in (2, 4) and image.mode == "L":  # Pillow compares the key with expanded values
+                    image.info["transparency"] *= 255 // (2**depth - 1)
+                return np.asarray(image.convert("RGBA").getchannel("A"))[..., np.newaxis]
+        four = _decoded(stored, cv2.IMREAD_UNCHANGED)
+        if four is not None and four.ndim == 3 and four.shape[2] == 4:
+            return np.ascontiguousarray(four[..., 3:])
+        with opened(self._file, self.path) as image:
+            key = image.info.get("transparency", -1)
+        return np.where((pixels == key).all(axis=2, keepdims=True), 0, 65535).astype(np.uint16)
+
+    def _metadata(self, upright: bool) -> Metadata:
+        with opened(self._file, self.path) as image:
+            info: dict[Any, Any] = dict(image.info)
+            several = getattr(image, "n_frames", 1) > 1
+        exif = bytes(info.get("exif") or b"").removeprefix(_EXIF_MARK)
+        if upright and self._info.orientation != 1:
+            exif = _without_orientation(exif)
+        return Metadata(
+            icc=bytes(info.get("icc_profile") or b""),
+            exif=exif,
+            xmp=_as_bytes(info.get("xmp")),
+            dpi=_dpi(info.get("dpi")),
+            png=png.kept_chunks(self._bytes().data) if self.kind == "PNG" else b"",
+            lost=("further pictures inside",) if several else (),
+        )
+
+
+def encode(page: Page, ending: str, metadata: Metadata, path: Path) -> tuple[bytes, list[str]]:
+    """A picture in the format of `ending`, and what of it could not be kept.
+
+    Raises
+    ------
+    DataError
+        When the format holds no such pixels.
+    """
+    if ending not in _ENCODED:
+        raise DataError(f"{path}: is no {ending} by its content; name it after what it is")
+    pixels = page.pixels
+    fits = pixels.dtype == np.uint8 or (pixels.dtype == np.uint16 and ending in _UP_TO_16_BITS)
+    if not fits or pixels.shape[2] not in (1, 3):
+        raise DataError(
+            f"{path}: {pixels.shape[2]} channel(s) of {pixels.dtype} do not fit {ending};"
+            " TIFF holds them, name it .tif"
+        )
+    lost = list(metadata.lost)
+    if ending == ".png":
+        return png.with_chunks(_encode_png(page), metadata.png or png.chunks_of(metadata)), lost
+    if ending in JPEG_ENDINGS or ending == ".webp":
+        return _encode_by_pillow(page, ending, metadata, lost), lost
+    carried = {"colour profile": metadata.icc, "EXIF data": metadata.exif, "XMP data": metadata.xmp}
+    lost += [name for name, content in carried.items() if content]
+    if ending == ".bmp":
+        encoded = bytearray(_encoded(".bmp", page.stacked))
+        if metadata.dpi and len(encoded) > 46:
+            encoded[38:46] = struct.pack("<ii", *(round(dpi / 0.0254) for dpi in metadata.dpi))
+        return bytes(encoded), lost
+    lost += ["transparency"] if page.alpha is not None else []
+    lost += ["resolution"] if metadata.dpi else []
+    return _encoded(".pgm" if pixels.shape[2] == 1 else ".ppm", pixels), lost
+
+
+def _encode_png(page: Page) -> bytes:
+    stacked = page.stacked
+    return png.encode_plainly(stacked) if stacked.shape[2] == 2 else _encoded(".png", stacked)
+
+
+def _encode_by_pillow(page: Page, ending: str, metadata: Metadata, lost: list[str]) -> bytes:
+    options: dict[str, Any] = {"icc_profile": metadata.icc, "exif": metadata.exif, "xmp": metadata.xmp}
+    options = {name: value for name, value in options.items() if value}
+    if "exif" in options:
+        options["exif"] = _EXIF_MARK + options["exif"]
+    stacked = page.stacked
+    if ending == ".webp":
+        stacked = np.repeat(page.pixels, 3, axis=2) if page.pixels.shape[2] == 1 else page.pixels
+        stacked = Page(stacked, page.alpha).stacked
+        # Without loss: a denoised picture has nothing to spare. `exact` keeps what is under transparency.
+        options |= {"format": "WEBP", "lossless": True, "exact": True}
+    else:
+        stacked = page.pixels
+        lost += ["transparency"] if page.alpha is not None else []
+        options |= {"format": "JPEG", "quality": _JPEG_QUALITY, "subsampling": 0}
+        options |= {"dpi": metadata.dpi} if metadata.dpi else {}
+    buffer = BytesIO()
+    Image.fromarray(stacked[..., 0] if stacked.shape[2] == 1 else stacked).save(buffer, **options)
+    return buffer.getvalue()
+
+
+def _red_first(pixels: np.ndarray) -> np.ndarray:
+    """Pixels of OpenCV's order in R, G, B."""
+    if pixels.shape[2] != 3:
+        return pixels
+    # A fifth of NumPy's time. cvtColor would take less, but its threads do not survive a fork.
+    turned = np.empty_like(pixels)
+    cv2.mixChannels([pixels], [turned], [0, 2, 1, 1, 2, 0])
+    return turned
+
+
+def _decoded(stored: np.ndarray, flags: int) -> np.ndarray | None:
+    try:
+        return cv2.imdecode(stored, flags)
+    except cv2.error:
+        return None
+
+
+def _encoded(ending: str, picture: np.ndarray) -> bytes:
+    """`picture` is grey, RGB or RGBA."""
+    order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[picture.shape[2]]
+    done, encoded = cv2.imencode(ending, np.ascontiguousarray(picture[..., order]))
+    if not done:
+        raise ValueError(f"a {picture.shape} picture does not fit {ending}")
+    return encoded.tobytes()
+
+
+def _upright(picture: np.ndarray, orientation: int) -> np.ndarray:
+    """Undo an EXIF orientation: 2 to 4 mirror and turn by 180 degrees, 5 to 8 swap rows and columns."""
+    if orientation >= 5:
+        picture = picture.transpose(1, 0, 2)
+    rows = -1 if orientation in (3, 4, 7, 8) else 1
+    columns = -1 if orientation in (2, 3, 6, 7) else 1
+    return picture[::rows, ::columns]
+
+
+def _as_stored(picture: np.ndarray, orientation: int) -> np.ndarray:
+    """The way back of `_upright`."""
+    back = {6: 8, 8: 6}.get(orientation, orientation)  # the others are their own way back
+    return np.ascontiguousarray(_upright(picture, back))
+
+
+def _without_orientation(exif: bytes) -> bytes:
+    """EXIF data of a picture that stands upright now; nothing else in it is moved."""
+    try:
+        order = {b"II": "<", b"MM": ">"}[exif[:2]]
+        (start,) = struct.unpack_from(order + "I", exif, 4)
+        (count,) = struct.unpack_from(order + "H", exif, start)
+        for entry in range(start + 2, start + 2 + 12 * count, 12):
+            if struct.unpack_from(order + "H", exif, entry) == (_ORIENTATION_TAG,):
+                value = struct.pack(order + "H", 1)
+                return exif[: entry + 8] + value + exif[entry + 10 :]
+    except (KeyError, struct.error):
+        pass
+    return exif
+
+
+def _as_bytes(value: Any) -> bytes:
+    return value.encode() if isinstance(value, str) else bytes(value or b"")
+
+
+def _dpi(value: Any) -> tuple[float, float] | None:
+    try:
+        across, down = float(value[0]), float(value[1])
+    except (TypeError, ValueError, IndexError, ZeroDivisionError):
+        return None
+    return (across, down) if across > 0 and down > 0 else None

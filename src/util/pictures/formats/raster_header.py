@@ -1,0 +1,139 @@
+"""The headers of PNG, JPEG, BMP, WebP and PNM: size, channels and depth, and whether the file is whole."""
+
+import os
+import struct
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+from src.util.errors import DataError
+from src.util.pictures.formats import png
+from src.util.pictures.formats.base import DROPPED, EXPANDED, PictureInfo, check_size
+
+FORMATS = ["PNG", "JPEG", "BMP", "WEBP", "PPM"]
+NAMES = "PNG, JPEG, BMP, WebP, PNM, TIFF and .npy"
+
+# Pillow's mode -> channels once transparency is taken off and palettes are expanded.
+_CHANNELS = {"1": 1, "L": 1, "LA": 1, "I;16": 1, "I": 1, "RGB": 3, "RGBA": 3, "RGBX": 3, "P": 3, "PA": 3}
+_ORIENTATION_TAG = 0x0112
+_PILLOW_GLOBALS = threading.Lock()
+
+
+def describe(file: BinaryIO, path: Path, max_pixels: int) -> tuple[str, PictureInfo]:
+    """Format and description of an open picture file.
+
+    Parameters
+    ----------
+    file : binary file
+        Of one of `FORMATS`, whatever its ending.
+    path : Path
+        Its name in messages.
+    max_pixels : int
+        Larger pictures are refused.
+
+    Returns
+    -------
+    (str, PictureInfo)
+
+    Raises
+    ------
+    DataError
+        When it is no picture, cut short, too large, or of colours that are not read.
+    """
+    if not file.seek(0, os.SEEK_END):
+        raise DataError(f"{path}: the file is empty (0 bytes)")
+    with opened(file, path) as image:
+        kind = "JPEG" if image.format == "MPO" else str(image.format)
+        info = _describe(image, kind, file, path, max_pixels)
+    is_whole = {"PNG": png.is_whole, "JPEG": _jpeg_is_whole, "BMP": _bmp_is_whole}.get(kind)
+    if is_whole is not None and not is_whole(file):
+        raise DataError(f"{path}: the picture is cut short (its end is missing); copy the file again")
+    return kind, info
+
+
+@contextmanager
+def opened(file: BinaryIO, path: Path) -> Iterator[Image.Image]:
+    """Pillow's lazy open with our own size limit and our own messages instead of its warnings."""
+    file.seek(0)
+    with _PILLOW_GLOBALS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            with Image.open(file, formats=FORMATS) as image:
+                yield image
+        except UnidentifiedImageError:
+            raise DataError(f"{path}: not a picture ({NAMES} are read)") from None
+        except DataError:
+            raise
+        except Exception as error:  # Pillow's readers raise anything on a damaged header
+            raise DataError(f"{path}: the picture's header is damaged ({error})") from None
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _describe(image: Image.Image, kind: str, file: BinaryIO, path: Path, max_pixels: int) -> PictureInfo:
+    width, height = image.size
+    check_size(path, (height, width, 4), 2, max_pixels)
+    if image.mode not in _CHANNELS:
+        raise DataError(f"{path}: expected a grey or RGB picture, got {image.mode}; convert it first")
+    if kind != "JPEG" and getattr(image, "n_frames", 1) > 1:
+        raise DataError(f"{path}: expected one picture, the file holds several; split it first")
+    channels, dtype = _CHANNELS[image.mode], "uint8"
+    if kind == "PNG":  # of 16 bits Pillow's modes do not tell
+        depth, channels = png.depth_and_channels(file)
+        dtype = "uint16" if depth == 16 else "uint8"
+    elif kind == "PPM":
+        dtype = _pnm_type(image, file, path)
+    alpha = "A" in image.mode or "transparency" in image.info
+    change = DROPPED if alpha else EXPANDED if image.mode == "P" else ""
+    orientation = _orientation(image) if kind == "JPEG" else 1
+    if orientation >= 5:
+        height, width = width, height
+    return PictureInfo(height, width, channels, change, orientation, dtype, alpha)
+
+
+def _pnm_type(image: Image.Image, file: BinaryIO, path: Path) -> str:
+    """By the number that is white, which stands third in the header; comments may stand anywhere before."""
+    if image.mode == "1":
+        return "uint8"
+    file.seek(0)
+    lines = [line.partition(b"#")[0] for line in file.read(4096).splitlines()]
+    white = b" ".join(lines).split()[3:4]
+    if white not in ([b"255"], [b"65535"]):
+        raise DataError(f"{path}: a PNM picture whose white is neither 255 nor 65535; convert it first")
+    return "uint8" if white == [b"255"] else "uint16"
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # damaged EXIF data says nothing about the picture itself
+        return 1
+    return orientation if orientation in range(1, 9) else 1
+
+
+def _jpeg_is_whole(file: BinaryIO) -> bool:
+    file.seek(-min(64, file.seek(0, os.SEEK_END)), os.SEEK_END)
+    if file.read().rstrip(b"\0\r\n").endswith(b"\xff\xd9"):
+        return True
+    # Phones append a film or a depth map: look for the end mark behind the first scan. Segments before it (a
+    # thumbnail) are skipped by their lengths; inside a scan the two bytes of a mark never occur as data.
+    file.seek(2)
+    while len(head := file.read(4)) == 4:
+        marker, length = struct.unpack(">HH", head)
+        if marker == 0xFFDA:
+            return b"\xff\xd9" in file.read()
+        file.seek(length - 2, os.SEEK_CUR)
+    return False
+
+
+def _bmp_is_whole(file: BinaryIO) -> bool:
+    length = file.seek(0, os.SEEK_END)
+    file.seek(2)
+    claimed: int = struct.unpack("<L", file.read(4))[0]
+    return claimed <= length

@@ -1,0 +1,217 @@
+"""Read and write pictures: the door to `src.util.pictures`, for all who need pixels alone."""
+
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from src.util.atomic_file import write_atomically
+from src.util.errors import DataError, StorageError
+from src.util.pictures.formats.base import PictureInfo
+from src.util.pictures.formats.stored import open_picture
+from src.util.pictures.formats.tiff import ENDINGS as TIFF_ENDINGS
+from src.util.pictures.value_range import as_float, as_tensor, from_float, to_float, to_uint8, white_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    "ENDINGS",
+    "PictureInfo",
+    "PictureWarning",
+    "as_channels",
+    "as_float",
+    "as_tensor",
+    "channels_message",
+    "count_pages",
+    "encode_picture",
+    "from_float",
+    "inspect_picture",
+    "middle",
+    "read_picture",
+    "shown",
+    "suits",
+    "to_float",
+    "to_uint8",
+    "use_one_thread",
+    "white_of",
+    "write_picture",
+]
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pnm", ".npy")
+"""Endings, in any case, that make a file a picture when a folder is listed."""
+
+_ENCODED = tuple(ending for ending in ENDINGS if ending != ".npy")
+
+
+class PictureWarning(UserWarning):
+    """Something of a picture was left out or repeated to suit the network."""
+
+
+def inspect_picture(path: str | os.PathLike[str], page: int = 0) -> PictureInfo:
+    """Read a picture's header, without decoding the picture.
+
+    Parameters
+    ----------
+    path : path
+        PNG, JPEG, BMP, WebP, PNM, TIFF or `.npy`, whatever its ending.
+    page : int
+        Of a TIFF of several pages, counted from 0.
+
+    Returns
+    -------
+    PictureInfo
+
+    Raises
+    ------
+    DataError
+        When the file is missing, no picture, cut short, too large, or of a kind that is not read.
+    """
+    with open_picture(path) as stored:
+        return stored.info(page)
+
+
+def count_pages(path: str | os.PathLike[str]) -> int:
+    """Pictures in a file: the pages of a TIFF, else 1, also for a file that cannot be read."""
+    path = Path(path)
+    if path.suffix.lower() not in TIFF_ENDINGS:
+        return 1
+    try:
+        with open_picture(path) as stored:
+            return stored.pages
+    except DataError:
+        return 1  # whoever reads it is told why
+
+
+def read_picture(path: str | os.PathLike[str], page: int = 0) -> np.ndarray:
+    """Decode a picture, upright, as it is seen.
+
+    Parameters
+    ----------
+    path : path
+        See `inspect_picture`. Transparency is dropped and a palette expanded, with a warning.
+    page : int
+        Of a TIFF of several pages, counted from 0.
+
+    Returns
+    -------
+    ndarray, shape (H, W, C)
+        Of the stored type; C is 1 for a grey picture, 3 for R, G, B, or any other number of channels.
+
+    Raises
+    ------
+    DataError
+        When the file is missing, damaged or of another kind: see `inspect_picture`.
+    """
+    with open_picture(path) as stored:
+        change = stored.info(page).change
+        if change:
+            warnings.warn(change, PictureWarning, stacklevel=2)
+        return stored.read(page, alpha=False).pixels
+
+
+def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
+    """Write a picture; under its name stands the old file or the whole new one, never a part.
+
+    Parameters
+    ----------
+    path, picture
+        See `encode_picture`; the path's folder exists.
+
+    Raises
+    ------
+    StorageError
+        When the ending is no picture's, or the disk refuses.
+    """
+    encoded = encode_picture(path, picture)
+    write_atomically(Path(path), lambda file: file.write(encoded))
+
+
+def encode_picture(path: str | os.PathLike[str], picture: np.ndarray) -> memoryview:
+    """The content of a picture's file.
+
+    Parameters
+    ----------
+    path : path
+        Its ending chooses the format; nothing is written.
+    picture : ndarray of uint8, shape (H, W, C)
+        C is 1 (grey) or 3 (R, G, B); left as it is. `to_uint8` makes one from a network's output.
+
+    Returns
+    -------
+    memoryview
+        Bytes; the same picture always gives the same.
+
+    Raises
+    ------
+    StorageError
+        When the ending is no picture's, or the format cannot hold the picture.
+    """
+    path = Path(path)
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (1, 3):
+        raise ValueError(f"picture: expected uint8 (H, W, 1 or 3), got {picture.dtype} {picture.shape}")
+    if path.suffix.lower() not in _ENCODED:
+        raise StorageError(f"{path}: cannot be written: the name must end with one of {', '.join(_ENCODED)}")
+    done, encoded = cv2.imencode(path.suffix.lower(), np.ascontiguousarray(picture[..., ::-1]))
+    if not done:
+        raise StorageError(f"{path}: cannot be written: a {picture.shape} picture does not fit this format")
+    return encoded.data
+
+
+def as_channels(picture: np.ndarray, channels: int) -> np.ndarray:
+    """A picture with the network's number of channels.
+
+    Parameters
+    ----------
+    picture : ndarray, shape (H, W, C)
+        A grey picture (C = 1) becomes three equal channels for a network of three.
+    channels : int
+        The network's `in_channels`.
+
+    Returns
+    -------
+    ndarray, shape (H, W, channels)
+
+    Raises
+    ------
+    DataError
+        When the picture has colours that the network cannot take.
+    """
+    found = picture.shape[2]
+    if found == channels:
+        return picture
+    if not suits(found, channels):
+        raise DataError(channels_message(found, channels))
+    return np.repeat(picture, channels, axis=2)
+
+
+def suits(found: int, channels: int) -> bool:
+    """Whether `as_channels` makes a picture of `found` channels one of `channels`."""
+    return found == channels or (found, channels) == (1, 3)
+
+
+def shown(values: "Tensor") -> "Tensor":
+    """What a screen can show of a picture (C, H, W): the first three channels, or the first."""
+    return values[: 3 if values.shape[0] >= 3 else 1]
+
+
+def middle(values: "Tensor", edge: int) -> "Tensor":
+    """The middle of a picture (C, H, W), at most `edge` px high and wide; a view of it."""
+    top, left = (max(0, length - edge) // 2 for length in values.shape[1:])
+    return values[:, top : top + edge, left : left + edge]
+
+
+def channels_message(found: int, channels: int) -> str:
+    """Why a picture of `found` channels does not suit a network of `channels`."""
+    return (
+        f"the picture has {found} channel{'s' * (found != 1)}, the network takes {channels}"
+        f" (in_channels: {channels})"
+    )
+
+
+def use_one_thread() -> None:
+    """Keep OpenCV from starting threads of its own; for loader workers, which are many already."""
+    cv2.setNumThreads(0)

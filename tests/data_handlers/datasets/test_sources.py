@@ -1,0 +1,234 @@
+import inspect
+import pickle
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from src.data_handlers import DATASETS, build_samples
+from src.data_handlers.datasets.bsd68 import Grey
+from src.data_handlers.datasets.demo import Demo
+from src.data_handlers.datasets.folder import Folder
+from src.data_handlers.datasets.noise import NoiseOptions
+from src.data_handlers.samples.view import View
+from src.util.config.schema import arguments_model
+from src.util.errors import DataError
+from src.util.pictures.io import read_picture, write_picture
+
+
+@pytest.fixture
+def folders(blocks, fill_folder):
+    """Arguments with which every registered dataset can be made."""
+    root = blocks[0]
+    pictures = fill_folder(root / "pictures", {"a.png": (20, 24, 3), "b.png": (20, 24, 3)})
+    boxes = fill_folder(root / "boxes", {"0001_01.png": (20, 24, 3), "0002_20.png": (20, 24, 3)})
+    return {
+        name: {} if name == "Demo" else {"folder": boxes if name in ("DND_val", "DND_test") else pictures}
+        for name in DATASETS
+    } | {name: {"folder": str(root)} for name in ("SIDD_val", "SIDD_test")}
+
+
+# All
+
+
+@pytest.mark.filterwarnings("ignore:.*boxes are missing")
+def test_every_registered_dataset_gives_samples(folders):
+    published = {f"{name}_{part}" for name in ("SIDD", "DND", "BSD68") for part in ("train", "val", "test")}
+    assert set(DATASETS) == published | {"Folder", "Demo"}
+    for name, arguments in folders.items():
+        samples = build_samples(name, {**arguments, "crop_size": 16}, channels=3, seed=0, training=True)
+        with warnings.catch_warnings(record=True) as told:
+            assert samples.check(batch_size=2) == (1 if told else 3)
+        assert bool(told) == name.startswith("BSD68")
+        sample = samples[1, 1]
+        assert sample["noisy"].shape == (3, 16, 16)
+        names = [samples.source.name(number) for number in range(samples.pictures)]
+        assert len(set(names)) == len(names)
+        info = samples.source.inspect(1)
+        assert samples.source.read(1).noisy.shape == (info.height, info.width, info.channels)
+
+
+@pytest.mark.filterwarnings("ignore:.*boxes are missing")
+def test_every_registered_dataset_goes_to_a_worker_and_back(folders):
+    for name, arguments in folders.items():
+        samples = build_samples(name, arguments, channels=3, seed=0, training=False)
+        first = samples[0, 0]["noisy"]
+        assert (pickle.loads(pickle.dumps(samples))[0, 0]["noisy"] == first).all()
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_arguments_of_source_and_view_never_share_a_name_and_all_say_what_they_mean(name):
+    of_source, of_view = (inspect.signature(made).parameters for made in (DATASETS[name], View))
+    assert not set(of_source) & set(of_view)
+    schema = arguments_model(DATASETS[name], View)
+    assert set(schema.model_fields) == set(of_source) | set(of_view)
+    assert all(field.description for field in schema.model_fields.values())
+
+
+@pytest.mark.parametrize("name", sorted(set(DATASETS) - {"Demo", "Folder"}))
+def test_a_dataset_that_is_not_there_says_what_to_put_where(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"^datasets/\w+: no such folder; put .*https://.*`folder`"):
+        DATASETS[name]()
+
+
+def test_a_folder_that_is_not_there_says_how_to_say_where_it_is(tmp_path):
+    with pytest.raises(DataError, match=r"absent: no such folder; .*--set training\.dataset_args\.folder="):
+        Folder(str(tmp_path / "absent"))
+
+
+def test_yaml_values_reach_the_samples(fill_folder, tmp_path):
+    folder = fill_folder(tmp_path, {"a.png": (20, 24, 3)})
+    block = {"folder": folder, "crop_size": [8, 10], "augmentations": ["flip"], "add_noise": {"sigma": 5}}
+    arguments = dict(arguments_model(Folder, View).model_validate(block))
+    sample = build_samples("Folder", arguments, channels=3, seed=0, training=True)[1, 0]
+    assert sample["noisy"].shape == (3, 8, 10)
+    assert "clean" in sample
+
+
+# Folder
+
+
+def test_one_picture_is_enough_to_train_on(fill_folder, tmp_path):
+    folder = fill_folder(tmp_path, {"a.png": (20, 24, 3)})
+    arguments = {"folder": folder, "crop_size": 16, "repeat_times": 32}
+    assert len(build_samples("Folder", arguments, channels=3, seed=0, training=True)) == 32
+
+
+def test_names_keep_folder_and_ending_so_that_none_repeat(fill_folder, tmp_path):
+    shapes = dict.fromkeys(("a.v1.png", "a.v2.png", "a.bmp", "scene/a.png"), (8, 8, 3))
+    source = Folder(fill_folder(tmp_path, shapes))
+    assert [source.name(n) for n in range(4)] == ["a.bmp", "a.v1.png", "a.v2.png", "scene/a.png"]
+    assert len(Folder(str(tmp_path), recursive=False)) == 3
+
+
+def test_clean_pictures_are_found_by_name_whatever_their_ending(fill_folder, tmp_path):
+    noisy = fill_folder(tmp_path / "noisy", {"x/a.png": (8, 8, 3), "b.png": (8, 9, 1)})
+    fill_folder(
+        tmp_path / "clean", {"x/a.bmp": (8, 8, 3), "b.png": (8, 9, 1), "b.bmp": (3, 3, 1), "c.png": (8, 8, 3)}
+    )
+    source = Folder(noisy, str(tmp_path / "clean"))
+    for number, clean in enumerate(("b.png", "x/a.bmp")):
+        source.inspect(number)
+        assert np.array_equal(source.read(number).clean, read_picture(tmp_path / "clean" / clean))
+
+
+def test_missing_and_ambiguous_clean_pictures_are_all_named(fill_folder, tmp_path):
+    noisy = fill_folder(tmp_path / "noisy", dict.fromkeys(("a.png", "b.png", "c.png"), (8, 8, 3)))
+    fill_folder(tmp_path / "clean", dict.fromkeys(("a.png", "c.bmp", "c.tif"), (8, 8, 3)))
+    with pytest.raises(DataError) as caught:
+        Folder(noisy, str(tmp_path / "clean"))
+    first, second = str(caught.value).splitlines()
+    assert "b.png: no clean picture b.*" in first
+    assert "c.png: more than one clean picture" in second
+
+
+@pytest.mark.parametrize("other", [(8, 9, 3), (8, 8, 1)])
+def test_clean_pictures_of_another_shape_are_named_before_the_first_comparison(fill_folder, tmp_path, other):
+    noisy = fill_folder(tmp_path / "noisy", {"a.png": (8, 8, 3)})
+    clean = fill_folder(tmp_path / "clean", {"a.png": other})
+    samples = build_samples(
+        "Folder", {"folder": noisy, "clean_folder": clean}, channels=3, seed=0, training=False
+    )
+    with pytest.raises(DataError, match=r"clean.a\.png: .* but .*noisy.a\.png has 8x8 px"):
+        samples.check()
+
+
+def test_training_opens_clean_pictures_only_to_put_noise_onto_them(fill_folder, tmp_path):
+    noisy = fill_folder(tmp_path / "noisy", {"a.png": (8, 8, 3)})
+    clean = fill_folder(tmp_path / "clean", {"a.png": (8, 8, 3)})
+    write_picture(Path(clean) / "a.png", np.full((8, 8, 3), 200, np.uint8))
+
+    def sample(**options):
+        samples = build_samples(
+            "Folder", {"folder": noisy, "clean_folder": clean} | options, channels=3, seed=0, training=True
+        )
+        samples.check()
+        return samples[0, 0]
+
+    noise = NoiseOptions(sigma=1)
+    assert sample(add_noise=noise)["noisy"].mean() == pytest.approx(200 / 255, abs=0.01)
+    (tmp_path / "clean" / "a.png").write_bytes(b"damaged")
+    assert "clean" not in sample()
+    with pytest.raises(DataError, match=r"clean.a\.png"):
+        sample(add_noise=noise)
+
+
+def test_clean_pictures_in_a_sub_folder_are_not_taken_for_noisy_ones(fill_folder, tmp_path):
+    folder = fill_folder(tmp_path, {"a.png": (8, 8, 3), "clean/a.png": (8, 8, 3)})
+    source = Folder(folder, str(tmp_path / "clean"))
+    assert [source.name(n) for n in range(len(source))] == ["a.png"]
+    with pytest.raises(DataError, match="another folder"):
+        Folder(folder, folder)
+
+
+def test_d7_a_file_that_is_no_picture_is_named_and_refused(fill_folder, tmp_path):
+    folder = fill_folder(tmp_path, {"a.png": (8, 8, 3)})
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(DataError, match=r"notes\.txt: not a picture"):
+        Folder(folder)
+
+
+def test_d7_a_damaged_picture_is_named_and_refused_before_the_first_step(fill_folder, tmp_path):
+    folder = fill_folder(tmp_path, {"a.png": (8, 8, 3), "b.png": (8, 8, 3)})
+    (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:-20])
+    with pytest.raises(DataError, match=r"b\.png: the picture is cut short"):
+        build_samples("Folder", {"folder": folder}, channels=3, seed=0, training=True).check()
+
+
+# BSD68
+
+
+def test_d11_colour_pictures_become_luminance_on_the_right_scale(tmp_path):
+    colours = np.array([[[255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255], [90, 90, 90]]], np.uint8)
+    write_picture(tmp_path / "a.png", colours)
+    source = DATASETS["BSD68_test"](str(tmp_path))
+    assert source.inspect(0).channels == 1
+    assert source.read(0).noisy.ravel().tolist() == [255, 76, 150, 29, 90]
+
+
+def test_pictures_of_other_channels_have_no_luminance_and_are_named(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((16, 16, 4), np.uint8))
+    samples = build_samples("BSD68_train", {"folder": str(tmp_path)}, channels=1, seed=0, training=True)
+    with pytest.raises(DataError, match=r"a\.npy: expected a grey or RGB picture, got 4 channels"):
+        samples.check()
+
+
+def test_d12_bsd68_without_noise_has_no_ground_truth_to_shine_with(fill_folder, tmp_path):
+    folder = fill_folder(tmp_path, {"a.png": (16, 16, 1)})
+    plain = build_samples("BSD68_val", {"folder": folder}, channels=1, seed=0, training=False)[0, 0]
+    assert "clean" not in plain
+    arguments = {"folder": folder, "add_noise": {"sigma": 25}}
+    arguments = dict(arguments_model(DATASETS["BSD68_val"], View).model_validate(arguments))
+    noised = build_samples("BSD68_val", arguments, channels=1, seed=0, training=False)[0, 0]
+    assert not np.array_equal(noised["noisy"], noised["clean"])
+
+
+def test_luminance_is_taken_of_the_clean_picture_too(memory, make_places):
+    picture = make_places(8, 8)
+    assert Grey(memory([picture], [picture])).read(0).clean.shape == (8, 8, 1)
+
+
+# Demo
+
+
+def test_the_demo_needs_no_download():
+    demo = Demo()
+    for number in range(len(demo)):
+        info = demo.inspect(number)
+        assert info.height >= 300 and info.channels == 3
+        assert demo.read(number).shape == (info.height, info.width)
+
+
+def test_the_demo_shows_the_photographs_asked_for():
+    demo = Demo(["coffee", "chelsea"])
+    assert [demo.name(n) for n in range(len(demo))] == ["coffee", "chelsea"]
+
+
+@pytest.mark.parametrize("scale, size", [(0.5, (150, 226)), (2, (600, 902))])
+def test_the_demos_photographs_come_at_any_scale(scale, size):
+    demo = Demo(["chelsea"], scale=scale)
+    picture, whole = demo.read(0).noisy, Demo(["chelsea"]).read(0).noisy
+    assert demo.inspect(0).size == "x".join(map(str, size)) and picture.shape == (*size, 3)
+    assert picture.dtype == np.uint8 and abs(picture.mean() - whole.mean()) < 0.5

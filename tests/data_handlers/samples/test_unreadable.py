@@ -1,0 +1,107 @@
+"""Pictures that cannot be read: listed, and left out where that is asked for."""
+
+import warnings
+
+import numpy as np
+import pytest
+import tifffile
+
+from src.data_handlers import build_samples
+from src.data_handlers.loading.sampling import build_loader
+from src.trainer.evaluation.evaluate import count_words
+from src.util.errors import DataError
+from src.util.pictures.io import PictureWarning
+
+
+@pytest.fixture
+def folder(noisy_folder):
+    """Pictures a, b, c of which b is cut short, and a text that is named like one."""
+    whole = (noisy_folder / "b.png").read_bytes()
+    (noisy_folder / "b.png").write_bytes(whole[: len(whole) // 2])
+    (noisy_folder / "bad.png").write_text("no picture")
+    return noisy_folder
+
+
+def build(folder, training=True, **options):
+    arguments = {"folder": str(folder), "crop_size": 32, **options}
+    return build_samples("Folder", arguments, channels=3, seed=0, training=training)
+
+
+def test_d7_by_default_all_of_them_stop_the_training_before_it_begins(folder):
+    with pytest.raises(DataError) as caught:
+        build(folder).check()
+    assert [line.partition(":")[0] for line in str(caught.value).splitlines()] == [
+        str(folder / "b.png"), str(folder / "bad.png")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_d7_left_out_they_are_counted_and_named_and_the_order_is_that_of_the_rest(folder, workers):
+    samples = build(folder, unreadable="skip", repeat_times=3)
+    with pytest.warns(PictureWarning) as said:
+        samples.check()
+    text = str(said[0].message)
+    assert "2 of 4 pictures cannot be read and are left out" in text
+    assert str(folder / "b.png") in text and str(folder / "bad.png") in text
+    names = [name for batch in build_loader(samples, 2, workers) for name in batch["name"]]
+    (folder / "b.png").unlink()
+    (folder / "bad.png").unlink()
+    rest = build(folder, repeat_times=3)
+    rest.check()
+    assert sorted(names) == ["a.png"] * 3 + ["c.png"] * 3
+    assert names == [name for batch in build_loader(rest, 2, workers) for name in batch["name"]]
+
+
+@pytest.fixture
+def floats(tmp_path):
+    """Pictures a to d, of which only the values tell that b has a hole and c is damaged."""
+    random = np.random.default_rng(0)
+    for name in "abcd":
+        values = random.random((40, 40, 3), np.float32)
+        tifffile.imwrite(tmp_path / f"{name}.tif", values, photometric="rgb", compression="zlib")
+    holed = random.random((40, 40, 3), np.float32)
+    holed[3, 4] = np.nan
+    tifffile.imwrite(tmp_path / "b.tif", holed, photometric="rgb")
+    with tifffile.TiffFile(tmp_path / "c.tif") as file:
+        start = file.pages[0].dataoffsets[0]
+    content = bytearray((tmp_path / "c.tif").read_bytes())
+    content[start : start + 40] = bytes(40)
+    (tmp_path / "c.tif").write_bytes(content)
+    return tmp_path
+
+
+def test_what_only_the_values_tell_is_left_out_too(floats):
+    samples = build(floats, unreadable="skip")
+    with pytest.warns(PictureWarning, match=r"2 of 4 pictures cannot be read and are left out") as said:
+        samples.check()
+    assert "b.tif: 3 of 4800 values are NaN" in str(said[0].message)
+    assert "c.tif: the picture is damaged" in str(said[0].message)
+    assert [samples[1, index]["name"] for index in range(2)] == ["a.tif", "d.tif"]
+
+
+def test_what_only_the_values_tell_is_listed_together(floats):
+    with pytest.raises(DataError, match=r"b\.tif: 3 of 4800 values are NaN.*\n.*c\.tif: the picture is dam"):
+        build(floats).check()
+
+
+def test_values_of_an_unknown_range_stop_the_training_whatever_may_be_left_out(tmp_path):
+    for name in "ab":
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.full((40, 40, 3), 200, np.float32), photometric="rgb")
+    with pytest.raises(DataError, match=r"a\.tif: floating-point values.*\n.*b\.tif: floating-point values"):
+        build(tmp_path, unreadable="skip").check()
+
+
+def test_scores_say_of_how_many_they_are(folder):
+    samples = build(folder, training=False, unreadable="skip")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        samples.check()
+    assert count_words(len(samples), len(samples.source)) == "ONLY 2 OF 4 PICTURES"
+    assert [samples[0, index]["name"] for index in range(2)] == ["a.png", "c.png"]
+
+
+def test_when_none_can_be_read_nothing_is_left_to_train_on(folder):
+    for name in ("a", "c"):
+        (folder / f"{name}.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"a\.png"):
+        build(folder, unreadable="skip").check()

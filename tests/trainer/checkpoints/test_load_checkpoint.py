@@ -1,0 +1,92 @@
+"""Reading one checkpoint, of ours or of the original, and never running what is in it."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from src.trainer.checkpoints.checkpoint import load_checkpoint
+from src.util.errors import CheckpointError
+
+PARITY = Path(__file__).parents[2] / "parity"
+CONTENT = {"epoch": 1, "model_weights": {"bsn.w": torch.ones(3)}}
+
+
+def saved(tmp_path, thing):
+    torch.save(thing, tmp_path / "a.pth")
+    return tmp_path / "a.pth"
+
+
+@pytest.mark.parametrize("name", ["unet2_005.pth", "unet_005.pth"])
+def test_a_checkpoint_of_the_original_is_read(name):
+    loaded = load_checkpoint(PARITY / name)
+    assert loaded["epoch"] == 5
+    assert loaded["model_weights"]["bsn.down_branch.0.conv.0.weight"].ndim == 4
+    assert "config" not in loaded
+
+
+def test_k24_module_is_cut_off_in_front_alone(tmp_path):
+    weights = {"module.bsn.w": torch.ones(1), "bsn.module.w": torch.zeros(1), "submodule.w": torch.zeros(1)}
+    loaded = load_checkpoint(saved(tmp_path, {"epoch": 1, "model_weights": weights}))
+    assert list(loaded["model_weights"]) == ["bsn.w", "bsn.module.w", "submodule.w"]
+
+
+def test_k17_nothing_in_a_checkpoint_is_executed(tmp_path):
+    canary = tmp_path / "canary"
+
+    class Bomb:
+        def __reduce__(self):
+            return (Path.touch, (canary,))
+
+    path = saved(tmp_path, {"epoch": 1, "model_weights": {"w": Bomb()}})
+    with pytest.raises(CheckpointError, match="not a readable checkpoint"):
+        load_checkpoint(path)
+    path.write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(CheckpointError, match="not a readable checkpoint"):
+        load_checkpoint(path)
+    assert not canary.exists()
+
+
+def test_k18_a_checkpoint_saved_on_a_gpu_is_read_without_one(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
+        path = saved(tmp_path, CONTENT)
+    assert b"cuda:0" in path.read_bytes()
+    assert load_checkpoint(path, "cpu")["model_weights"]["bsn.w"].device.type == "cpu"
+
+
+def test_tensors_go_to_the_device_at_hand(tmp_path):
+    loaded = load_checkpoint(saved(tmp_path, CONTENT), torch.device("meta"))
+    assert loaded["model_weights"]["bsn.w"].device.type == "meta"
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        torch.ones(3),
+        [1, 2],
+        {"epoch": 1},
+        {"model_weights": {}},
+        {"epoch": 1, "model_weights": 3},
+        {"epoch": 1, "model_weights": [torch.ones(1)]},
+        {"epoch": 1, "model_weights": {"w": "text"}},
+        {"epoch": 1, "model_weights": {3: torch.ones(1)}},
+        {"epoch": "one", "model_weights": {}},
+    ],
+    ids=repr,
+)
+def test_a_file_of_other_things_is_no_checkpoint(tmp_path, thing):
+    with pytest.raises(CheckpointError, match=r"a\.pth: expected .*'epoch'"):
+        load_checkpoint(saved(tmp_path, thing))
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "text.pth").write_text("hello")
+    (tmp_path / "empty.pth").write_bytes(b"")
+    (tmp_path / "folder.pth").mkdir()
+    for name in ("text.pth", "empty.pth", "folder.pth"):
+        with pytest.raises(CheckpointError, match=f"{name}: not a readable checkpoint"):
+            load_checkpoint(tmp_path / name)
+    with pytest.raises(CheckpointError, match="there is no such checkpoint"):
+        load_checkpoint(tmp_path / "gone.pth")

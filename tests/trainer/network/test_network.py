@@ -1,0 +1,277 @@
+import itertools
+import math
+
+import pytest
+import torch
+
+from src.model import MODELS, NL_BSN
+from src.trainer.network.network import Network
+from src.trainer.network.tiling import Tiling
+from src.util.errors import ConfigError, NonFiniteError, OutOfMemoryError
+
+CPU = torch.device("cpu")
+
+
+def tiny(**options):
+    torch.manual_seed(0)
+    return Network(MODELS["NL_BSN"](bsn="UNet2", in_channels=3, features=[4, 8]), CPU, **options)
+
+
+@pytest.fixture
+def picture():
+    return torch.rand(3, 30, 41, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_denoising_uses_the_network_as_trained_and_leaves_its_mode(picture, training):
+    network = tiny()
+    network.module.train(training)
+    before = {name: value.clone() for name, value in network.module.state_dict().items()}
+    denoised = network.denoise(picture, "picture")
+    assert network.module.training is training
+    assert all(torch.equal(value, before[name]) for name, value in network.module.state_dict().items())
+    network.module.eval()
+    assert torch.allclose(denoised, network.module(picture[None])[0], atol=1e-5)
+
+
+def take_a_step(module, images):
+    module(images).square().mean().backward()
+    torch.optim.SGD(module.parameters(), lr=0.01).step()
+
+
+def load_others(module, images):
+    module.load_state_dict({name: 0.9 * value for name, value in module.state_dict().items()})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        take_a_step,
+        load_others,
+        lambda module, images: module(images),
+        lambda module, _: module.half().float(),
+    ],
+    ids=["step", "load", "statistics", "type"],
+)
+def test_denoising_follows_the_weights_as_they_change(picture, change):
+    """Whatever it keeps of earlier ones."""
+    network = tiny()
+    before = network.denoise(picture, "before")
+    change(network.module.train(), torch.rand(2, 3, 32, 32))
+    after = network.denoise(picture, "after")
+    assert not torch.equal(before, after)
+    assert torch.allclose(after, network.module.eval()(picture[None])[0], atol=1e-5)
+
+
+def test_e10_u1_a_picture_of_any_size_is_denoised_whole(picture):
+    for height, width in ((30, 41), (7, 64), (64, 5)):
+        small = picture.new_ones(3, height, width)
+        assert tiny().denoise(small, "small").shape == (3, height, width)
+
+
+def test_bfloat16_is_close_to_float32_and_gives_float32(picture):
+    exact, fast = (tiny(precision=p).denoise(picture, "picture") for p in ("fp32", "bf16"))
+    assert fast.dtype == torch.float32
+    assert not torch.equal(exact, fast)
+    assert torch.allclose(exact, fast, atol=0.02)
+
+
+def test_in_bfloat16_the_output_is_not_rounded_to_8_bits():
+    """A picture's last bits would be lost, those of 16-bit ones by far."""
+    denoised = tiny(precision="bf16").denoise(torch.rand(3, 32, 32), "picture")
+    assert not torch.equal(denoised, denoised.bfloat16().float())
+
+
+def test_u2_channels_last_changes_the_layout_alone(picture):
+    plain, last = tiny(), tiny(channels_last=True)
+    weight = next(p for p in last.module.parameters() if p.ndim == 4)
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert torch.allclose(plain.denoise(picture, "p"), last.denoise(picture, "p"), atol=1e-5)
+
+
+def test_e8_a_result_that_is_not_finite_is_refused_by_the_pictures_name(picture):
+    network = tiny()
+    with torch.no_grad():
+        next(network.module.parameters()).fill_(math.nan)
+    with pytest.raises(NonFiniteError, match=r"holiday\.png: the network's output is not finite"):
+        network.denoise(picture, "holiday.png")
+
+
+class Exact(NL_BSN):
+    """Computes in 64 bits, where the rounding of sums hides no difference."""
+
+    def forward(self, images, window=None):
+        return super().forward(images.to(next(self.parameters()).dtype), window)
+
+
+def settled(**options):
+    """A network whose batch norms have seen images, so that all of its parts matter."""
+    torch.manual_seed(0)
+    module = Exact(bsn="UNet2", in_channels=3, features=[4, 8], **options)
+    for norm in (layer for layer in module.modules() if isinstance(layer, torch.nn.BatchNorm2d)):
+        norm.momentum = None
+    module(torch.rand(8, 3, 64, 64))
+    return Network(module, CPU)
+
+
+def large(height, width):
+    return torch.rand(3, height, width, generator=torch.Generator().manual_seed(height))
+
+
+SIZES = [(200, 131), (97, 99), (150, 66), (31, 203), (3, 180)]
+
+
+@pytest.mark.parametrize("overlap", [32, 48, "auto"])
+@pytest.mark.parametrize("tile", [32, 50, 64])
+def test_without_aligned_corners_tiles_equal_the_whole(tile, overlap):
+    network = settled(upsample_align_corners=False)
+    network.module.double()
+    for size in SIZES:
+        network.tiling = Tiling(0)
+        whole = network.denoise(large(*size), "whole")
+        network.tiling = Tiling(tile, overlap)
+        torch.testing.assert_close(network.denoise(large(*size), "tiled"), whole, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("tile", [32, 64])
+def test_with_published_corners_tiles_equal_the_whole_but_for_rounding(tile):
+    network = settled()
+    for size in SIZES:
+        network.tiling = Tiling(0)
+        whole = network.denoise(large(*size), "whole")
+        network.tiling = Tiling(tile)
+        torch.testing.assert_close(network.denoise(large(*size), "tiled"), whole, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("overlap", [8, 28])
+def test_with_less_overlap_tiles_differ_from_the_whole(overlap):
+    network = settled(upsample_align_corners=False)
+    network.module.double()
+    network.tiling = Tiling(0)
+    whole = network.denoise(large(200, 131), "whole")
+    network.tiling = Tiling(64, overlap)
+    assert (network.denoise(large(200, 131), "tiled") - whole).abs().max() > 1e-5
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+def test_an_ensemble_is_the_mean_over_flips_and_rotations_in_tiles_too(align_corners):
+    network, picture = settled(upsample_align_corners=align_corners), large(96, 120)
+    network.tiling = Tiling(0)
+    turned = []
+    for axes, turns in itertools.product(((), (2,)), range(4)):
+        denoised = network.denoise(torch.rot90(picture.flip(axes), turns, (1, 2)), "turned")
+        turned.append(torch.rot90(denoised, -turns, (1, 2)).flip(axes))
+    network.ensemble = True
+    whole = network.denoise(picture, "ensemble")
+    torch.testing.assert_close(whole, torch.stack(turned).mean(0), rtol=0, atol=1e-5)
+    assert not torch.allclose(whole, turned[0], atol=1e-3)
+    for size in ((96, 120), (77, 130)):
+        network.tiling = Tiling(0)
+        whole = network.denoise(large(*size), "ensemble")
+        network.tiling = Tiling(48)
+        torch.testing.assert_close(network.denoise(large(*size), "tiled"), whole, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_out_of_memory_halves_the_tile_with_one_line(monkeypatch, messages, error):
+    network, call = settled(), Network.__call__
+    expected = network.denoise(large(300, 290), "whole")
+
+    def scarce(self, images, window=None):
+        if images.shape[-1] * images.shape[-2] > 170**2:
+            raise error
+        return call(self, images, window)
+
+    monkeypatch.setattr(Network, "__call__", scarce)
+    for name in ("first.png", "second.png"):
+        torch.testing.assert_close(network.denoise(large(300, 290), name), expected, rtol=0, atol=1e-4)
+    assert messages == [
+        "WARNING first.png: out of memory; going on with tiles of 150 px (--tile 150)",
+        "WARNING first.png: out of memory; going on with tiles of 75 px (--tile 75)",
+    ]
+
+
+def test_out_of_memory_that_no_tile_helps_against_is_an_error(monkeypatch):
+    network = settled()
+
+    def scarce(self, images, window=None):
+        raise MemoryError
+
+    monkeypatch.setattr(Network, "__call__", scarce)
+    with pytest.raises(OutOfMemoryError, match=r"a\.png: out of memory on cpu, even with small tiles"):
+        network.denoise(large(64, 64), "a.png")
+
+
+def test_other_errors_of_a_network_are_not_taken_for_lack_of_memory(monkeypatch):
+    def wrong(self, images, window=None):
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(Network, "__call__", wrong)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        settled().denoise(large(64, 64), "a.png")
+
+
+def test_bfloat16_tiles_are_as_close_to_the_whole_as_bfloat16_is():
+    network = settled()
+    exact = network.denoise(large(150, 130), "exact")
+    network.precision = "bf16"
+    whole = network.denoise(large(150, 130), "whole")
+    network.tiling = Tiling(64)
+    tiled = network.denoise(large(150, 130), "tiled")
+    assert (tiled - exact).square().mean() < 2 * (whole - exact).square().mean()
+
+
+def small(**options):
+    """Quick to compile."""
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.ReLU())
+    return Network(module, CPU, **options)
+
+
+def compile_by(monkeypatch, backend):
+    """Let PyTorch follow the network as it does, but hand what it saw to something quicker than C++."""
+    original = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda module, **o: original(module, backend=backend, **o))
+
+
+def test_a_compiled_network_is_compiled_once_for_each_batch_size_of_training_and_never_outside(monkeypatch):
+    seen = []
+
+    def remember(graph, inputs):
+        seen.append(next(i.shape[0] for i in inputs if i.ndim == 4 and i.shape[1:] == (3, 8, 8)))
+        return graph.forward
+
+    compile_by(monkeypatch, remember)
+    network, plain = small(compiled=True), small()
+    images = torch.rand(4, 3, 8, 8)
+    for count in (4, 2, 0, 4, 2):  # none: what one of several processes may have
+        assert torch.equal(network(images[:count]), plain(images[:count]))
+    network.module.eval()
+    assert torch.equal(network(images[:3]), plain(images[:3]))
+    assert seen == [4, 2]
+
+
+def test_a_compiled_network_keeps_the_names_of_its_weights():
+    assert small(compiled=True).module.state_dict().keys() == small().module.state_dict().keys()
+
+
+def test_a_compiler_that_fails_is_said_with_the_key(monkeypatch):
+    def fail(graph, inputs):
+        raise FileNotFoundError("no C++ compiler")
+
+    compile_by(monkeypatch, fail)
+    with pytest.raises(ConfigError, match=r"training\.compile: PyTorch's compiler failed.*g\+\+"):
+        small(compiled=True)(torch.rand(1, 3, 8, 8))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_on_a_gpu_fp32_computes_in_32_bits_and_tf32_need_not_and_neither_touches_the_process():
+    before = torch.backends.cudnn.allow_tf32
+    images = torch.rand(2, 3, 64, 64)
+    exact = tiny().module.double()(images.double())
+    errors = {}
+    for precision in ("fp32", "tf32"):
+        network = Network(tiny().module, torch.device("cuda"), precision=precision)
+        errors[precision] = (network(images.cuda()).cpu() - exact).abs().max()
+        assert torch.backends.cudnn.allow_tf32 == before
+    assert errors["fp32"] < 1e-4

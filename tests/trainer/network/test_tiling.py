@@ -1,0 +1,97 @@
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+
+from src.model.denoiser import _pad_to_multiple
+from src.trainer.network.tiling import BLEND, Tiling, divide, padded_positions, stitch
+from src.util.errors import ConfigError
+
+CASES = [
+    (length, tile, margin, stride, blend)
+    for length in (16, 48, 144, 1008)
+    for tile in (0, 8, 32, 64, 200, 5000)
+    for margin in (0, 4, 40)
+    for stride in (4, 16)
+    for blend in (0, BLEND)
+]
+
+
+@pytest.mark.parametrize(("length", "tile", "margin", "stride", "blend"), CASES)
+def test_tiles_cover_the_picture_with_weights_that_add_up_to_one(length, tile, margin, stride, blend):
+    total = torch.zeros(length)
+    for span in divide(length, tile, margin, stride, blend):
+        assert 0 <= span.start <= span.first < span.last <= span.stop <= length
+        assert span.start % stride == span.stop % stride == 0
+        assert span.weights.min() >= 0
+        total[span.first : span.last] += span.weights
+    torch.testing.assert_close(total, torch.ones(length), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("length", "tile", "margin", "stride", "blend"), CASES)
+def test_what_is_used_of_a_tile_lies_behind_its_margin(length, tile, margin, stride, blend):
+    spans = divide(length, tile, margin, stride, blend)
+    for span in spans:
+        assert span.start == 0 or span.first - span.start >= margin - blend
+        assert span.stop == length or span.stop - span.last >= margin - blend
+        if tile:
+            assert span.stop - span.start <= max(tile, stride) + 2 * (margin + stride)
+    assert (len(spans) == 1) is (tile == 0 or max(tile, stride) >= length)
+
+
+def test_tiles_are_about_equally_large():
+    spans = divide(1000, 432, 40, 4)
+    assert [(span.start, span.stop) for span in spans] == [(0, 372), (292, 704), (624, 1000)]
+
+
+@pytest.mark.parametrize("tile", [8, 32, 64])
+@pytest.mark.parametrize("margin", [0, 4, 40])
+@pytest.mark.parametrize("blend", [0, BLEND])
+def test_stitching_gives_the_picture_back_in_bands_from_the_top(tile, margin, blend):
+    picture = torch.rand(3, 144, 112, generator=torch.Generator().manual_seed(0))
+    rows, columns = (divide(length, tile, margin, 4, blend) for length in (144, 112))
+    tiles = (picture[:, r.start : r.stop, c.start : c.stop] for r, c in product(rows, columns))
+    bands = list(stitch(rows, columns, tiles))
+    tops = [top for top, _ in bands]
+    assert tops == np.cumsum([0, *(band.shape[1] for _, band in bands)]).tolist()[:-1]
+    assert all(band.shape[1] <= tile + 2 * BLEND for _, band in bands)
+    torch.testing.assert_close(torch.cat([band for _, band in bands], 1), picture, rtol=0, atol=1e-6)
+
+
+def test_results_that_differ_are_blended_over_a_few_pixels():
+    columns = divide(64, 32, 16, 4, BLEND)
+    tiles = [torch.full((1, 4, c.stop - c.start), float(c.start > 0)) for c in columns]
+    ((_, band),) = stitch(divide(4, 0, 0, 4), columns, tiles)
+    assert torch.equal(band[0, 0, :24], torch.zeros(24)) and torch.equal(band[0, 0, 40:], torch.ones(24))
+    torch.testing.assert_close(band[0, 0].diff()[24:39], torch.full((15,), 1 / 16))
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 16, 17])
+@pytest.mark.parametrize("multiple", [4, 16])
+def test_a_picture_is_extended_as_the_network_does_it(length, multiple):
+    line = torch.arange(float(length))[None, None, None].expand(1, 1, multiple, length)
+    expected = _pad_to_multiple(line, multiple)[0, 0, 0]
+    assert padded_positions(length, multiple).tolist() == expected.tolist()
+
+
+def test_auto_cuts_large_pictures_alone_and_gpus_take_larger_ones():
+    assert Tiling().edge(860, 860, "cpu") == 0
+    assert Tiling().edge(860, 880, "cpu") == 432
+    assert Tiling().edge(2000, 2000, "cuda") == 0
+    assert Tiling().edge(4000, 6000, "cuda") == 1024
+    assert Tiling(0).edge(10**4, 10**4, "cpu") == 0
+    assert Tiling(64).edge(64, 64, "cpu") == 0
+    assert Tiling(64).edge(64, 65, "cpu") == 64
+
+
+def test_tiles_overlap_by_what_the_network_sees_and_are_blended_if_they_overlap_by_less():
+    assert (Tiling().margin(32), Tiling().blend(32)) == (32, 0)
+    assert (Tiling(overlap=32).margin(32), Tiling(overlap=32).blend(32)) == (32, 0)
+    assert (Tiling(overlap=12).margin(32), Tiling(overlap=12).blend(32)) == (12, BLEND)
+
+
+@pytest.mark.parametrize(("tile", "overlap", "said"), [(-1, 0, "--tile -1"), ("auto", -8, "--overlap -8")])
+def test_a_negative_size_is_refused_by_its_flag(tile, overlap, said):
+    with pytest.raises(ConfigError, match=f"{said}: expected auto, or a number of pixels"):
+        Tiling(tile, overlap)

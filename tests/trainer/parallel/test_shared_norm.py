@@ -1,0 +1,153 @@
+"""Batch norm over the images of two processes, for which two threads stand here."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from torch import nn
+
+from src.trainer.parallel.distributed import ALONE
+from src.trainer.parallel.shared_norm import SharedBatchNorm
+
+CHANNELS = 5
+LAYOUTS = [torch.contiguous_format, torch.channels_last]
+
+
+class Group:
+    """What both threads give is added up, as by `Processes.sum`."""
+
+    def __init__(self):
+        self.both_are_here = threading.Barrier(2, timeout=20)
+        self.given = [None, None]
+        self.sums = 0
+
+    def member(self, number):
+        member = Member()
+        member.group, member.number = self, number
+        return member
+
+
+class Member:
+    def sum(self, values):
+        group = self.group
+        group.given[self.number] = values
+        group.both_are_here.wait()
+        total = group.given[0] + group.given[1]
+        group.sums += self.number
+        group.both_are_here.wait()
+        return total
+
+
+def initialised(norm, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(1)  # the threads' own
+    nn.init.uniform_(norm.weight, 0.5, 1.5, generator)
+    nn.init.normal_(norm.bias, generator=generator)
+    return norm.to(dtype).train()
+
+
+def results(norm, images, gradient):
+    """What a step comes to: output, its gradients, running statistics."""
+    images = images.clone().requires_grad_()
+    output = norm(images)
+    gradients = torch.autograd.grad(output, (images, norm.weight, norm.bias), gradient)
+    return [output.detach(), *gradients, norm.running_mean, norm.running_var]
+
+
+def shared(images, gradient, first, dtype=torch.float32):
+    """The same by two that share the images, the first with so many; joined. And how many sums that took."""
+    group = Group()
+
+    def one(number):
+        norm = initialised(SharedBatchNorm(CHANNELS), dtype)
+        norm.processes = group.member(number)
+        share = slice(first) if number == 0 else slice(first, None)
+        found = results(norm, images[share], gradient[share])
+        assert all(map_.is_contiguous(memory_format=layout_of(images)) for map_ in found[:2] if len(map_))
+        return found
+
+    with ThreadPoolExecutor(2) as pool:
+        one, two = pool.map(one, range(2))
+    assert torch.equal(one[4], two[4]) and torch.equal(one[5], two[5])
+    joined = [torch.cat(parts) for parts in zip(one[:2], two[:2], strict=True)]
+    return [*joined, one[2] + two[2], one[3] + two[3], *one[4:]], group.sums
+
+
+def layout_of(images):
+    return next(layout for layout in LAYOUTS if images.is_contiguous(memory_format=layout))
+
+
+def batch(dtype, layout, offset=0.5):
+    generator = torch.Generator().manual_seed(0)
+    images, gradient = torch.randn((2, 4, CHANNELS, 12, 16), dtype=torch.float64, generator=generator)
+    images, gradient = (images + offset).to(dtype), (0.1 * gradient + 0.02).to(dtype)
+    return images.contiguous(memory_format=layout), gradient.contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("first", [0, 1, 2, 4])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 2e-5), (torch.bfloat16, 2e-2)]
+)
+def test_two_shares_are_normalised_as_the_whole_batch(first, dtype, tolerance, layout):
+    """Down to no image in one of them; the gradient of weights is that of each share, to be added up."""
+    images, gradient = batch(dtype, layout)
+    parameters = torch.promote_types(dtype, torch.float32)
+    expected = results(
+        initialised(nn.BatchNorm2d(CHANNELS), torch.float64), images.double(), gradient.double()
+    )
+    found, sums = shared(images, gradient, first, parameters)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours.double(), theirs, rtol=tolerance, atol=tolerance)
+    assert [value.dtype for value in found] == [dtype] * 2 + [parameters] * 4
+    assert sums == 2  # one there, one back: each makes all processes wait for the last
+
+
+def test_the_variance_of_values_far_from_zero_is_exact():
+    """Squares of values about 1000 have no digits left for a variance of 1e-4."""
+    images, gradient = batch(torch.float32, torch.contiguous_format, 0)
+    images = images * 0.01 + 1000
+    expected = images.double().var((0, 2, 3))
+    found, _ = shared(images, gradient, 1)
+    torch.testing.assert_close((found[5].double() - 0.9) * 10, expected, rtol=0, atol=1e-5)
+    assert found[0].std() == pytest.approx(1, abs=0.2)
+
+
+def test_channels_without_variance_stay_finite_however_large():
+    """The mean of squares less the square of the mean comes out below zero for some of these."""
+    norm = initialised(SharedBatchNorm(CHANNELS), torch.float64)
+    norm.processes = ALONE
+    values = torch.linspace(1e6, 9e6, CHANNELS, dtype=torch.float64) / 7
+    output = norm(values[None, :, None, None].expand(3, -1, 11, 13).clone())
+    assert output.isfinite().all() and norm.running_var.min() >= 0
+
+
+def test_its_gradient_is_the_derivative():
+    norm = initialised(SharedBatchNorm(CHANNELS), torch.float64)
+    norm.processes = ALONE
+    images, _ = batch(torch.float64, torch.contiguous_format)
+    assert torch.autograd.gradcheck(norm, images[:2, :, :3, :3].clone().requires_grad_())
+
+
+def test_outside_training_it_is_batch_norm():
+    norm, plain = initialised(SharedBatchNorm(CHANNELS)), initialised(nn.BatchNorm2d(CHANNELS))
+    images, _ = batch(torch.float32, torch.contiguous_format)
+    for each in (norm, plain):
+        each.running_mean += 0.3
+    assert torch.equal(norm.eval()(images), plain.eval()(images))
+
+
+def test_the_compiler_leaves_alone_what_is_exchanged():
+    """It would order the sums of each process by what that process computes, and they would not meet."""
+    seen = []
+
+    class Watched:
+        def sum(self, values):
+            seen.append(torch.compiler.is_compiling())
+            return values
+
+    norm = initialised(SharedBatchNorm(CHANNELS))
+    norm.processes = Watched()
+    images, _ = batch(torch.float32, torch.contiguous_format)
+    torch.compile(nn.Sequential(norm, nn.ReLU()), backend="eager")(images).sum().backward()
+    assert seen == [False, False]

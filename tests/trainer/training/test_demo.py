@@ -1,0 +1,93 @@
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from src.trainer.config.build import read_config
+from src.trainer.report.panel import CAPTION_HEIGHT, GAP
+from src.trainer.training import demo
+from src.util.errors import ConfigError
+from src.util.pictures.io import read_picture, to_float
+
+TINY = [
+    "model.kwargs.features=[4, 8]", "training.max_epochs=1", "training.dataset_args.repeat_times=1",
+    "training.dataset_args.scale=0.25", "validation.start_epoch=1",
+]  # fmt: skip
+
+
+@pytest.fixture
+def trained(tmp_path, messages):
+    config = read_config("demo", [f"output_folder={tmp_path}", *TINY])
+    rows = demo.run_demo(config, "tiny", torch.device("cpu"), 0)
+    return rows, tmp_path / "tiny_nl_n2v" / "img" / "comparison.png"
+
+
+def test_the_demo_trains_both_methods_alike_and_compares_them(trained, tmp_path, messages):
+    rows, picture = trained
+    assert [row.method for row in rows] == ["noisy", "N2V", "NL-N2V"]
+    assert all(
+        (tmp_path / name / "checkpoint" / f"{name}_001.pth").is_file() for name in ("tiny_n2v", "tiny_nl_n2v")
+    )
+    said = "\n".join(messages)
+    for row in rows:
+        assert re.search(rf"{row.method} +{row.mean('psnr'):.2f} +{row.mean('ssim'):.4f}", said)
+    count = len(rows[0].pictures)
+    assert f"mean of all {count} photographs; rounded to 8 bits" in said
+    assert f"(noisy, N2V, NL-N2V, clean): {picture}" in said
+
+
+def test_a_demo_without_clean_photographs_is_refused_before_it_trains(tmp_path):
+    config = read_config(
+        "demo", [f"output_folder={tmp_path / 'runs'}", *TINY, "training.dataset_args.add_noise=null"]
+    )
+    with pytest.raises(ConfigError, match="no clean pictures, with which the demo compares"):
+        demo.run_demo(config, "tiny", torch.device("cpu"), 0)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_two_runs_differ_in_the_masker_alone(trained, tmp_path):
+    one, other = ((tmp_path / f"tiny_{m}" / "config.yaml").read_text() for m in ("n2v", "nl_n2v"))
+    assert "masker_type: N2V_Masker" in one and "masker_type: Masker" in other
+    assert "uniform_withoutCP" in one and "prox_radius: 3" in one
+    assert "pixel_perc: 0.002" in one, "a run's configuration is complete"
+
+    def others(text):
+        return re.sub(r"  masker_type: \w+\n  masker_args:.*?\n(?=  \w)", "", text, flags=re.DOTALL)
+
+    assert others(one) == others(other)
+
+
+def test_the_picture_shows_all_four_side_by_side_whole_where_they_are_small(trained):
+    rows, path = trained
+    picture = read_picture(path)
+    heights, widths = zip(*(p.shape[1:] for p in rows[0].pictures), strict=True)
+    assert picture.shape[0] == sum(h + CAPTION_HEIGHT + GAP for h in heights) - GAP
+    assert picture.shape[1] == 4 * max(widths) + 3 * GAP
+    first = rows[0].pictures[0]
+    shown = to_float(picture[CAPTION_HEIGHT:][: first.shape[1], : first.shape[2]])
+    assert torch.allclose(shown, first.clamp(0, 1), atol=0.5 / 255 + 1e-6)
+
+
+def test_a_large_photograph_is_cut_to_its_middle(tmp_path):
+    values = np.zeros((3, 300, 400), np.float32)
+    values[:, 22:278, 72:328] = 1
+    picture = torch.from_numpy(values)
+    row = demo.Row("noisy", [picture], [{"psnr": 20.0}])
+    demo._write_panel(tmp_path / "panel.png", [row], [picture])
+    shown = read_picture(tmp_path / "panel.png")
+    assert shown.shape == (demo.PANEL_EDGE + CAPTION_HEIGHT, 2 * demo.PANEL_EDGE + GAP, 3)
+    assert (shown[CAPTION_HEIGHT:] == 255).all()
+
+
+def test_the_table_tells_the_gain_on_the_noisy_pictures():
+    def row(method, *psnr):
+        return demo.Row(method, [torch.zeros(3, 8, 8)] * 2, [{"psnr": p, "ssim": 0.5} for p in psnr])
+
+    lines = demo.table([row("noisy", 20, 22), row("N2V", 22, 24), row("NL-N2V", 24, 26.5)])
+    assert [line.split() for line in lines[1:5]] == [
+        ["method", "PSNR", "dB", "SSIM", "gain", "dB"],
+        ["noisy", "21.00", "0.5000", "+0.00"],
+        ["N2V", "23.00", "0.5000", "+2.00"],
+        ["NL-N2V", "25.25", "0.5000", "+4.25"],
+    ]

@@ -1,0 +1,92 @@
+"""A run begins: what is refused before anything is made, what is said once, what a seed gives."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from src.util.errors import DataError, OutOfMemoryError, RunExistsError
+from src.util.logger import start_console
+from src.util.pictures.io import read_picture, write_picture
+
+
+def test_k15_the_same_seed_gives_the_same_weights_whatever_was_drawn_before(new_run, differing):
+    one, other = new_run("one"), new_run("other")
+    torch.manual_seed(1)
+    one.train(workers=0)
+    torch.manual_seed(2)
+    before = torch.get_rng_state()
+    other.train(workers=1)
+    assert torch.equal(before, torch.get_rng_state()), "a training must not draw from the global generator"
+    assert differing(one.last, other.last) == []
+
+
+def test_the_largest_gradient_of_the_configuration_takes_effect(new_run):
+    """Adam's first moment is a mean of gradients, none of them longer than that."""
+    run = new_run("run")
+    run.train("training.max_epochs=1", "training.grad_clip=1e-6")
+    moments = [state["exp_avg"] for state in run.last["optimizer_weights"]["state"].values()]
+    assert 0 < torch.nn.utils.get_total_norm(moments) <= 1e-6
+
+
+def test_f4_an_existing_name_is_refused_and_nothing_of_the_old_run_changes(new_run):
+    run = new_run("taken")
+    run.train()
+    files = {path: path.read_bytes() for path in run.files.folder.rglob("*") if path.is_file()}
+    with pytest.raises(RunExistsError, match="exists; add -r to resume it"):
+        run.train()
+    assert {path: path.read_bytes() for path in run.files.folder.rglob("*") if path.is_file()} == files
+
+
+def test_t6_an_empty_training_folder_is_refused_and_no_run_is_made(new_run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    run = new_run("run")
+    with pytest.raises(DataError, match="empty: no pictures in it"):
+        run.train(f"training.dataset_args.folder={tmp_path / 'empty'}")
+    assert not run.files.folder.exists()
+
+
+@pytest.mark.parametrize("part", ["training", "validation"])
+def test_f3_a_file_that_is_no_picture_is_named_before_anything_is_made(new_run, tmp_path, noisy_folder, part):
+    shutil.copytree(noisy_folder, tmp_path / "mixed")
+    (tmp_path / "mixed" / "broken.png").write_text("no picture")
+    settings = [f"{part}.dataset_args.folder={tmp_path / 'mixed'}"]
+    run = new_run("run")
+    with pytest.raises(DataError, match=r"mixed/broken\.png: "):
+        run.train(*settings)
+    assert not run.files.folder.parent.exists()
+
+
+def test_what_is_said_of_a_folder_is_said_once_though_validation_looks_at_it_too(
+    new_run, noisy_folder, messages
+):
+    start_console()
+    grey = read_picture(noisy_folder / "a.png")[..., :1]
+    write_picture(noisy_folder / "grey.png", grey)
+    np.save(noisy_folder / "deep.npy", 257 * grey.astype(np.uint16))
+    write_picture(noisy_folder / "a_DN.png", grey)
+    new_run("run").train()
+    for words in ("passed over, results of test.py", "pictures of several ranges", "grey is repeated into 3"):
+        assert sum(words in message for message in messages) == 1, words
+
+
+def test_validation_can_be_left_out(new_run):
+    run = new_run("run")
+    run.train("validation.val=false")
+    assert run.best == [] and not run.files.scores_file.exists()
+    assert run.epochs == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory."), MemoryError(),
+              RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")],
+)  # fmt: skip
+def test_out_of_memory_says_what_to_lower_and_leaves_the_last_checkpoint(new_run, stop_at_step, error):
+    run = new_run("run")
+    stop_at_step(3, lambda: error)
+    with pytest.raises(OutOfMemoryError, match=r"out of memory on cpu: lower training\.batch_size"):
+        run.train("training.max_epochs=2")
+    assert run.epochs == [1]
+    run.resume("training.max_epochs=2")
+    assert run.last["epoch"] == 2
