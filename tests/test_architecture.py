@@ -21,6 +21,14 @@ MAY_IMPORT = {
     "trainer": {"util", *MIDDLE, "trainer"},
     "scripts": {"util", *MIDDLE, "trainer"},
 }
+# From the ground up: a room imports only rooms above it in its list.
+FLOORS = {
+    "trainer": [
+        "network", "checkpoints", "parallel", "config", "evaluation", "report", "training", "inference",
+    ],
+    "data_handlers": ["datasets", "samples", "loading", "preparation", "submission"],
+}  # fmt: skip
+NEVER_TOGETHER = {"training", "inference"}
 # What a distribution is called where that differs from what is imported.
 DISTRIBUTION = {"cv2": "opencv-python-headless", "PIL": "pillow", "skimage": "scikit-image", "yaml": "pyyaml"}
 MAX_FILE, MAX_FUNCTION = 300, 60
@@ -64,6 +72,28 @@ def room(path):
 def test_imports_go_one_way(path):
     packages = {name.split(".")[1] for name in imported(path) if name.startswith("src.")}
     assert packages <= MAY_IMPORT[room(path)]
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_within_a_package_no_import_goes_up_a_floor(package):
+    floors = FLOORS[package]
+    paths = [path for path in MODULES if path.relative_to(ROOT).parts[1] == package]
+    assert {path.parent.name for path in paths} == {package, *floors}
+    for path in paths:
+        own = path.parent.name
+        others = {name.split(".")[2] for name in imported(path) if name.startswith(f"src.{package}.")}
+        if own == package:  # its `__init__` stands above all of them
+            continue
+        assert all(floors.index(other) <= floors.index(own) for other in others), path
+        assert not {own, *others} >= NEVER_TOGETHER, path
+
+
+@each(*(path for path in MODULES if path.name == "__init__.py" and path.parent.name != "src"))
+def test_each_room_says_what_is_in_it(path):
+    inside = {child.stem for child in path.parent.glob("*.py")} - {"__init__"}
+    inside |= {child.parent.name for child in path.parent.glob("*/__init__.py")}
+    missing = {name for name in inside if not re.search(rf"\b{name}\b", ast.get_docstring(tree(path)))}
+    assert missing == set()
 
 
 def test_the_six_packages_are_the_ones_promised():

@@ -1,6 +1,9 @@
 """Datasets: where pictures come from, how they are seen, and how they reach the trainer.
 
-Importing the package loads no torch: what cuts pictures into pieces lives here too, and has no use for it.
+`datasets` has a source for each, `samples` shows its pictures as a network takes them, `loading` makes
+batches of those. `preparation` cuts downloads into pieces; `submission` makes what the benchmarks' servers
+take. Importing the package loads no torch: what cuts pictures into pieces lives here too, and has no use
+for it.
 """
 
 import inspect

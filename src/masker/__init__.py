@@ -1,4 +1,9 @@
-"""Maskers: which pixels are hidden from the network, and what stands in their place."""
+"""Maskers: which pixels are hidden from the network, and what stands in their place.
+
+`base` says what a masker gives and takes; `non_local` and `n2v` are the two. Both hide at `blind_spots`.
+The search of the first is `similarity` (`levels` for 8-bit images, over `patches`), the fills of the second
+`replacement`.
+"""
 
 from src.masker.base import Masked, Masker
 from src.masker.n2v import N2VMasker, StructN2V

@@ -1,4 +1,8 @@
-"""Denoising networks: `MODELS` (what `model.type` names) and `NETWORKS` (what `bsn` names)."""
+"""Denoising networks: `MODELS` (what `model.type` names) and `NETWORKS` (what `bsn` names).
+
+`denoiser` holds the network of a run, `unet` or `unet2`, made of `blocks`; `folded` is one made faster for
+use.
+"""
 
 from src.model.blocks import UShape, Window
 from src.model.denoiser import NETWORKS, NL_BSN
