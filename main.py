@@ -6,7 +6,7 @@ import sys
 from src.util.script import common_flags, quiet_imports, run
 
 with quiet_imports():
-    from src.trainer.config.build import read_config, to_yaml
+    from src.trainer.config.reading import read_config, to_yaml
     from src.trainer.config.run_config import RunConfig
     from src.trainer.config.runs import agreed_config, run_config
     from src.trainer.evaluation.noise_report import noise_report

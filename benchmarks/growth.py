@@ -32,7 +32,8 @@ from benchmarks.step import write_pieces
 from src.data_handlers.loading.sampling import build_loader, kill_workers
 from src.masker import Masked, NonLocalMasker
 from src.model import UNet2
-from src.trainer.config.build import build_pictures, read_config
+from src.trainer.config.build import build_pictures
+from src.trainer.config.reading import read_config
 from src.trainer.inference.denoiser import denoise_pixels
 
 CPU = torch.device("cpu")

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from benchmarks.masking import peak_memory, wait_for
 from src.model import NL_BSN, Window
-from src.trainer.config.build import read_config
+from src.trainer.config.reading import read_config
 from src.trainer.inference.denoise_files import FileDenoiser, FileOptions
 from src.trainer.inference.denoiser import Denoiser, denoise_pixels
 from src.trainer.inference.trained import Trained

@@ -20,7 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.inference import interleaved
 from src.masker.base import Masked
-from src.trainer.config.build import build_loss, build_masker, build_model, read_config
+from src.trainer.config.build import build_loss, build_masker, build_model
+from src.trainer.config.reading import read_config
 from src.trainer.config.run_config import RunConfig
 from src.trainer.network.network import Network
 from src.trainer.training.optim import make_optimizer

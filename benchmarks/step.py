@@ -33,7 +33,8 @@ from src.masker.base import draw_points
 from src.masker.non_local import NonLocalMasker, paste_regions
 from src.masker.similarity import find_similar
 from src.trainer.checkpoints.state import TrainingState
-from src.trainer.config.build import build_loss, build_masker, build_model, build_pictures, read_config
+from src.trainer.config.build import build_loss, build_masker, build_model, build_pictures
+from src.trainer.config.reading import read_config
 from src.trainer.config.run_config import RunConfig
 from src.trainer.evaluation.evaluate import MaskedLoss
 from src.trainer.training.bystander import NoStore

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
-from src.trainer.config.build import check_config
+from src.trainer.config.reading import check_config
 from src.util.config.yaml_document import Document, override
 from src.util.logger import LOG
 from src.util.pictures.io import write_picture

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, seed, settings
 
-from src.trainer.config.build import read_config, to_yaml
+from src.trainer.config.reading import read_config, to_yaml
 from src.trainer.config.run_config import RunConfig
 from src.util.errors import ConfigError
 from tests.faults.conftest import FULL, SEED

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from src.trainer.config.build import to_yaml
+from src.trainer.config.reading import to_yaml
 from src.util import script
 from src.util.pictures.io import read_picture, write_picture
 

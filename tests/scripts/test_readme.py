@@ -18,7 +18,7 @@ from src.data_handlers import DATASETS
 from src.data_handlers.datasets.noise import NoiseOptions
 from src.data_handlers.samples.view import View
 from src.masker import MASKERS
-from src.trainer.config.build import read_config
+from src.trainer.config.reading import read_config
 from src.trainer.config.run_config import RunConfig
 from src.util.errors import UserError
 from src.util.logger import start_console

@@ -9,7 +9,7 @@ import torch
 from scipy.ndimage import uniform_filter
 
 from src.trainer.checkpoints.checkpoint import CheckpointStore, load_checkpoint
-from src.trainer.config.build import check_config
+from src.trainer.config.reading import check_config
 from src.trainer.inference.trained import load_trained
 from src.trainer.training.session import train
 from src.util.config.yaml_document import override, parse_yaml

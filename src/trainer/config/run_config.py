@@ -161,7 +161,7 @@ class LogBlock(Block):
 
 
 class RunConfig(Block):
-    """All of a run's configuration; `src.trainer.config.build.load_config` makes one from YAML."""
+    """All of a run's configuration; `src.trainer.config.reading` makes one from YAML."""
 
     output_folder: Path = Path("output")
     """Where runs are kept."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import yaml
 
-from src.trainer.config.build import check_config, to_yaml
+from src.trainer.config.reading import check_config, to_yaml
 from src.trainer.config.run_config import RunConfig
 from src.trainer.parallel.distributed import Processes
 from src.util.config.schema import validate

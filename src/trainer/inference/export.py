@@ -4,7 +4,7 @@ from pathlib import Path
 
 from safetensors.torch import save
 
-from src.trainer.config.build import to_yaml
+from src.trainer.config.reading import to_yaml
 from src.trainer.inference.trained import Trained
 from src.util.atomic_file import write_atomically
 from src.util.errors import ConfigError

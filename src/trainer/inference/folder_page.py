@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.trainer.config.build import to_yaml
+from src.trainer.config.reading import to_yaml
 from src.trainer.evaluation.evaluate import count_words
 from src.trainer.inference.trained import Trained
 from src.trainer.report import Kept, Look, Report, kept_pictures, key_of

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from src.data_handlers.loading.sampling import build_loader
-from src.trainer.config.build import build_loss, build_masker, build_pictures, to_yaml
+from src.trainer.config.build import build_loss, build_masker, build_pictures
+from src.trainer.config.reading import to_yaml
 from src.trainer.evaluation.evaluate import Evaluated, MaskedLoss, Scores, count_words, evaluate, score_all
 from src.trainer.evaluation.saving import save_values
 from src.trainer.evaluation.summary import summary

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from src.trainer.checkpoints.checkpoint import CheckpointStore, load_verified
-from src.trainer.config.build import build_model, check_config, outline, read_config
+from src.trainer.config.build import build_model, outline
+from src.trainer.config.reading import check_config, read_config
 from src.trainer.config.run_config import RunConfig
 from src.trainer.config.runs import named_run
 from src.trainer.network.network import Network

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from src.data_handlers.loading.sampling import build_loader
 from src.data_handlers.samples.samples import Samples
-from src.trainer.config.build import build_pictures, check_config
+from src.trainer.config.build import build_pictures
+from src.trainer.config.reading import check_config
 from src.trainer.config.run_config import RunConfig
 from src.trainer.evaluation.evaluate import compare, evaluate
 from src.trainer.evaluation.metrics import mean_score

@@ -9,14 +9,8 @@ from src.data_handlers.loading.sampling import Loader, build_loader, kill_worker
 from src.trainer.checkpoints.checkpoint import CheckpointStore
 from src.trainer.checkpoints.environment import changes_of_environment, environment
 from src.trainer.checkpoints.state import TrainingState
-from src.trainer.config.build import (
-    build_loss,
-    build_masker,
-    build_model,
-    build_pictures,
-    check_config,
-    to_yaml,
-)
+from src.trainer.config.build import build_loss, build_masker, build_model, build_pictures
+from src.trainer.config.reading import check_config, to_yaml
 from src.trainer.config.run_config import RunConfig
 from src.trainer.evaluation.evaluate import MaskedLoss
 from src.trainer.network.network import Network

@@ -7,14 +7,8 @@ import yaml
 from src.data_handlers import DATASETS
 from src.masker import MASKERS
 from src.model import MODELS
-from src.trainer.config.build import (
-    build_loss,
-    build_masker,
-    build_model,
-    build_pictures,
-    check_config,
-    to_yaml,
-)
+from src.trainer.config.build import build_loss, build_masker, build_model, build_pictures
+from src.trainer.config.reading import check_config, to_yaml
 from src.util.config.yaml_document import override, parse_yaml
 from src.util.errors import DataError
 from tests.trainer.conftest import DEMO, config, problem

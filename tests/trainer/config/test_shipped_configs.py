@@ -4,15 +4,8 @@ import pytest
 import torch
 
 from src.data_handlers import DATASETS
-from src.trainer.config.build import (
-    CONFIGS,
-    build_loss,
-    build_masker,
-    build_model,
-    check_config,
-    read_config,
-    to_yaml,
-)
+from src.trainer.config.build import build_loss, build_masker, build_model
+from src.trainer.config.reading import CONFIGS, check_config, read_config, to_yaml
 from src.util.config.yaml_document import parse_yaml
 
 OVERLAYS = {"fast"}  # to be laid over another one

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from src.trainer.config.build import build_model, check_config, to_yaml
+from src.trainer.config.build import build_model
+from src.trainer.config.reading import check_config, to_yaml
 from src.trainer.inference.denoiser import Denoiser
 from src.util.config.yaml_document import Document
 from src.util.errors import CheckpointError, ConfigError, DataError, NonFiniteError

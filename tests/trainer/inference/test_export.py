@@ -5,7 +5,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from src.trainer.config.build import build_model, check_config
+from src.trainer.config.build import build_model
+from src.trainer.config.reading import check_config
 from src.trainer.inference.export import export_weights
 from src.util.config.yaml_document import parse_yaml
 from src.util.errors import ConfigError

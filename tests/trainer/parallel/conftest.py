@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import main as main_script
-from src.trainer.config.build import to_yaml
+from src.trainer.config.reading import to_yaml
 from src.trainer.training.step import TrainingStep
 from src.util.script import run as run_script
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.trainer.config.build import to_yaml
+from src.trainer.config.reading import to_yaml
 from src.trainer.parallel.distributed import processes_of_torchrun
 from src.util.device import resolve_device
 from src.util.errors import ConfigError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from src.trainer.config.build import read_config
+from src.trainer.config.reading import read_config
 from src.trainer.report.panel import CAPTION_HEIGHT, GAP
 from src.trainer.training import demo
 from src.util.errors import ConfigError

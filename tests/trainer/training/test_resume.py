@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from src.trainer.checkpoints.checkpoint import CheckpointStore
-from src.trainer.config.build import CONFIGS
+from src.trainer.config.reading import CONFIGS
 from src.trainer.training import trainer
 from src.util.config.yaml_document import read_yaml
 from src.util.errors import CheckpointError, ConfigError, OutOfMemoryError, RunExistsError

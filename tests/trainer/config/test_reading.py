@@ -2,7 +2,7 @@
 
 import pytest
 
-from src.trainer.config.build import CONFIGS, read_config
+from src.trainer.config.reading import CONFIGS, read_config
 from src.util.errors import ConfigError
 
 
