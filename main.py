@@ -2,35 +2,56 @@
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
-from src.util.script import common_flags, quiet_imports, run
+from src.trainer.config.names import check_training_names
+from src.util.errors import ConfigError
+from src.util.file_manager import FileManager, timestamp
+from src.util.flags import common_flags
+from src.util.logger import LOG
+from src.util.script import run
 
-with quiet_imports():
-    from src.trainer.config.reading import read_config, to_yaml
+if TYPE_CHECKING:
     from src.trainer.config.run_config import RunConfig
-    from src.trainer.config.runs import agreed_config, run_config
-    from src.trainer.evaluation.noise_report import noise_report
-    from src.trainer.parallel.distributed import Processes, processes_of_torchrun
-    from src.trainer.training.demo import run_demo
-    from src.trainer.training.session import train
-    from src.util.device import resolve_device
-    from src.util.errors import ConfigError
-    from src.util.file_manager import FileManager, timestamp
-    from src.util.logger import LOG
+    from src.trainer.parallel.distributed import Processes
 
 
 def main() -> int:
     """Read the flags, then train, alone or as one of torchrun's processes."""
     flags = _flags()
+    begins = not (flags.resume or flags.print_config or flags.noise_report)
+    check_training_names(flags.config, flags.session, flags.settings, begins, flags.resume)
+    return _run(flags)
+
+
+def _run(flags: argparse.Namespace) -> int:
+    # PyTorch takes seconds to load: it waits until all that was named is known to be there.
+    from src.trainer.config.reading import agreed_config, read_config, run_config, to_yaml
+    from src.trainer.parallel.distributed import processes_of_torchrun
+
+    def config() -> "RunConfig":
+        if flags.config is None and flags.resume:
+            return run_config(flags.session, flags.settings)
+        return read_config(flags.config or "demo", flags.settings)
+
     with processes_of_torchrun() as processes:
-        return _run(flags, processes)
+        agreed = agreed_config(processes, config)
+        if flags.print_config:
+            if processes.first:
+                print(to_yaml(agreed), end="")
+            return 0
+        return _start(flags, agreed, processes)
 
 
-def _run(flags: argparse.Namespace, processes: Processes) -> int:
-    config = agreed_config(processes, lambda: _config(flags))
-    if flags.print_config or flags.noise_report:
+def _start(flags: argparse.Namespace, config: "RunConfig", processes: "Processes") -> int:
+    from src.trainer.evaluation.noise_report import noise_report
+    from src.trainer.training.demo import run_demo
+    from src.trainer.training.session import train
+    from src.util.device import resolve_device
+
+    if flags.noise_report:
         if processes.first:
-            print(to_yaml(config) if flags.print_config else noise_report(config), end="")
+            print(noise_report(config), end="")
         return 0
     device, line = resolve_device(flags.gpu, None if processes.alone else processes.local_rank)
     LOG.info(line)
@@ -60,12 +81,6 @@ def _flags() -> argparse.Namespace:
     if flags.resume and flags.session is None:
         raise ConfigError("-r: say by -s RUN which run to resume")
     return flags
-
-
-def _config(flags: argparse.Namespace) -> RunConfig:
-    if flags.config is None and flags.resume:
-        return run_config(flags.session, flags.settings)
-    return read_config("demo" if flags.config is None else flags.config, flags.settings)
 
 
 def _run_name(flags: argparse.Namespace) -> str:

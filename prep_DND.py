@@ -4,9 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from src.data_handlers.preparation.dnd import prepare_dnd
-from src.data_handlers.preparation.flags import preparation_flags
 from src.util.errors import DataError
+from src.util.flags import preparation_flags
 from src.util.logger import LOG
 from src.util.script import run
 
@@ -14,6 +13,9 @@ from src.util.script import run
 def main() -> int:
     """Read the flags, then cut."""
     flags = _flags()
+    # What reads pictures takes a second to load, which no help nor wrong flag should take.
+    from src.data_handlers.preparation.dnd import prepare_dnd
+
     new_folder = flags.new_folder or Path(f"datasets/DND_{flags.split}")
     if flags.split == "test" and (flags.crop_size or flags.step):
         LOG.warning("-c, -s: of no effect on --split test, whose boxes are those of info.mat")

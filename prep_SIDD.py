@@ -4,15 +4,17 @@ import argparse
 import sys
 from pathlib import Path
 
-from src.data_handlers.preparation.flags import preparation_flags
-from src.data_handlers.preparation.sidd import prepare_sidd
 from src.util.errors import DataError
+from src.util.flags import preparation_flags
 from src.util.script import run
 
 
 def main() -> int:
     """Read the flags, then cut."""
     flags = _flags()
+    # What reads pictures takes a second to load, which no help nor wrong flag should take.
+    from src.data_handlers.preparation.sidd import prepare_sidd
+
     folders = flags.data_folder, flags.new_folder
     problems = prepare_sidd(*folders, flags.crop_size, flags.step, ground_truth=flags.gt, jobs=flags.jobs)
     return DataError.exit_code if problems else 0

@@ -4,9 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from src.data_handlers.submission.dnd import check_dnd, submit_dnd
+from src.util.flags import parse_task
 from src.util.script import run
-from src.util.task_flags import parse_task
 
 EXAMPLE = """example: python prep_submission_DND.py --noisy datasets/DND_test \\
     --denoised output/RUN/img/test_DND_test_100_TIME --out dnd_submission"""
@@ -15,6 +14,9 @@ EXAMPLE = """example: python prep_submission_DND.py --noisy datasets/DND_test \\
 def main() -> int:
     """Read the flags, then make a submission or check one."""
     flags = _flags()
+    # What reads pictures takes a second to load, which no help nor wrong flag should take.
+    from src.data_handlers.submission.dnd import check_dnd, submit_dnd
+
     if flags.check is not None:
         check_dnd(flags.check, flags.noisy)
     else:

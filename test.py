@@ -1,13 +1,32 @@
 """Use a trained denoiser: `python test.py --pretrained ckpt.pth --test_dir my_photos`."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Literal
 
-from src.util.script import common_flags, quiet_imports, run
+from src.trainer.config.names import check_testing_names
+from src.util.errors import ConfigError, DataError
+from src.util.flags import common_flags
+from src.util.logger import LOG
+from src.util.pictures.formats.known import ENDINGS, MAX_PIXELS
+from src.util.script import run
 
-with quiet_imports():
+
+def main() -> int:
+    """Read the flags, load the network, denoise."""
+    flags = _flags()
+    check_testing_names(flags.config, flags.session, flags.settings, flags.epoch, flags.pretrained)
+    if flags.test_img is not None and not os.path.lexists(flags.test_img):
+        raise DataError(f"--test_img {flags.test_img}: there is no such file")
+    if flags.test_dir is not None and not os.path.isdir(flags.test_dir):
+        raise DataError(f"--test_dir {flags.test_dir}: there is no such folder")
+    return _run(flags)
+
+
+def _run(flags: argparse.Namespace) -> int:
+    # PyTorch takes seconds to load: it waits until all that was named is known to be there.
     from src.trainer.inference.denoise_files import FileDenoiser, FileOptions
     from src.trainer.inference.export import export_weights
     from src.trainer.inference.result_files import result_names
@@ -15,17 +34,9 @@ with quiet_imports():
     from src.trainer.inference.trained import load_trained
     from src.trainer.network.tiling import Tiling
     from src.util.device import resolve_device
-    from src.util.errors import ConfigError, DataError
     from src.util.file_manager import made_folder
-    from src.util.logger import LOG
     from src.util.overlap import AT_ONCE
-    from src.util.pictures.formats.base import MAX_PIXELS
-    from src.util.pictures.io import ENDINGS
 
-
-def main() -> int:
-    """Read the flags, load the network, denoise."""
-    flags = _flags()
     device, line = resolve_device(flags.gpu)
     LOG.info(line)
     trained = load_trained(device, flags.settings, flags.config, flags.session, flags.epoch, flags.pretrained)

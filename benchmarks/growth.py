@@ -89,7 +89,10 @@ def loading(workers: float) -> Cost:
     """Load crops of 256 px from pieces of 512 px; seconds of a crop."""
     with tempfile.TemporaryDirectory() as folder:
         write_pieces(Path(folder) / "pieces", 8)
-        settings = [f"training.dataset_args.folder={folder}/pieces", "training.dataset_args.repeat_times=64"]
+        settings = [
+            f"training.dataset_args.data_dir={folder}/pieces",
+            "training.dataset_args.repeat_times=64",
+        ]
         pictures = build_pictures(read_config("sidd_train", settings), "training")
         loader = build_loader(pictures, 32, int(workers))
         loader.set_epoch(1)
@@ -110,10 +113,10 @@ def training(processes: float) -> Cost:
         write_pieces(Path(folder) / "pieces", 8)
         command = [
             sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={int(processes)}",
-            "--master_port=29511", "main.py", "-c", "folder", "-s", "growth", "-g", "cpu", "--thread", "0",
+            "--master_port=29511", "main.py", "-c", "nl_folder", "-s", "growth", "-g", "cpu", "--thread", "0",
         ]  # fmt: skip
         for setting in (
-            f"output_folder={folder}", f"training.dataset_args.folder={folder}/pieces",
+            f"output_folder={folder}", f"training.dataset_args.data_dir={folder}/pieces",
             "log.iter_interval=10", "training.dataset_args.repeat_times=20",
             "training.max_epochs=2", "training.batch_size=8", "validation.val=false",
         ):  # fmt: skip

@@ -139,7 +139,7 @@ def precision_ratios(features: tuple[int, ...], device: str, repeats: int) -> di
 
 def folder_seconds(network: Network, folder: Path, repeats: int) -> dict[str, float]:
     """Seconds of denoising a folder's pictures: one after the other, and with the files' work beside."""
-    trained = Trained(Path("random"), 0, read_config("folder", ()), network, None)
+    trained = Trained(Path("random"), 0, read_config("nl_folder", ()), network, None)
 
     def denoise(held: int) -> None:
         with TemporaryDirectory() as out:

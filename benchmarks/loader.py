@@ -127,7 +127,7 @@ def samples_of(folder: Path, crop: int, **options: Any) -> Samples:
     """`SIDD_train`, seen as published."""
     pictures = len(list_pictures(folder))
     repeats = -(-EPOCH // pictures // 16) * 16
-    arguments = {"folder": str(folder), "crop_size": crop, "augmentations": ["flip", "rotate"], **options}
+    arguments = {"data_dir": str(folder), "crop_size": crop, "augmentations": ["flip", "rotate"], **options}
     return build_samples(
         "SIDD_train", {"repeat_times": repeats, **arguments}, channels=3, seed=0, training=True
     )

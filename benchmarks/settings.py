@@ -20,11 +20,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.inference import interleaved
 from src.masker.base import Masked
-from src.trainer.config.build import build_loss, build_masker, build_model
+from src.trainer.config.build import build_loss, build_masker, build_model, build_optimizer
 from src.trainer.config.reading import read_config
 from src.trainer.config.run_config import RunConfig
 from src.trainer.network.network import Network
-from src.trainer.training.optim import make_optimizer
 from src.util.pictures.io import as_float
 from src.util.seed import make_generator
 
@@ -58,7 +57,7 @@ class Bare:
         self.network = build_model(self.config, self.device)
         self.network.module.train()
         self.loss = build_loss(self.config)
-        self.optimizer = optimizer_of(self.config, self.network)
+        self.optimizer = build_optimizer(self.config, self.network.module.parameters())
 
     def __call__(self) -> None:
         """Forward, loss, backward, update."""
@@ -67,11 +66,6 @@ class Bare:
         with self.network.arithmetic():
             value.total.backward()
         self.optimizer.step()
-
-
-def optimizer_of(config: RunConfig, network: Network) -> torch.optim.Optimizer:
-    """Give the optimiser of a configuration."""
-    return make_optimizer(network.module.parameters(), config.training.optimizer, config.training.init_lr)
 
 
 def random_batch(options: argparse.Namespace, device: torch.device) -> Tensor:

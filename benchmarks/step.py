@@ -26,14 +26,21 @@ from torch import Tensor
 
 from benchmarks.inference import interleaved
 from benchmarks.masking import mask_by_loops
-from benchmarks.settings import Bare, flags, headline, optimizer_of, random_batch, with_settings
+from benchmarks.settings import Bare, flags, headline, random_batch, with_settings
 from src.data_handlers.loading.sampling import build_loader, kill_workers
 from src.loss import Loss
 from src.masker.base import draw_points
 from src.masker.non_local import NonLocalMasker, paste_regions
 from src.masker.similarity import find_similar
 from src.trainer.checkpoints.state import TrainingState
-from src.trainer.config.build import build_loss, build_masker, build_model, build_pictures
+from src.trainer.config.build import (
+    build_loss,
+    build_masker,
+    build_model,
+    build_optimizer,
+    build_pictures,
+    build_scheduler,
+)
 from src.trainer.config.reading import read_config
 from src.trainer.config.run_config import RunConfig
 from src.trainer.evaluation.evaluate import MaskedLoss
@@ -91,7 +98,7 @@ def obvious(config: RunConfig, device: torch.device, noisy: Tensor) -> Callable[
     network.module.train()
     loss, masker = Loss("1*self_L2"), build_masker(config)
     assert isinstance(masker, NonLocalMasker)
-    optimizer = optimizer_of(config, network)
+    optimizer = build_optimizer(config, network.module.parameters())
     generator = torch.Generator().manual_seed(0)
 
     def step() -> None:
@@ -124,12 +131,13 @@ def whole(config: RunConfig, device: torch.device, workers: int, folder: Path) -
     loader = build_loader(pictures, config.training.batch_size, workers, device.type == "cuda")
     network, stopwatch = build_model(config, device), Adding(device)
     masker, loss = build_masker(config), build_loss(config)
-    step = TrainingStep(network, masker, loss, optimizer_of(config, network), stopwatch)
+    optimizer = build_optimizer(config, network.module.parameters())
+    step = TrainingStep(network, masker, loss, optimizer, stopwatch)
     reporter = Reporter(files, stopwatch, 0, len(loader) * config.training.max_epochs)
     try:
         with reporter, StopRequest() as stop:
             yield Timed(
-                config, NoStore(files), reporter, step, loader, None,
+                config, NoStore(files), reporter, step, build_scheduler(config), loader, None,
                 MaskedLoss(masker, loss, config.seed), TrainingState(), stop,
             )  # fmt: skip
     finally:
@@ -219,7 +227,7 @@ def step_config(options: argparse.Namespace, folder: Path) -> RunConfig:
     return read_config(
         ["sidd_train", *options.overlay],
         [
-            f"output_folder={folder}", f"training.dataset_args.folder={folder / 'pieces'}",
+            f"output_folder={folder}", f"training.dataset_args.data_dir={folder / 'pieces'}",
             f"training.dataset_args.crop_size={options.edge}",
             f"training.dataset_args.repeat_times={repeats}",
             f"training.batch_size={options.batch}", f"training.max_epochs={options.rounds + 1}",

@@ -97,7 +97,7 @@ def tiny_config(tmp_path, noisy_folder):
         "model": {"kwargs": {"bsn": "UNet2", "features": [4, 8]}},
         "training": {
             "dataset": "Folder",
-            "dataset_args": {"folder": str(noisy_folder), "crop_size": 64},
+            "dataset_args": {"data_dir": str(noisy_folder), "crop_size": 64},
             "batch_size": 2,
             "max_epochs": 2,
             "init_lr": 1e-3,

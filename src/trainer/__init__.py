@@ -4,6 +4,7 @@ The rooms, from the ground up; each imports only from rooms above it in this lis
 
 network       calls the network: precision, tiles, whole images
 checkpoints   what is saved, and how it is read back
+optim         optimisers and learning rates
 parallel      several processes that train one network
 config        from YAML to checked objects, and which run is meant
 evaluation    scores, and what can be measured before a training

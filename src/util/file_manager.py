@@ -65,9 +65,8 @@ class FileManager:
         try:
             self.folder.mkdir()
         except FileExistsError:
-            raise RunExistsError(
-                f"-s {self.run_name}: {self.folder} exists; add -r to resume it, or choose another name"
-            ) from None
+            self.expect_free()
+            raise
         except OSError as error:
             raise StorageError(f"{self.folder}: cannot be made: {error.strerror}") from None
         self._take()
@@ -82,9 +81,20 @@ class FileManager:
         RunExistsError
             When another process is writing to it.
         """
+        self.expect_run()
+        self._take()
+
+    def expect_free(self) -> None:
+        """Raise RunExistsError when something of the run's name is there; see `create`."""
+        if os.path.lexists(self.folder):
+            raise RunExistsError(
+                f"-s {self.run_name}: {self.folder} exists; add -r to resume it, or choose another name"
+            )
+
+    def expect_run(self) -> None:
+        """Raise ConfigError when there is no run of this name to resume; see `open`."""
         if not self.folder.is_dir():
             raise ConfigError(f"-r: there is no run {self.folder} to resume; leave -r out to start it")
-        self._take()
 
     def _take(self) -> None:
         folders = (self.checkpoints, self.best_checkpoints, self.images, self.logs, self.tensorboard)

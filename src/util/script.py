@@ -1,6 +1,5 @@
-"""What all scripts share: flags with one meaning, and errors as one line and an exit code."""
+"""What all scripts share: errors as one line and an exit code, and how they are told to end."""
 
-import argparse
 import errno
 import os
 import signal
@@ -63,41 +62,8 @@ def _told_to_end() -> Iterator[None]:
             signal.signal(number, do or signal.SIG_DFL)
 
 
-@contextmanager
-def quiet_imports() -> Iterator[None]:
-    """Ctrl-C while a script's imports run, which take seconds, ends in one line, too."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print("stopped by Ctrl-C", file=sys.stderr)
-        sys.exit(INTERRUPTED)
-
-
 def _say_thread(failure: threading.ExceptHookArgs) -> None:
     """A full or lost disk met by a thread of TensorBoard's is an error of the training, which says it."""
     gone = LOST | {errno.ENOENT, errno.ENOTDIR}  # a mount's folder without the mount
     if not (isinstance(failure.exc_value, OSError) and failure.exc_value.errno in gone):
         threading.__excepthook__(failure)
-
-
-def common_flags(description: str) -> argparse.ArgumentParser:
-    """The flags that `main.py` and `test.py` share."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument(
-        "-c", "--config", action="append",
-        help="a name in configs/, with or without .yaml, or a path; a second one is laid over the first",
-    )  # fmt: skip
-    parser.add_argument("-s", "--session", metavar="RUN", help="name of the run, a folder of output_folder")
-    parser.add_argument("-g", "--gpu", help="a GPU's number, cpu, mps or auto (the default: a GPU if any)")
-    parser.add_argument("--thread", type=_count, default=4, help="workers that load pictures (default: 4)")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
-        help="override a key of the configuration, for example training.batch_size=4; may be repeated",
-    )  # fmt: skip
-    return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a number of workers, 0 or more, got '{text}'")
-    return int(text)

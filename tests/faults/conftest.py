@@ -66,7 +66,6 @@ def trials(record_property):
 def pictures(tmp_path_factory):
     """Three noisy pictures of 32 px, read by every training here."""
     folder = tmp_path_factory.mktemp("pictures")
-    folder.chmod(0o755)  # one test reads them as another user
     random_ = np.random.default_rng(0)
     for name in "abc":
         write_picture(folder / f"{name}.png", random_.integers(60, 190, (32, 32, 3), dtype=np.uint8))
@@ -80,14 +79,14 @@ def write_config(pictures):
     def write(folder, **training):
         config = {
             "model": {"kwargs": {"bsn": "UNet2", "features": [2, 4]}},
+            "masker": {"masker_type": "N2V_Masker", "masker_args": {"pixel_perc": 0.005}},
             "training": {
                 "dataset": "Folder",
                 "dataset_args": {
-                    "folder": str(pictures), "crop_size": 24, "augmentations": ["flip", "rotate"],
+                    "data_dir": str(pictures), "crop_size": 24, "augmentations": ["flip", "rotate"],
                     "add_noise": {"sigma": 20}, "repeat_times": 2,
                 },
                 "batch_size": 1, "max_epochs": 3, "init_lr": 1e-3, "scheduler": {"type": "cosine"},
-                "masker_type": "N2V_Masker", "masker_args": {"pixel_perc": 0.005},
             } | training,
             "checkpoint": {"interval_steps": 2},
             "log": {"iter_interval": 1},

@@ -18,7 +18,7 @@ def test_d7_a_picture_lost_at_any_step_stops_the_run_saved_or_is_left_out(
         place, folder = tmp_path / "pictures", write_config(tmp_path / str(number))
         shutil.copytree(pictures, place)
         words = ["-g", "cpu", "--thread", random.choice([0, 2]), "-s", "run"]
-        words += ["--set", f"training.dataset_args.folder={place}"]
+        words += ["--set", f"training.dataset_args.data_dir={place}"]
         if expected is None:
             whole = write_config(tmp_path / "whole")
             assert run(whole, "main.py", "-c", "tiny.yaml", *words).code == 0

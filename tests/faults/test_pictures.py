@@ -76,7 +76,7 @@ def folder(tmp_path):
 
 
 def samples(folder, **options):
-    options = {"folder": str(folder), "crop_size": 16, **options}
+    options = {"data_dir": str(folder), "crop_size": 16, **options}
     made = build_samples("Folder", options, channels=3, seed=0, training=True)
     made.check(2)
     return made

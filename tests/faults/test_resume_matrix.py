@@ -19,7 +19,7 @@ PLACES = {  # epochs of six steps; validations of three pictures
 }
 MASKERS = {
     "N2V": [],
-    "NL": ["training.masker_type=Masker", "training.masker_args={sim_patch_edge: 7, repl_patch_edge: 5}"],
+    "NL": ["masker.masker_type=Masker", "masker.masker_args={sim_patch_edge: 7, repl_patch_edge: 5}"],
 }
 NOISES = {"noise": [], "no noise": ["training.dataset_args.add_noise=null"]}
 CASES = list(itertools.product(PLACES, (0, 2), MASKERS, NOISES))

@@ -25,16 +25,16 @@ pytestmark = pytest.mark.minutes
 # Trained for one tiny epoch; `sensible` then makes a denoiser of it.
 TINY = """
 model: {{kwargs: {{bsn: Tiny}}}}
+masker: {{masker_type: N2V_Masker}}
 training:
   dataset: {train}
-  dataset_args: {{folder: {pieces}, crop_size: 48}}
+  dataset_args: {{data_dir: {pieces}, crop_size: 48}}
   batch_size: 16
   max_epochs: 1
-  masker_type: N2V_Masker
-validation: {{val: true, dataset: {val}, dataset_args: {{folder: {validated}, n_data: 8}}}}
+validation: {{val: true, dataset: {val}, dataset_args: {{data_dir: {validated}, n_data: 8}}}}
 test:
   dataset: {test}
-  dataset_args: {{folder: {blocks}}}
+  dataset_args: {{data_dir: {blocks}}}
   save_float: {save_float}
   save_image: {save_image}
 """

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+from src.trainer.config import reading
 from src.trainer.training.trainer import Trainer
 
 ROOT = Path(__file__).parents[2]
@@ -62,19 +63,19 @@ def test_print_config_prints_yaml_that_loads_to_the_same_and_makes_nothing(call,
     (tmp_path / "printed.yaml").write_text(first.out)
     second = call("main", "-c", "printed.yaml", "--print-config")
     assert (first.code, first.err, second) == (0, "", first)
-    assert yaml.safe_load(first.out)["training"]["masker_args"]["pixel_perc"] == 0.002
+    assert yaml.safe_load(first.out)["masker"]["masker_args"]["pixel_perc"] == 0.002
     assert [path.name for path in tmp_path.iterdir()] == ["printed.yaml"]
 
 
 def test_c13_set_overrides_the_file_and_is_kept_with_the_run(call, trained, tmp_path):
     ended = call(
         "main", "-c", "tiny.yaml", "-s", "set",
-        "--set", "training.batch_size=3", "--set", "training.masker_args={center_only: true}",
+        "--set", "training.batch_size=3", "--set", "masker.masker_args={center_only: true}",
     )  # fmt: skip
     assert ended.code == 0
     kept = yaml.safe_load((tmp_path / "output" / "set" / "config.yaml").read_text())
     assert kept["training"]["batch_size"] == 3
-    assert kept["training"]["masker_args"]["center_only"] is True
+    assert kept["masker"]["masker_args"]["center_only"] is True
     assert kept["training"]["max_epochs"] == 2
     before = yaml.safe_load((trained / "config.yaml").read_text())
     assert before["training"]["batch_size"] == 2
@@ -224,13 +225,13 @@ def test_k16_ctrl_c_exits_130_and_the_run_goes_on(call, tiny_yaml, tmp_path, mon
     assert call("main", "-s", "run", "-r").code == 0
 
 
-def test_without_arguments_the_demo_is_trained(call, scripts, monkeypatch, tmp_path):
-    original = scripts["main"].read_config
+def test_without_arguments_the_demo_is_trained(call, monkeypatch, tmp_path):
+    original = reading.read_config
     tiny = [
         "model.kwargs.features=[4, 8]", "training.max_epochs=1", "training.dataset_args.repeat_times=1",
         "training.dataset_args.scale=0.25",
     ]  # fmt: skip
-    monkeypatch.setattr(scripts["main"], "read_config", lambda name, s: original(name, [*s, *tiny]))
+    monkeypatch.setattr(reading, "read_config", lambda name, settings: original(name, [*settings, *tiny]))
     ended = call("main", device=(), workers=())
     assert ended.code == 0
     lines = ended.out.splitlines()

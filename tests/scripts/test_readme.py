@@ -20,9 +20,11 @@ from src.data_handlers.samples.view import View
 from src.masker import MASKERS
 from src.trainer.config.reading import read_config
 from src.trainer.config.run_config import RunConfig
+from src.trainer.optim import OPTIMIZERS, SCHEDULERS
 from src.util.errors import UserError
 from src.util.logger import start_console
 from src.util.script import INTERRUPTED
+from tests.trainer.conftest import config
 
 ROOT = Path(__file__).parents[2]
 ENDED = 143  # by SIGTERM
@@ -236,12 +238,13 @@ def test_the_table_of_keys_names_each_key_and_its_default():
     assert {key: value(shown[key]) for key in plain} == plain
 
 
-@pytest.mark.parametrize("block", ["scheduler", "optimizer"])
-def test_the_row_of_a_nested_block_names_its_keys(block):
+@pytest.mark.parametrize(("block", "types"), [("scheduler", SCHEDULERS), ("optimizer", OPTIMIZERS)])
+def test_the_row_of_a_nested_block_names_its_types_and_writes_the_default_one(block, types):
     (row,) = (r for r in table(section("The other keys"), "key") if f"training.{block}" in r["key"])
-    inner = getattr(RunConfig().training, block)
-    assert set(type(inner).model_fields) <= set(quoted(row["meaning"]))
-    assert row["default"].strip("`") == inner.type
+    default = getattr(config("{}").training, block)
+    assert yaml.safe_load(quoted(row["meaning"])[0]) == default.model_dump(mode="json")
+    assert row["default"].strip("`") == default.type
+    assert [name for name in types if f"type: {name}" not in row["meaning"]] == []
 
 
 def test_the_row_of_the_network_names_its_arguments():

@@ -16,7 +16,8 @@ from src.util.errors import (
     StorageError,
     UserError,
 )
-from src.util.script import common_flags, run
+from src.util.flags import common_flags
+from src.util.script import run
 
 
 def raising(error):
@@ -121,12 +122,12 @@ def test_one_of_several_processes_is_ended_at_once():
     assert subprocess.run([sys.executable, "-c", program], env=environment).returncode == -signal.SIGTERM
 
 
-@pytest.mark.parametrize("script", ["main.py", "test.py"])
-def test_ctrl_c_while_the_imports_run_ends_in_its_line(script, tmp_path):
+@pytest.mark.parametrize("words", [["main.py"], ["test.py", "--pretrained", __file__]], ids=lambda w: w[0])
+def test_ctrl_c_while_the_imports_run_ends_in_its_line(words, tmp_path):
     (tmp_path / "torch.py").write_text("raise KeyboardInterrupt")
     root = Path(__file__).parents[2]
     ended = subprocess.run(
-        [sys.executable, str(root / script)],
+        [sys.executable, str(root / words[0]), *words[1:]],
         capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)}, check=False,
     )  # fmt: skip
     assert (ended.returncode, ended.stderr) == (130, "stopped by Ctrl-C\n")

@@ -115,6 +115,11 @@ class CropSource(Source, Protocol):
         ...
 
 
+def place_of(where: str, name: str) -> str:
+    """Where a picture is, for messages: a source that is one file is not said twice."""
+    return where if where.endswith(name) else f"{where}: {name}"
+
+
 def stamp(path: Path, *how: object) -> str:
     """A file's path, size and time of change, and what is made of it."""
     status = path.stat()
@@ -126,12 +131,12 @@ def as_prepared_elsewhere(folder: Path) -> Path:
     return folder / "RN" if (folder / "RN").is_dir() else folder
 
 
-def expect_folder(folder: str, content: str, page: str) -> Path:
+def expect_folder(data_dir: str, content: str, page: str) -> Path:
     """The folder of a published dataset.
 
     Parameters
     ----------
-    folder : str
+    data_dir : str
         Where it should be.
     content, page : str
         What belongs there, and where to get it, for the message.
@@ -145,8 +150,8 @@ def expect_folder(folder: str, content: str, page: str) -> Path:
     DataError
         When there is no such folder, or nothing in it.
     """
-    path = Path(folder)
+    path = Path(data_dir)
     if not path.is_dir() or next(path.iterdir(), None) is None:
         found = "the folder is empty" if path.is_dir() else "no such folder"
-        raise DataError(f"{folder}: {found}; put {content} there ({page}), or set `folder`")
+        raise DataError(f"{data_dir}: {found}; put {content} there ({page}), or set `data_dir`")
     return path

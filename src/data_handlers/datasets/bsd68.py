@@ -21,29 +21,31 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114])  # of R, G, B; ITU-R BT.601, with w
 
 
 def bsd68_train(
-    folder: Annotated[str, Field(description="folder of clean training pictures")] = "datasets/BSD68_train",
+    data_dir: Annotated[str, Field(description="folder of clean training pictures")] = "datasets/BSD68_train",
 ) -> "Grey":
     """Training pictures, without the 68 of the test; `add_noise` makes them noisy."""
-    return _grey_folder(folder)
+    return _grey_folder(data_dir)
 
 
 def bsd68_val(
-    folder: Annotated[str, Field(description="folder of clean validation pictures")] = "datasets/BSD68_val",
+    data_dir: Annotated[str, Field(description="folder of clean validation pictures")] = "datasets/BSD68_val",
 ) -> "Grey":
     """Validation pictures, without the 68 of the test; `add_noise` makes them noisy."""
-    return _grey_folder(folder)
+    return _grey_folder(data_dir)
 
 
 def bsd68_test(
-    folder: Annotated[str, Field(description="folder of the 68 clean test pictures")] = "datasets/BSD68_test",
+    data_dir: Annotated[
+        str, Field(description="folder of the 68 clean test pictures")
+    ] = "datasets/BSD68_test",
 ) -> "Grey":
     """The 68 test pictures; `add_noise` makes them noisy."""
-    return _grey_folder(folder)
+    return _grey_folder(data_dir)
 
 
-def _grey_folder(folder: str) -> "Grey":
-    expect_folder(folder, "clean pictures of the Berkeley set", PAGE)
-    return Grey(Folder(folder))
+def _grey_folder(data_dir: str) -> "Grey":
+    expect_folder(data_dir, "clean pictures of the Berkeley set", PAGE)
+    return Grey(Folder(data_dir))
 
 
 class Grey:

@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 import numpy as np
 import skimage
 from pydantic import Field
-from skimage.transform import resize
 
 from src.data_handlers.datasets.base import Picture, stamp
 from src.util.errors import DataError
@@ -75,6 +74,8 @@ class Demo:
         """The photograph at its scale."""
         picture = read_picture(self._files[number])
         if self._scale != 1:
+            from skimage.transform import resize  # it loads SciPy, which few commands need
+
             size = self._size(*picture.shape[:2])
             picture = resize(picture, size, order=3, anti_aliasing=self._scale < 1, preserve_range=True)
             picture = np.rint(picture).clip(0, 255).astype(np.uint8)

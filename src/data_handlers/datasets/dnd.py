@@ -31,7 +31,7 @@ _IMAGE_BOX = re.compile(r"(\d{4})_(\d{2})(_noisy)?\.\w+")
 
 
 def dnd_train(
-    folder: Annotated[
+    data_dir: Annotated[
         str,
         Field(
             description="folder of pieces cut by prep_DND.py, or the download itself, whose images_srgb/*.mat"
@@ -40,14 +40,14 @@ def dnd_train(
     ] = "datasets/DND_train",
 ) -> Source:
     """DND's images, in pieces or whole."""
-    how = f"{PAGE}; cut by `python prep_DND.py -c 512 -s 256 -df DND -nf {folder} --split train`"
-    root = as_prepared_elsewhere(expect_folder(folder, "pieces of DND's sRGB images", how))
+    how = f"{PAGE}; cut by `python prep_DND.py -c 512 -s 256 -df DND -nf {data_dir} --split train`"
+    root = as_prepared_elsewhere(expect_folder(data_dir, "pieces of DND's sRGB images", how))
     images = find_images(root)
     return DndImages(root, images) if images else Folder(str(root))
 
 
 def dnd_test(
-    folder: Annotated[
+    data_dir: Annotated[
         str,
         Field(
             description="folder of DND's 1,000 boxes cut by prep_DND.py, IMAGE_BOX.png, or the download"
@@ -56,19 +56,21 @@ def dnd_test(
     ] = "datasets/DND_test",
 ) -> Source:
     """DND's official boxes, for validation and test; their ground truth is kept by the benchmark's server."""
-    how = f"{PAGE}; cut by `python prep_DND.py -df DND -nf {folder} --split test`"
-    root = expect_folder(folder, "DND's 512x512 boxes as IMAGE_BOX.png", how)
+    how = f"{PAGE}; cut by `python prep_DND.py -df DND -nf {data_dir} --split test`"
+    root = expect_folder(data_dir, "DND's 512x512 boxes as IMAGE_BOX.png", how)
     images = find_images(root)
     if not images:
-        return _prepared_boxes(folder)
+        return _prepared_boxes(data_dir)
     missing = [f"{number:04d}.mat" for number in range(1, IMAGES + 1) if number not in images]
     if missing:
-        raise DataError(f"{folder}: {len(missing)} of {IMAGES} images missing: {', '.join(missing)} ({PAGE})")
+        raise DataError(
+            f"{data_dir}: {len(missing)} of {IMAGES} images missing: {', '.join(missing)} ({PAGE})"
+        )
     return DndBoxes(root, images, read_boxes(find_info(root)))
 
 
-def _prepared_boxes(folder: str) -> Folder:
-    source = Folder(folder, recursive=False)
+def _prepared_boxes(data_dir: str) -> Folder:
+    source = Folder(data_dir, recursive=False)
     found: Counter[tuple[int, int]] = Counter()
     problems = []
     for name in map(source.name, range(len(source))):
@@ -77,14 +79,14 @@ def _prepared_boxes(folder: str) -> Folder:
         found[image, box] += 1
         if not (1 <= image <= IMAGES and 1 <= box <= BOXES_PER_IMAGE):
             problems.append(
-                f"{folder}: {name}: expected a name such as 0001_01.png (image 1 to 50, box 1 to 20)"
+                f"{data_dir}: {name}: expected a name such as 0001_01.png (image 1 to 50, box 1 to 20)"
             )
         elif found[image, box] == 2:
-            problems.append(f"{folder}: {name}: there is another file of image {image}, box {box}")
+            problems.append(f"{data_dir}: {name}: there is another file of image {image}, box {box}")
     raise_together(problems)
     missing = IMAGES * BOXES_PER_IMAGE - len(found)
     if missing:
-        warnings.warn(f"{folder}: {missing} of DND's 1,000 boxes are missing", PictureWarning, stacklevel=3)
+        warnings.warn(f"{data_dir}: {missing} of DND's 1,000 boxes are missing", PictureWarning, stacklevel=3)
     return source
 
 

@@ -6,14 +6,17 @@ Every image is stored transposed, (3, W, H); what leaves this module is (H, W, 3
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import h5py
 import numpy as np
 
 from src.data_handlers.datasets.base import Box
 from src.util.errors import DataError
-from src.util.pictures.formats.base import MAX_PIXELS, check_size
+from src.util.pictures.formats.base import check_size
+from src.util.pictures.formats.known import MAX_PIXELS
+
+if TYPE_CHECKING:
+    import h5py  # loaded where it is needed: every command knows all datasets
 
 PAGE = "https://noise.visinf.tu-darmstadt.de/"
 """Where the files come from."""
@@ -70,7 +73,9 @@ def read_boxes(info_file: Path) -> list[list[Box]]:
     return _with_file(info_file, lambda file: _boxes(file, info_file))
 
 
-def _boxes(file: h5py.File, path: Path) -> list[list[Box]]:
+def _boxes(file: "h5py.File", path: Path) -> list[list[Box]]:
+    import h5py
+
     references = file.get("info/boundingboxes")
     wanted = f"expected info.boundingboxes of {IMAGES} images"
     if not isinstance(references, h5py.Dataset) or references.dtype != h5py.ref_dtype:
@@ -80,7 +85,7 @@ def _boxes(file: h5py.File, path: Path) -> list[list[Box]]:
     return [_boxes_of_image(file, references[0, image], image, path) for image in range(IMAGES)]
 
 
-def _boxes_of_image(file: h5py.File, reference: h5py.Reference, image: int, path: Path) -> list[Box]:
+def _boxes_of_image(file: "h5py.File", reference: "h5py.Reference", image: int, path: Path) -> list[Box]:
     where = f"{path}: boxes of image {image + 1:04d}"
     corners = file[reference] if reference else None
     shape = getattr(corners, "shape", None)
@@ -141,7 +146,7 @@ class DndImage:
         """
         return _with_file(self.path, lambda file: self._slice(_stored(file, self.path), box))
 
-    def _slice(self, stored: h5py.Dataset, box: Box) -> np.ndarray:
+    def _slice(self, stored: "h5py.Dataset", box: Box) -> np.ndarray:
         top, left, height, width = box
         whole = stored.shape[:0:-1]
         if min(top, left) < 0 or min(height, width) < 1 or top + height > whole[0] or left + width > whole[1]:
@@ -153,7 +158,9 @@ class DndImage:
         return np.ascontiguousarray(values)
 
 
-def _stored(file: h5py.File, path: Path) -> h5py.Dataset:
+def _stored(file: "h5py.File", path: Path) -> "h5py.Dataset":
+    import h5py
+
     dataset = file.get(DATASET)
     if not isinstance(dataset, h5py.Dataset):
         raise DataError(f"{path}: expected the dataset {DATASET}, found {', '.join(file) or 'none'}")
@@ -164,7 +171,9 @@ def _stored(file: h5py.File, path: Path) -> h5py.Dataset:
     return dataset
 
 
-def _with_file(path: Path, use: Callable[[h5py.File], Result]) -> Result:
+def _with_file(path: Path, use: "Callable[[h5py.File], Result]") -> Result:
+    import h5py
+
     if not path.is_file():
         raise DataError(f"{path}: no such file; download it from {PAGE}")
     try:

@@ -1,5 +1,6 @@
 """Pictures in a folder, with or without clean ones beside them."""
 
+import os
 from collections import defaultdict
 from copy import copy
 from pathlib import Path
@@ -24,10 +25,14 @@ class PictureFiles:
         The pictures.
     clean : list of Path, optional
         The clean one of each.
+    where : str, optional
+        What messages call all of them; None = the folder.
     """
 
-    def __init__(self, folder: Path, noisy: list[Path], clean: list[Path] | None = None) -> None:
-        self.where = str(folder)
+    def __init__(
+        self, folder: Path, noisy: list[Path], clean: list[Path] | None = None, where: str | None = None
+    ) -> None:
+        self.where = where or str(folder)
         self._folder = folder
         self._noisy = noisy
         self._clean = clean
@@ -76,64 +81,99 @@ class PictureFiles:
 
 
 class Folder(PictureFiles):
-    """The pictures of a folder; one is enough to train on.
+    """Pictures of one's own: those of a folder, a single one, or several of both; one is enough to train on.
 
     Parameters
     ----------
-    folder, clean_folder, recursive
+    data_dir, clean_folder, recursive
         See their descriptions.
 
     Raises
     ------
     DataError
-        When the folder is missing, empty or holds something that is no picture, or a clean picture is
-        missing.
+        When there is nothing at a path, a folder is empty or holds something that is no picture, or a clean
+        picture is missing.
     """
 
     def __init__(
         self,
-        folder: Annotated[str, Field(description="folder of the noisy pictures")],
+        data_dir: Annotated[
+            str | list[str],
+            Field(description="noisy pictures: a folder of them, one picture, or a list of such paths"),
+        ],
         clean_folder: Annotated[
             str | None,
             Field(
                 description="folder of the clean pictures, of the same names (endings may differ), for PSNR"
-                " and SSIM; None = not known"
+                " and SSIM; of one picture the clean one itself will do; None = not known"
             ),
         ] = None,
         recursive: Annotated[bool, Field(description="whether sub-folders are looked into")] = True,
     ) -> None:
-        if not Path(folder).exists():
-            raise DataError(
-                f"{folder}: no such folder; put noisy pictures there, or set `folder`"
-                " (--set training.dataset_args.folder=FOLDER)"
-            )
-        noisy, clean = list_pictures(folder, recursive), None
-        if clean_folder is not None:
-            noisy = _outside(noisy, Path(folder), Path(clean_folder))
-            clean = _partners(noisy, Path(folder), list_pictures(clean_folder, recursive), Path(clean_folder))
-        super().__init__(Path(folder), noisy, clean)
+        paths = [Path(path) for path in (data_dir if isinstance(data_dir, list) else [data_dir])]
+        if not paths:
+            raise DataError("data_dir: expected at least one path, got none")
+        clean_at = None if clean_folder is None else Path(clean_folder)
+        found: dict[Path, Path] = {}  # each picture, and the folder in which it has its place
+        for path in paths:
+            pictures = _outside(_pictures(path, recursive), path, clean_at)
+            found |= {picture: path.parent if path.is_file() else path for picture in pictures}
+        clean = None if clean_at is None else _partners(found, clean_at, recursive)
+        if len(paths) == 1:
+            super().__init__(next(iter(found.values())), list(found), clean, str(paths[0]))
+        else:
+            where = f"{paths[0]} and {len(paths) - 1} more"
+            super().__init__(_common(list(found)), list(found), clean, where)
 
 
-def _outside(pictures: list[Path], folder: Path, clean_folder: Path) -> list[Path]:
+def _pictures(path: Path, recursive: bool) -> list[Path]:
+    try:
+        path.stat()
+    except PermissionError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    except (OSError, ValueError):  # of what cannot be a file's name
+        raise DataError(
+            f"{path}: no such folder or picture; put noisy pictures there, or set `data_dir`"
+            " (--set training.dataset_args.data_dir=PATH)"
+        ) from None
+    return [path] if path.is_file() else list_pictures(path, recursive)
+
+
+def _common(pictures: list[Path]) -> Path:
+    """The folder that all pictures are in, which tells two of the same name apart."""
+    try:
+        return Path(os.path.commonpath([path.parent for path in pictures]) or ".")
+    except ValueError:  # some paths begin at the root and others here, or on another drive
+        raise DataError(
+            f"data_dir: expected paths that all start at the root or all start here, got {pictures[0]} and"
+            " others"
+        ) from None
+
+
+def _outside(pictures: list[Path], path: Path, clean_folder: Path | None) -> list[Path]:
     """The noisy pictures, when the clean ones lie in a sub-folder of theirs."""
-    inner = clean_folder.resolve()
-    if inner == folder.resolve():
-        raise DataError(f"clean_folder: expected another folder than `folder`, got {clean_folder} for both")
-    if folder.resolve() not in inner.parents:
+    if clean_folder is None:
         return pictures
-    outside = [path for path in pictures if inner not in path.resolve().parents]
+    inner = clean_folder.resolve()
+    if inner == path.resolve():
+        raise DataError(f"clean_folder: expected another path than `data_dir`, got {clean_folder} for both")
+    if path.resolve() not in inner.parents:
+        return pictures
+    outside = [picture for picture in pictures if inner not in picture.resolve().parents]
     if not outside:
-        raise DataError(f"{folder}: no pictures in it but the clean ones")
+        raise DataError(f"{path}: no pictures in it but the clean ones")
     return outside
 
 
-def _partners(noisy: list[Path], folder: Path, clean: list[Path], clean_folder: Path) -> list[Path]:
+def _partners(noisy: dict[Path, Path], clean_folder: Path, recursive: bool) -> list[Path]:
     """The clean picture of each noisy one: the same path in its folder, or the same but for the ending."""
+    if clean_folder.is_file() and len(noisy) == 1:
+        return [clean_folder]
     by_stem: dict[Path, list[Path]] = defaultdict(list)
-    for path in clean:
+    for path in list_pictures(clean_folder, recursive):
         by_stem[path.relative_to(clean_folder).with_suffix("")].append(path)
     partners, problems = [], []
-    for path in noisy:
+    for path, folder in noisy.items():
         name = path.relative_to(folder)
         found = by_stem[name.with_suffix("")]
         found = [clean_folder / name] if clean_folder / name in found else found

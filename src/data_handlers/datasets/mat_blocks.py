@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from scipy import io
 
 from src.util.errors import DataError, StorageError
 
@@ -40,8 +39,10 @@ def declared_shape(file: Path) -> Shape:
     DataError
         When the file is missing, no MAT file of version 5, or the array is another.
     """
+    from scipy import io  # loaded where it is needed: every command knows all datasets
+
     if not file.is_file():
-        raise DataError(f"{file}: no such file; download it from {PAGE}, or set `folder` to where it is")
+        raise DataError(f"{file}: no such file; download it from {PAGE}, or set `data_dir` to where it is")
     try:
         arrays = {name: (shape, kind) for name, shape, kind in io.whosmat(file)}
     except NotImplementedError:

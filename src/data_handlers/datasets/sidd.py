@@ -18,7 +18,7 @@ from src.util.pictures.io import PictureInfo
 
 
 def sidd_train(
-    folder: Annotated[
+    data_dir: Annotated[
         str,
         Field(
             description="folder of pieces cut by prep_SIDD.py, or the download itself, of which the noisy"
@@ -34,8 +34,8 @@ def sidd_train(
     ] = None,
 ) -> PictureFiles:
     """SIDD-Medium's noisy frames, in pieces or whole."""
-    how = f"{PAGE}; cut by `python prep_SIDD.py -c 512 -s 256 -df SIDD -nf {folder}`"
-    root = as_prepared_elsewhere(expect_folder(folder, "pieces of SIDD-Medium's noisy sRGB frames", how))
+    how = f"{PAGE}; cut by `python prep_SIDD.py -c 512 -s 256 -df SIDD -nf {data_dir}`"
+    root = as_prepared_elsewhere(expect_folder(data_dir, "pieces of SIDD-Medium's noisy sRGB frames", how))
     frames = find_frames(root)
     if not frames:
         return Folder(str(root), clean_folder)
@@ -44,24 +44,24 @@ def sidd_train(
 
 
 def sidd_val(
-    folder: Annotated[
+    data_dir: Annotated[
         str, Field(description="folder of ValidationNoisyBlocksSrgb.mat and ValidationGtBlocksSrgb.mat")
     ] = "datasets/SIDD_val",
 ) -> "MatBlocks":
     """The 1,280 validation blocks, with ground truth."""
     files = ("ValidationNoisyBlocksSrgb.mat", "ValidationGtBlocksSrgb.mat")
-    path = expect_folder(folder, " and ".join(files), PAGE)
+    path = expect_folder(data_dir, " and ".join(files), PAGE)
     return MatBlocks(path / files[0], path / files[1])
 
 
 def sidd_test(
-    folder: Annotated[
+    data_dir: Annotated[
         str, Field(description="folder of BenchmarkNoisyBlocksSrgb.mat")
     ] = "datasets/SIDD_test",
 ) -> "MatBlocks":
     """The 1,280 benchmark blocks; their ground truth is kept by the benchmark's server."""
     file = "BenchmarkNoisyBlocksSrgb.mat"
-    return MatBlocks(expect_folder(folder, file, PAGE) / file)
+    return MatBlocks(expect_folder(data_dir, file, PAGE) / file)
 
 
 class MatBlocks:

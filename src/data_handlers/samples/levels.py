@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from src.data_handlers.datasets.base import Box, CropSource, Picture, Source
+from src.data_handlers.datasets.base import Box, CropSource, Picture, Source, place_of
 from src.util.errors import DataError
 from src.util.pictures.folder import raise_together
 from src.util.pictures.io import PictureInfo, PictureWarning
@@ -88,12 +88,12 @@ def look_at_values(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", PictureWarning)
                 picture = _middle(source, number, infos[number])
-            white = checked_white(picture.noisy, data_range, f"{source.where}: {picture.name}")
+            white = checked_white(picture.noisy, data_range, place_of(source.where, picture.name))
         except DataError as error:
             problems[number] = str(error)
             continue
         hint = dark_hint(picture.noisy, white)
-        line = f"{source.where}: {picture.name}: {hint}" if hint else ""
+        line = f"{place_of(source.where, picture.name)}: {hint}" if hint else ""
         dark.append((float(picture.noisy.max()) / white, line))
     if not dark:  # the next ones will be no better
         raise_together(list(problems.values()))

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from src.data_handlers.datasets.base import Box, CropSource, Picture, Source
+from src.data_handlers.datasets.base import Box, CropSource, Picture, Source, place_of
 from src.data_handlers.datasets.noise import add_noise
 from src.data_handlers.samples.first_look import look_at_all
 from src.data_handlers.samples.levels import scaled
@@ -232,4 +232,4 @@ class Samples(Dataset[Sample]):
 
     def place(self, number: int) -> str:
         """Where a picture of the source is, for messages."""
-        return f"{self.source.where}: {self.source.name(number)}"
+        return place_of(self.source.where, self.source.name(number))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from src.data_handlers.datasets.base import Source
+from src.data_handlers.datasets.base import Source, place_of
 from src.util.errors import DataError
 from src.util.logger import LOG
 from src.util.pictures.folder import raise_together
@@ -111,4 +111,4 @@ class UsedPictures:
         return self.numbers[place]
 
     def _gone(self, name: str) -> str:
-        return f"{self.source.where}: {name}: is gone since this run began"
+        return f"{place_of(self.source.where, name)}: is gone since this run began"

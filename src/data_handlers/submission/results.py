@@ -13,7 +13,8 @@ from src.data_handlers.submission.layout import Layout
 from src.util.errors import DataError
 from src.util.logger import LOG, progress_bar
 from src.util.pictures.folder import list_files, raise_together
-from src.util.pictures.io import ENDINGS, read_picture, to_uint8, white_of
+from src.util.pictures.formats.known import ENDINGS
+from src.util.pictures.io import read_picture, to_uint8, white_of
 
 FLOAT_ENDING, PICTURE_ENDING = ".npy", ".png"
 _RESULT = re.compile(r"(?P<stem>.+)_DN(_(\d+\.\d+|inf|nan))?(?P<ending>\.png|\.npy)", re.IGNORECASE)

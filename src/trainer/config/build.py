@@ -1,8 +1,10 @@
 """From a checked configuration to the parts of a run."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
+from torch import nn
 
 from src.data_handlers import DATASETS, build_samples
 from src.data_handlers.samples.samples import Samples
@@ -10,9 +12,10 @@ from src.data_handlers.samples.view import View
 from src.loss import Loss
 from src.masker import MASKERS, Masker
 from src.model import MODELS
-from src.trainer.config.reading import FOR_SCORING
+from src.trainer.config.components import FOR_SCORING
 from src.trainer.config.run_config import RunConfig
 from src.trainer.network.network import Network
+from src.trainer.optim import OPTIMIZERS, SCHEDULERS, Scheduler
 from src.util.config.schema import arguments
 from src.util.pictures.folder import raise_together
 from src.util.seed import derive_seed
@@ -36,14 +39,28 @@ def outline(config: RunConfig) -> torch.nn.Module:
 
 
 def build_masker(config: RunConfig) -> Masker:
-    """The masker of `training.masker_type`."""
-    constructor = MASKERS[config.training.masker_type]
-    return constructor(**arguments(config.training.masker_args, constructor))
+    """The masker of `masker.masker_type`."""
+    constructor = MASKERS[config.masker.masker_type]
+    return constructor(**arguments(config.masker.masker_args, constructor))
 
 
 def build_loss(config: RunConfig) -> Loss:
     """The loss of `training.loss`."""
     return Loss(config.training.loss, config.training.tmp_info)
+
+
+def build_optimizer(config: RunConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimiser of `training.optimizer`."""
+    block = config.training.optimizer
+    constructor = OPTIMIZERS[block.type]
+    return constructor(**arguments(block.arguments, constructor))(parameters, config.training.init_lr)
+
+
+def build_scheduler(config: RunConfig) -> Scheduler:
+    """The learning rate's schedule of `training.scheduler`."""
+    block = config.training.scheduler
+    constructor = SCHEDULERS[block.type]
+    return constructor(**arguments(block.arguments, constructor))
 
 
 def build_pictures(config: RunConfig, part: str) -> Samples:

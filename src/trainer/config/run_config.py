@@ -1,19 +1,12 @@
 """The configuration of a run: every key, its meaning, unit and range."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from src.loss import Loss, parse
+from src.trainer.config.names import OutputBlock
 from src.util.config.schema import Block
-
-
-def _unnested(block: Any) -> Any:
-    """Accept `{type: step, step: {...}}`, as the original's files may write it, for `{type: step, ...}`."""
-    if isinstance(block, dict) and isinstance(inner := block.get(str(block.get("type"))), dict):
-        return {**{key: value for key, value in block.items() if key != block["type"]}, **inner}
-    return block
 
 
 class ModelBlock(Block):
@@ -25,34 +18,46 @@ class ModelBlock(Block):
     """Arguments of that class; `bsn` names the network inside it."""
 
 
-class SchedulerBlock(Block):
-    """`training.scheduler`: how the learning rate falls."""
+class MaskerBlock(Block):
+    """`masker`: how pixels are hidden from the network."""
 
-    type: Literal["step", "cosine", "constant"] = "step"
-    """`step`: times `gamma` every `step_size` epochs; `cosine`: to zero at the last step; or `constant`."""
-    step_size: Annotated[int, Field(ge=1)] = 15
-    """Epochs between two falls of `step`."""
-    gamma: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Factor of each fall of `step`."""
-
-    _flatten = model_validator(mode="before")(_unnested)
+    masker_type: str = "Masker"
+    """One of `src.masker.MASKERS`: `Masker` (non-local patches) or `N2V_Masker` (single pixels)."""
+    masker_args: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of the masker."""
 
 
-class OptimizerBlock(Block):
+class ChosenBlock(Block):
+    """A type, and its arguments in a block of the type's name: `{type: step, step: {step_size: 15}}`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    """Which one."""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Those of the type."""
+        arguments: dict[str, Any] = (self.model_extra or {}).get(self.type, {})
+        return arguments
+
+
+class OptimizerBlock(ChosenBlock):
     """`training.optimizer`: how gradients become updates."""
 
-    type: Literal["Adam"] = "Adam"
-    """The published choice; Kingma and Ba, 2015."""
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
-    """Decay of the running mean and square of the gradient."""
-    fused: bool = False
-    """Update all weights in one pass; the last digits differ."""
+    type: str = "Adam"
+    """One of `src.trainer.optim.OPTIMIZERS`; Adam is the published choice."""
 
-    _flatten = model_validator(mode="before")(_unnested)
+
+class SchedulerBlock(ChosenBlock):
+    """`training.scheduler`: how the learning rate falls."""
+
+    type: str = "step"
+    """One of `src.trainer.optim.SCHEDULERS`: `step`, as published, `cosine` or `constant`."""
 
 
 class TrainingBlock(Block):
-    """`training`: data, blind spots, loss and schedule."""
+    """`training`: data, loss and schedule."""
 
     dataset: str = "SIDD_train"
     """One of `src.data_handlers.DATASETS`."""
@@ -68,12 +73,8 @@ class TrainingBlock(Block):
     """Terms `WEIGHT*NAME` joined by `+`; an `r` in the weight multiplies by the fraction of training done."""
     tmp_info: list[str] | str | None = Field(default_factory=list)
     """Loss terms that are computed for the log alone."""
-    masker_type: str = "Masker"
-    """One of `src.masker.MASKERS`: `Masker` (non-local patches) or `N2V_Masker` (single pixels)."""
-    masker_args: dict[str, Any] = Field(default_factory=dict)
-    """Arguments of the masker."""
-    scheduler: SchedulerBlock = SchedulerBlock()
     optimizer: OptimizerBlock = OptimizerBlock()
+    scheduler: SchedulerBlock = SchedulerBlock()
     grad_clip: Annotated[float, Field(gt=0)] | None = None
     """Largest norm of the gradient; a longer one is scaled down to it. None = as it is."""
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
@@ -160,16 +161,15 @@ class LogBlock(Block):
     """Steps from one line (and TensorBoard point) to the next."""
 
 
-class RunConfig(Block):
+class RunConfig(OutputBlock):
     """All of a run's configuration; `src.trainer.config.reading` makes one from YAML."""
 
-    output_folder: Path = Path("output")
-    """Where runs are kept."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Weights, order, crops, noise and blind spots are functions of it."""
     data_range: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
     """The number that is white; `auto`: 255 for 8 bits, 65535 for 16, 1 for floating point."""
     model: ModelBlock = ModelBlock()
+    masker: MaskerBlock = MaskerBlock()
     training: TrainingBlock = TrainingBlock()
     validation: ValidationBlock = ValidationBlock()
     test: TestBlock = TestBlock()
@@ -190,6 +190,15 @@ DEAD_ANYWHERE = {
     "val_pad": "only the pixel-shuffle trainer read it",
     "test_pad": "only the pixel-shuffle trainer read it",
     "self_en": "nothing reads it",
+}
+# Names that keys had before they were the original's.
+RENAMED: dict[tuple[str, ...], str] = {
+    ("training", "masker_type"): "masker.masker_type",
+    ("training", "masker_args"): "masker.masker_args",
+    **{
+        (part, "dataset_args", "folder"): f"{part}.dataset_args.data_dir"
+        for part in ("training", "validation", "test")
+    },
 }
 # Settings of a call, not of a training.
 FLAGS = {"config": "-c", "run_name": "-s", "resume": "-r", "gpu": "-g", "thread": "--thread"}

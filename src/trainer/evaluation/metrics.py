@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 SSIM_WINDOW = 7
 """Edge of SSIM's uniform window in pixels; smaller pictures have no SSIM."""
@@ -53,6 +52,8 @@ def psnr(clean: np.ndarray, test: np.ndarray, white: float | None = None) -> flo
     ValueError
         When shapes or types are others.
     """
+    from skimage.metrics import peak_signal_noise_ratio  # it loads scipy.stats, for half a second
+
     clean, test, peak = _checked(clean, test, white)
     with np.errstate(divide="ignore"):  # identical pictures
         return float(peak_signal_noise_ratio(clean, test, data_range=peak))
@@ -81,6 +82,8 @@ def ssim(clean: np.ndarray, test: np.ndarray, white: float | None = None) -> flo
     Wang, Bovik, Sheikh, Simoncelli: Image quality assessment: from error visibility to structural similarity.
     IEEE Transactions on Image Processing 13(4), 2004. https://doi.org/10.1109/TIP.2003.819861
     """
+    from skimage.metrics import structural_similarity
+
     clean, test, peak = _checked(clean, test, white)
     if min(clean.shape[:2]) < SSIM_WINDOW:
         return math.nan

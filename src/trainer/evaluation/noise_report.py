@@ -90,7 +90,7 @@ def _advice(reach: tuple[int, int], masker: Masker) -> Iterator[str]:
     elif farthest > 0 and max(masker.hidden) == 0:
         yield (
             "A pixel's neighbours tell its noise; NL-N2V, better on camera noise, hides them with it:"
-            ' --set training.masker_type=Masker --set "training.masker_args={}"'
+            " --set masker.masker_type=Masker"
         )
     if farthest == MAX_LAG:
         yield f"What reaches {MAX_LAG} px may be the pictures' own structure, where they are nowhere flat."

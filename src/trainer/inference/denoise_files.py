@@ -19,7 +19,8 @@ from src.util.errors import DataError
 from src.util.file_manager import made_folder
 from src.util.logger import LOG, progress_bar
 from src.util.overlap import AT_ONCE, Here, at_once, overlapped
-from src.util.pictures.formats.base import EXPANDED, MAX_PIXELS, Page, StoredPicture
+from src.util.pictures.formats.base import EXPANDED, Page, StoredPicture
+from src.util.pictures.formats.known import MAX_PIXELS
 from src.util.pictures.formats.stored import open_picture
 from src.util.pictures.io import suits
 from src.util.pictures.value_range import checked_white, dark_hint

@@ -9,8 +9,7 @@ from typing import Literal
 from src.util.errors import DataError
 from src.util.logger import LOG
 from src.util.pictures.folder import list_files
-from src.util.pictures.formats.raster import JPEG_ENDINGS
-from src.util.pictures.io import ENDINGS
+from src.util.pictures.formats.known import ENDINGS, JPEG_ENDINGS
 from src.util.pictures.own_results import without_results
 
 _SHOWN = 5  # names in a line that sums up

@@ -9,9 +9,10 @@ import torch
 
 from src.trainer.checkpoints.checkpoint import CheckpointStore, load_verified
 from src.trainer.config.build import build_model, outline
+from src.trainer.config.components import with_settings
+from src.trainer.config.names import find_checkpoint, named_run
 from src.trainer.config.reading import check_config, read_config
 from src.trainer.config.run_config import RunConfig
-from src.trainer.config.runs import named_run
 from src.trainer.network.network import Network
 from src.util.config.yaml_document import Document, override, read_yaml
 from src.util.errors import CheckpointError, ConfigError
@@ -74,13 +75,11 @@ def load_trained(
     CheckpointError
         When there is no such checkpoint, or it does not fit the network of the configuration.
     """
-    if pretrained is None and session is None:
-        raise ConfigError("say which network: --pretrained CKPT (a .pth file), or -s RUN (a run's last one)")
     given = None if config is None else read_config(config, settings)
     run = None
     if session is not None:
         run = FileManager(given.output_folder, session) if given else named_run(session, settings)
-    path, content = _checkpoint(run, epoch, pretrained, device)
+    path, content = _checkpoint(run, find_checkpoint(run, epoch, pretrained), device)
     if given is None:
         given = _own_config(path, content, run, settings)
         if run is None and "output_folder" not in override(Document({}, {}, ""), settings).data:
@@ -101,16 +100,11 @@ def load_trained(
 
 
 def _checkpoint(
-    run: FileManager | None, epoch: int | None, pretrained: str | None, device: torch.device
+    run: FileManager | None, path: Path | None, device: torch.device
 ) -> tuple[Path, dict[str, Any]]:
-    if pretrained is not None:
-        found = run.find_checkpoint(pretrained) if run else None
-        if run and found:
-            return found, CheckpointStore(run).load(found, device)
-        return Path(pretrained), load_verified(Path(pretrained), device)
+    if path is not None:
+        return path, load_verified(path, device)
     assert run is not None
-    if epoch is not None:
-        return run.checkpoint_file(epoch), CheckpointStore(run).load(run.checkpoint_file(epoch), device)
     return CheckpointStore(run).newest(device)
 
 
@@ -125,4 +119,4 @@ def _own_config(
         document = read_yaml(run.config_file)
     else:
         raise ConfigError(f"{path}: carries no configuration (as the original's); say which by -c")
-    return check_config(override(document, settings))
+    return check_config(with_settings(document, settings))

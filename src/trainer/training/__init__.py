@@ -1,8 +1,7 @@
 """Training a network.
 
 `trainer` is the loop and `step` what happens to one batch: read these two for the method. `session` builds
-both for a run's folder, new or resumed, with `file_list`, the images that a run keeps to. `optim` is the
-optimiser and its learning rate; `reporter` says how it goes, with `loss_record`, `stopwatch` and `board`;
-`bystander` does nothing, in processes other than the first; `stopping` hears signals. `demo` is what runs
-without flags.
+both for a run's folder, new or resumed, with `file_list`, the images that a run keeps to. `reporter` says how
+it goes, with `loss_record`, `stopwatch` and `board`; `bystander` does nothing, in processes other than the
+first; `stopping` hears signals. `demo` is what runs without flags.
 """

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
 from src.trainer.report.residual import RESIDUAL_GAIN
 from src.util.atomic_file import refused
@@ -33,6 +32,8 @@ class Board:
     """
 
     def __init__(self, folder: Path, first_step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # half a second, which nothing but a run needs
+
         self.folder = folder
         with self._refusals():
             self.writer = SummaryWriter(str(folder), purge_step=first_step + 1, flush_secs=30)

@@ -70,8 +70,7 @@ def run_demo(config: RunConfig, name: str, device: torch.device, workers: int) -
             f"{pictures.source.where}: no clean pictures, with which the demo compares; to train on your own"
             " say -c folder"
         )
-    n2v = config.model_copy(update={"training": config.training.model_copy(update=N2V)})
-    n2v = check_config(Document(n2v.model_dump(mode="json"), {}, "N2V"))  # with every default of its masker
+    n2v = check_config(Document(config.model_dump(mode="json") | {"masker": N2V}, {}, "N2V"))
     runs = {
         "N2V": (n2v, FileManager(config.output_folder, f"{name}_n2v")),
         "NL-N2V": (config, FileManager(config.output_folder, f"{name}_nl_n2v")),

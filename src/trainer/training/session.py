@@ -9,7 +9,14 @@ from src.data_handlers.loading.sampling import Loader, build_loader, kill_worker
 from src.trainer.checkpoints.checkpoint import CheckpointStore
 from src.trainer.checkpoints.environment import changes_of_environment, environment
 from src.trainer.checkpoints.state import TrainingState
-from src.trainer.config.build import build_loss, build_masker, build_model, build_pictures
+from src.trainer.config.build import (
+    build_loss,
+    build_masker,
+    build_model,
+    build_optimizer,
+    build_pictures,
+    build_scheduler,
+)
 from src.trainer.config.reading import check_config, to_yaml
 from src.trainer.config.run_config import RunConfig
 from src.trainer.evaluation.evaluate import MaskedLoss
@@ -18,7 +25,6 @@ from src.trainer.parallel.distributed import ALONE, Processes
 from src.trainer.parallel.shared_norm import share_batch_norm
 from src.trainer.training.bystander import NoReporter, NoStore
 from src.trainer.training.file_list import keep_own_pictures
-from src.trainer.training.optim import make_optimizer
 from src.trainer.training.reporter import Reporter
 from src.trainer.training.step import TrainingStep
 from src.trainer.training.stopping import StopRequest
@@ -124,9 +130,7 @@ def _fit(
     if config.training.sync_bn:
         share_batch_norm(network.module, processes)
     masker, loss = build_masker(config), build_loss(config)
-    optimizer = make_optimizer(
-        network.module.parameters(), config.training.optimizer, config.training.init_lr
-    )
+    optimizer = build_optimizer(config, network.module.parameters())
     store = CheckpointStore(files) if processes.first else NoStore(files)
     state = TrainingState()
     if resume and (newest := _newest(store, device, processes)):
@@ -157,7 +161,10 @@ def _fit(
     step = TrainingStep(network, masker, loss, optimizer, stopwatch, config.training.grad_clip, processes)
     masked_loss = MaskedLoss(masker, loss, config.seed)
     with StopRequest() as stop:
-        Trainer(config, store, reporter, step, loader, validation, masked_loss, state, stop, processes).fit()
+        Trainer(
+            config, store, reporter, step, build_scheduler(config), loader, validation, masked_loss, state,
+            stop, processes,
+        ).fit()  # fmt: skip
     LOG.info("finished; the run is in %s", files.folder)
     return network
 
@@ -222,7 +229,7 @@ def _describe(config: RunConfig, network: Network, loader: Loader, done: int) ->
         "%s %s, %s parameters; %s, %d pictures; %d epochs of %d steps, batch %d; %s; seed %d",
         config.model.type, config.model.kwargs["bsn"], f"{parameters:,}", training.dataset,
         loader.samples.pictures, training.max_epochs, len(loader), training.batch_size,
-        training.masker_type, config.seed,
+        config.masker.masker_type, config.seed,
     )  # fmt: skip
     if steps < FEW_STEPS and not done:
         hint = "raise training.dataset_args.repeat_times or training.max_epochs"

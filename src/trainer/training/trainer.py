@@ -17,11 +17,11 @@ from src.trainer.checkpoints.environment import environment
 from src.trainer.checkpoints.state import Best, TrainingState
 from src.trainer.config.run_config import RunConfig
 from src.trainer.evaluation.evaluate import BETTER, Evaluated, MaskedLoss, evaluate, score_all
+from src.trainer.optim import Scheduler
 from src.trainer.parallel.data_errors import agreed
 from src.trainer.parallel.distributed import ALONE, Processes
 from src.trainer.parallel.shared_norm import average_statistics
 from src.trainer.training.loss_record import LossRecord
-from src.trainer.training.optim import learning_rate
 from src.trainer.training.reporter import BOARD_PICTURES, Reporter
 from src.trainer.training.step import TrainingStep
 from src.trainer.training.stopping import StopRequest
@@ -43,6 +43,8 @@ class Trainer:
         Told how it goes.
     step : TrainingStep
         What happens to one batch.
+    scheduler : Scheduler
+        Of the learning rate.
     loader : Loader
         Training batches.
     validation : Loader or None
@@ -60,14 +62,15 @@ class Trainer:
 
     def __init__(
         self, config: RunConfig, store: CheckpointStore, reporter: Reporter, step: TrainingStep,
-        loader: Loader, validation: Loader | None, masked_loss: MaskedLoss, state: TrainingState,
-        stop: StopRequest, processes: Processes = ALONE,
+        scheduler: Scheduler, loader: Loader, validation: Loader | None, masked_loss: MaskedLoss,
+        state: TrainingState, stop: StopRequest, processes: Processes = ALONE,
     ) -> None:  # fmt: skip
         self.config = config
         self.store = store
         self.reporter = reporter
         self.step = step
         self.network = step.network
+        self.scheduler = scheduler
         self.loader = loader
         self.validation = validation
         self.masked_loss = masked_loss
@@ -218,8 +221,7 @@ class Trainer:
         }
 
     def _set_learning_rate(self, epoch: int, progress: float) -> float:
-        training = self.config.training
-        rate = learning_rate(training.scheduler, training.init_lr, epoch, progress)
+        rate = self.config.training.init_lr * self.scheduler(epoch, progress)
         for group in self.step.optimizer.param_groups:
             group["lr"] = rate
         return rate

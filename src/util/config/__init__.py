@@ -1,1 +1,4 @@
-"""YAML as checked data: `yaml_document` reads it with the line of each key, `schema` says what is wrong."""
+"""YAML as checked data.
+
+`yaml_document` reads it with the line of each key (`yaml_errors` says what is no YAML), `schema` checks it.
+"""

@@ -3,6 +3,7 @@
 import difflib
 import functools
 import inspect
+import re
 import types
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -137,8 +138,10 @@ def _problem(schema: type[Block], detail: ErrorDetails, document: Document, pref
     found = detail["input"]
     hint = ""
     is_text = field and {str, Path} & {*_plain_types(field.annotation)}
-    if is_text and str(where[-1]).endswith("folder") and isinstance(found, bool | int | float):
+    if is_text and str(where[-1]).endswith(("folder", "_dir")) and isinstance(found, bool | int | float):
         hint = "; before the name of a folder that is called so put ./"
+    if expected == "keys and values" and isinstance(found, str) and re.match(r"\w+:\S", found):
+        hint = "; after a key's colon comes a space"
     return problem(where, f"expected {expected}, got {_shown(found)}{hint}", document)
 
 

@@ -1,13 +1,15 @@
 """YAML as data plus the place each key was written, so that every message can say where to look."""
 
 import os
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import yaml
 
+from src.util.config.yaml_errors import WINDOWS_HINT, explained
 from src.util.errors import ConfigError
 
 KeyPath: TypeAlias = tuple[str | int, ...]
@@ -15,6 +17,8 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 # A configuration has about 60; aliases that multiply into millions are an attack or an accident.
 MAX_ENTRIES = 10_000
 MAX_LENGTH = 100_000  # characters; parsing more takes seconds
+FREE = "x-"
+"""A top-level key that begins so is the user's own: a place for `&anchors` that other blocks take by `*`."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,12 @@ def read_yaml(path: Path) -> Document:
 
 
 def parse_yaml(text: str, name: str) -> Document:
-    """Parse the text of a configuration; see `read_yaml`."""
+    """Parse the text of a configuration; see `read_yaml`. Keys of the user's own (`FREE`) are left out."""
     data, places = _Reader(name).read(text)
     if not isinstance(data, dict):
         found = "nothing" if data is None else f"a {type(data).__name__}"
         raise ConfigError(f"{name}: expected keys and values ('training:' and so on), found {found}")
-    return Document(data, places, name)
+    return Document({key: value for key, value in data.items() if not key.startswith(FREE)}, places, name)
 
 
 def overlay(document: Document, over: Document) -> Document:
@@ -121,6 +125,56 @@ def override(document: Document, settings: Sequence[str]) -> Document:
     return Document(data, places, document.name)
 
 
+def without(document: Document, paths: Iterable[KeyPath]) -> Document:
+    """A document that lacks some of its entries.
+
+    Parameters
+    ----------
+    document : Document
+        Left as it is.
+    paths : iterable of key paths
+        Those that are not written are passed over.
+    """
+    data, places = _copied(document.data), dict(document.places)
+    for path in paths:
+        block = value_at(data, path[:-1])
+        if isinstance(block, dict) and path[-1] in block:
+            del block[path[-1]]
+            _move(places, {}, path)
+    return Document(data, places, document.name)
+
+
+def moved(document: Document, old: KeyPath, new: KeyPath) -> Document:
+    """A document in which the entry at `old` stands at `new`, in place of what stood there.
+
+    Parameters
+    ----------
+    document : Document
+        Left as it is; `old` is written in it.
+    old, new : key path
+        All but the last key of `new` may be missing; what stands there are mappings.
+    """
+    after = without(document, [old])
+    block: dict[Any, Any] = after.data
+    for key in new[:-1]:
+        block = block.setdefault(key, {})
+    block[new[-1]] = _copied(value_at(document.data, old))
+    # Not its parents, which begin where they began.
+    length = len(old)
+    places = {(*new, *p[length:]): place for p, place in document.places.items() if p[:length] == old}
+    _move(after.places, places, new)
+    return after
+
+
+def value_at(data: Any, path: KeyPath, default: Any = None) -> Any:
+    """The value at a path of nested mappings, or the default."""
+    for key in path:
+        if not isinstance(data, dict) or key not in data:
+            return default
+        data = data[key]
+    return data
+
+
 def _move(places: dict[KeyPath, str], others: dict[KeyPath, str], path: KeyPath) -> None:
     """Let `others` say where `path`, and all below it, is written."""
     for known in [known for known in places if known[: len(path)] == path]:
@@ -147,8 +201,8 @@ class _Reader:
             node = loader.get_single_node()
             return (None if node is None else self._value(loader, node, ())), self.places
         except yaml.MarkedYAMLError as error:
-            line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-            raise ConfigError(f"{self.name}{line}: not valid YAML: {error.problem}") from None
+            line, reason = explained(error, text)
+            raise ConfigError(f"{self.name}, line {line}: not valid YAML: {reason}") from None
         except yaml.YAMLError as error:
             raise ConfigError(f"{self.name}: not valid YAML: {str(error).splitlines()[0]}") from None
         except RecursionError:
@@ -211,6 +265,12 @@ class _Reader:
             raise ConfigError(f"{self._place(node)}: not a value of YAML's type {kind}") from None
         if not isinstance(value, str):
             return value
+        if (
+            isinstance(node, yaml.ScalarNode)
+            and node.style == '"'
+            and any(unicodedata.category(char) in ("Cc", "Zl", "Zp") for char in value)
+        ):
+            raise ConfigError(f"{self._place(node)}: {value!r} holds a control character; {WINDOWS_HINT}")
         if value.startswith("~/"):  # no shell does it behind `--set KEY=`
             return os.path.expanduser(value)
         return None if value.lower() == "none" else value

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from src.util.errors import DataError
 from src.util.logger import LOG
-from src.util.pictures.io import ENDINGS, inspect_picture
+from src.util.pictures.formats.known import ENDINGS
+from src.util.pictures.io import inspect_picture
 from src.util.pictures.own_results import without_results
 
 _DEBRIS = {"thumbs.db", "desktop.ini"}

@@ -11,15 +11,14 @@ import numpy as np
 from src.util.atomic_file import write_atomically
 from src.util.errors import DataError, StorageError
 from src.util.pictures.formats.base import PictureInfo
+from src.util.pictures.formats.known import ENDINGS, TIFF_ENDINGS
 from src.util.pictures.formats.stored import open_picture
-from src.util.pictures.formats.tiff import ENDINGS as TIFF_ENDINGS
 from src.util.pictures.value_range import as_float, as_tensor, from_float, to_float, to_uint8, white_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
-    "ENDINGS",
     "PictureInfo",
     "PictureWarning",
     "as_channels",
@@ -41,7 +40,6 @@ __all__ = [
     "write_picture",
 ]
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pnm", ".npy")
 """Endings, in any case, that make a file a picture when a folder is listed."""
 
 _ENCODED = tuple(ending for ending in ENDINGS if ending != ".npy")

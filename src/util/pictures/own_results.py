@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from src.util.pictures.io import ENDINGS
+from src.util.pictures.formats.known import ENDINGS
 
 PAGE = "report.html"
 PANEL = "panel.png"

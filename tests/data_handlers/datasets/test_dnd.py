@@ -52,7 +52,7 @@ def test_p7_s2_boxes_are_read_from_the_originals_by_number_and_unrounded(downloa
 def test_p8_values_of_the_originals_reach_the_network_as_they_are(download):
     root, pictures = download
     samples = build_samples(
-        "DND_val", {"folder": str(root), "n_data": 23}, channels=3, seed=0, training=False
+        "DND_val", {"data_dir": str(root), "n_data": 23}, channels=3, seed=0, training=False
     )
     assert samples.check() == 3 and samples.white == 1
     noisy = samples[0, 22]["noisy"].permute(1, 2, 0).numpy()
@@ -72,7 +72,7 @@ def test_p7_a_missing_image_is_named_and_shifts_nothing(download):
 def test_boxes_need_their_info_and_images_that_hold_them(download, write_info, write_image):
     root, _ = download
     write_image(root / "images_srgb" / "0007.mat", (600, 561))
-    samples = build_samples("DND_test", {"folder": str(root)}, channels=3, seed=0, training=False)
+    samples = build_samples("DND_test", {"data_dir": str(root)}, channels=3, seed=0, training=False)
     with pytest.raises(DataError, match=r"0007\.mat: its 600x561 px do not hold Box\(top=90"):
         samples.check()
     (root / "info.mat").unlink()
@@ -105,7 +105,7 @@ def test_crops_are_cut_straight_from_the_originals(download, monkeypatch):
     asked = []
     read = DndImage.read
     monkeypatch.setattr(DndImage, "read", lambda self, box: asked.append(box) or read(self, box))
-    arguments = {"folder": str(root), "crop_size": 64, "repeat_times": 2}
+    arguments = {"data_dir": str(root), "crop_size": 64, "repeat_times": 2}
     samples = build_samples("DND_train", arguments, channels=3, seed=0, training=True)
     assert samples.check(batch_size=4) == 3 and len(samples) == 100
     asked.clear()
@@ -120,7 +120,7 @@ def test_crops_are_cut_straight_from_the_originals(download, monkeypatch):
 
 def test_some_images_are_enough_to_train_on_and_noise_is_added_to_them_whole(tmp_path, write_image):
     write_image(tmp_path / "0009.mat", (30, 40))
-    arguments = {"folder": str(tmp_path), "crop_size": 16}
+    arguments = {"data_dir": str(tmp_path), "crop_size": 16}
     samples = build_samples("DND_train", arguments, channels=3, seed=0, training=True)
     assert [samples.source.name(n) for n in range(len(samples.source))] == ["0009"]
     whole = samples.source.read(0)
@@ -131,7 +131,7 @@ def test_some_images_are_enough_to_train_on_and_noise_is_added_to_them_whole(tmp
 
 def test_originals_are_known_to_be_floats_before_they_are_read(tmp_path, write_image):
     write_image(tmp_path / "0009.mat", (600, 550))
-    arguments = {"folder": str(tmp_path), "crop_size": 16}
+    arguments = {"data_dir": str(tmp_path), "crop_size": 16}
     samples = build_samples("DND_train", arguments, channels=3, seed=0, training=True)
     assert samples.check() == 3 and samples.white == 1
     # A cache in memory asks for the room that it takes.
@@ -143,7 +143,7 @@ def test_of_large_originals_no_more_than_the_middle_is_looked_at(tmp_path, write
     asked = []
     read = DndImage.read
     monkeypatch.setattr(DndImage, "read", lambda self, box: asked.append(box) or read(self, box))
-    arguments = {"folder": str(tmp_path), "crop_size": 16}
+    arguments = {"data_dir": str(tmp_path), "crop_size": 16}
     build_samples("DND_train", arguments, channels=3, seed=0, training=True).check()
     assert asked == [Box(88, 0, 1024, 30)]
 
@@ -152,7 +152,7 @@ def test_a_damaged_original_is_named_before_the_first_step(download):
     root, _ = download
     (root / "images_srgb" / "0007.mat").unlink()
     (root / "images_srgb" / "0007.mat").write_bytes(b"\x89HDF\r\n\x1a\n and no more")
-    arguments = {"folder": str(root), "crop_size": 64}
+    arguments = {"data_dir": str(root), "crop_size": 64}
     with pytest.raises(DataError, match=r"0007\.mat: not a MAT file of version 7\.3, or damaged"):
         build_samples("DND_train", arguments, channels=3, seed=0, training=True).check()
 

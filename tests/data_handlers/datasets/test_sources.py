@@ -24,9 +24,9 @@ def folders(blocks, fill_folder):
     pictures = fill_folder(root / "pictures", {"a.png": (20, 24, 3), "b.png": (20, 24, 3)})
     boxes = fill_folder(root / "boxes", {"0001_01.png": (20, 24, 3), "0002_20.png": (20, 24, 3)})
     return {
-        name: {} if name == "Demo" else {"folder": boxes if name in ("DND_val", "DND_test") else pictures}
+        name: {} if name == "Demo" else {"data_dir": boxes if name in ("DND_val", "DND_test") else pictures}
         for name in DATASETS
-    } | {name: {"folder": str(root)} for name in ("SIDD_val", "SIDD_test")}
+    } | {name: {"data_dir": str(root)} for name in ("SIDD_val", "SIDD_test")}
 
 
 # All
@@ -69,18 +69,20 @@ def test_arguments_of_source_and_view_never_share_a_name_and_all_say_what_they_m
 @pytest.mark.parametrize("name", sorted(set(DATASETS) - {"Demo", "Folder"}))
 def test_a_dataset_that_is_not_there_says_what_to_put_where(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=r"^datasets/\w+: no such folder; put .*https://.*`folder`"):
+    with pytest.raises(DataError, match=r"^datasets/\w+: no such folder; put .*https://.*`data_dir`"):
         DATASETS[name]()
 
 
 def test_a_folder_that_is_not_there_says_how_to_say_where_it_is(tmp_path):
-    with pytest.raises(DataError, match=r"absent: no such folder; .*--set training\.dataset_args\.folder="):
+    with pytest.raises(
+        DataError, match=r"absent: no such folder or picture; .*--set training\.dataset_args\.data_dir="
+    ):
         Folder(str(tmp_path / "absent"))
 
 
 def test_yaml_values_reach_the_samples(fill_folder, tmp_path):
     folder = fill_folder(tmp_path, {"a.png": (20, 24, 3)})
-    block = {"folder": folder, "crop_size": [8, 10], "augmentations": ["flip"], "add_noise": {"sigma": 5}}
+    block = {"data_dir": folder, "crop_size": [8, 10], "augmentations": ["flip"], "add_noise": {"sigma": 5}}
     arguments = dict(arguments_model(Folder, View).model_validate(block))
     sample = build_samples("Folder", arguments, channels=3, seed=0, training=True)[1, 0]
     assert sample["noisy"].shape == (3, 8, 10)
@@ -92,7 +94,7 @@ def test_yaml_values_reach_the_samples(fill_folder, tmp_path):
 
 def test_one_picture_is_enough_to_train_on(fill_folder, tmp_path):
     folder = fill_folder(tmp_path, {"a.png": (20, 24, 3)})
-    arguments = {"folder": folder, "crop_size": 16, "repeat_times": 32}
+    arguments = {"data_dir": folder, "crop_size": 16, "repeat_times": 32}
     assert len(build_samples("Folder", arguments, channels=3, seed=0, training=True)) == 32
 
 
@@ -129,7 +131,7 @@ def test_clean_pictures_of_another_shape_are_named_before_the_first_comparison(f
     noisy = fill_folder(tmp_path / "noisy", {"a.png": (8, 8, 3)})
     clean = fill_folder(tmp_path / "clean", {"a.png": other})
     samples = build_samples(
-        "Folder", {"folder": noisy, "clean_folder": clean}, channels=3, seed=0, training=False
+        "Folder", {"data_dir": noisy, "clean_folder": clean}, channels=3, seed=0, training=False
     )
     with pytest.raises(DataError, match=r"clean.a\.png: .* but .*noisy.a\.png has 8x8 px"):
         samples.check()
@@ -142,7 +144,7 @@ def test_training_opens_clean_pictures_only_to_put_noise_onto_them(fill_folder, 
 
     def sample(**options):
         samples = build_samples(
-            "Folder", {"folder": noisy, "clean_folder": clean} | options, channels=3, seed=0, training=True
+            "Folder", {"data_dir": noisy, "clean_folder": clean} | options, channels=3, seed=0, training=True
         )
         samples.check()
         return samples[0, 0]
@@ -159,7 +161,7 @@ def test_clean_pictures_in_a_sub_folder_are_not_taken_for_noisy_ones(fill_folder
     folder = fill_folder(tmp_path, {"a.png": (8, 8, 3), "clean/a.png": (8, 8, 3)})
     source = Folder(folder, str(tmp_path / "clean"))
     assert [source.name(n) for n in range(len(source))] == ["a.png"]
-    with pytest.raises(DataError, match="another folder"):
+    with pytest.raises(DataError, match="another path than `data_dir`"):
         Folder(folder, folder)
 
 
@@ -174,7 +176,7 @@ def test_d7_a_damaged_picture_is_named_and_refused_before_the_first_step(fill_fo
     folder = fill_folder(tmp_path, {"a.png": (8, 8, 3), "b.png": (8, 8, 3)})
     (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:-20])
     with pytest.raises(DataError, match=r"b\.png: the picture is cut short"):
-        build_samples("Folder", {"folder": folder}, channels=3, seed=0, training=True).check()
+        build_samples("Folder", {"data_dir": folder}, channels=3, seed=0, training=True).check()
 
 
 # BSD68
@@ -190,16 +192,16 @@ def test_d11_colour_pictures_become_luminance_on_the_right_scale(tmp_path):
 
 def test_pictures_of_other_channels_have_no_luminance_and_are_named(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((16, 16, 4), np.uint8))
-    samples = build_samples("BSD68_train", {"folder": str(tmp_path)}, channels=1, seed=0, training=True)
+    samples = build_samples("BSD68_train", {"data_dir": str(tmp_path)}, channels=1, seed=0, training=True)
     with pytest.raises(DataError, match=r"a\.npy: expected a grey or RGB picture, got 4 channels"):
         samples.check()
 
 
 def test_d12_bsd68_without_noise_has_no_ground_truth_to_shine_with(fill_folder, tmp_path):
     folder = fill_folder(tmp_path, {"a.png": (16, 16, 1)})
-    plain = build_samples("BSD68_val", {"folder": folder}, channels=1, seed=0, training=False)[0, 0]
+    plain = build_samples("BSD68_val", {"data_dir": folder}, channels=1, seed=0, training=False)[0, 0]
     assert "clean" not in plain
-    arguments = {"folder": folder, "add_noise": {"sigma": 25}}
+    arguments = {"data_dir": folder, "add_noise": {"sigma": 25}}
     arguments = dict(arguments_model(DATASETS["BSD68_val"], View).model_validate(arguments))
     noised = build_samples("BSD68_val", arguments, channels=1, seed=0, training=False)[0, 0]
     assert not np.array_equal(noised["noisy"], noised["clean"])

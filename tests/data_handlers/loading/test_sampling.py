@@ -60,7 +60,7 @@ def test_t7_training_is_always_shuffled_and_validation_never(folder, name):
     def names(training):
         samples = build_samples(
             name,
-            {"folder": folder, "crop_size": 16, "repeat_times": 4},
+            {"data_dir": folder, "crop_size": 16, "repeat_times": 4},
             channels=3,
             seed=0,
             training=training,

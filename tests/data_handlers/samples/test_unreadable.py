@@ -23,7 +23,7 @@ def folder(noisy_folder):
 
 
 def build(folder, training=True, **options):
-    arguments = {"folder": str(folder), "crop_size": 32, **options}
+    arguments = {"data_dir": str(folder), "crop_size": 32, **options}
     return build_samples("Folder", arguments, channels=3, seed=0, training=training)
 
 

@@ -20,7 +20,7 @@ def test_whole_pictures_that_cannot_be_masked_are_refused_one_of_each_size(tiny_
     """Three pictures, of two numbers of pixels: 64x64, 64x80 and 80x64."""
     settings = ["training.dataset_args.crop_size=null", "training.batch_size=1"]
     assert build_pictures(tiny_config(*settings), "training")
-    dense = tiny_config(*settings, "training.masker_args.pixel_perc=0.0037")
+    dense = tiny_config(*settings, "masker.masker_args.pixel_perc=0.0037")
     with pytest.raises(DataError) as refused:
         build_pictures(dense, "training")
     (line,) = str(refused.value).splitlines()
@@ -33,7 +33,7 @@ def test_whole_pictures_that_cannot_be_masked_are_refused_one_of_each_size(tiny_
 
 def test_a_folder_is_enough_validation_and_test_look_at_it_too(noisy_folder):
     loaded = config(
-        f"training: {{dataset: Folder, dataset_args: {{folder: '{noisy_folder}', crop_size: 48,"
+        f"training: {{dataset: Folder, dataset_args: {{data_dir: '{noisy_folder}', crop_size: 48,"
         " repeat_times: 4, augmentations: [flip, rotate]}}"
     )
     assert len(build_pictures(loaded, "training")) == 12
@@ -63,7 +63,7 @@ def test_an_oblong_validation_crop_goes_with_turned_training_crops(tiny_config):
 def test_a_part_without_a_name_follows_the_folder_when_that_is_changed(tiny_config):
     """What is saved with a run must not hold a copy of the old folder."""
     again = parse_yaml(to_yaml(tiny_config()), "config.yaml")
-    moved = check_config(override(again, ["training.dataset_args.folder=elsewhere"]))
+    moved = check_config(override(again, ["training.dataset_args.data_dir=elsewhere"]))
     with pytest.raises(DataError, match="elsewhere"):
         build_pictures(moved, "validation")
 
@@ -71,7 +71,7 @@ def test_a_part_without_a_name_follows_the_folder_when_that_is_changed(tiny_conf
 def test_t6_a_folder_without_pictures_is_refused(tiny_config, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no pictures"):
-        build_pictures(tiny_config(f"training.dataset_args.folder={tmp_path / 'empty'}"), "training")
+        build_pictures(tiny_config(f"training.dataset_args.data_dir={tmp_path / 'empty'}"), "training")
 
 
 # Building
@@ -80,8 +80,8 @@ def test_t6_a_folder_without_pictures_is_refused(tiny_config, tmp_path):
 def test_every_default_is_filled_in_and_written_out():
     resolved = yaml.safe_load(to_yaml(config("seed: 3")))
     assert resolved["seed"] == 3
-    assert resolved["training"]["masker_args"]["sim_patch_edge"] == 21
-    assert resolved["training"]["dataset_args"]["folder"] == "datasets/SIDD_train"
+    assert resolved["masker"]["masker_args"]["sim_patch_edge"] == 21
+    assert resolved["training"]["dataset_args"]["data_dir"] == "datasets/SIDD_train"
     assert resolved["model"]["kwargs"]["bsn"] == "UNet2"
 
 
@@ -122,7 +122,9 @@ MASKER_ARGS = {"Masker": "sim_patch_edge: 9, repl_patch_edge: 5", "N2V_Masker": 
 @pytest.mark.parametrize("name", MASKERS)
 def test_every_masker_is_built_with_the_arguments_of_the_file(name):
     given = f"{MASKER_ARGS[name]}, pixel_perc: '0.001'"
-    masker = build_masker(config(f"training: {{{DEMO}, masker_type: {name}, masker_args: {{{given}}}}}"))
+    masker = build_masker(
+        config(f"training: {{{DEMO}}}\nmasker: {{masker_type: {name}, masker_args: {{{given}}}}}")
+    )
     assert type(masker) is MASKERS[name]
     assert masker.pixel_perc == 0.001
     masked = masker.mask(torch.rand(2, 3, 64, 64), torch.Generator().manual_seed(0))
@@ -131,7 +133,7 @@ def test_every_masker_is_built_with_the_arguments_of_the_file(name):
 
 def test_a_block_inside_the_arguments_of_a_masker():
     given = "{structN2V: {direction: H, edge: '4'}}"
-    text = f"training: {{{DEMO}, masker_type: N2V_Masker, masker_args: {given}}}"
+    text = f"training: {{{DEMO}}}\nmasker: {{masker_type: N2V_Masker, masker_args: {given}}}"
     struct = build_masker(config(text)).structN2V
     assert (struct.direction, struct.edge) == ("H", 4)
     line = problem(text.replace("direction: H", "direction: X"))
@@ -154,7 +156,7 @@ def test_the_loss_and_what_is_only_logged():
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_every_dataset_has_a_configuration_that_passes_the_check(name):
-    arguments = "{folder: x, crop_size: 64}" if name == "Folder" else "{crop_size: 64}"
+    arguments = "{data_dir: x, crop_size: 64}" if name == "Folder" else "{crop_size: 64}"
     text = f"training: {{dataset: {name}, dataset_args: {arguments}}}\nvalidation: {{dataset: {name}, "
     loaded = config(text + f"dataset_args: {arguments}}}")
     assert loaded.training.dataset_args["crop_size"] == 64

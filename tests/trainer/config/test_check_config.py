@@ -19,7 +19,6 @@ training:
   init_lr: .inf
   loss: self_L2
   tmp_info: [self_L9]
-  masker_args: {sim_patch_edge: 20, pixel_prec: 0.1}
   optimizer: {type: SGD}
   dataset: Folder
   dataset_args: {crop_sise: 64, repeat_times: 0}
@@ -28,6 +27,8 @@ validation:
 test: {dataset: Foldr}
 model:
   kwargs: {bsn: UNet3}
+masker:
+  masker_args: {sim_patch_edge: 20, pixel_prec: 0.1}
 """
     found = problems(text)
     expected = {
@@ -37,15 +38,15 @@ model:
         "training.init_lr": (6, "expected a number above 0, got inf"),
         "training.loss": (7, "did you mean '1*self_L2'?"),
         "training.tmp_info": (8, "got 'self_L9'"),
-        "training.masker_args.sim_patch_edge": (9, "expected an odd number, got 20"),
-        "training.masker_args.pixel_prec": (9, "did you mean 'pixel_perc'?"),
-        "training.optimizer.type": (10, "expected 'Adam', got 'SGD'"),
-        "training.dataset_args.folder": (12, "missing: folder of the noisy pictures"),
-        "training.dataset_args.crop_sise": (12, "did you mean 'crop_size'?"),
-        "training.dataset_args.repeat_times": (12, "expected an integer of at least 1 or None, got 0"),
-        "validation.dataset_args.shuffle": (14, "unknown key"),
-        "test.dataset": (15, "did you mean 'Folder'?"),
-        "model.kwargs.bsn": (17, "got 'UNet3'; did you mean 'UNet'?"),
+        "masker.masker_args.sim_patch_edge": (18, "expected an odd number, got 20"),
+        "masker.masker_args.pixel_prec": (18, "did you mean 'pixel_perc'?"),
+        "training.optimizer.type": (9, "no 'SGD' is known; choose from Adam"),
+        "training.dataset_args.data_dir": (11, "missing: noisy pictures: a folder of them"),
+        "training.dataset_args.crop_sise": (11, "did you mean 'crop_size'?"),
+        "training.dataset_args.repeat_times": (11, "expected an integer of at least 1 or None, got 0"),
+        "validation.dataset_args.shuffle": (13, "unknown key"),
+        "test.dataset": (14, "did you mean 'Folder'?"),
+        "model.kwargs.bsn": (16, "got 'UNet3'; did you mean 'UNet'?"),
     }
     lines = {line.partition(": ")[0]: line for line in found}
     assert len(found) == len(lines)
@@ -60,8 +61,8 @@ model:
     [
         ("model: {type: NL_BNS}", "model.type: no 'NL_BNS' is known; did you mean 'NL_BSN'?"),
         (
-            "training: {masker_type: Maskr}",
-            "training.masker_type: no 'Maskr' is known; did you mean 'Masker'?",
+            "masker: {masker_type: Maskr}",
+            "masker.masker_type: no 'Maskr' is known; did you mean 'Masker'?",
         ),
         ("training: {dataset: SIDD_trian}", "did you mean 'SIDD_train'?"),
         ("validation: {dataset: zzz}", "choose from BSD68_test"),
@@ -101,17 +102,17 @@ def test_a_problem_of_a_setting_is_placed_there():
 )
 def test_m2_m4_blind_spots_that_cannot_be_placed_are_refused_at_once(arguments, expected):
     begin = time.process_time()
-    line = problem(f"training: {{{DEMO}, masker_args: {{{arguments}}}}}")
-    assert line.startswith("training.masker_args.")
+    line = problem(f"training: {{{DEMO}}}\nmasker: {{masker_args: {{{arguments}}}}}")
+    assert line.startswith("masker.masker_args.")
     assert expected in line
-    assert line.endswith("(my.yaml, line 1)")
+    assert line.endswith("(my.yaml, line 2)")
     assert time.process_time() - begin < 10  # the original hangs for ever
 
 
 def test_the_largest_feasible_share_of_blind_spots_is_accepted():
-    refused = problem(f"training: {{{DEMO}, masker_args: {{pixel_perc: 0.1}}}}")
+    refused = problem(f"training: {{{DEMO}}}\nmasker: {{masker_args: {{pixel_perc: 0.1}}}}")
     largest = refused.partition("expected at most ")[2].partition(" ")[0]
-    assert config(f"training: {{{DEMO}, masker_args: {{pixel_perc: {largest}}}}}")
+    assert config(f"training: {{{DEMO}}}\nmasker: {{masker_args: {{pixel_perc: {largest}}}}}")
 
 
 def test_a_crop_smaller_than_the_patch_is_refused():
@@ -140,7 +141,7 @@ def test_noise_is_checked_to_its_last_key():
 
 def test_f3_checking_a_configuration_writes_nothing_and_needs_no_pictures(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    config("training: {dataset: Folder, dataset_args: {folder: not_there, crop_size: 64}}")
+    config("training: {dataset: Folder, dataset_args: {data_dir: not_there, crop_size: 64}}")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -152,7 +153,7 @@ def test_an_unknown_key_hides_no_other_mistake_of_its_block():
     assert [line.partition(":")[0] for line in found] == [
         "training.dataset_args.crop_sise",
         "validation.dataset_args.shufle",
-        "training.masker_args.sim_patch_edge",  # too large for the crop
+        "masker.masker_args.sim_patch_edge",  # too large for the crop
     ]
 
 

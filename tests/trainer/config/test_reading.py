@@ -2,7 +2,8 @@
 
 import pytest
 
-from src.trainer.config.reading import CONFIGS, read_config
+from src.trainer.config.names import CONFIGS
+from src.trainer.config.reading import read_config
 from src.util.errors import ConfigError
 
 

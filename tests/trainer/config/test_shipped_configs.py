@@ -5,7 +5,8 @@ import torch
 
 from src.data_handlers import DATASETS
 from src.trainer.config.build import build_loss, build_masker, build_model
-from src.trainer.config.reading import CONFIGS, check_config, read_config, to_yaml
+from src.trainer.config.names import CONFIGS
+from src.trainer.config.reading import check_config, read_config, to_yaml
 from src.util.config.yaml_document import parse_yaml
 
 OVERLAYS = {"fast"}  # to be laid over another one
@@ -19,7 +20,7 @@ PUBLISHED = {
 
 
 def test_the_promised_files_are_there():
-    assert {*PUBLISHED, "demo", "folder", "n2v_folder"} <= {*NAMES}
+    assert {*PUBLISHED, "demo", "nl_folder", "n2v_folder"} <= {*NAMES}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -61,14 +62,13 @@ def test_the_published_values(name):
     assert config.model.kwargs["features"] == [96, 192]
     network = build_model(config, torch.device("meta"))
     assert sum(weights.numel() for weights in network.module.parameters()) == 4_589_859
-    assert (training.masker_type, training.init_lr) == (masker, rate)
+    assert (config.masker.masker_type, training.init_lr) == (masker, rate)
     assert (training.batch_size, training.max_epochs, training.loss) == (32, 100, "1*self_L2")
     arguments = training.dataset_args
     assert (arguments["repeat_times"], arguments["crop_size"]) == (repeats, [256, 256])
     assert set(arguments["augmentations"]) == {"flip", "rotate"}
-    scheduler = training.scheduler
-    assert (scheduler.type, scheduler.step_size, scheduler.gamma) == ("step", 15, 0.5)
-    assert (training.optimizer.type, training.optimizer.betas) == ("Adam", (0.9, 0.999))
+    assert training.scheduler.model_dump() == {"type": "step", "step": {"step_size": 15, "gamma": 0.5}}
+    assert (training.optimizer.type, training.optimizer.arguments["betas"]) == ("Adam", [0.9, 0.999])
     assert (checkpoint.save, checkpoint.save_all, checkpoint.start_epoch) == (True, keep_all, 1)
     assert checkpoint.interval_epoch == interval
     assert (validation.val, validation.batch_size, validation.start_epoch) == (True, 1, 1)
@@ -78,7 +78,7 @@ def test_the_published_values(name):
         values = {"sim_patch_edge": 21, "repl_patch_edge": 13, "speedup_factor": 5, "center_only": False}
     else:
         values = {"strat_name": "uniform_withoutCP", "prox_radius": 3, "structN2V": None}
-    assert training.masker_args == {**values, "pixel_perc": 0.002}
+    assert config.masker.masker_args == {**values, "pixel_perc": 0.002}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -87,8 +87,8 @@ def test_the_fast_overlay_changes_how_a_network_is_computed_and_nothing_else(nam
     assert messages == []
     training = fast["training"]
     assert (training["precision"], training["channels_last"]) == ("bf16", True)
-    assert (training["optimizer"].pop("fused"), training["cudnn_benchmark"]) == (True, True)
-    del plain["training"]["optimizer"]["fused"]
+    assert (training["optimizer"]["Adam"].pop("fused"), training["cudnn_benchmark"]) == (True, True)
+    del plain["training"]["optimizer"]["Adam"]["fused"]
     for key in ("precision", "channels_last", "cudnn_benchmark"):
         training[key] = plain["training"][key]
     assert fast == plain
@@ -99,7 +99,7 @@ def test_the_published_configurations_compute_in_32_bits_as_they_are(name):
     training = read_config(name).training
     assert training.precision == "fp32"
     assert not (training.channels_last or training.compile or training.cudnn_benchmark)
-    assert not training.optimizer.fused
+    assert not training.optimizer.arguments["fused"]
 
 
 def test_nl_n2v_and_n2v_are_trained_alike():
@@ -107,9 +107,9 @@ def test_nl_n2v_and_n2v_are_trained_alike():
     for one, other in (
         ("sidd_train", "n2v_sidd_train"),
         ("dnd_train", "n2v_dnd_train"),
-        ("folder", "n2v_folder"),
+        ("nl_folder", "n2v_folder"),
     ):
         first, second = (read_config(name).model_dump() for name in (one, other))
         for plain in (first, second):
-            del plain["training"]["masker_type"], plain["training"]["masker_args"]
+            del plain["masker"]
         assert first == second

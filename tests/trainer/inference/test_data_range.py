@@ -55,7 +55,7 @@ def test_a_network_is_trained_tested_and_used_on_other_pictures(
     run = new_run("deep")
     run.train(
         f"model.kwargs.in_channels={channels}",
-        f"training.dataset_args.folder={noisy}",
+        f"training.dataset_args.data_dir={noisy}",
         f"validation.dataset_args.clean_folder={clean}",
         "training.max_epochs=1",
     )
@@ -96,10 +96,10 @@ def test_data_range_says_what_white_is(tiny_config, folders):
     with pytest.warns(
         UserWarning, match=r"largest value, 4095, is far below white \(65535\).*data_range=4095"
     ):
-        dark = build_pictures(tiny_config(f"training.dataset_args.folder={noisy}"), "validation")
+        dark = build_pictures(tiny_config(f"training.dataset_args.data_dir={noisy}"), "validation")
     assert dark[0, 0]["noisy"].max() < 0.07
     bright = build_pictures(
-        tiny_config(f"training.dataset_args.folder={noisy}", "data_range=4095"), "validation"
+        tiny_config(f"training.dataset_args.data_dir={noisy}", "data_range=4095"), "validation"
     )
     assert bright[0, 0]["noisy"].max() == 1 and bright.white == 4095
     assert (bright[0, 0]["dtype"], bright[0, 0]["white"]) == ("uint16", 4095)
@@ -109,15 +109,15 @@ def test_the_range_that_is_proposed_holds_the_brightest_picture(tiny_config, fol
     noisy, _ = folders("uint16", 3, white=4095)
     write(noisy / "0.tif", picture(0, 3, 300), "uint16")  # the first that is looked at
     with pytest.warns(UserWarning, match=r"1\.tif: its largest value, 4095, .*data_range=4095"):
-        build_pictures(tiny_config(f"training.dataset_args.folder={noisy}"), "training")
+        build_pictures(tiny_config(f"training.dataset_args.data_dir={noisy}"), "training")
 
 
 def test_floats_without_a_range_are_refused_before_the_first_step(tiny_config, folders):
     noisy, _ = folders("float32", 3, white=900)
     with pytest.raises(DataError, match=r"0\.tif: .*not about 0 to 1; say which number is white"):
-        build_pictures(tiny_config(f"training.dataset_args.folder={noisy}"), "training")
+        build_pictures(tiny_config(f"training.dataset_args.data_dir={noisy}"), "training")
     assert build_pictures(
-        tiny_config(f"training.dataset_args.folder={noisy}", "data_range=900"), "validation"
+        tiny_config(f"training.dataset_args.data_dir={noisy}", "data_range=900"), "validation"
     )[0, 0]["noisy"].max() == pytest.approx(1)  # fmt: skip
 
 
@@ -127,14 +127,14 @@ def test_a_hole_in_the_data_is_named_not_trained_on(tiny_config, folders):
     values[5, 5] = np.nan
     write(noisy / "1.tif", values, "float32")
     with pytest.raises(DataError, match=r"1\.tif: 3 of \d+ values are NaN"):
-        build_pictures(tiny_config(f"training.dataset_args.folder={noisy}"), "training")
+        build_pictures(tiny_config(f"training.dataset_args.data_dir={noisy}"), "training")
 
 
 def test_pictures_of_two_depths_train_together_and_it_is_said(tiny_config, folders):
     noisy, _ = folders("uint16", 3)
     write(noisy / "2.tif", picture(3, 3, 255), "uint8")
     with pytest.warns(UserWarning, match=r"several ranges: white is 65535 in 2, 255 in 1"):
-        samples = build_pictures(tiny_config(f"training.dataset_args.folder={noisy}"), "validation")
+        samples = build_pictures(tiny_config(f"training.dataset_args.data_dir={noisy}"), "validation")
     assert samples.white == 65535
     assert all(samples[0, n]["noisy"].max() > 0.9 for n in range(3))
 
@@ -144,7 +144,7 @@ def test_each_page_of_a_stack_is_a_picture(tiny_config, folders, tmp_path):
     for folder in (noisy, clean):
         stack = np.stack([tifffile.imread(folder / f"{seed}.tif") for seed in (0, 1, 0)])
         tifffile.imwrite(folder / "stack.tif", stack, photometric="minisblack")
-    settings = ["model.kwargs.in_channels=1", f"training.dataset_args.folder={noisy}"]
+    settings = ["model.kwargs.in_channels=1", f"training.dataset_args.data_dir={noisy}"]
     samples = build_pictures(
         tiny_config(*settings, f"validation.dataset_args.clean_folder={clean}"), "validation"
     )
@@ -160,10 +160,10 @@ def test_each_page_of_a_stack_is_a_picture(tiny_config, folders, tmp_path):
 def test_grey_suits_three_channels_and_no_other_number(tiny_config, folders):
     noisy, _ = folders("uint16", 1)
     with pytest.warns(UserWarning, match="three equal channels|3 equal channels"):
-        build_pictures(tiny_config(f"training.dataset_args.folder={noisy}"), "training")
+        build_pictures(tiny_config(f"training.dataset_args.data_dir={noisy}"), "training")
     with pytest.raises(DataError, match=re.escape("has 1 channel, the network takes 13 (in_channels: 13)")):
         build_pictures(
-            tiny_config(f"training.dataset_args.folder={noisy}", "model.kwargs.in_channels=13"), "training"
+            tiny_config(f"training.dataset_args.data_dir={noisy}", "model.kwargs.in_channels=13"), "training"
         )
 
 
@@ -189,7 +189,9 @@ def test_missing_values_of_a_geotiff_stay_missing_and_spoil_nothing(
             name, values, photometric="minisblack", planarconfig="contig", metadata=None,
             extratags=[(42113, 2, 0, number, True)],
         )  # fmt: skip
-    run.train("model.kwargs.in_channels=4", f"training.dataset_args.folder={noisy}", "training.max_epochs=1")
+    run.train(
+        "model.kwargs.in_channels=4", f"training.dataset_args.data_dir={noisy}", "training.max_epochs=1"
+    )
     denoiser = FileDenoiser(load(run.files.checkpoint_file(1)))
     results = {}
     for name in ("whole", "hole"):

@@ -48,7 +48,7 @@ def test_a_colour_picture_in_a_grey_network_is_refused_by_name(new_run, noisy_fo
     (tmp_path / "grey").mkdir()
     write_picture(tmp_path / "grey" / "a.png", read_picture(noisy_folder / "a.png")[..., :1])
     run = new_run("grey")
-    run.train("model.kwargs.in_channels=1", f"training.dataset_args.folder={tmp_path / 'grey'}")
+    run.train("model.kwargs.in_channels=1", f"training.dataset_args.data_dir={tmp_path / 'grey'}")
     trained = load(run.files.checkpoint_file(2))
     with pytest.raises(DataError, match=r"b\.png: the picture has 3 channels, the network takes 1"):
         FileDenoiser(trained).file(noisy_folder / "b.png", tmp_path / "out.png")

@@ -89,7 +89,7 @@ def test_the_test_set_is_that_of_the_test_block(run, noisy_folder, clean_folder,
     (tmp_path / "other").mkdir()
     shutil.copy(noisy_folder / "c.png", tmp_path / "other" / "z.png")
     shutil.copy(clean_folder / "c.png", clean_folder / "z.png")
-    other = f"test.dataset_args.folder={tmp_path / 'other'}"
+    other = f"test.dataset_args.data_dir={tmp_path / 'other'}"
     folder = score_dataset(load(run.files.checkpoint_file(2), other), 0, None)
     assert [row["name"] for row in rows(folder)] == ["z.png"]
 
@@ -182,7 +182,7 @@ def test_boxes_of_dnd_keep_their_names_in_the_table(run, load, tmp_path, noisy_f
     for number, name in enumerate(("0050_20.png", "0002_03.png", "0001_01.png")):
         (tmp_path / "boxes").mkdir(exist_ok=True)
         shutil.copy(sorted(noisy_folder.iterdir())[number], tmp_path / "boxes" / name)
-    folder = f"test.dataset_args={{folder: {tmp_path / 'boxes'}}}"
+    folder = f"test.dataset_args={{data_dir: {tmp_path / 'boxes'}}}"
     other = ["test.dataset=DND_test", folder, "test.save_image=false"]
     with pytest.warns(PictureWarning, match="997 of DND's 1,000 boxes"):
         folder = score_dataset(load(run.files.checkpoint_file(2), *other), 0, tmp_path / "scores")

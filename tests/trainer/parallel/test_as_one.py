@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from src.data_handlers.loading.sampling import build_loader
-from src.trainer.config.build import build_loss, build_masker, build_model, build_pictures
-from src.trainer.training.optim import make_optimizer
+from src.trainer.config.build import build_loss, build_masker, build_model, build_optimizer, build_pictures
 from src.trainer.training.step import TrainingStep
 from src.trainer.training.stopwatch import Stopwatch
 from src.util.pictures.io import as_float
@@ -19,7 +18,7 @@ from tests.trainer.parallel.conftest import LINUX_ALONE, SETTINGS, send
 pytestmark = LINUX_ALONE
 
 OWN_NORM = ["training.sync_bn=false"]
-N2V = ["training.masker_type=N2V_Masker", "training.masker_args={prox_radius: 2}"]
+N2V = ["masker.masker_type=N2V_Masker", "masker.masker_args={prox_radius: 2}"]
 
 
 def written(run):
@@ -107,7 +106,7 @@ def trained_apart(config):
     for number in range(2):
         share = share_of(len(noisy), number, 2)
         network = build_model(config, cpu)
-        optimizer = make_optimizer(network.module.parameters(), config.training.optimizer, 0)
+        optimizer = build_optimizer(config, network.module.parameters())
         step = TrainingStep(network, build_masker(config), build_loss(config), optimizer, Stopwatch(cpu))
         step(noisy[share.slice], 0.0, make_generator(config.seed, "mask", 0), str, share)
         parts.append(network.module)

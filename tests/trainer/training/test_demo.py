@@ -53,7 +53,7 @@ def test_the_two_runs_differ_in_the_masker_alone(trained, tmp_path):
     assert "pixel_perc: 0.002" in one, "a run's configuration is complete"
 
     def others(text):
-        return re.sub(r"  masker_type: \w+\n  masker_args:.*?\n(?=  \w)", "", text, flags=re.DOTALL)
+        return re.sub(r"masker:\n  masker_type: \w+\n  masker_args:.*?\n(?=\w)", "", text, flags=re.DOTALL)
 
     assert others(one) == others(other)
 

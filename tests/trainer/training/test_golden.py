@@ -17,15 +17,15 @@ SETTINGS = [
     " augmentations: [flip, rotate], add_noise: {sigma: 25, correlate: true, shot: 10, quantise: true}}",
 ]  # fmt: skip
 MASKERS = {
-    "Masker": ["training.masker_args={sim_patch_edge: 9, repl_patch_edge: 5}"],
-    "N2V_Masker": ["training.masker_args={prox_radius: 2}"],
+    "Masker": ["masker.masker_args={sim_patch_edge: 9, repl_patch_edge: 5}"],
+    "N2V_Masker": ["masker.masker_args={prox_radius: 2}"],
 }
 
 
 @pytest.mark.parametrize("masker", MASKERS)
 def test_k15_the_first_losses_are_those_that_were_written_down(new_run, masker):
     run = new_run("run")
-    run.train(f"training.masker_type={masker}", *MASKERS[masker], *SETTINGS)
+    run.train(f"masker.masker_type={masker}", *MASKERS[masker], *SETTINGS)
     losses = [losses["total"] for losses in run.last["state"]["recent"]]
     golden = json.loads(GOLDEN.read_text())[masker]
     assert len(losses) == len(golden) == 20

@@ -100,7 +100,8 @@ def test_a_picture_lost_in_validation_is_not_scored(new_run, noisy_folder, clean
     at_step(1, (noisy_folder / "c.png").unlink)
     run.train(
         SKIP, "training.max_epochs=1", "training.dataset_args.crop_size=32", "validation.dataset=Folder",
-        f"validation.dataset_args={{folder: {noisy_folder}, clean_folder: {clean_folder}, unreadable: skip}}",
+        f"validation.dataset_args={{data_dir: {noisy_folder}, clean_folder: {clean_folder}}}",
+        "validation.dataset_args.unreadable=skip",
     )  # fmt: skip
     assert [(row["pictures"], row["of"]) for row in run.scores] == [("2", "3")]
     assert "ONLY 2 OF 3 PICTURES" in run.log
@@ -143,7 +144,7 @@ def test_another_folder_is_another_set_of_pictures(new_run, noisy_folder, clean_
     run = new_run("run")
     run.train("training.max_epochs=1")
     (clean_folder / "b.png").unlink()
-    run.resume("training.max_epochs=2", f"training.dataset_args.folder={clean_folder}")
+    run.resume("training.max_epochs=2", f"training.dataset_args.data_dir={clean_folder}")
     assert json.loads(run.files.pictures_file.read_text())["pictures"] == ["a.png", "c.png"]
 
 

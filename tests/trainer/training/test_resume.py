@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from src.trainer.checkpoints.checkpoint import CheckpointStore
-from src.trainer.config.reading import CONFIGS
+from src.trainer.config.names import CONFIGS
 from src.trainer.training import trainer
 from src.util.config.yaml_document import read_yaml
 from src.util.errors import CheckpointError, ConfigError, OutOfMemoryError, RunExistsError
@@ -18,7 +18,7 @@ NOISE = {
 }
 MASKER = {
     "Masker": [],
-    "N2V_Masker": ["training.masker_type=N2V_Masker", "training.masker_args={prox_radius: 2}"],
+    "N2V_Masker": ["masker.masker_type=N2V_Masker", "masker.masker_args={prox_radius: 2}"],
 }
 # Everything depends on where the training stands: the rate, the loss weights, the order, crops and spots.
 MOVING = [

@@ -4,8 +4,14 @@ import math
 
 import pytest
 import torch
+import yaml
 
+from src.trainer.config.components import with_settings
+from src.trainer.config.reading import check_config
+from src.trainer.training.session import train
+from src.util.config.yaml_document import read_yaml
 from src.util.errors import CheckpointError
+from tests.trainer.conftest import CPU
 
 
 def test_k22_a_changed_network_is_refused_and_the_run_left_as_it_was(new_run, differing):
@@ -37,7 +43,7 @@ def test_k22_changed_settings_of_the_optimiser_take_effect(new_run):
     run.train()
     moments = {number: dict(state) for number, state in run.last["optimizer_weights"]["state"].items()}
     run.resume("training.max_epochs=3", "training.optimizer={betas: [0.5, 1e-9], fused: true}")
-    assert "training.optimizer.betas: [0.9, 0.999] -> [0.5, 1e-09]" in run.log
+    assert "training.optimizer.Adam.betas: [0.9, 0.999] -> [0.5, 1e-09]" in run.log
     optimizer = run.last["optimizer_weights"]
     assert optimizer["param_groups"][0]["betas"] == (0.5, 1e-9)
     assert optimizer["param_groups"][0]["fused"] is True
@@ -90,3 +96,18 @@ def test_a_run_goes_on_with_its_pictures_kept_decoded_as_if_nothing_had_changed(
     other.resume(*(f"training.dataset_args.{key}={value}" for key, value in keys.items()), workers=1)
     assert f"training.dataset_args.cache: None -> {where}" in other.log
     assert differing(one.last, {**other.last, "config": one.last["config"]}) == []
+
+
+def test_k22_a_run_goes_on_with_another_masker_which_is_said(new_run, messages):
+    run = new_run("run")
+    run.train("masker.masker_args.pixel_perc=0.003")
+    kept = run.files.config_file
+    settings = ["masker.masker_type=N2V_Masker", "training.max_epochs=3"]
+    train(check_config(with_settings(read_yaml(kept), settings)), run.files, CPU, 0, resume=True)
+    changed = next(line for line in run.log.splitlines() if "resumed with changed settings" in line)
+    assert "masker.masker_type: Masker -> N2V_Masker" in changed
+    assert "masker.masker_args.prox_radius: None -> 3" in changed
+    assert "masker.masker_args.pixel_perc" not in changed  # both know it
+    stored = yaml.safe_load(kept.read_text())["masker"]
+    assert (stored["masker_type"], stored["masker_args"]["pixel_perc"]) == ("N2V_Masker", 0.003)
+    assert "sim_patch_edge" not in stored["masker_args"]

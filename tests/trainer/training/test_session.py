@@ -43,7 +43,7 @@ def test_t6_an_empty_training_folder_is_refused_and_no_run_is_made(new_run, tmp_
     (tmp_path / "empty").mkdir()
     run = new_run("run")
     with pytest.raises(DataError, match="empty: no pictures in it"):
-        run.train(f"training.dataset_args.folder={tmp_path / 'empty'}")
+        run.train(f"training.dataset_args.data_dir={tmp_path / 'empty'}")
     assert not run.files.folder.exists()
 
 
@@ -51,7 +51,7 @@ def test_t6_an_empty_training_folder_is_refused_and_no_run_is_made(new_run, tmp_
 def test_f3_a_file_that_is_no_picture_is_named_before_anything_is_made(new_run, tmp_path, noisy_folder, part):
     shutil.copytree(noisy_folder, tmp_path / "mixed")
     (tmp_path / "mixed" / "broken.png").write_text("no picture")
-    settings = [f"{part}.dataset_args.folder={tmp_path / 'mixed'}"]
+    settings = [f"{part}.dataset_args.data_dir={tmp_path / 'mixed'}"]
     run = new_run("run")
     with pytest.raises(DataError, match=r"mixed/broken\.png: "):
         run.train(*settings)

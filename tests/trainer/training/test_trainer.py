@@ -225,11 +225,11 @@ def test_f7_the_log_and_the_table_of_scores_are_two_files(new_run):
 
 
 def test_t9_every_group_of_the_optimiser_follows_the_schedule(new_run, monkeypatch):
-    def two_groups(parameters, block, init_lr):
+    def two_groups(config, parameters):
         first, *others = parameters
         return torch.optim.Adam([{"params": [first], "lr": 1.0}, {"params": others, "lr": 2.0}])
 
-    monkeypatch.setattr("src.trainer.training.session.make_optimizer", two_groups)
+    monkeypatch.setattr("src.trainer.training.session.build_optimizer", two_groups)
     run = new_run("run")
     run.train("training.init_lr=1e-4", "training.scheduler.type=constant")
     assert [group["lr"] for group in run.last["optimizer_weights"]["param_groups"]] == [1e-4, 1e-4]

@@ -134,6 +134,42 @@ def test_what_is_no_plain_yaml_is_refused_with_its_line(text, line):
     assert f"my.yaml, line {line}:" in problem(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("training:\n  batch_size: 3\n  max_epochs:5", 3, "a key, a colon and a space"),
+        ("training:\n  batch_size: 3\n  max_epochs:5\n", 3, "a key, a colon and a space"),
+        ("a: 1\nmax_epochs:5\nb: 2\n", 2, "a key, a colon and a space"),
+        ("training:\n  max_epochs:5\n  batch_size: 2\nseed: 1\n", 2, "a space after the colon"),
+        ("a: 1\n b: 2\n", 2, "mapping values are not allowed here"),
+        ("a: [1,\n    2\nb: 3\nc: 4\n", 1, "the bracket that begins here is not closed"),
+        ("a: {x: 1\nb: 2\n", 1, "the bracket that begins here is not closed"),
+        ("a: {\n  x: 1\n  y: 2}\n", 3, "expected ',' or '}'"),
+        ('a: 1\nb: "abc\nc: 2\n', 2, "the quote that begins here is not closed"),
+        ("a: 1\nb: 'abc\nc: 2\n", 2, "the quote that begins here is not closed"),
+        ("training:\n  batch_size: 3\n max_epochs: 4\n", 3, "expected <block end>"),
+    ],
+)
+def test_an_error_names_the_line_that_is_to_be_mended(text, line, words):
+    found = problem(text)
+    assert found.startswith(f"my.yaml, line {line}: not valid YAML: ") and words in found
+
+
+@pytest.mark.parametrize(
+    "path", [r"C:\Users\me", r"C:\Daten", r"C:\temp\new", r"D:\new", r"\\nas\photos\2026"]
+)
+def test_a_windows_path_in_double_quotes_is_refused_with_what_to_write(path):
+    """Some give a tab or a line break in silence, others no value at all."""
+    found = problem(f'a: 1\nb: "{path}"')
+    assert found.startswith("my.yaml, line 2: ") and "in single quotes, or with /" in found
+    assert data(f"a: '{path}'") == {"a": path}
+
+
+def test_top_level_keys_that_begin_with_x_are_free_for_anchors():
+    text = "x-crop: &crop {crop_size: 64}\na: {<<: *crop, b: 1}\nc: {x-d: 1}\n"
+    assert data(text) == {"a": {"crop_size": 64, "b": 1}, "c": {"x-d": 1}}
+
+
 def test_nothing_in_a_file_is_executed(tmp_path):
     canary = tmp_path / "canary"
     text = f"a: !!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path ['{canary}']]"

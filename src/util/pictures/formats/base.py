@@ -10,9 +10,6 @@ import numpy as np
 from src.util.errors import DataError
 from src.util.pictures.formats.holes import Holes
 
-MAX_PIXELS = 200_000_000
-"""Larger pictures are refused from the header: a few hundred bytes can claim any size."""
-
 BYTES_PER_PIXEL = 16
 """What a pixel may take, four channels of 32 bits: many channels make pictures large, too."""
 

@@ -13,9 +13,9 @@ from PIL import Image
 from src.util.errors import DataError
 from src.util.pictures.formats import png
 from src.util.pictures.formats.base import Metadata, Page, PictureInfo, damaged
+from src.util.pictures.formats.known import JPEG_ENDINGS
 from src.util.pictures.formats.raster_header import describe, opened
 
-JPEG_ENDINGS = (".jpg", ".jpeg")
 _UP_TO_16_BITS = (".png", ".ppm", ".pgm", ".pnm")
 _ENCODED = (*_UP_TO_16_BITS, *JPEG_ENDINGS, ".webp", ".bmp")
 _JPEG_QUALITY = 95

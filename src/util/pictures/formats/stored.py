@@ -8,7 +8,8 @@ from typing import BinaryIO
 
 from src.util.errors import DataError
 from src.util.pictures.formats import npy, tiff
-from src.util.pictures.formats.base import MAX_PIXELS, StoredPicture
+from src.util.pictures.formats.base import StoredPicture
+from src.util.pictures.formats.known import MAX_PIXELS
 from src.util.pictures.formats.raster import RasterPicture
 
 

@@ -16,6 +16,7 @@ import tifffile
 from src.util.errors import DataError
 from src.util.pictures.formats.base import DROPPED, EXPANDED, Metadata, Page, PictureInfo, check_size, damaged
 from src.util.pictures.formats.holes import without_holes
+from src.util.pictures.formats.known import TIFF_ENDINGS
 from src.util.pictures.formats.raster import encode
 from src.util.pictures.formats.tiff_layout import stored_layout
 from src.util.pictures.formats.tiff_pages import find_pages
@@ -32,7 +33,6 @@ from src.util.pictures.formats.tiff_tags import (
 )
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-ENDINGS = (".tif", ".tiff")
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is said by us, once
 
@@ -110,7 +110,7 @@ class TiffPicture:
 
     def write(self, file: BinaryIO, pages: Iterable[Page], ending: str) -> list[str]:
         """See `StoredPicture`."""
-        if ending not in ENDINGS:
+        if ending not in TIFF_ENDINGS:
             return self._convert(file, pages, ending)
         lost = {"reduced copies or masks"} if self._pages.others else set[str]()
         big, order = self._tiff.is_bigtiff, self._tiff.byteorder

@@ -18,7 +18,7 @@ from tests.data_handlers.samples.cache.conftest import SHAPES, Counting, keep
 
 
 def batches(folder, workers=0, **options):
-    arguments = {"folder": folder, "crop_size": 32, "augmentations": ["flip", "rotate"], **options}
+    arguments = {"data_dir": folder, "crop_size": 32, "augmentations": ["flip", "rotate"], **options}
     samples = build_samples("Folder", arguments, channels=3, seed=0, training=True)
     loader = build_loader(samples, 2, workers)
     loader.set_epoch(3)
@@ -49,7 +49,7 @@ def test_pictures_of_every_registered_dataset_can_be_kept(blocks, fill_folder):
     for name, make in DATASETS.items():
         where = boxes if name in ("DND_val", "DND_test") else pictures
         where = str(root) if name in ("SIDD_val", "SIDD_test") else where
-        source = make() if name == "Demo" else make(folder=where)
+        source = make() if name == "Demo" else make(data_dir=where)
         kept = keep(source)
         assert isinstance(kept, CropSource) and isinstance(kept, Cached), name
         for number in range(len(source)):
@@ -72,7 +72,9 @@ def test_clean_partners_are_kept_too(tmp_path, fill_folder):
 
 
 def test_scoring_keeps_nothing(folder, caches):
-    samples = build_samples("Folder", {"folder": folder, "cache": "disk"}, channels=3, seed=0, training=False)
+    samples = build_samples(
+        "Folder", {"data_dir": folder, "cache": "disk"}, channels=3, seed=0, training=False
+    )
     build_loader(samples, 1)
     assert not caches.exists() and isinstance(samples.source, Folder)
 
@@ -160,7 +162,7 @@ def test_pictures_of_8_bits_are_handed_over_as_they_are_and_others_as_floats(fol
 
 
 def test_what_is_handed_over_becomes_the_sample(folder):
-    arguments = {"folder": folder, "crop_size": 32, "augmentations": ["rotate"]}
+    arguments = {"data_dir": folder, "crop_size": 32, "augmentations": ["rotate"]}
     samples, sent = (build_samples("Folder", arguments, channels=3, seed=0, training=True) for _ in range(2))
     for batch in build_loader(sent, 2):
         for index, noisy in zip(batch["index"].tolist(), as_float(batch["noisy"]), strict=True):

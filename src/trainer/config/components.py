@@ -1,0 +1,253 @@
+"""The parts of a configuration that are one of several: network, masker, datasets, optimiser, scheduler.
+
+Each is named by a type, and has arguments whose schema is the constructor that the type stands for.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from src.data_handlers import DATASETS
+from src.data_handlers.samples.view import View
+from src.masker import MASKERS
+from src.model import MODELS
+from src.trainer.config.run_config import RunConfig
+from src.trainer.optim import OPTIMIZERS, SCHEDULERS
+from src.util.config.schema import Block, arguments_model, nearest, problem, validate
+from src.util.config.yaml_document import Document, KeyPath, moved, overlay, override, value_at, without
+from src.util.errors import ConfigError
+from src.util.logger import LOG
+
+# What the dataset of an earlier part is told besides, when its pictures are scored.
+FOR_SCORING = {"augmentations": None}
+
+
+class Kind(NamedTuple):
+    """A part of the configuration that is one of several.
+
+    Attributes
+    ----------
+    type_key : key path
+        Where its type is named.
+    arguments_key : key path
+        Where its arguments stand; None in it is the type's name: `optimizer: {type: Adam, Adam: {...}}`.
+    choices : mapping
+        What each type is made by.
+    """
+
+    type_key: KeyPath
+    arguments_key: tuple[str | None, ...]
+    choices: Mapping[str, Callable[..., Any]]
+
+    @property
+    def is_dataset(self) -> bool:
+        """Whether it is a dataset: a part of the configuration that names none takes the one before it."""
+        return self.choices is DATASETS
+
+    def type_in(self, data: dict[str, Any]) -> Any:
+        """The type as it is written, or by default."""
+        default = value_at(RunConfig().model_dump(), self.type_key)
+        return value_at(data, self.type_key, default)
+
+    def arguments_path(self, chosen: str) -> KeyPath:
+        """Where the arguments of a type stand."""
+        return tuple(chosen if key is None else key for key in self.arguments_key)
+
+    def makers(self, chosen: str) -> tuple[Callable[..., Any], ...]:
+        """What takes the arguments of a type: of a dataset its source and how that is seen."""
+        return (self.choices[chosen], View) if self.is_dataset else (self.choices[chosen],)
+
+
+KINDS = (
+    Kind(("model", "type"), ("model", "kwargs"), MODELS),
+    Kind(("masker", "masker_type"), ("masker", "masker_args"), MASKERS),
+    Kind(("training", "dataset"), ("training", "dataset_args"), DATASETS),
+    Kind(("validation", "dataset"), ("validation", "dataset_args"), DATASETS),
+    Kind(("test", "dataset"), ("test", "dataset_args"), DATASETS),
+    Kind(("training", "optimizer", "type"), ("training", "optimizer", None), OPTIMIZERS),
+    Kind(("training", "scheduler", "type"), ("training", "scheduler", None), SCHEDULERS),
+)
+
+
+class Component(NamedTuple):
+    """What makes a component, with all its arguments.
+
+    Attributes
+    ----------
+    makers : tuple of callables
+        What takes the arguments.
+    arguments : dict
+        Complete, defaults filled in.
+    named : bool
+        False for the dataset of an earlier part.
+    sound : bool
+        Whether nothing is wrong with any single argument.
+    """
+
+    makers: tuple[Callable[..., Any], ...]
+    arguments: dict[str, Any]
+    named: bool
+    sound: bool
+
+
+def laid_over(below: Document, above: Document) -> Document:
+    """A configuration laid over another; see `overlay`, and `_revised` for types that change."""
+    return _revised(below, lambda document: overlay(document, above))
+
+
+def with_settings(below: Document, settings: Sequence[str]) -> Document:
+    """A configuration with overrides `KEY=VALUE`; see `override`, and `_revised` for types that change."""
+    return _revised(below, lambda document: override(document, settings))
+
+
+def _revised(below: Document, lay: Callable[[Document], Document]) -> Document:
+    """Change a document; where that changes a type, what the old type's arguments said goes.
+
+    Arguments that the new type knows too stay, unless they are the old one's defaults: a run's own
+    configuration holds all of these. What the user had chosen and the new type has no place for is named.
+    """
+    below = nested(below)
+    after = nested(lay(below))
+    kept = below
+    for kind in KINDS:
+        before, now = kind.type_in(below.data), kind.type_in(after.data)
+        if before != now and _is_choice(before, kind) and _is_choice(now, kind):
+            kept = _without_stale(kept, kind, before, now)
+    return nested(lay(kept))
+
+
+def _is_choice(name: Any, kind: Kind) -> bool:
+    return isinstance(name, str) and name in kind.choices
+
+
+def _without_stale(document: Document, kind: Kind, before: str, now: str) -> Document:
+    """Only those arguments of the type before that were chosen and that the new type knows."""
+    path = kind.arguments_path(before)
+    arguments = value_at(document.data, path)
+    if not isinstance(arguments, dict):
+        return document
+    known = arguments_model(*kind.makers(now)).model_fields
+    chosen = {key for key, value in arguments.items() if not _is_default(kind.makers(before), key, value)}
+    if lost := sorted(chosen - known.keys()):
+        listed = ", ".join(f"{key} ({document.place((*path, key))})" for key in lost)
+        LOG.warning("%s: left out, %s has none: %s", ".".join(map(str, path)), now, listed)
+    kept = without(document, [(*path, key) for key in arguments if key not in chosen & known.keys()])
+    target = kind.arguments_path(now)
+    return kept if target == path else moved(kept, path, target)
+
+
+def _is_default(makers: tuple[Callable[..., Any], ...], key: str, value: Any) -> bool:
+    schema = arguments_model(*makers, partial=True)
+    if key not in schema.model_fields:
+        return False
+    try:
+        given = schema.model_validate({key: value})
+    except ValidationError:
+        return False
+    return given.model_dump(mode="json") == schema().model_dump(mode="json")
+
+
+def nested(document: Document) -> Document:
+    """Arguments beside their type, `{type: step, step_size: 15}`, moved into the block of its name.
+
+    Raises
+    ------
+    ConfigError
+        When a file says an argument in both places.
+    """
+    for kind in KINDS:
+        if None not in kind.arguments_key:
+            continue
+        path, chosen = kind.type_key[:-1], kind.type_in(document.data)
+        block = value_at(document.data, path)
+        if not isinstance(block, dict) or not _is_choice(chosen, kind):
+            continue
+        for key in block.keys() - {kind.type_key[-1], *kind.choices}:
+            flat, inner = (*path, key), (*kind.arguments_path(chosen), key)
+            _refuse_both(document, flat, inner)
+            document = moved(document, flat, inner)
+    return document
+
+
+def _refuse_both(document: Document, flat: KeyPath, inner: KeyPath) -> None:
+    places = [document.places.get(path, "") for path in (flat, inner)]
+    file, other = (place.partition(", line ")[0] for place in places)
+    if file and file == other:
+        key = ".".join(map(str, flat))
+        raise ConfigError(f"{key}: said twice, also as {'.'.join(map(str, inner))}: keep one ({places[0]})")
+
+
+def check_components(document: Document) -> tuple[dict[KeyPath, Component], list[str]]:
+    """Check the arguments of all components.
+
+    Parameters
+    ----------
+    document : Document
+        As `nested` gives it.
+
+    Returns
+    -------
+    components : dict
+        By where their arguments stand; of those whose type is known.
+    problems : list of str
+        What is wrong with types and arguments, a line each.
+    """
+    components: dict[KeyPath, Component] = {}
+    problems: list[str] = []
+    dataset: Component | None = None  # the latest, for a part that names none
+    for kind in KINDS:
+        name = kind.type_in(document.data)
+        if isinstance(name, str) and name not in kind.choices:
+            hint = nearest(name, kind.choices)
+            problems.append(problem(kind.type_key, f"no '{name}' is known{hint}", document))
+            dataset = None
+            continue
+        if isinstance(name, str):
+            path = kind.arguments_path(name)
+            component, found = _named(kind, name, path, document)
+            found += _of_other_types(kind, name, document)
+        elif name is None and kind.is_dataset and dataset is not None:
+            path = kind.arguments_path("")
+            component, found = _inherited(dataset, path, document)
+        else:
+            continue
+        problems += found
+        components[path] = component
+        dataset = component if kind.is_dataset else None
+    return components, problems
+
+
+def _named(kind: Kind, name: str, path: KeyPath, document: Document) -> tuple[Component, list[str]]:
+    makers = kind.makers(name)
+    own, checked, problems = _known(arguments_model(*makers), document, path)
+    complete = own if checked is None else checked.model_dump(mode="json")
+    return Component(makers, complete, named=True, sound=checked is not None), problems
+
+
+def _inherited(dataset: Component, path: KeyPath, document: Document) -> tuple[Component, list[str]]:
+    own, checked, problems = _known(arguments_model(*dataset.makers, partial=True), document, path)
+    complete, sound = dataset.arguments | FOR_SCORING | own, dataset.sound and checked is not None
+    return Component(dataset.makers, complete, named=False, sound=sound), problems
+
+
+def _of_other_types(kind: Kind, name: str, document: Document) -> Iterator[str]:
+    """Blocks of types that were not chosen: nothing would read them."""
+    if None not in kind.arguments_key:
+        return
+    for other in kind.choices:
+        path = kind.arguments_path(other)
+        if other != name and value_at(document.data, path) is not None:
+            key = ".".join(map(str, kind.type_key))
+            yield problem(path, f"arguments of {other}, but {key} is {name}: keep one of both", document)
+
+
+def _known(
+    schema: type[Block], document: Document, path: KeyPath
+) -> tuple[dict[str, Any], Block | None, list[str]]:
+    """A block's known keys, checked, and what is wrong with all: an unknown key hides no other mistake."""
+    given = value_at(document.data, path)
+    own = given if isinstance(given, dict) else {}
+    checked, problems = validate(schema, own, document, path)
+    known = {key: value for key, value in own.items() if key in schema.model_fields}
+    return known, checked or validate(schema, known, document, path)[0], problems

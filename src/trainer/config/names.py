@@ -1,0 +1,158 @@
+"""What the flags name, a configuration or a run, found before anything is loaded that takes seconds."""
+
+import functools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from src.util.config.schema import Block, nearest, validate
+from src.util.config.yaml_document import Document, overlay, override, read_yaml
+from src.util.errors import CheckpointError, ConfigError
+from src.util.file_manager import FileManager
+
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
+ALIASES = {"folder": "nl_folder"}
+"""Other names of shipped configurations: what `-c folder` takes may change, its results keep a name."""
+
+
+class OutputBlock(Block):
+    """Where the results of all runs go."""
+
+    output_folder: Path = Path("output")
+    """Where runs are kept."""
+
+
+def find_config(name: str) -> Path:
+    """The file of a configuration.
+
+    Parameters
+    ----------
+    name : str
+        A name in `configs/`, with or without `.yaml`, or a path.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such file.
+    """
+    path = Path(name)
+    candidates = [path] if path.name != name or path.suffix else []
+    if path.name == name:
+        stem = name.removesuffix(".yaml")
+        candidates += [CONFIGS / name, CONFIGS / f"{ALIASES.get(stem, stem)}.yaml"]
+    for candidate in candidates:
+        if os.path.isfile(candidate):  # False, unlike Path's, for what cannot be a file's name
+            return candidate
+    known = sorted({*(file.stem for file in CONFIGS.glob("*.yaml")), *ALIASES})
+    raise ConfigError(f"-c {name}: there is no such configuration{nearest(name, known)}")
+
+
+def named_run(session: str, settings: Sequence[str], configs: Sequence[str] | None = None) -> FileManager:
+    """A run by its name.
+
+    Parameters
+    ----------
+    session : str
+        The run's folder in the output folder.
+    settings : sequence of str
+        Overrides `KEY=VALUE`, of which one may say another output folder than the default one.
+    configs : sequence of str, optional
+        Names or paths of configurations, which may say another one, too.
+
+    Raises
+    ------
+    ConfigError
+        When one of these is no name, or there is no such configuration.
+    """
+    document = _document(configs, settings)
+    said = {key: value for key, value in document.data.items() if key in OutputBlock.model_fields}
+    block, problems = validate(OutputBlock, said, document)
+    if block is None:
+        raise ConfigError(problems)
+    return FileManager(block.output_folder, session)
+
+
+def _document(configs: Sequence[str] | None, settings: Sequence[str]) -> Document:
+    documents = [read_yaml(find_config(name)) for name in configs or ()]
+    return override(functools.reduce(overlay, documents or [Document({}, {}, "")]), settings)
+
+
+def find_checkpoint(run: FileManager | None, epoch: int | None, pretrained: str | None) -> Path | None:
+    """The file of a checkpoint, which is not opened.
+
+    Parameters
+    ----------
+    run : FileManager or None
+        A run that was named.
+    epoch : int or None
+        A checkpoint of that run.
+    pretrained : str or None
+        A checkpoint's path, or its name in the run; `epoch` is ignored then.
+
+    Returns
+    -------
+    Path or None
+        None for the newest one of the run, which its manifest tells.
+
+    Raises
+    ------
+    ConfigError
+        When nothing says which checkpoint.
+    CheckpointError
+        When there is no such file.
+    """
+    if pretrained is None and run is None:
+        raise ConfigError("say which network: --pretrained CKPT (a .pth file), or -s RUN (a run's last one)")
+    if run is not None and pretrained is None and epoch is None:
+        if not run.folder.is_dir():
+            raise CheckpointError(f"-s {run.run_name}: there is no run {run.folder}")
+        return None
+    if pretrained is not None:
+        path = (run.find_checkpoint(pretrained) if run else None) or Path(pretrained)
+    else:
+        assert run is not None and epoch is not None
+        path = run.checkpoint_file(epoch)
+    if not os.path.lexists(path):
+        raise CheckpointError(f"{path}: there is no such checkpoint")
+    return path
+
+
+def check_training_names(
+    configs: Sequence[str] | None, session: str | None, settings: Sequence[str], begins: bool, resume: bool
+) -> None:
+    """Look at what the flags of `main.py` name, in the process that reads it.
+
+    Parameters
+    ----------
+    configs, session, settings
+        See `named_run`.
+    begins : bool
+        Whether a training begins: its run must not be there.
+    resume : bool
+        Whether one goes on: its run must be there.
+
+    Raises
+    ------
+    ConfigError, RunExistsError
+        When a name is none, or what it names is missing or is there.
+    """
+    if os.environ.get("RANK", "0") != "0":  # of torchrun's processes the first alone reads configurations
+        return
+    if session is None:
+        _document(configs, settings)
+        return
+    run = named_run(session, settings, configs)
+    if resume:
+        run.expect_run()
+    elif begins and configs and "RANK" not in os.environ:  # torchrun may start a run anew that has begun
+        run.expect_free()
+
+
+def check_testing_names(
+    configs: Sequence[str] | None, session: str | None, settings: Sequence[str],
+    epoch: int | None, pretrained: str | None,
+) -> None:  # fmt: skip
+    """Look at what the flags of `test.py` name; see `named_run` and `find_checkpoint`."""
+    _document(configs, settings)
+    run = None if session is None else named_run(session, settings, configs)
+    find_checkpoint(run, epoch, pretrained)

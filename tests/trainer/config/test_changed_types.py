@@ -1,0 +1,101 @@
+"""A type that a later layer changes: what the earlier layers said of the old one."""
+
+import pytest
+import yaml
+
+from src.trainer.config.components import laid_over, with_settings
+from src.trainer.config.reading import check_config, read_config, to_yaml
+from src.util.config.yaml_document import parse_yaml
+from src.util.errors import ConfigError
+
+CROP = "training: {dataset: Demo, dataset_args: {crop_size: 64}}\n"
+
+
+def changed(text, *settings):
+    return check_config(with_settings(parse_yaml(text, "my.yaml"), settings))
+
+
+def stored(text):
+    """As a run keeps it: with every default written out."""
+    return to_yaml(check_config(parse_yaml(text, "my.yaml")))
+
+
+def over(below, above):
+    return check_config(laid_over(parse_yaml(below, "below.yaml"), parse_yaml(above, "above.yaml")))
+
+
+@pytest.mark.parametrize("name", ["sidd_train", "dnd_train", "nl_folder", "demo"])
+def test_a_shipped_configuration_takes_the_other_masker(name, messages):
+    masker = read_config(name, ["masker.masker_type=N2V_Masker"]).masker
+    assert masker.masker_args == {
+        "pixel_perc": 0.002, "prox_radius": 3, "strat_name": "uniform_withoutCP", "structN2V": None,
+    }  # fmt: skip
+    assert messages == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "key", "expected"),
+    [
+        ("masker.masker_type=N2V_Masker", "masker", {"prox_radius", "strat_name", "structN2V", "pixel_perc"}),
+        ("training.scheduler.type=cosine", "training.scheduler.cosine", set()),
+        ("training.dataset=SIDD_train", "training.dataset_args", {"data_dir", "clean_folder"}),
+    ],
+)
+def test_the_defaults_that_a_run_keeps_of_another_type_go_in_silence(setting, key, expected, messages):
+    resolved = yaml.safe_load(to_yaml(changed(stored(CROP), setting)))
+    for part in key.split("."):
+        resolved = resolved[part]
+    resolved = resolved.get("masker_args", resolved)
+    assert expected <= set(resolved)
+    assert not {"sim_patch_edge", "step_size", "photographs"} & set(resolved)
+    assert messages == []
+
+
+def test_what_was_chosen_and_has_no_place_any_more_is_named_with_its_line(messages):
+    text = (
+        CROP
+        + "masker:\n  masker_args:\n    sim_patch_edge: 15\n    speedup_factor: 5\n    pixel_perc: 0.001\n"
+    )
+    loaded = changed(text, "masker.masker_type=N2V_Masker")
+    assert loaded.masker.masker_args["pixel_perc"] == 0.001  # both know it
+    assert messages == [
+        "WARNING masker.masker_args: left out, N2V_Masker has none: sim_patch_edge (my.yaml, line 4)"
+    ]
+
+
+def test_what_is_said_together_with_the_new_type_is_checked_against_it():
+    with pytest.raises(ConfigError) as error:
+        changed(CROP, "masker.masker_type=N2V_Masker", "masker.masker_args.sim_patch_edge=15")
+    (line,) = error.value.problems
+    assert line.startswith("masker.masker_args.sim_patch_edge: unknown key")
+    assert line.endswith("(--set masker.masker_args.sim_patch_edge=15)")
+    settings = ["masker.masker_args.prox_radius=5", "masker.masker_type=N2V_Masker"]
+    assert changed(CROP, *settings).masker.masker_args["prox_radius"] == 5
+
+
+def test_a_configuration_laid_over_another_changes_types_too(messages):
+    loaded = over(stored(CROP), "masker: {masker_type: N2V_Masker, masker_args: {prox_radius: 2}}")
+    assert loaded.masker.masker_args["prox_radius"] == 2
+    assert "sim_patch_edge" not in loaded.masker.masker_args
+    assert messages == []
+
+
+def test_a_schedule_that_was_chosen_is_named_when_another_takes_its_place(messages):
+    text = CROP.replace("64}", "64}, scheduler: {type: step, step_size: 7}")
+    assert changed(text, "training.scheduler.type=cosine").training.scheduler.arguments == {}
+    assert messages == [
+        "WARNING training.scheduler.step: left out, cosine has none: step_size (my.yaml, line 1)"
+    ]
+    again = changed(text, "training.scheduler.gamma=0.1").training.scheduler
+    assert again.arguments == {"step_size": 7, "gamma": 0.1}
+
+
+def test_what_two_datasets_know_stays():
+    text = "training: {dataset: Folder, dataset_args: {data_dir: mine, crop_size: 32, clean_folder: null}}"
+    arguments = changed(text, "training.dataset=DND_train").training.dataset_args
+    assert (arguments["data_dir"], arguments["crop_size"]) == ("mine", 32)
+
+
+def test_a_name_that_is_not_known_hides_nothing():
+    with pytest.raises(ConfigError, match=r"masker\.masker_type: no 'N2V_Maskr' is known; did you mean"):
+        changed(stored(CROP), "masker.masker_type=N2V_Maskr")
