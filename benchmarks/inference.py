@@ -153,7 +153,7 @@ def folder_seconds(network: Network, folder: Path, repeats: int) -> dict[str, fl
 
 def borders(length: int, tiling: Tiling, network: NL_BSN) -> list[int]:
     """Give the places between two parts along an axis."""
-    stride, reach = network.bsn.stride, network.bsn.reach
+    stride, reach = network.stride, network.reach
     spans: list[Span] = divide(-(-length // stride) * stride, int(tiling.tile), tiling.margin(reach), stride)
     return [(before.last + after.first) // 2 for before, after in pairwise(spans)]
 

@@ -9,7 +9,7 @@ from src.masker.base import Masked, Masker
 from src.masker.n2v import N2VMasker, StructN2V
 from src.masker.non_local import NonLocalMasker
 
-MASKERS: dict[str, type[NonLocalMasker] | type[N2VMasker]] = {
+MASKERS: dict[str, type[Masker]] = {
     "Masker": NonLocalMasker,
     "N2V_Masker": N2VMasker,
 }

@@ -4,6 +4,7 @@ Letters: B images, C channels, H and W rows and columns, N spots, P writes.
 """
 
 import math
+from abc import abstractmethod
 from itertools import count
 from typing import NamedTuple, Protocol
 
@@ -30,30 +31,47 @@ class Masked(NamedTuple):
 
 
 class Masker(Protocol):
-    """Hides pixels of noisy images, for a network to predict from what surrounds them."""
+    """Hides pixels of noisy images, for a network to predict from what surrounds them.
+
+    A class that inherits from it writes `mask`; what else it leaves out is as it stands here.
+    """
+
+    @abstractmethod
+    def mask(self, batch: Tensor, generator: torch.Generator | None = None) -> Masked:
+        """Hide pixels at blind spots drawn at random.
+
+        Parameters
+        ----------
+        batch : Tensor
+            (B, C, H, W), floating point in [0, 1], or uint8, of which 255 is 1.0. Not modified.
+        generator : torch.Generator, optional
+            Of the CPU, source of the randomness; None is torch's default one.
+
+        Returns
+        -------
+        Masked
+            Floating point in [0, 1], on the device of the batch.
+        """
+
+    def mask_share(self, batch: Tensor, generator: torch.Generator | None, share: Share) -> Masked:
+        """Hide pixels of a part of a larger batch, those that would be hidden in the whole of it.
+
+        Blank images stand for the others, unless a masker knows how to pass over what is drawn for them.
+        """
+        if share.images == share.total:
+            return self.mask(batch, generator)
+        whole = batch.new_zeros(share.total, *batch.shape[1:])
+        whole[share.slice] = batch
+        masked = self.mask(whole, generator)
+        return Masked(masked.image[share.slice], masked.mask[share.slice])
 
     @property
     def hidden(self) -> tuple[int, int]:
         """How many px above and below, left and right of a blind spot are hidden with it."""
-        ...
-
-    def mask(
-        self, batch: Tensor, generator: torch.Generator | None = None, share: Share | None = None
-    ) -> Masked:
-        """Hide pixels of a (B, C, H, W) batch, floats or uint8, at blind spots drawn at random.
-
-        The image that comes back is floating point, in which 1.0 is the 255 of uint8. With a share the batch
-        is a part of a larger one, whose images get the spots that they would get in the whole.
-        """
-        ...
-
-    def mask_at(self, batch: Tensor, points: Tensor) -> Masked:
-        """Hide pixels of a (B, C, H, W) batch at given blind spots."""
-        ...
+        return 0, 0
 
     def check_size(self, height: int, width: int) -> None:
         """Raise ValueError, naming the key to change, if images of this size cannot be masked."""
-        ...
 
 
 def check_spot_count(height: int, width: int, pixel_perc: float, margin: int = 0) -> None:

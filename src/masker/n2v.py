@@ -11,6 +11,7 @@ from torch import Tensor
 
 from src.masker.base import (
     Masked,
+    Masker,
     check_spot_count,
     checked_points,
     draw_points,
@@ -22,7 +23,6 @@ from src.masker.blind_spots import cpu_generator
 from src.masker.replacement import STRATEGIES
 from src.util.config.schema import Block
 from src.util.pictures.value_range import as_float
-from src.util.share import Share
 
 
 class StructN2V(Block):
@@ -46,7 +46,7 @@ class StructN2V(Block):
         return torch.cartesian_prod(rows, columns)
 
 
-class N2VMasker:
+class N2VMasker(Masker):
     """Hides single pixels, each under a value found or drawn in its neighbourhood.
 
     Parameters
@@ -121,9 +121,7 @@ class N2VMasker:
         """
         check_spot_count(height, width, self.pixel_perc)
 
-    def mask(
-        self, batch: Tensor, generator: torch.Generator | None = None, share: Share | None = None
-    ) -> Masked:
+    def mask(self, batch: Tensor, generator: torch.Generator | None = None) -> Masked:
         """Mask a batch at blind spots drawn at random.
 
         Parameters
@@ -132,8 +130,6 @@ class N2VMasker:
             (B, C, H, W), floating point in [0, 1], or uint8, of which 255 is 1.0. Not modified.
         generator : torch.Generator, optional
             Source of the randomness; None is torch's default one.
-        share : Share, optional
-            Which images of a larger batch these are: they are masked as in the whole of it.
 
         Returns
         -------
@@ -146,13 +142,7 @@ class N2VMasker:
             If images of this size cannot be masked, see `check_size`.
         """
         self.check_size(*batch.shape[2:])
-        if share is None or share.images == share.total:
-            return self._replace(batch, draw_points(batch, self.pixel_perc, generator), generator)
-        # Blank images stand for the others: what is drawn for them is passed over.
-        whole = batch.new_zeros(share.total, *batch.shape[1:])
-        whole[share.slice] = batch
-        masked = self.mask(whole, generator)
-        return Masked(masked.image[share.slice], masked.mask[share.slice])
+        return self._replace(batch, draw_points(batch, self.pixel_perc, generator), generator)
 
     def mask_at(self, batch: Tensor, points: Tensor, generator: torch.Generator | None = None) -> Masked:
         """Mask a batch at given blind spots.

@@ -9,13 +9,21 @@ import torch
 from pydantic import Field, validate_call
 from torch import Tensor
 
-from src.masker.base import Masked, check_spot_count, checked_points, draw_points, flat_index, last_writes
+from src.masker.base import (
+    Masked,
+    Masker,
+    check_spot_count,
+    checked_points,
+    draw_points,
+    flat_index,
+    last_writes,
+)
 from src.masker.similarity import find_similar
 from src.util.pictures.value_range import as_float
 from src.util.share import Share
 
 
-class NonLocalMasker:
+class NonLocalMasker(Masker):
     """Hides the region around each blind spot under the region of the most similar patch elsewhere.
 
     Camera noise is correlated over neighbouring pixels, so a network that sees the neighbours of a hidden
@@ -97,9 +105,7 @@ class NonLocalMasker:
         self._check_patches(height, width)
         check_spot_count(height, width, self.pixel_perc, margin=self.repl_patch_edge // 2)
 
-    def mask(
-        self, batch: Tensor, generator: torch.Generator | None = None, share: Share | None = None
-    ) -> Masked:
+    def mask(self, batch: Tensor, generator: torch.Generator | None = None) -> Masked:
         """Mask a batch at blind spots drawn at random.
 
         Parameters
@@ -108,8 +114,6 @@ class NonLocalMasker:
             (B, C, H, W), floating point of any range, or uint8, of which 255 is 1.0. Not modified.
         generator : torch.Generator, optional
             Source of the randomness; None is torch's default one.
-        share : Share, optional
-            Which images of a larger batch these are: they are masked as in the whole of it.
 
         Returns
         -------
@@ -121,6 +125,10 @@ class NonLocalMasker:
         ValueError
             If images of this size cannot be masked, see `check_size`.
         """
+        return self.mask_share(batch, generator, Share(0, len(batch), len(batch)))
+
+    def mask_share(self, batch: Tensor, generator: torch.Generator | None, share: Share) -> Masked:
+        """Mask a part of a larger batch as in the whole of it; see `Masker`."""
         self.check_size(*batch.shape[2:])
         margin = self.repl_patch_edge // 2
         return self._replace(batch, draw_points(batch, self.pixel_perc, generator, margin, share))

@@ -7,25 +7,12 @@ weights are looked up by name, and the optimiser's state by the position of each
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-class Window(NamedTuple):
-    """Where a tile lies in its picture, in pixels of the map it is about, all multiples of the stride."""
-
-    top: int
-    left: int
-    height: int
-    """Of the whole picture, as `width`."""
-    width: int
-
-    def reduced(self, stride: int) -> "Window":
-        """The same window on a map that is smaller by `stride`."""
-        return Window(*(edge // stride for edge in self))
+from src.model.base import DenoisingNetwork, Window
 
 
 class DoubleConv(nn.Module):
@@ -138,7 +125,7 @@ class MaxBlurPool(nn.Module):
         return F.conv2d(F.max_pool2d(x, 2), kernel, padding=1, groups=channels)
 
 
-class UShape(nn.Module):
+class UShape(DenoisingNetwork):
     """The frame that `UNet` and `UNet2` share: down, bottom, up with skip connections, 1x1 tail.
 
     Parameters
@@ -191,10 +178,7 @@ class UShape(nn.Module):
 
     @property
     def reach(self) -> int:
-        """How far from its inner edges, in px, a tile differs from the whole picture.
-
-        Tiles begin and end at multiples of `stride`.
-        """
+        """How far from its inner edges, in px, a tile differs from the whole picture."""
         reach = 0
         for _ in self.down_branch:
             reach = -(-(reach + 2) // 2) + isinstance(self.pool, MaxBlurPool)
@@ -203,27 +187,21 @@ class UShape(nn.Module):
             reach = 2 * reach + 1 + 1 + 2  # enlarged, convolved, merged
         return reach
 
-    def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
-        """Denoise images.
-
-        Parameters
-        ----------
-        x : Tensor
-            Images, (B, C, H, W), H and W multiples of `stride`, values about [0, 1].
-        window : Window, optional
-            Where in their pictures the images lie, if they are tiles; farther than `reach` from the inner
-            edges of the tile the result is then that of the whole picture.
-
-        Returns
-        -------
-        Tensor
-            Denoised images of the same shape, not clipped.
+    def forward(self, x: Tensor) -> Tensor:
+        """Denoise images; see `DenoisingNetwork`.
 
         Raises
         ------
         ValueError
             If H or W is not a multiple of `stride`; `NL_BSN` pads such images.
         """
+        return self._denoise(x, None)
+
+    def forward_tile(self, x: Tensor, window: Window) -> Tensor:
+        """Denoise tiles; see `DenoisingNetwork`."""
+        return self._denoise(x, window)
+
+    def _denoise(self, x: Tensor, window: Window | None) -> Tensor:
         height, width = x.shape[-2:]
         if height % self.stride or width % self.stride:
             raise ValueError(

@@ -3,22 +3,23 @@
 Shape letters: B images, C channels, H rows, W columns.
 """
 
-from collections.abc import Callable
-from typing import Annotated
+import inspect
+from typing import Annotated, Any
 
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from src.model.blocks import UShape, Window
+from src.model.base import DenoisingNetwork, Window
 from src.model.unet import UNet
 from src.model.unet2 import UNet2
 from src.util.config.schema import nearest
 
-NETWORKS: dict[str, Callable[..., UShape]] = {"UNet": UNet, "UNet2": UNet2}
+NETWORKS: dict[str, type[DenoisingNetwork]] = {"UNet": UNet, "UNet2": UNet2}
+"""What a configuration's `model.kwargs.bsn` may be."""
 
 
-class NL_BSN(nn.Module):  # noqa: N801  (the name is part of published YAML files)
+class NL_BSN(DenoisingNetwork):  # noqa: N801  (the name is part of published YAML files)
     """Blind-spot denoiser: a network chosen by name, fed with images of any size.
 
     Parameters
@@ -37,7 +38,7 @@ class NL_BSN(nn.Module):  # noqa: N801  (the name is part of published YAML file
 
     Attributes
     ----------
-    bsn : UShape
+    bsn : DenoisingNetwork
         The network itself, which takes multiples of its `stride` only.
     in_channels : int
         As given.
@@ -45,7 +46,7 @@ class NL_BSN(nn.Module):  # noqa: N801  (the name is part of published YAML file
     Raises
     ------
     ValueError
-        If there is no network of that name, or `features` does not suit it.
+        If there is no network of that name, or it does not take what is asked of it.
 
     References
     ----------
@@ -70,18 +71,22 @@ class NL_BSN(nn.Module):  # noqa: N801  (the name is part of published YAML file
         super().__init__()
         self.in_channels = in_channels
         network = _network(bsn)
-        widths = () if features is None else (features,)
-        self.bsn = network(in_channels, *widths, upsample_align_corners=upsample_align_corners)
+        own = {"features": features, "upsample_align_corners": upsample_align_corners}
+        self.bsn = network(in_channels=in_channels, **_taken(network, own))
+        self.stride = self.bsn.stride
 
-    def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
+    @property
+    def reach(self) -> int | None:
+        """That of the network; see `DenoisingNetwork`."""
+        return self.bsn.reach
+
+    def forward(self, x: Tensor) -> Tensor:
         """Denoise images.
 
         Parameters
         ----------
         x : Tensor
             Images, (B, C, H, W), any H and W from 1 on, values about [0, 1]. Not modified.
-        window : Window, optional
-            Where in their pictures the images lie, if they are tiles; see `UShape`.
 
         Returns
         -------
@@ -95,14 +100,28 @@ class NL_BSN(nn.Module):  # noqa: N801  (the name is part of published YAML file
         is resampled. Sizes that it divides reach the network as they are.
         """
         height, width = x.shape[-2:]
-        padded = _pad_to_multiple(x, self.bsn.stride)
-        return self.bsn(padded, window)[..., :height, :width]
+        denoised: Tensor = self.bsn(_pad_to_multiple(x, self.bsn.stride))
+        return denoised[..., :height, :width]
+
+    def forward_tile(self, x: Tensor, window: Window) -> Tensor:
+        """Denoise tiles, which begin and end at multiples of `stride`; see `DenoisingNetwork`."""
+        return self.bsn.forward_tile(x, window)
 
 
-def _network(name: str) -> Callable[..., UShape]:
+def _network(name: str) -> type[DenoisingNetwork]:
     if name in NETWORKS:
         return NETWORKS[name]
     raise ValueError(f"bsn: expected the name of a network, got '{name}'{nearest(name, NETWORKS)}")
+
+
+def _taken(network: type[DenoisingNetwork], own: dict[str, Any]) -> dict[str, Any]:
+    """Those arguments that a network takes, but for None, its own default; others must be as by default."""
+    taken = inspect.signature(network).parameters
+    defaults = inspect.signature(NL_BSN).parameters
+    for name, value in own.items():
+        if name not in taken and value != defaults[name].default:
+            raise ValueError(f"{name}: {network.__name__} takes none")
+    return {name: value for name, value in own.items() if name in taken and value is not None}
 
 
 def _pad_to_multiple(x: Tensor, multiple: int) -> Tensor:

@@ -2,14 +2,17 @@
 
 from copy import copy
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
+
 
 @torch.no_grad()
-def folded(module: nn.Module) -> nn.Module:
+def folded(module: AnyModule) -> AnyModule:
     """A network without batch norms that gives the same but for rounding.
 
     Outside training a batch norm multiplies each channel and adds to it, which the convolution before it can

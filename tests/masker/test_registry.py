@@ -49,7 +49,7 @@ def test_a_share_of_a_batch_is_masked_as_in_the_whole(name: str, options: dict, 
     whole = masker.mask(batch, torch.Generator().manual_seed(5))
     for processes in (1, 2, 3, 4):
         shares = [share_of(3, rank, processes) for rank in range(processes)]
-        parts = [masker.mask(batch[s.slice], torch.Generator().manual_seed(5), s) for s in shares]
+        parts = [masker.mask_share(batch[s.slice], torch.Generator().manual_seed(5), s) for s in shares]
         assert sum(share.images for share in shares) == 3
         assert torch.equal(torch.cat([part.image for part in parts]), whole.image)
         assert torch.equal(torch.cat([part.mask for part in parts]), whole.mask)

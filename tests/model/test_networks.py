@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from src.model import MODELS, NETWORKS, NL_BSN, UNet, UNet2
-from src.model.blocks import MaxBlurPool, UShape, Window
+from src.model import MODELS, NETWORKS, NL_BSN, DenoisingNetwork, UNet, UNet2, Window
+from src.model.blocks import MaxBlurPool, UShape
 
 NARROW = {"UNet": [4, 8, 16], "UNet2": [4, 8]}
 
@@ -15,12 +15,12 @@ def images(*shape: int) -> torch.Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
-class Identity(nn.Module):
+class Identity(DenoisingNetwork):
     """A network that changes nothing, to see what `NL_BSN` itself does to an image."""
 
     stride = 16
 
-    def forward(self, x: torch.Tensor, window: Window | None = None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Refuse sizes that a real network of this stride could not take."""
         assert x.shape[-2] % self.stride == 0 and x.shape[-1] % self.stride == 0
         return x
@@ -160,7 +160,7 @@ def test_a_tile_that_knows_its_place_equals_the_whole_picture(network: str, alig
     noisy = images(2, 3, height, width)
     whole = model(noisy)
     for top, bottom, left in ((80, 240, 0), (160, 320, 16)):
-        tile = model(noisy[..., top:bottom, left:], Window(top, left, height, width))
+        tile = model.forward_tile(noisy[..., top:bottom, left:], Window(top, left, height, width))
         first, last = top + reach, bottom - reach if bottom < height else height
         start = left + reach if left else 0
         used = tile[..., first - top : last - top, start - left :]
@@ -242,3 +242,29 @@ def test_u6_pooled_maps_are_dark_at_the_border_as_published() -> None:
     pooled = MaxBlurPool()(torch.ones(1, 2, 8, 8))
     torch.testing.assert_close(pooled[0, 1, 0], torch.tensor([0.5625, 0.75, 0.75, 0.5625]))
     torch.testing.assert_close(pooled[0, 1, 1], torch.tensor([0.75, 1.0, 1.0, 0.75]))
+
+
+class Plain(DenoisingNetwork):
+    """A network that takes nothing but `in_channels`."""
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, in_channels, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Mix the channels."""
+        return self.conv(x)
+
+
+def test_a_network_need_not_take_every_option_but_then_none_may_be_asked_of_it(monkeypatch) -> None:
+    monkeypatch.setitem(NETWORKS, "Plain", Plain)
+    assert NL_BSN("Plain", 2)(torch.rand(1, 2, 5, 7)).shape == (1, 2, 5, 7)
+    with pytest.raises(ValueError, match="features: Plain takes none"):
+        NL_BSN("Plain", 2, [4, 8])
+    with pytest.raises(ValueError, match="upsample_align_corners: Plain takes none"):
+        NL_BSN("Plain", 2, upsample_align_corners=False)
+
+
+def test_a_network_without_forward_says_so() -> None:
+    with pytest.raises(NotImplementedError, match="DenoisingNetwork has no `forward`"):
+        DenoisingNetwork()(torch.rand(1, 3, 4, 4))

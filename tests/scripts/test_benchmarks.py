@@ -15,7 +15,7 @@ from scipy import io
 from torch import nn
 from torch.nn.functional import interpolate
 
-from src.model import NETWORKS
+from src.model import NETWORKS, DenoisingNetwork
 from src.trainer.evaluation.evaluate import MaskedLoss
 from src.trainer.inference.trained import load_trained
 from src.util.pictures.io import read_picture, to_float, to_uint8, write_picture
@@ -40,16 +40,16 @@ test:
 """
 
 
-class Tiny(nn.Module):
+class Tiny(DenoisingNetwork):
     """A network of one convolution: all that happens around a network is the same for any."""
 
-    stride = reach = 1
+    reach = 1
 
-    def __init__(self, in_channels, upsample_align_corners):
+    def __init__(self, in_channels):
         super().__init__()
         self.conv = nn.Conv2d(in_channels, in_channels, 3, padding=1, padding_mode="replicate")
 
-    def forward(self, x, window=None):
+    def forward(self, x):
         return self.conv(x)
 
 

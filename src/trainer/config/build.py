@@ -11,7 +11,7 @@ from src.data_handlers.samples.samples import Samples
 from src.data_handlers.samples.view import View
 from src.loss import Loss
 from src.masker import MASKERS, Masker
-from src.model import MODELS
+from src.model import MODELS, DenoisingNetwork
 from src.trainer.config.components import FOR_SCORING
 from src.trainer.config.run_config import RunConfig
 from src.trainer.network.network import Network
@@ -32,7 +32,7 @@ def build_model(config: RunConfig, device: torch.device) -> Network:
     )
 
 
-def outline(config: RunConfig) -> torch.nn.Module:
+def outline(config: RunConfig) -> DenoisingNetwork:
     """The denoiser without values, which takes no memory."""
     with torch.device("meta"):
         return _model(config)
@@ -106,6 +106,6 @@ def _check_sizes(samples: Samples, masker: Masker) -> None:
     raise_together(problems)
 
 
-def _model(config: RunConfig) -> torch.nn.Module:
+def _model(config: RunConfig) -> DenoisingNetwork:
     constructor = MODELS[config.model.type]
     return constructor(**arguments(config.model.kwargs, constructor))

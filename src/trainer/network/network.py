@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain, product
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from src.model import NL_BSN, Window, folded
+from src.model import DenoisingNetwork, Window, folded
 from src.trainer.network.tiling import Tiling, divide, padded_positions, stitch
 from src.util.errors import ConfigError, NonFiniteError, OutOfMemoryError
 from src.util.logger import LOG, progress_bar
@@ -35,8 +35,8 @@ class Network:
 
     Parameters
     ----------
-    module : nn.Module
-        Takes and gives (B, C, H, W); `src.model.NL_BSN` if pictures are to be cut into tiles.
+    module : DenoisingNetwork
+        Takes and gives (B, C, H, W) of any size.
     device : torch.device
         Where its weights are.
     precision : {"fp32", "tf32", "bf16"}
@@ -55,7 +55,7 @@ class Network:
         Whether a denoised picture is the mean over its 8 flips and rotations.
     """
 
-    module: nn.Module
+    module: DenoisingNetwork
     device: torch.device
     precision: Precision = "fp32"
     channels_last: bool = False
@@ -67,7 +67,7 @@ class Network:
     def __post_init__(self) -> None:
         self.module.to(device=self.device, memory_format=self._layout)  # type: ignore[call-overload]
         self._trained = _compiled(self.module) if self.compiled else self.module
-        self._folded: nn.Module | None = None  # for inference, with the weights of these versions
+        self._folded: DenoisingNetwork | None = None  # for inference, with the weights of these versions
         self._versions: list[tuple[int, int]] = []
         if self.device.type == "cpu":
             keep_freed_memory()
@@ -79,7 +79,7 @@ class Network:
     def __call__(self, images: Tensor, window: Window | None = None) -> Tensor:
         """Denoise images (B, C, H, W) in [0, 1] on the device; float32, not clipped.
 
-        With a window the images are tiles, see `src.model.UShape`.
+        With a window the images are tiles, see `src.model.DenoisingNetwork`.
         """
         images = images.contiguous(memory_format=self._layout)
         with self.arithmetic(), torch.autocast(self.device.type, torch.bfloat16, self.precision == "bf16"):
@@ -88,10 +88,10 @@ class Network:
                 denoised = (self._trained if len(images) else self.module)(images)
             else:
                 module = self._for_inference()
-                denoised = module(images) if window is None else module(images, window)
+                denoised = module(images) if window is None else module.forward_tile(images, window)
         return denoised.float()
 
-    def _for_inference(self) -> nn.Module:
+    def _for_inference(self) -> DenoisingNetwork:
         """The network with its batch norms folded, made anew where its weights have changed."""
         weights = chain(self.module.parameters(), self.module.buffers())
         versions = [(weight.data_ptr(), weight._version) for weight in weights]
@@ -172,7 +172,7 @@ class Network:
 
     def _fits(self, height: int, width: int, read: Reader, write: Writer, name: str) -> bool:
         """Denoise a picture, or halve the tile where memory does not suffice and say False."""
-        edge = self.tiling.edge(height, width, self.device.type)
+        edge = self.tiling.edge(height, width, self.device.type, self.module.reach)
         try:
             for top, band in self._bands(height, width, edge, read):
                 if not torch.isfinite(band).all():
@@ -185,6 +185,11 @@ class Network:
                 raise
         else:
             return True
+        if self.module.reach is None and self.tiling.overlap == "auto":
+            raise OutOfMemoryError(
+                f"{name}: out of memory on {self.device}; how far this network looks is not known: with"
+                " --overlap N (px) pictures are cut into tiles"
+            )
         smaller = min(edge or max(height, width), max(height, width)) // 2
         if smaller < SMALLEST_TILE:
             raise OutOfMemoryError(f"{name}: out of memory on {self.device}, even with small tiles")
@@ -197,9 +202,8 @@ class Network:
             whole = read(np.arange(height), np.arange(width))
             yield 0, self(whole[None].to(self.device))[0].cpu()
             return
-        network = cast(NL_BSN, self.module).bsn
-        stride, margin = network.stride, self.tiling.margin(network.reach)
-        blend = self.tiling.blend(network.reach)
+        stride, reach = self.module.stride, self.module.reach
+        margin, blend = self.tiling.margin(reach), self.tiling.blend(reach)
         down, across = padded_positions(height, stride), padded_positions(width, stride)
         rows, columns = (divide(len(axis), edge, margin, stride, blend) for axis in (down, across))
         with progress_bar(len(rows) * len(columns), "tile") as bar:
@@ -239,7 +243,7 @@ class Network:
         return self(tile[None], None if tile.shape[1:] == window[2:] else window)[0]
 
 
-def _compiled(module: nn.Module) -> Callable[[Tensor], Tensor]:
+def _compiled(module: DenoisingNetwork) -> Callable[[Tensor], Tensor]:
     """The same through PyTorch's compiler, which begins with the first call."""
     # Each size for itself: code for sizes that vary would depend on the order in which a run meets them.
     call = torch.compile(module, dynamic=False)

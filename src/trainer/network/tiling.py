@@ -55,20 +55,32 @@ class Tiling:
             if value != "auto" and (isinstance(value, str) or value < 0):
                 raise ConfigError(f"--{name} {value}: expected auto, or a number of pixels, 0 or more")
 
-    def edge(self, height: int, width: int, device: str) -> int:
-        """Edge of a part of a picture of this size; 0 for the picture as a whole."""
+    def edge(self, height: int, width: int, device: str, reach: int | None) -> int:
+        """Edge of a part of a picture of this size; 0 for the picture as a whole.
+
+        Raises
+        ------
+        ConfigError
+            When parts are asked for, but nothing says how far tiles must reach over them.
+        """
+        if reach is None and self.overlap == "auto":
+            if self.tile == "auto" or not self.tile or max(height, width) <= self.tile:
+                return 0
+            raise ConfigError(
+                f"--tile {self.tile}: how far this network looks is not known; say --overlap N (px), too"
+            )
         if self.tile != "auto":
             return 0 if max(height, width) <= self.tile else self.tile
         edge = _AUTO_TILE.get(device, _AUTO_TILE_ELSEWHERE)
         return 0 if height * width <= (_WHOLE_TILES * edge) ** 2 else edge
 
-    def margin(self, reach: int) -> int:
-        """How far tiles reach over their parts, for a network that looks `reach` px far."""
-        return reach if self.overlap == "auto" else self.overlap
+    def margin(self, reach: int | None) -> int:
+        """How far tiles reach over their parts, for a network that looks `reach` px far (None: not known)."""
+        return (reach or 0) if self.overlap == "auto" else self.overlap
 
-    def blend(self, reach: int) -> int:
+    def blend(self, reach: int | None) -> int:
         """How far from their border, in px, two results are blended: not at all where they are the same."""
-        return BLEND if self.margin(reach) < reach else 0
+        return 0 if reach is not None and self.margin(reach) >= reach else BLEND
 
 
 class Span(NamedTuple):

@@ -81,7 +81,8 @@ class TrainingStep:
         """
         with self.stopwatch.part("masking"):
             # As they came: of uint8 a masker knows without a look at the values that they are 8-bit levels.
-            masked = self.masker.mask(batch, generator, share)
+            whole = share or Share(0, len(batch), len(batch))
+            masked = self.masker.mask_share(batch, generator, whole)
             noisy = as_float(batch)
         with self.stopwatch.part("network"):
             denoised = self.network(masked.image)

@@ -8,6 +8,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from src.data_handlers.loading.sampling import build_loader
 from src.loss import Loss
 from src.masker import MASKERS
+from src.model import DenoisingNetwork
 from src.trainer.config.build import build_model, build_pictures
 from src.trainer.evaluation.evaluate import MaskedLoss, PictureScore, Scores, compare, evaluate, score_all
 from src.trainer.evaluation.saving import save_pictures
@@ -21,7 +22,7 @@ from src.util.seed import make_generator
 CPU = torch.device("cpu")
 
 
-class Darker(torch.nn.Module):
+class Darker(DenoisingNetwork):
     """A network that takes away a tenth; its only weight."""
 
     def __init__(self, factor=0.9):

@@ -76,13 +76,13 @@ def test_a_picture_is_extended_as_the_network_does_it(length, multiple):
 
 
 def test_auto_cuts_large_pictures_alone_and_gpus_take_larger_ones():
-    assert Tiling().edge(860, 860, "cpu") == 0
-    assert Tiling().edge(860, 880, "cpu") == 432
-    assert Tiling().edge(2000, 2000, "cuda") == 0
-    assert Tiling().edge(4000, 6000, "cuda") == 1024
-    assert Tiling(0).edge(10**4, 10**4, "cpu") == 0
-    assert Tiling(64).edge(64, 64, "cpu") == 0
-    assert Tiling(64).edge(64, 65, "cpu") == 64
+    assert Tiling().edge(860, 860, "cpu", 32) == 0
+    assert Tiling().edge(860, 880, "cpu", 32) == 432
+    assert Tiling().edge(2000, 2000, "cuda", 32) == 0
+    assert Tiling().edge(4000, 6000, "cuda", 32) == 1024
+    assert Tiling(0).edge(10**4, 10**4, "cpu", 32) == 0
+    assert Tiling(64).edge(64, 64, "cpu", 32) == 0
+    assert Tiling(64).edge(64, 65, "cpu", 32) == 64
 
 
 def test_tiles_overlap_by_what_the_network_sees_and_are_blended_if_they_overlap_by_less():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from src.loss import Loss
-from src.masker import Masked, N2VMasker, NonLocalMasker
+from src.masker import Masked, Masker, N2VMasker, NonLocalMasker
 from src.model import NL_BSN
 from src.trainer.network.network import Network
 from src.trainer.training.loss_record import LossRecord
@@ -17,10 +17,10 @@ from src.util.seed import make_generator
 CPU = torch.device("cpu")
 
 
-class LeftHalf:
+class LeftHalf(Masker):
     """Hides the left half under values the generator draws."""
 
-    def mask(self, batch, generator=None, share=None):
+    def mask(self, batch, generator=None):
         mask = torch.zeros_like(batch[:, :1])
         mask[..., : batch.shape[3] // 2] = 1
         drawn = torch.rand(batch.shape, generator=generator)

@@ -1,0 +1,78 @@
+"""What every network offers, for images and for tiles of them.
+
+Shape letters: B images, C channels, H rows, W columns.
+"""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+
+class Window(NamedTuple):
+    """Where a tile lies in its picture, in pixels of the map it is about, all multiples of the stride."""
+
+    top: int
+    left: int
+    height: int
+    """Of the whole picture, as `width`."""
+    width: int
+
+    def reduced(self, stride: int) -> "Window":
+        """The same window on a map that is smaller by `stride`."""
+        return Window(*(edge // stride for edge in self))
+
+
+class DenoisingNetwork(nn.Module):
+    """A network from noisy to denoised images.
+
+    A class that inherits from it writes `forward`; what else it leaves out is as it stands here. Its
+    constructor takes `in_channels`, and if it can `features` and `upsample_align_corners`; see `NL_BSN`.
+
+    Attributes
+    ----------
+    stride : int
+        Height and width of what it is given are multiples of this, in px.
+    """
+
+    stride: int = 1
+
+    @property
+    def reach(self) -> int | None:
+        """How far it looks: so far from its inner edges, in px, a tile differs from the whole picture.
+
+        Tiles begin and end at multiples of `stride`. None = not known; pictures are not cut into tiles then.
+        """
+        return None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Denoise images.
+
+        Parameters
+        ----------
+        x : Tensor
+            Images, (B, C, H, W), H and W multiples of `stride`, values about [0, 1].
+
+        Returns
+        -------
+        Tensor
+            Denoised images of the same shape, not clipped.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no `forward`")
+
+    def forward_tile(self, x: Tensor, window: Window) -> Tensor:
+        """Denoise tiles.
+
+        Parameters
+        ----------
+        x : Tensor
+            As for `forward`.
+        window : Window
+            Where in their pictures the tiles lie, for networks to which that makes a difference.
+
+        Returns
+        -------
+        Tensor
+            Farther than `reach` from the tiles' inner edges, what `forward` gives for the whole pictures.
+        """
+        denoised: Tensor = self(x)
+        return denoised
