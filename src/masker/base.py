@@ -72,6 +72,7 @@ class Masker(Protocol):
 
     def check_size(self, height: int, width: int) -> None:
         """Raise ValueError, naming the key to change, if images of this size cannot be masked."""
+        return  # not nothing: of a Protocol, a method without a body is one that must be written
 
 
 def check_spot_count(height: int, width: int, pixel_perc: float, margin: int = 0) -> None:

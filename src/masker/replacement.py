@@ -6,15 +6,40 @@ whose numbers are the same for every device. Beyond the border an image goes on 
 Letters: B images, C channels, H and W rows and columns, N spots, K pixels of a neighbourhood.
 """
 
-from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from src.masker.base import flat_index, to_device
 
-Strategy = Callable[[Tensor, Tensor, int, torch.Generator | None], Tensor]
-"""(B, C, H, W) batch, (B, N, 2) spots, radius in px and generator to (B, C, N) values."""
+
+class Strategy(Protocol):
+    """What stands in the place of blind spots."""
+
+    def __call__(
+        self, batch: Tensor, points: Tensor, radius: int, generator: torch.Generator | None
+    ) -> Tensor:
+        """Give the values.
+
+        Parameters
+        ----------
+        batch : Tensor
+            (B, C, H, W), floating point in [0, 1]. Not modified.
+        points : Tensor
+            (B, N, 2) int64, rows and columns of the spots.
+        radius : int
+            R of the neighbourhood, px.
+        generator : torch.Generator or None
+            Of the CPU, source of the randomness; None is torch's default one.
+
+        Returns
+        -------
+        Tensor
+            (B, C, N).
+        """
+        ...
+
 
 # Normally distributed offsets are cut off at this many standard deviations, past which 0.3 % of them lie.
 CUTOFF = 3

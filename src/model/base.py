@@ -31,18 +31,14 @@ class DenoisingNetwork(nn.Module):
     Attributes
     ----------
     stride : int
-        Height and width of what it is given are multiples of this, in px.
+        Height and width of what it is given are multiples of this, in px, and so are the edges of tiles.
+    reach : int or None
+        How far it looks: so far from its inner edges, in px, a tile differs from the whole picture. None =
+        not known; pictures are then cut into tiles only where the user says how far these must overlap.
     """
 
     stride: int = 1
-
-    @property
-    def reach(self) -> int | None:
-        """How far it looks: so far from its inner edges, in px, a tile differs from the whole picture.
-
-        Tiles begin and end at multiples of `stride`. None = not known; pictures are not cut into tiles then.
-        """
-        return None
+    reach: int | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Denoise images.

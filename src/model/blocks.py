@@ -144,7 +144,9 @@ class UShape(DenoisingNetwork):
     Attributes
     ----------
     stride : int
-        Height and width must be multiples of this (2 to the number of levels), in pixels.
+        2 to the number of levels.
+    reach : int
+        See `DenoisingNetwork`, as for `stride`.
 
     Raises
     ------
@@ -175,17 +177,7 @@ class UShape(DenoisingNetwork):
             DoubleConv(features[0], features[0], kernel_size=1), nn.Conv2d(features[0], in_channels, 1)
         )
         self._top_skip = top_skip
-
-    @property
-    def reach(self) -> int:
-        """How far from its inner edges, in px, a tile differs from the whole picture."""
-        reach = 0
-        for _ in self.down_branch:
-            reach = -(-(reach + 2) // 2) + isinstance(self.pool, MaxBlurPool)
-        reach += 2
-        for _ in self.down_branch:
-            reach = 2 * reach + 1 + 1 + 2  # enlarged, convolved, merged
-        return reach
+        self.reach = _reach(len(features), blurred=isinstance(pool, MaxBlurPool))
 
     def forward(self, x: Tensor) -> Tensor:
         """Denoise images; see `DenoisingNetwork`.
@@ -223,6 +215,17 @@ class UShape(DenoisingNetwork):
             x = merge(x if skip is None else torch.cat([skip, x], dim=1))
         merge, last = self.tail
         return _in_full(last, merge(x))
+
+
+def _reach(levels: int, blurred: bool) -> int:
+    """How far a U-shape of 3x3 convolutions looks, px; see `DenoisingNetwork`."""
+    reach = 0
+    for _ in range(levels):
+        reach = -(-(reach + 2) // 2) + blurred
+    reach += 2
+    for _ in range(levels):
+        reach = 2 * reach + 1 + 1 + 2  # enlarged, convolved, merged
+    return reach
 
 
 def _in_full(layer: nn.Module, x: Tensor) -> Tensor:

@@ -73,12 +73,7 @@ class NL_BSN(DenoisingNetwork):  # noqa: N801  (the name is part of published YA
         network = _network(bsn)
         own = {"features": features, "upsample_align_corners": upsample_align_corners}
         self.bsn = network(in_channels=in_channels, **_taken(network, own))
-        self.stride = self.bsn.stride
-
-    @property
-    def reach(self) -> int | None:
-        """That of the network; see `DenoisingNetwork`."""
-        return self.bsn.reach
+        self.stride, self.reach = self.bsn.stride, self.bsn.reach
 
     def forward(self, x: Tensor) -> Tensor:
         """Denoise images.

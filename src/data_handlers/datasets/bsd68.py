@@ -48,7 +48,7 @@ def _grey_folder(data_dir: str) -> "Grey":
     return Grey(Folder(data_dir))
 
 
-class Grey:
+class Grey(Source):
     """The pictures of another source as luminance.
 
     Parameters

@@ -9,7 +9,7 @@ import numpy as np
 import skimage
 from pydantic import Field
 
-from src.data_handlers.datasets.base import Picture, stamp
+from src.data_handlers.datasets.base import Picture, Source, stamp
 from src.util.errors import DataError
 from src.util.pictures.io import PictureInfo, inspect_picture, read_picture
 
@@ -25,7 +25,7 @@ FILES: dict[Photograph, str] = {
 }
 
 
-class Demo:
+class Demo(Source):
     """A few photographs without noise: `add_noise` makes them noisy, and they become the ground truth.
 
     Parameters

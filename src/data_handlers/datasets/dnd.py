@@ -11,7 +11,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from src.data_handlers.datasets.base import Box, Picture, Source, as_prepared_elsewhere, expect_folder, stamp
+from src.data_handlers.datasets.base import (
+    Box,
+    CropSource,
+    Picture,
+    Source,
+    as_prepared_elsewhere,
+    expect_folder,
+    stamp,
+)
 from src.data_handlers.datasets.dnd_mat import (
     BOXES_PER_IMAGE,
     IMAGES,
@@ -90,7 +98,7 @@ def _prepared_boxes(data_dir: str) -> Folder:
     return source
 
 
-class DndImages:
+class DndImages(CropSource):
     """DND's downloaded images, of which crops are read.
 
     Parameters
@@ -129,7 +137,7 @@ class DndImages:
         return (stamp(self._images[number].path),)
 
 
-class DndBoxes:
+class DndBoxes(Source):
     """The official boxes, read from the downloaded images.
 
     Parameters

@@ -8,13 +8,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from src.data_handlers.datasets.base import Picture, stamp
+from src.data_handlers.datasets.base import Picture, Source, stamp
 from src.util.errors import DataError
 from src.util.pictures.folder import list_pictures, raise_together
 from src.util.pictures.io import PictureInfo, count_pages, inspect_picture, read_picture
 
 
-class PictureFiles:
+class PictureFiles(Source):
     """Listed picture files, with or without clean ones; each page of a TIFF is a picture.
 
     Parameters

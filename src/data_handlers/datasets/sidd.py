@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from src.data_handlers.datasets.base import Picture, as_prepared_elsewhere, expect_folder, stamp
+from src.data_handlers.datasets.base import Picture, Source, as_prepared_elsewhere, expect_folder, stamp
 from src.data_handlers.datasets.folder import Folder, PictureFiles
 from src.data_handlers.datasets.mat_blocks import PAGE, declared_shape, read_blocks
 from src.data_handlers.datasets.sidd_frames import clean_frames, find_frames
@@ -64,7 +64,7 @@ def sidd_test(
     return MatBlocks(expect_folder(data_dir, file, PAGE) / file)
 
 
-class MatBlocks:
+class MatBlocks(Source):
     """Blocks in MAT files (version 5), each holding one array of the file's name.
 
     The array is uint8 of shape (images, blocks, H, W, 3); block j of image i is the picture named

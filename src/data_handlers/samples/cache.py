@@ -16,7 +16,7 @@ import cv2
 import filelock
 import numpy as np
 
-from src.data_handlers.datasets.base import Box, Picture, Source
+from src.data_handlers.datasets.base import Box, CropSource, Picture, Source
 from src.data_handlers.samples.packed import KEY_BYTES, ForeignFileError, Pack, PackError, PackWriter
 from src.data_handlers.samples.view import View
 from src.util.atomic_file import write_atomically
@@ -75,7 +75,7 @@ def cached(source: Source, numbers: Sequence[int], view: View, jobs: int) -> Sou
     return Cached(source, pack)
 
 
-class Cached:
+class Cached(CropSource):
     """A source of which decoded pictures are at hand.
 
     Parameters

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from src.model import MODELS, NL_BSN, DenoisingNetwork
+from src.model import MODELS, NL_BSN
 from src.trainer.network.network import Network
 from src.trainer.network.tiling import Tiling
 from src.util.errors import ConfigError, NonFiniteError, OutOfMemoryError
@@ -203,37 +203,6 @@ def test_out_of_memory_that_no_tile_helps_against_is_an_error(monkeypatch):
     monkeypatch.setattr(Network, "__call__", scarce)
     with pytest.raises(OutOfMemoryError, match=r"a\.png: out of memory on cpu, even with small tiles"):
         network.denoise(large(64, 64), "a.png")
-
-
-class Blurred(DenoisingNetwork):
-    """A network that says of itself nothing but how it denoises."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv = torch.nn.Conv2d(3, 3, 3, padding=1, padding_mode="replicate")
-
-    def forward(self, images):
-        return self.conv(images)
-
-
-def test_a_network_of_unknown_reach_is_not_cut_unless_an_overlap_is_said(monkeypatch):
-    torch.manual_seed(0)
-    network = Network(Blurred().eval(), CPU)
-    picture = large(1000, 900)  # beyond what is taken whole otherwise
-    whole = network.denoise(picture, "whole")
-    network.tiling = Tiling(tile=100)
-    with pytest.raises(ConfigError, match="--tile 100: how far this network looks is not known"):
-        network.denoise(picture, "tiled")
-    network.tiling = Tiling(tile=100, overlap=16)
-    torch.testing.assert_close(network.denoise(picture, "tiled"), whole, rtol=0, atol=1e-5)
-    network.tiling = Tiling()
-
-    def scarce(self, images, window=None):
-        raise MemoryError
-
-    monkeypatch.setattr(Network, "__call__", scarce)
-    with pytest.raises(OutOfMemoryError, match="with --overlap N"):
-        network.denoise(picture, "a.png")
 
 
 def test_other_errors_of_a_network_are_not_taken_for_lack_of_memory(monkeypatch):

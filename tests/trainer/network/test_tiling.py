@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from src.model import DenoisingNetwork
 from src.model.denoiser import _pad_to_multiple
+from src.trainer.network.network import Network
 from src.trainer.network.tiling import BLEND, Tiling, divide, padded_positions, stitch
-from src.util.errors import ConfigError
+from src.util.errors import ConfigError, OutOfMemoryError
 
 CASES = [
     (length, tile, margin, stride, blend)
@@ -95,3 +97,34 @@ def test_tiles_overlap_by_what_the_network_sees_and_are_blended_if_they_overlap_
 def test_a_negative_size_is_refused_by_its_flag(tile, overlap, said):
     with pytest.raises(ConfigError, match=f"{said}: expected auto, or a number of pixels"):
         Tiling(tile, overlap)
+
+
+class Blurred(DenoisingNetwork):
+    """A network that says of itself nothing but how it denoises."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 3, 3, padding=1, padding_mode="replicate")
+
+    def forward(self, images):
+        return self.conv(images)
+
+
+def test_a_network_of_unknown_reach_is_not_cut_unless_an_overlap_is_said(monkeypatch):
+    torch.manual_seed(0)
+    network = Network(Blurred().eval(), torch.device("cpu"))
+    picture = torch.rand(3, 1000, 900)  # beyond what is taken whole otherwise
+    whole = network.denoise(picture, "whole")
+    network.tiling = Tiling(tile=100)
+    with pytest.raises(ConfigError, match="--tile 100: how far this network looks is not known"):
+        network.denoise(picture, "tiled")
+    network.tiling = Tiling(tile=100, overlap=16)
+    torch.testing.assert_close(network.denoise(picture, "tiled"), whole, rtol=0, atol=1e-5)
+    network.tiling = Tiling()
+
+    def scarce(self, images, window=None):
+        raise MemoryError
+
+    monkeypatch.setattr(Network, "__call__", scarce)
+    with pytest.raises(OutOfMemoryError, match="with --overlap N"):
+        network.denoise(picture, "a.png")
