@@ -2,29 +2,33 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from src.util.errors import FULL, StorageError
 
 
-def write_atomically(
-    path: Path, write: Callable[[BinaryIO], object], durable: bool = True, size: int | None = None
-) -> None:
+@contextmanager
+def write_atomically(path: Path, durable: bool = True, size: int | None = None) -> Iterator[BinaryIO]:
     """Write a file so that at any moment either the old or the whole new content stands under its name.
 
     Parameters
     ----------
     path : Path
         Its folder exists.
-    write : callable
-        Writes the content to the open binary file it is given.
     durable : bool
         Whether to wait until the disk has it, so that a power cut right after does no harm. For many small
         files that can be made again, False saves half of the time; a kill never leaves half a file.
     size : int or None
         Bytes of the content where they are known, for the message.
+
+    Yields
+    ------
+    BinaryIO
+        Takes the content inside the `with` block, at whose end the file gets its name; after an error in the
+        block it gets none.
 
     Raises
     ------
@@ -34,7 +38,7 @@ def write_atomically(
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            write(file)
+            yield file
             if durable:
                 file.flush()
                 os.fsync(file.fileno())

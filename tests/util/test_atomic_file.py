@@ -8,18 +8,21 @@ from src.util.atomic_file import write_atomically
 from src.util.errors import StorageError
 
 
-def refuse(error):
-    def write(file):
+def write(path, content, **options):
+    with write_atomically(path, **options) as file:
+        file.write(content)
+
+
+def fail(path, error, **options):
+    with write_atomically(path, **options) as file:
         file.write(b"half of the new con")
         raise error
-
-    return write
 
 
 def test_a_file_is_written_and_replaced(tmp_path):
     path = tmp_path / "a.bin"
-    write_atomically(path, lambda file: file.write(b"one"))
-    write_atomically(path, lambda file: file.write(b"two"))
+    write(path, b"one")
+    write(path, b"two")
     assert path.read_bytes() == b"two"
     assert os.listdir(tmp_path) == ["a.bin"]
 
@@ -35,19 +38,19 @@ def test_k1_a_write_that_fails_half_way_leaves_the_old_file_and_no_other(tmp_pat
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
     with pytest.raises(raised):
-        write_atomically(path, refuse(error))
+        fail(path, error)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.bin"]
 
 
 def test_a_full_disk_is_said_with_the_file(tmp_path):
     with pytest.raises(StorageError, match=r"a\.bin: cannot be written: No space left"):
-        write_atomically(tmp_path / "a.bin", refuse(OSError(errno.ENOSPC, "No space left on device")))
+        fail(tmp_path / "a.bin", OSError(errno.ENOSPC, "No space left on device"))
 
 
 def test_a_missing_folder_is_a_storage_error(tmp_path):
     with pytest.raises(StorageError, match="cannot be written"):
-        write_atomically(tmp_path / "gone" / "a.bin", lambda file: file.write(b""))
+        write(tmp_path / "gone" / "a.bin", b"")
 
 
 def test_the_content_is_on_disk_before_it_gets_its_name(tmp_path, monkeypatch):
@@ -58,7 +61,7 @@ def test_the_content_is_on_disk_before_it_gets_its_name(tmp_path, monkeypatch):
         monkeypatch.setattr(
             atomic_file.os, name, lambda *a, real=real, name=name: (calls.append(name), real(*a))[1]
         )
-    write_atomically(tmp_path / "a.bin", lambda file: file.write(b"x"))
+    write(tmp_path / "a.bin", b"x")
     assert calls == ["fsync", "replace", "fsync"]  # the file, its name, and the folder that holds the name
 
 
@@ -67,8 +70,8 @@ def test_a_file_that_can_be_made_again_need_not_wait_for_the_disk_and_is_whole_a
 ):
     monkeypatch.setattr(atomic_file.os, "fsync", lambda descriptor: pytest.fail("waited for the disk"))
     path = tmp_path / "a.bin"
-    write_atomically(path, lambda file: file.write(b"old"), durable=False)
+    write(path, b"old", durable=False)
     with pytest.raises(StorageError):
-        write_atomically(path, refuse(OSError(errno.ENOSPC, "No space left on device")), durable=False)
+        fail(path, OSError(errno.ENOSPC, "No space left on device"), durable=False)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.bin"]

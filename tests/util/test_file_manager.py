@@ -105,12 +105,10 @@ def test_what_a_test_is_writing_stays_when_its_run_is_resumed(run):
     run.close()
     folder = run.test_folder("Folder", 1)
 
-    def resumed_meanwhile(file):
-        run.open()
+    with write_atomically(folder / "metrics.csv") as file:
+        run.open()  # the run is resumed meanwhile
         run.close()
         file.write(b"scores")
-
-    write_atomically(folder / "metrics.csv", resumed_meanwhile)
     assert (folder / "metrics.csv").read_bytes() == b"scores"
 
 

@@ -105,10 +105,14 @@ def test_a_wrong_flag_is_a_usage_error(capsys, arguments):
 def test_b5_what_is_told_to_end_leaves_no_temporary_file(tmp_path, number):
     """Outside of a training's steps, which are finished first."""
     program = (
-        "import pathlib, signal, sys, time; from src.util.script import run;"
-        "from src.util.atomic_file import write_atomically;"
-        f"write = lambda file: signal.raise_signal(signal.{number}) or time.sleep(60);"
-        "sys.exit(run(lambda: write_atomically(pathlib.Path(sys.argv[1], 'a.png'), write)))"
+        "import pathlib, signal, sys, time\n"
+        "from src.util.atomic_file import write_atomically\n"
+        "from src.util.script import run\n"
+        "def write():\n"
+        "    with write_atomically(pathlib.Path(sys.argv[1], 'a.png')):\n"
+        f"        signal.raise_signal(signal.{number})\n"
+        "        time.sleep(60)\n"
+        "sys.exit(run(write))\n"
     )
     ended = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (143, "stopped by SIGTERM\n")

@@ -171,7 +171,8 @@ def _make(frame: Frame, pieces: list[Piece], cut: Cut) -> Iterator[Entry]:
 
 def _write(path: Path, content: memoryview) -> None:
     # The disk need not be waited for: what a power cut damages is found by its hash, and made again.
-    write_atomically(path, lambda file: file.write(content), durable=False)
+    with write_atomically(path, durable=False) as file:
+        file.write(content)
 
 
 def _sha256(path: Path) -> str | None:

@@ -264,7 +264,8 @@ def _made(path: Path, contents: _Contents) -> Pack:
     needed = _refuse_full(contents, shutil.disk_usage(path.parent).free * OF_FREE_DISK, f"disk of {path}")
     LOG.info("cache: %d pictures are decoded into %s", len(contents.numbers), path)
     # Without waiting for the disk: a file that a power cut left is looked through like any other.
-    write_atomically(path, contents.write, durable=False, size=needed)
+    with write_atomically(path, durable=False, size=needed) as file:
+        contents.write(file)
     return Pack(path)
 
 

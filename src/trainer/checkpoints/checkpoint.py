@@ -191,7 +191,8 @@ class CheckpointStore:
             entries.remove(before)
         entries.append(Entry(file=name, epoch=epoch, sha256=hashes, interim=interim))
         write_manifest(self.files, self.manifest)
-        write_atomically(path, lambda file: file.write(buffer.getbuffer()), size=buffer.tell())
+        with write_atomically(path, size=buffer.tell()) as file:
+            file.write(buffer.getbuffer())
 
     def _forget(self, old: list[Entry], entries: list[Entry]) -> None:
         if not old:

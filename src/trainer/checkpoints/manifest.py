@@ -50,7 +50,8 @@ def write_manifest(files: FileManager, manifest: Manifest) -> None:
     """Write it twice, one after the other, so that a damage to one loses nothing."""
     text = json.dumps({**manifest, "sha256": _hash(manifest)}, indent=1).encode()
     for path in (files.manifest_file, files.manifest_copy):
-        write_atomically(path, lambda file: file.write(text))
+        with write_atomically(path) as file:
+            file.write(text)
 
 
 def sha256(data: bytes | memoryview) -> str:

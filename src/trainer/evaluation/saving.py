@@ -46,4 +46,5 @@ def save_values(folder: Path, index: int, denoised: Tensor) -> None:
     """
     values = np.ascontiguousarray(denoised.permute(1, 2, 0).numpy(), dtype=np.float32)
     path = folder / f"{index:04d}_DN.npy"
-    write_atomically(path, lambda file: np.save(file, values, allow_pickle=False), durable=False)
+    with write_atomically(path, durable=False) as file:
+        np.save(file, values, allow_pickle=False)

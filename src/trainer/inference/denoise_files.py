@@ -144,11 +144,8 @@ class FileDenoiser:
 
     def _convert(self, path: Path, out: Path, here: Here, show: Show) -> list[str]:
         """Read, denoise, show and write; what is lost on the way."""
-        lost: list[str] = []
-        with open_picture(path, self.options.max_pixels) as stored:
-            pages, ending = self._pages(stored, here, show), out.suffix.lower()
-            write_atomically(out, lambda file: lost.extend(stored.write(file, pages, ending)))
-        return lost
+        with open_picture(path, self.options.max_pixels) as stored, write_atomically(out) as file:
+            return stored.write(file, self._pages(stored, here, show), out.suffix.lower())
 
     def _pages(self, stored: StoredPicture, here: Here, show: Show) -> Iterator[Page]:
         for number in range(stored.pages):

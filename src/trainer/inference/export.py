@@ -36,5 +36,6 @@ def export_weights(trained: Trained, path: Path, overwrite: bool = False) -> Non
     if trained.white is not None:
         about["white"] = str(trained.white)
     data = save(weights, metadata=about)
-    write_atomically(path, lambda file: file.write(data), size=len(data))
+    with write_atomically(path, size=len(data)) as file:
+        file.write(data)
     LOG.info("exported %s: %d tensors, %s bytes", path, len(weights), f"{len(data):,}")

@@ -1,10 +1,8 @@
 """A trained network on a dataset, with scores."""
 
 import csv
-from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import BinaryIO
 
 from src.data_handlers.loading.sampling import build_loader
 from src.trainer.config.build import build_loss, build_masker, build_pictures
@@ -96,8 +94,5 @@ def _write_scores(folder: Path, scores: Scores, numbers: list[int], title: str) 
     for index, picture in zip(numbers, scores.pictures, strict=True):
         writer.writerow([f"{index:04d}", picture.name, *(picture.metrics.get(n, "") for n in names)])
     for name, text in {"metrics.csv": table.getvalue(), "metrics.txt": f"{title}\n{summary(scores)}"}.items():
-        write_atomically(folder / name, partial(_write_text, text))
-
-
-def _write_text(text: str, file: BinaryIO) -> None:
-    file.write(text.encode(errors="backslashreplace"))  # a file's name need not be text
+        with write_atomically(folder / name) as file:
+            file.write(text.encode(errors="backslashreplace"))  # a file's name need not be text

@@ -173,10 +173,12 @@ class Report:
             return
         self._looks.sort(key=lambda look: look.place)
         html = page(self.title, self.config, self.checkpoint, [look.entry for look in self._looks])
-        write_atomically(self.folder / PAGE, lambda file: file.write(html))
+        with write_atomically(self.folder / PAGE) as file:
+            file.write(html)
         if rows := self._rows():
             sheet = Image.fromarray(panel(rows))
-            write_atomically(self.folder / PANEL, lambda file: sheet.save(file, "PNG"))
+            with write_atomically(self.folder / PANEL) as file:
+                sheet.save(file, "PNG")
 
     def _rows(self) -> list[list[tuple[str, np.ndarray]]]:
         """The contact sheet, numbered as the table is."""

@@ -47,7 +47,8 @@ def keep_own_pictures(
     elif processes.first:
         content = {"chosen": chosen, "pictures": loader.samples.used.all_names()}
         text = json.dumps(content, indent=0).encode()
-        write_atomically(files.pictures_file, lambda file: file.write(text))
+        with write_atomically(files.pictures_file) as file:
+            file.write(text)
 
 
 def _written(files: FileManager, chosen: dict[str, Any]) -> list[str] | None:

@@ -112,7 +112,8 @@ class Reporter:
         table = StringIO(newline="")
         csv.writer(table).writerows([*rows, row])
         text = table.getvalue().encode("utf-8", errors="surrogateescape")
-        write_atomically(path, lambda file: file.write(text))
+        with write_atomically(path) as file:
+            file.write(text)
 
 
 def _duration(seconds: float) -> str:

@@ -147,7 +147,8 @@ def _fit(
     if not processes.alone:  # machines of different kinds may have drawn other weights
         network.module.load_state_dict(processes.of_first(network.module.state_dict(), device))
     if processes.first:
-        write_atomically(files.config_file, lambda file: file.write(to_yaml(config).encode()))
+        with write_atomically(files.config_file) as file:
+            file.write(to_yaml(config).encode())
     stopwatch = Stopwatch(device)
     _describe(config, network, loader, state.step)
     if not processes.alone:

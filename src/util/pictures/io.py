@@ -125,7 +125,8 @@ def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
         When the ending is no picture's, or the disk refuses.
     """
     encoded = encode_picture(path, picture)
-    write_atomically(Path(path), lambda file: file.write(encoded))
+    with write_atomically(Path(path)) as file:
+        file.write(encoded)
 
 
 def encode_picture(path: str | os.PathLike[str], picture: np.ndarray) -> memoryview:

@@ -29,9 +29,9 @@ def written(monkeypatch):
     names = []
     real = execute.write_atomically
 
-    def write(path, content, durable):
+    def write(path, durable):
         names.append(path.name)
-        real(path, content, durable=durable)
+        return real(path, durable)
 
     monkeypatch.setattr(execute, "write_atomically", write)
     return names
@@ -163,10 +163,10 @@ def test_a_kill_between_a_piece_and_its_line_in_the_manifest_is_made_good(
     prepare(source, new.with_name("whole"))
     real, count = execute.write_atomically, iter(range(100))
 
-    def write(path, content, durable):
+    def write(path, durable):
         if next(count) == at:
             raise KeyboardInterrupt
-        real(path, content, durable=durable)
+        return real(path, durable)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(execute, "write_atomically", write)
