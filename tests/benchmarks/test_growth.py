@@ -24,7 +24,7 @@ def test_what_is_nothing_has_no_logarithm_and_is_left_out():
 @pytest.mark.parametrize("axis", growth.axes(), ids=lambda axis: f"{axis.part}, {axis.against}")
 def test_the_smallest_point_of_each_axis_can_be_measured_and_the_largest_spots(axis):
     if axis.part == "training on an image":
-        pytest.skip("starts processes for half a minute; tests/trainer/test_distributed.py has its own")
+        pytest.skip("starts processes for half a minute; tests/trainer/parallel has its own")
     spots = axis.against.startswith("blind spots")
     for value in axis.values[:: len(axis.values) - 1] if spots else axis.values[:1]:
         assert axis.point(value).seconds > 0

@@ -47,7 +47,7 @@ def find_images(folder: Path) -> dict[int, Path]:
 
 
 def find_info(folder: Path) -> Path:
-    """Where the download's `info.mat` is or should be; `folder` as in `find_images`."""
+    """Where the download's `info.mat` is or should be; see `find_images`."""
     beside = folder.parent / "info.mat"
     return beside if folder.name == "images_srgb" and beside.is_file() else folder / "info.mat"
 

@@ -29,8 +29,8 @@ Cache = Annotated[
 CacheFolder = Annotated[
     str | None,
     Field(
-        description="where `cache: disk` keeps them, outside `folder`; None = nl-n2v in the user's folder of"
-        " caches (XDG_CACHE_HOME, or ~/.cache)"
+        description="where `cache: disk` keeps them, outside `data_dir`; None = nl-n2v in the user's folder"
+        " of caches (XDG_CACHE_HOME, or ~/.cache)"
     ),
 ]
 

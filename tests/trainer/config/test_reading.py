@@ -13,6 +13,13 @@ def test_c5_a_configuration_is_a_name_with_or_without_ending_or_a_path(name, mon
     assert read_config(name) == read_config("demo")
 
 
+@pytest.mark.parametrize("name", ["folder", "folder.yaml"])
+def test_folder_is_another_name_of_nl_folder(name):
+    assert read_config(name) == read_config("nl_folder")
+    with pytest.raises(ConfigError, match="did you mean 'folder'"):
+        read_config("foldr")
+
+
 def test_a_name_is_found_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert read_config("sidd_train").training.dataset == "SIDD_train"
