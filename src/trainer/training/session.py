@@ -191,10 +191,11 @@ def _restore(
         raise CheckpointError("-r: this checkpoint has no training state; only runs of this program resume")
     before = _flat(check_config(Document(content["config"], {}, "the checkpoint")).model_dump(mode="json"))
     now = _flat(config.model_dump(mode="json"))
+    # What only the configuration before has were arguments of a type that is now another, which is listed.
     changes = [
-        f"{key}: {before.get(key)} -> {now.get(key)}"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
+        f"{key}: {before[key]} -> {value}" if key in before else f"{key}: {value}"
+        for key, value in sorted(now.items())
+        if key not in before or before[key] != value
     ]
     if any(change.startswith("model.") for change in changes):
         listed = "; ".join(change for change in changes if change.startswith("model."))

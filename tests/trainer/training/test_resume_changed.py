@@ -106,7 +106,8 @@ def test_k22_a_run_goes_on_with_another_masker_which_is_said(new_run, messages):
     train(check_config(with_settings(read_yaml(kept), settings)), run.files, CPU, 0, resume=True)
     changed = next(line for line in run.log.splitlines() if "resumed with changed settings" in line)
     assert "masker.masker_type: Masker -> N2V_Masker" in changed
-    assert "masker.masker_args.prox_radius: None -> 3" in changed
+    assert "masker.masker_args.prox_radius: 3; " in changed
+    assert "sim_patch_edge" not in changed  # it went with its masker
     assert "masker.masker_args.pixel_perc" not in changed  # both know it
     stored = yaml.safe_load(kept.read_text())["masker"]
     assert (stored["masker_type"], stored["masker_args"]["pixel_perc"]) == ("N2V_Masker", 0.003)
