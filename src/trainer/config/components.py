@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from src.data_handlers import DATASETS
 from src.data_handlers.samples.view import View
 from src.masker import MASKERS
-from src.model import MODELS
+from src.model import MODELS, NETWORKS
 from src.trainer.config.run_config import RunConfig
 from src.trainer.optim import OPTIMIZERS, SCHEDULERS
 from src.util.config.schema import Block, arguments_model, nearest, problem, validate
@@ -68,6 +68,8 @@ KINDS = (
     Kind(("training", "optimizer", "type"), ("training", "optimizer", None), OPTIMIZERS),
     Kind(("training", "scheduler", "type"), ("training", "scheduler", None), SCHEDULERS),
 )
+# The network inside `NL_BSN` takes some of its arguments, whose defaults are the network's own.
+_NETWORK = Kind(("model", "kwargs", "bsn"), ("model", "kwargs"), NETWORKS)
 
 
 class Component(NamedTuple):
@@ -110,7 +112,7 @@ def _revised(below: Document, lay: Callable[[Document], Document]) -> Document:
     below = nested(below)
     after = nested(lay(below))
     kept = below
-    for kind in KINDS:
+    for kind in (*KINDS, _NETWORK):
         before, now = kind.type_in(below.data), kind.type_in(after.data)
         if before != now and _is_choice(before, kind) and _is_choice(now, kind):
             kept = _without_stale(kept, kind, before, now)
@@ -127,20 +129,19 @@ def _without_stale(document: Document, kind: Kind, before: str, now: str) -> Doc
     arguments = value_at(document.data, path)
     if not isinstance(arguments, dict):
         return document
-    known = arguments_model(*kind.makers(now)).model_fields
-    chosen = {key for key, value in arguments.items() if not _is_default(kind.makers(before), key, value)}
+    old, known = (arguments_model(*kind.makers(name)).model_fields for name in (before, now))
+    own = {key: value for key, value in arguments.items() if key in old}  # what is no argument is said later
+    chosen = {key for key, value in own.items() if not _is_default(kind.makers(before), key, value)}
     if lost := sorted(chosen - known.keys()):
         listed = ", ".join(f"{key} ({document.place((*path, key))})" for key in lost)
         LOG.warning("%s: left out, %s has none: %s", ".".join(map(str, path)), now, listed)
-    kept = without(document, [(*path, key) for key in arguments if key not in chosen & known.keys()])
+    kept = without(document, [(*path, key) for key in own if key not in chosen & known.keys()])
     target = kind.arguments_path(now)
     return kept if target == path else moved(kept, path, target)
 
 
 def _is_default(makers: tuple[Callable[..., Any], ...], key: str, value: Any) -> bool:
     schema = arguments_model(*makers, partial=True)
-    if key not in schema.model_fields:
-        return False
     try:
         given = schema.model_validate({key: value})
     except ValidationError:
@@ -163,6 +164,8 @@ def nested(document: Document) -> Document:
         block = value_at(document.data, path)
         if not isinstance(block, dict) or not _is_choice(chosen, kind):
             continue
+        if not isinstance(block.get(chosen, {}), dict | None):
+            continue  # `check_components` says it
         for key in block.keys() - {kind.type_key[-1], *kind.choices}:
             flat, inner = (*path, key), (*kind.arguments_path(chosen), key)
             _refuse_both(document, flat, inner)
@@ -206,7 +209,7 @@ def check_components(document: Document) -> tuple[dict[KeyPath, Component], list
         if isinstance(name, str):
             path = kind.arguments_path(name)
             component, found = _named(kind, name, path, document)
-            found += _of_other_types(kind, name, document)
+            found += _of_block(kind, name, document)
         elif name is None and kind.is_dataset and dataset is not None:
             path = kind.arguments_path("")
             component, found = _inherited(dataset, path, document)
@@ -231,15 +234,18 @@ def _inherited(dataset: Component, path: KeyPath, document: Document) -> tuple[C
     return Component(dataset.makers, complete, named=False, sound=sound), problems
 
 
-def _of_other_types(kind: Kind, name: str, document: Document) -> Iterator[str]:
-    """Blocks of types that were not chosen: nothing would read them."""
+def _of_block(kind: Kind, name: str, document: Document) -> Iterator[str]:
+    """What no field of `RunConfig` checks: a block of arguments that is none, or of a type not chosen."""
     if None not in kind.arguments_key:
         return
     for other in kind.choices:
         path = kind.arguments_path(other)
-        if other != name and value_at(document.data, path) is not None:
+        given = value_at(document.data, path)
+        if other != name and given is not None:
             key = ".".join(map(str, kind.type_key))
             yield problem(path, f"arguments of {other}, but {key} is {name}: keep one of both", document)
+        elif not isinstance(given, dict | None):
+            yield problem(path, f"expected keys and values, got {given!r:.60}", document)
 
 
 def _known(

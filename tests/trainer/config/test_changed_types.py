@@ -99,3 +99,20 @@ def test_what_two_datasets_know_stays():
 def test_a_name_that_is_not_known_hides_nothing():
     with pytest.raises(ConfigError, match=r"masker\.masker_type: no 'N2V_Maskr' is known; did you mean"):
         changed(stored(CROP), "masker.masker_type=N2V_Maskr")
+
+
+@pytest.mark.parametrize(
+    ("name", "features"), [("sidd_train", None), ("nl_folder", [32, 64])], ids=["default", "chosen"]
+)
+def test_another_network_has_its_own_widths_unless_some_were_chosen(name, features, messages):
+    kwargs = read_config(name, ["model.kwargs.bsn=UNet"]).model.kwargs
+    assert (kwargs["bsn"], kwargs["features"], kwargs["in_channels"]) == ("UNet", features, 3)
+    again = read_config(name, ["model.kwargs.bsn=UNet", "model.kwargs.features=[4, 8]"]).model.kwargs
+    assert again["features"] == [4, 8]
+    assert messages == []
+
+
+def test_a_key_that_neither_type_knows_is_an_unknown_key():
+    text = CROP + "masker: {masker_args: {sim_patch_egde: 9}}"
+    with pytest.raises(ConfigError, match=r"masker_args\.sim_patch_egde: unknown key.*my\.yaml, line 2"):
+        changed(text, "masker.masker_type=N2V_Masker")

@@ -70,6 +70,9 @@ def test_the_defaults_are_the_published_training():
         "masker: {masker_type: [Masker]}",
         "training: {optimizer: 3}",
         "training: {scheduler: {type: 3}}",
+        "training: {scheduler: {step: 3}}",
+        "training: {scheduler: {step: 3, gamma: 0.1}}",
+        "training: {optimizer: {type: Adam, Adam: [1]}}",
     ],
 )
 def test_t3_t8_a_value_that_cannot_be_run_is_refused_in_one_line_before_anything_is_built(text):
