@@ -115,7 +115,8 @@ def _wrong_channels(samples: Seen, infos: dict[int, PictureInfo]) -> list[str]:
     wrong = [n for n, info in infos.items() if not suits(info.channels, samples.channels)]
     if not wrong:
         return []
-    message = channels_message(infos[wrong[0]].channels, samples.channels)
+    first = infos[wrong[0]]
+    message = channels_message(first.channels, samples.channels, first.alpha)
     count = f"{len(wrong)} of {samples.pictures}"
     return [f"{samples.place(wrong[0])}: {message}; {count} pictures are like it"]
 

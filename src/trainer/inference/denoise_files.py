@@ -22,7 +22,7 @@ from src.util.overlap import AT_ONCE, Here, at_once, overlapped
 from src.util.pictures.formats.base import EXPANDED, Page, StoredPicture
 from src.util.pictures.formats.known import MAX_PIXELS
 from src.util.pictures.formats.stored import open_picture
-from src.util.pictures.io import suits
+from src.util.pictures.io import channels_message, suits
 from src.util.pictures.value_range import checked_white, dark_hint
 
 Show = Callable[[int, np.ndarray, np.ndarray], None]
@@ -166,6 +166,8 @@ class FileDenoiser:
         if expanded:
             self._say_once(EXPANDED, f"{name}: {EXPANDED}: the result is RGB")
         self._say_what_differs(page, white, channels, name)
+        if not suits(pixels.shape[2], channels):
+            raise DataError(f"{name}: {channels_message(pixels.shape[2], channels, page.alpha is not None)}")
         return denoise_pixels(self.trained.network, pixels, white, name)
 
     def _say_what_differs(self, page: Page, white: float, channels: int, name: str) -> None:

@@ -1,14 +1,16 @@
-"""A trained denoiser from Python: arrays in, arrays out.
+"""A trained denoiser from Python: pictures in, pictures of the same kind out.
 
 Shape letters: N pictures, H rows, W columns, C channels.
 """
 
 import os
-from collections.abc import Sequence
-from typing import Literal, cast, overload
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, TypeVar, cast, overload
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from src.model import NL_BSN
@@ -17,12 +19,34 @@ from src.trainer.network.network import Network
 from src.trainer.network.tiling import Tiling
 from src.util.device import resolve_device
 from src.util.errors import DataError
-from src.util.pictures.io import as_channels
-from src.util.pictures.value_range import DataRange, checked_white, from_float, span_of, to_float
+from src.util.pictures.io import PictureWarning, as_channels, suits
+from src.util.pictures.value_range import (
+    DataRange,
+    checked_range,
+    checked_white,
+    dark_hint,
+    from_float,
+    is_wide,
+    span_of,
+    to_float,
+)
+
+_Picture = TypeVar("_Picture", np.ndarray, Tensor, Image.Image)
+
+_ALONE = "the picture"
+_SHAPES = "(H, W) or (H, W, C)"
+_MODES = ("L", "RGB", "I;16", "I;16B", "I", "F")
+"""Of PIL images, whose values are levels of grey, or of R, G, B."""
+_MENDS = {
+    "b": "convert it to floating point",
+    "c": "take its magnitude",
+    "O": "several pictures of different sizes are a list",
+}
+"""What to do with an array that holds no numbers of a picture, by its kind."""
 
 
 class Denoiser:
-    """Denoises pictures given as arrays: what comes out has the shape and the type of what went in.
+    """Denoises pictures in memory: what comes out has the kind, the shape and the type of what went in.
 
     Parameters
     ----------
@@ -30,6 +54,11 @@ class Denoiser:
         Trained; its `tiling` and `ensemble` say how.
     data_range : "auto" or float
         The number that is white; `auto` takes 255 for uint8, 65535 for uint16, 1.0 for floating point.
+
+    Raises
+    ------
+    ConfigError
+        When `data_range` is neither.
 
     Examples
     --------
@@ -40,7 +69,7 @@ class Denoiser:
 
     def __init__(self, network: Network, data_range: DataRange = "auto") -> None:
         self.network = network
-        self.data_range = data_range
+        self.data_range = checked_range(data_range)
 
     @classmethod
     def load(
@@ -80,6 +109,7 @@ class Denoiser:
         UserError
             When the checkpoint, the device or an option cannot be used.
         """
+        data_range = checked_range(data_range)
         choice = str(device).removeprefix("cuda").removeprefix(":") or "0"
         trained = load_trained(resolve_device(choice)[0], settings, config, None, None, os.fspath(path))
         trained.network.tiling = Tiling(tile, overlap)
@@ -87,54 +117,117 @@ class Denoiser:
         return cls(trained.network, trained.config.data_range if data_range == "auto" else data_range)
 
     @overload
-    def __call__(self, pictures: np.ndarray) -> np.ndarray: ...
+    def __call__(self, pictures: _Picture) -> _Picture: ...
 
     @overload
-    def __call__(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]: ...
+    def __call__(self, pictures: Sequence[_Picture]) -> list[_Picture]: ...
 
-    def __call__(self, pictures: np.ndarray | Sequence[np.ndarray]) -> np.ndarray | list[np.ndarray]:
+    def __call__(self, pictures: Any) -> Any:
         """Denoise one picture or several.
 
         Parameters
         ----------
-        pictures : ndarray or sequence of ndarray
-            One picture (H, W) or (H, W, C); pictures of one size (N, H, W, C); or a sequence of pictures of
-            any sizes. Whole or floating-point numbers. A grey picture suits a network for colours, too.
-            Left as they are.
+        pictures : ndarray, Tensor, PIL image or sequence of these
+            One picture (H, W) or (H, W, C); pictures of one size (N, H, W, C); or a list of pictures of any
+            sizes. Whole or floating-point numbers; a PIL image of mode L, RGB, I;16, I or F. A grey picture
+            suits a network for colours, too. Left as they are.
 
         Returns
         -------
-        ndarray or list of ndarray
-            As given. Whole numbers are rounded, and clipped to the range from black to white, or to the
-            picture's own where that is wider.
+        ndarray, Tensor, PIL image or list of these
+            As given: a tensor of the same type on the same device; a PIL image of the same mode, of pixels
+            alone; an array for anything else that NumPy takes for one. Whole numbers are rounded, and
+            clipped to the range from black to white, or to the picture's own where that is wider: values
+            below 0 are kept.
 
         Raises
         ------
         DataError
-            When a picture has another number of channels than the network, or values that are not finite.
+            When a picture has another number of channels than the network, or values that are not finite or
+            need a `data_range`: floats far from [0, 1], whole numbers of 32 or 64 bits that use little of
+            their range. Those of 16 bits that do are given a `PictureWarning`.
         """
-        if not isinstance(pictures, np.ndarray):
-            return [self._one(picture, f"picture {number}") for number, picture in enumerate(pictures)]
-        if pictures.ndim != 4:
-            return self._one(pictures, "the picture")
-        result = np.empty_like(pictures, order="C")
-        for number, picture in enumerate(pictures):
-            result[number] = self._one(picture, f"picture {number}")
-        return result
+        if _are_several(pictures):
+            results = []
+            for number, picture in enumerate(pictures):
+                array, as_given = _as_array(picture, f"picture {number}")
+                results.append(as_given(self._denoised(array, f"picture {number}")))
+            return results
+        array, as_given = _as_array(pictures, _ALONE)
+        if array.ndim != 4:
+            return as_given(self._denoised(array, _ALONE))
+        result = np.empty_like(array, order="C")
+        for number, picture in enumerate(array):
+            result[number] = self._denoised(picture, f"picture {number}")
+        return as_given(result)
 
-    def _one(self, picture: np.ndarray, name: str) -> np.ndarray:
-        picture = np.asarray(picture)
-        if picture.ndim not in (2, 3) or not picture.size or picture.dtype.kind not in "uif":
-            raise DataError(
-                f"{name}: expected numbers of shape (H, W) or (H, W, C), got {picture.dtype} {picture.shape};"
-                " several pictures are a list, or (N, H, W, C)"
-            )
+    def _denoised(self, picture: np.ndarray, name: str) -> np.ndarray:
+        _expect_numbers(picture, name)
         white = checked_white(picture, self.data_range, name)
+        if hint := dark_hint(picture, white):
+            if self.data_range == "auto" and is_wide(picture.dtype):
+                raise DataError(f"{name}, {picture.dtype}: {hint}")
+            warnings.warn(f"{name}: {hint}", PictureWarning, stacklevel=3)
         pixels = picture.reshape(*picture.shape[:2], -1)
         try:
             return denoise_pixels(self.network, pixels, white, name).reshape(picture.shape)
         except DataError as error:
-            raise DataError(f"{error}; several pictures are a list, or (N, H, W, C)") from None
+            channels = cast(NL_BSN, self.network.module).in_channels
+            raise DataError(f"{error}; {_other_channels(pixels.shape[2], channels, name)}") from None
+
+
+def _are_several(pictures: object) -> bool:
+    """Whether these are pictures, and not one that can be gone through by rows."""
+    return isinstance(pictures, Iterable) and not isinstance(pictures, str) and not _is_array(pictures)
+
+
+def _is_array(picture: object) -> bool:
+    return hasattr(picture, "__array__") or hasattr(picture, "__array_interface__")
+
+
+def _as_array(picture: Any, name: str) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
+    """A picture as an array, and what makes an array of the kind that it was."""
+    if isinstance(picture, Tensor):
+        values = picture.float() if picture.dtype == torch.bfloat16 else picture  # which NumPy has not
+        return values.numpy(force=True), lambda result: torch.from_numpy(result).to(picture)
+    if isinstance(picture, Image.Image):
+        if picture.mode not in _MODES:
+            raise DataError(
+                f"{name}: expected a PIL image of mode {', '.join(_MODES)}, got {picture.mode};"
+                " convert it first, such as picture.convert('RGB')"
+            )
+        return np.asarray(picture), Image.fromarray
+    if not _is_array(picture):
+        raise DataError(
+            f"{name}: expected an array, a tensor or a PIL image, got {type(picture).__name__};"
+            " a file is read by src.util.pictures.io.read_picture"
+        )
+    return np.asarray(picture), lambda result: result
+
+
+def _expect_numbers(picture: np.ndarray, name: str) -> None:
+    """Refuse an array that is no picture."""
+    if picture.dtype.kind not in "uif":
+        mend = _MENDS.get(picture.dtype.kind, "convert it")
+        raise DataError(f"{name}: expected whole or floating-point numbers, got {picture.dtype}; {mend}")
+    if picture.ndim not in (2, 3):
+        raise DataError(f"{name}: expected shape {_SHAPES}, got {picture.shape}{_several(name)}")
+    if not picture.size:
+        raise DataError(f"{name}: expected shape {_SHAPES}, got {picture.shape}, which is empty")
+
+
+def _other_channels(found: int, channels: int, name: str) -> str:
+    """How to go on with a picture whose channels, or what was taken for them, the network cannot take."""
+    train = f"train a network with in_channels: {found}"
+    if found in (2, 4) and suits(found - 1, channels):
+        return f"drop its transparency by picture[..., :{found - 1}], or {train}"
+    if found <= 4:
+        return train
+    return f"channels come last, (H, W, C){_several(name)}; or {train}"
+
+
+def _several(name: str) -> str:
+    return "; several pictures are a list, or (N, H, W, C)" if name == _ALONE else ""
 
 
 def denoise_pixels(network: Network, picture: np.ndarray, white: float, name: str) -> np.ndarray:

@@ -203,12 +203,18 @@ def middle(values: "Tensor", edge: int) -> "Tensor":
     return values[:, top : top + edge, left : left + edge]
 
 
-def channels_message(found: int, channels: int) -> str:
-    """Why a picture of `found` channels does not suit a network of `channels`."""
-    return (
+def channels_message(found: int, channels: int, alpha: bool = False) -> str:
+    """Why a picture of `found` channels, beside transparency (`alpha`), does not suit the network."""
+    message = (
         f"the picture has {found} channel{'s' * (found != 1)}, the network takes {channels}"
         f" (in_channels: {channels})"
     )
+    if alpha and found + 1 == channels:
+        message += (
+            f"; its file marks channel {channels} as transparency, which is not denoised: save it without the"
+            " mark (TIFF with ExtraSamples 0, or .npy)"
+        )
+    return message
 
 
 def use_one_thread() -> None:

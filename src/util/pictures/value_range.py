@@ -4,19 +4,20 @@ White is said once, by `data_range` of the configuration: `auto` takes it from t
 white itself (4095 for 12 bits in 16-bit files, 10000 for reflectances).
 """
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from src.util.errors import DataError, NonFiniteError
+from src.util.errors import ConfigError, DataError, NonFiniteError
 
 if TYPE_CHECKING:  # torch takes 200 MB and two seconds, which cutting pictures into pieces can do without
     import torch
 
 __all__ = [
-    "DataRange", "as_float", "as_tensor", "checked_white", "dark_hint", "from_float", "span_of", "to_float",
-    "to_uint8", "white_of",
+    "DataRange", "as_float", "as_tensor", "checked_range", "checked_white", "dark_hint", "from_float",
+    "is_wide", "span_of", "to_float", "to_uint8", "white_of",
 ]  # fmt: skip
 
 DataRange = Literal["auto"] | float
@@ -24,10 +25,40 @@ DataRange = Literal["auto"] | float
 
 # Floating-point pictures within these limits are taken for [0, 1] with some noise on top.
 _ABOUT_0_TO_1 = (-0.5, 1.5)
-# Largest numbers of 8, 10, 12, 14 and 16 bits, and of reflectances.
-_USUAL_WHITES = (255, 1023, 4095, 10_000, 16_383, 65_535)
-# A picture that needs no more than these bits of its 16 most likely comes from a sensor of so many.
-_SENSOR_BITS = 14
+# Of floats, and the largest numbers of 8, 10, 12, 14 and 16 bits, and of reflectances.
+_USUAL_WHITES = (1, 255, 1023, 4095, 10_000, 16_383, 65_535)
+# A picture whose largest value lies below this part of white uses too little of its range to be meant so.
+_FAR_BELOW = 1 / 16
+# A picture that leaves so many bits of its type unused most likely comes from a sensor of fewer.
+_UNUSED_BITS = 2
+
+
+def checked_range(data_range: object) -> DataRange:
+    """A `data_range` that comes from Python, once it is known to be one.
+
+    Parameters
+    ----------
+    data_range : object
+        What was given for it.
+
+    Returns
+    -------
+    "auto" or float
+        As given.
+
+    Raises
+    ------
+    ConfigError
+        When it is neither `auto` nor a finite number above 0.
+    """
+    if isinstance(data_range, str) and data_range == "auto":
+        return "auto"
+    if isinstance(data_range, int | float | np.integer | np.floating) and not isinstance(data_range, bool):
+        if 0 < data_range < math.inf:
+            return float(data_range)
+    raise ConfigError(
+        f"data_range: expected 'auto' or the number that is white, finite and above 0; got {data_range!r:.60}"
+    )
 
 
 def white_of(dtype: DTypeLike, data_range: DataRange = "auto") -> float:
@@ -47,15 +78,17 @@ def white_of(dtype: DTypeLike, data_range: DataRange = "auto") -> float:
 
     Raises
     ------
+    ConfigError
+        When `data_range` is none, see `checked_range`.
     ValueError
         When the type holds no such numbers.
     """
-    dtype = np.dtype(dtype)
+    dtype, data_range = np.dtype(dtype), checked_range(data_range)
     if dtype.kind not in "uif":
         raise ValueError(f"dtype: expected whole or floating-point numbers, got {dtype}")
     largest = float(np.finfo(dtype).max if dtype.kind == "f" else np.iinfo(dtype).max)
     if data_range != "auto" and data_range <= largest:
-        return float(data_range)
+        return data_range
     return 1.0 if dtype.kind == "f" else largest
 
 
@@ -89,13 +122,18 @@ def checked_white(picture: np.ndarray, data_range: DataRange, name: str) -> floa
         count = np.count_nonzero(~np.isfinite(picture))
         raise DataError(f"{name}: {count} of {picture.size} values are NaN or infinite; fill them in first")
     if data_range == "auto" and (low < _ABOUT_0_TO_1[0] or high > _ABOUT_0_TO_1[1]):
-        largest = max(-low, high)
-        likely = next((usual for usual in _USUAL_WHITES if largest <= _ABOUT_0_TO_1[1] * usual), largest)
+        below = f"; 0 is black, values below it are kept (add {-low:g} first if {low:g} is black)"
         raise DataError(
             f"{name}: floating-point values from {low:g} to {high:g}, not about 0 to 1; say which number is"
-            f" white, such as --set data_range={likely:g}"
+            f" white, such as data_range={_likely_white(max(-low, high)):g}{below if low < 0 else ''}"
         )
     return white
+
+
+def _likely_white(largest: float) -> float:
+    """The usual white that fits a largest value, noise included; where none does the next whole number."""
+    fitting = (usual for usual in _USUAL_WHITES if usual * _FAR_BELOW <= largest <= _ABOUT_0_TO_1[1] * usual)
+    return next(fitting, math.ceil(largest))
 
 
 def dark_hint(picture: np.ndarray, white: float) -> str:
@@ -114,20 +152,25 @@ def dark_hint(picture: np.ndarray, white: float) -> str:
         Empty when there is nothing to say, as for any picture of 8 bits.
     """
     high = float(picture.max()) if picture.size else white
-    if picture.dtype.itemsize == 1 or high <= 0:
+    if picture.dtype.itemsize == 1 or (high <= 0 and not is_wide(picture.dtype)):
         return ""
     if high > 4 * white:
         return f"its largest value, {high:g}, is far above white ({white:g}); data_range says what white is"
-    if picture.dtype.kind == "f" or white < 2**15:
-        far = high < white / 16
+    if picture.dtype.kind == "f" or white < np.iinfo(np.int16).max:
+        far = high < white * _FAR_BELOW
         return f"its largest value, {high:g}, is far below white ({white:g})" if far else ""
     bits = max(8, int(high).bit_length())
-    if bits > _SENSOR_BITS:
+    if int(white).bit_length() - bits < _UNUSED_BITS:
         return ""
     return (
         f"its largest value, {high:g}, is far below white ({white:g}); if its data has {bits} bits, say"
-        f" --set data_range={2**bits - 1}"
+        f" data_range={2**bits - 1}"
     )
+
+
+def is_wide(dtype: np.dtype) -> bool:
+    """Whether whole numbers of a type have more bits than any picture needs, as NumPy's own int64."""
+    return dtype.kind in "iu" and dtype.itemsize > 2
 
 
 def to_float(picture: np.ndarray, white: float | None = None) -> "torch.Tensor":

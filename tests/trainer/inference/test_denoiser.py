@@ -1,13 +1,16 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from src.trainer.config.build import build_model
 from src.trainer.config.reading import check_config, to_yaml
 from src.trainer.inference.denoiser import Denoiser
 from src.util.config.yaml_document import Document
 from src.util.errors import CheckpointError, ConfigError, DataError, NonFiniteError
-from src.util.pictures.io import from_float, read_picture, to_float
+from src.util.pictures.io import PictureWarning, from_float, read_picture, to_float
 
 
 @pytest.fixture
@@ -144,7 +147,7 @@ def test_an_array_in_any_memory_order_is_the_same_picture(denoiser, noisy):
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 def test_tiles_and_whole_give_the_same_picture(ckpt, noisy_folder, dtype):
     picture = np.tile(read_picture(noisy_folder / "b.png"), (2, 2, 1))[:125, :147].astype(dtype)
-    picture = picture / np.float32(255) if dtype == "float32" else picture
+    picture = picture * {"uint8": 1, "uint16": 257, "float32": np.float32(1 / 255)}[dtype]
     at_once = Denoiser.load(ckpt, "cpu", tile=0)(picture)
     tiled = Denoiser.load(ckpt, "cpu", tile=48)(picture)
     step = np.finfo(np.float32).eps * 1e3 if dtype == "float32" else 1
@@ -161,29 +164,109 @@ def test_an_ensemble_does_not_change_with_the_side_a_picture_is_seen_from(ckpt, 
 
 
 @pytest.mark.parametrize(
+    "device",
+    ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))],
+)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.bfloat16])
+def test_a_tensor_is_one_picture_and_comes_back_as_one(denoiser, noisy, dtype, device):
+    tensor = torch.from_numpy(noisy).to(device, dtype) / (1 if dtype == torch.uint8 else 255)
+    tensor = tensor.to(dtype).requires_grad_(dtype != torch.uint8)
+    denoised = denoiser(tensor)
+    assert (denoised.dtype, denoised.device, denoised.requires_grad) == (dtype, tensor.device, False)
+    expected = denoiser(tensor.detach().float().cpu().numpy()) if dtype != torch.uint8 else denoiser(noisy)
+    assert torch.equal(denoised.cpu(), torch.from_numpy(expected).to(dtype))
+    assert torch.equal(denoiser(tensor[None])[0], denoised)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "I;16", "I;16B", "I", "F"])
+def test_a_pil_image_comes_back_as_one(denoiser, noisy, mode):
+    scales = {"L": np.uint8(1), "I;16": np.uint16(257), "I;16B": np.dtype(">u2").type(257),
+              "I": np.int32(2**23), "F": np.float32(1 / 255)}  # fmt: skip
+    array = noisy if mode == "RGB" else noisy[..., 0] * scales[mode]
+    array = array.astype(">u2") if mode == "I;16B" else array
+    denoised = denoiser([Image.fromarray(array)])[0]
+    assert (denoised.mode, denoised.size) == (mode, (67, 51))
+    assert np.array_equal(np.asarray(denoised), denoiser(array))
+
+
+def test_what_numpy_takes_for_an_array_is_one_picture(denoiser, noisy):
+    class Lazy:
+        """As those of xarray, zarr and h5py are."""
+
+        def __array__(self, dtype=None, copy=None):
+            return noisy
+
+        def __iter__(self):
+            return iter(noisy)
+
+    assert np.array_equal(denoiser(Lazy()), denoiser(noisy))
+
+
+@pytest.mark.parametrize(
     ("picture", "said"),
     [
-        (
-            np.zeros((8, 9, 4), np.uint8),
-            "the picture has 4 channels, the network takes 3 .*; several pictures",
-        ),
-        (np.zeros((5, 64, 64), np.uint8), "the picture has 64 channels.*several pictures are a list"),
-        (
-            np.zeros((0, 9, 3), np.uint8),
-            r"expected numbers of shape \(H, W\) or \(H, W, C\), got uint8 \(0, 9",
-        ),
-        (np.zeros(9, np.uint8), r"got uint8 \(9,\)"),
-        (np.zeros((8, 9), complex), "got complex128"),
-        (np.zeros((8, 9), bool), "got bool"),
+        (np.zeros((8, 9, 4), np.uint8), r"has 4 channels, the network takes 3 \(in_channels: 3\); drop its"
+         r" transparency by picture\[\.\.\., :3\], or train a network with in_channels: 4$"),
+        (np.zeros((8, 9, 2), np.uint8), r"has 2 channels, .*transparency by picture\[\.\.\., :1\]"),
+        (np.zeros((5, 64, 64), np.uint8), "has 64 channels, .*; channels come last"),
+        (np.zeros((8, 9, 13), np.uint8), "has 13 channels, .*train a network with in_channels: 13$"),
+        (np.zeros((0, 9, 3), np.uint8), r"expected shape .*, got \(0, 9, 3\), which is empty$"),
+        (np.zeros(9, np.uint8), r"expected shape \(H, W\) or \(H, W, C\), got \(9,\)"),
+        (np.zeros((8, 9), complex), "expected whole or floating-point numbers, got complex128; take its"),
+        (np.zeros((8, 9), bool), "got bool; convert it to floating point$"),
+        (np.array([np.zeros((8, 9)), np.zeros((9, 8))], object), "got object; several pictures of different"),
         (np.full((8, 9, 3), np.nan, np.float32), "NaN or infinite"),
-        (np.full((8, 9, 3), 200.0, np.float32), "say which number is white"),
+        (np.full((8, 9, 3), 200.0, np.float32), "say which number is white, such as data_range=255$"),
+        (Image.new("P", (9, 8)), r"image of mode L, RGB, .*, got P; convert it first, .*convert\('RGB'\)$"),
+        (Image.new("RGBA", (9, 8)), "got RGBA; convert"),
+        ("a.png", "expected an array, .*, got str; a file is read by"),
+        (Path("a.png"), "expected an array, .*, got PosixPath|WindowsPath"),
+        (None, "got NoneType"),
     ],
-)
+)  # fmt: skip
 def test_what_is_no_picture_is_refused_in_words(denoiser, picture, said):
-    with pytest.raises(DataError, match=f"the picture: .*{said}" if "several" not in said else said):
+    with pytest.raises(DataError, match=f"^the picture: .*{said}"):
         denoiser(picture)
-    with pytest.raises(DataError, match="picture 1: "):
+    with pytest.raises(DataError, match=f"^picture 1: .*{said}") as caught:
         denoiser([np.zeros((8, 9, 3), np.uint8), picture])
+    assert "are a list, or" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(9,), (5, 64, 64), (3, 64, 64), (1, 2, 8, 9, 3)])
+def test_what_may_be_several_pictures_is_told_how_they_are_given(denoiser, shape):
+    with pytest.raises(DataError, match=r"; several pictures are a list, or \(N, H, W, C\)"):
+        denoiser(np.zeros(shape, np.uint8))
+
+
+# What number is white
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [("int64", 8), ("uint64", 10), ("int32", 12), ("uint32", 16)])
+def test_whole_numbers_wider_than_their_values_ask_for_a_range(denoiser, noisy, dtype, bits):
+    wide = noisy.astype(dtype) << (bits - 8)
+    said = rf"^the picture, {dtype}: its largest value, {wide.max()}, .*; .* say data_range={2**bits - 1}$"
+    with pytest.raises(DataError, match=said):
+        denoiser(wide)
+    with pytest.raises(DataError, match=r"^picture 0, .* data_range=255$"):
+        denoiser([np.zeros_like(wide)])
+    denoised = Denoiser(denoiser.network, 255 << (bits - 8))(wide)
+    assert np.abs(denoised / 2.0 ** (bits - 8) - denoiser(noisy)).max() <= 0.5 + 2.0 ** (7 - bits)
+
+
+@pytest.mark.parametrize("dtype", ["int16", "uint16"])
+def test_16_bits_that_use_little_of_their_range_are_pointed_out(denoiser, noisy, dtype):
+    for pictures in (noisy.astype(dtype), [noisy.astype(dtype)]):
+        with pytest.warns(PictureWarning, match="picture.*far below white .* data_range=255$") as told:
+            denoiser(pictures)
+        assert [Path(each.filename) for each in told] == [Path(__file__)]
+
+
+@pytest.mark.parametrize("asked", [0, -5, np.nan, "foo"])
+def test_a_data_range_that_is_none_is_refused_at_once(ckpt, denoiser, asked):
+    with pytest.raises(ConfigError, match=r"^data_range: expected 'auto' or "):
+        Denoiser.load(ckpt, "cpu", data_range=asked)
+    with pytest.raises(ConfigError, match=r"^data_range: "):
+        Denoiser(denoiser.network, asked)
 
 
 def test_e8_broken_weights_give_no_array(denoiser, noisy):

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from src.util.errors import DataError, NonFiniteError
+from src.data_handlers import build_samples
+from src.util.errors import ConfigError, DataError, NonFiniteError
 from src.util.pictures.value_range import (
     as_float,
     as_tensor,
@@ -29,6 +30,19 @@ def test_white_follows_the_type_unless_it_is_said(dtype, asked, white):
 
 def test_a_number_that_the_type_cannot_hold_counts_as_auto():
     assert white_of(np.uint8, 65535) == 255
+
+
+@pytest.mark.parametrize("asked", [0, -5, np.nan, np.inf, "foo", "255", None, True, np.array([1, 2]), 1j])
+def test_a_data_range_that_is_none_is_refused_wherever_it_comes_from(asked):
+    with pytest.raises(ConfigError, match=r"^data_range: expected 'auto' or .* above 0; got .+$"):
+        white_of(np.uint8, asked)
+    with pytest.raises(ConfigError, match="data_range"):
+        build_samples("Demo", {}, channels=3, seed=0, training=False, data_range=asked)
+
+
+@pytest.mark.parametrize("asked", [4095, np.uint16(4095), np.float32(4095)])
+def test_numbers_of_numpy_are_numbers(asked):
+    assert white_of(np.uint16, asked) == 4095
 
 
 @pytest.mark.parametrize("dtype", [bool, complex, object, "U3"])
@@ -105,11 +119,26 @@ def test_floats_far_from_0_to_1_need_a_word():
 
 @pytest.mark.parametrize(
     ("low", "high", "likely"),
-    [(0, 250, 255), (-3, 300, 255), (0, 2700, 4095), (0, 12_000, 10_000), (-9000, 40, 10_000), (0, 2e5, 2e5)],
-)
-def test_the_white_that_is_proposed_holds_the_values(low, high, likely):
-    with pytest.raises(DataError, match=f"--set data_range={likely:g}$".replace("+", r"\+")):
+    [(0, 250, 255), (-3, 300, 255), (0, 2700, 4095), (0, 12_000, 10_000), (-9000, 40, 10_000), (0, 2e5, 2e5),
+     (-1, 1, 1), (-0.6, 0.7, 1), (-2.7, 3.2, 4), (0, 1.6, 2), (0, 12, 12), (0, 20, 255)],
+)  # fmt: skip
+def test_the_white_that_is_proposed_fits_the_values(low, high, likely):
+    with pytest.raises(DataError, match=rf"such as data_range={likely:g}(;|$)"):
         checked_white(np.array([low, high], np.float32), "auto", "a.tif")
+
+
+def test_values_below_black_are_said_to_be_kept_and_are():
+    picture = np.linspace(-1, 1, 12, dtype=np.float32).reshape(2, 2, 3)
+    said = r"; 0 is black, values below it are kept \(add 1 first if -1 is black\)$"
+    with pytest.raises(DataError, match=said):
+        checked_white(picture, "auto", "a.tif")
+    white = checked_white(picture, 1, "a.tif")
+    assert np.array_equal(
+        from_float(to_float(picture, white), np.float32, white, span_of(picture, white)), picture
+    )
+    with pytest.raises(DataError) as caught:
+        checked_white(np.abs(picture) * 9, "auto", "a.tif")
+    assert "below" not in str(caught.value)
 
 
 def test_a_hole_in_the_data_is_named():
@@ -126,6 +155,17 @@ def test_a_hole_in_the_data_is_named():
 def test_12_bits_in_a_16_bit_file_are_noticed(high, white, hint):
     said = dark_hint(np.array([[0, high]], np.uint16), white)
     assert (hint in said) if hint else not said
+
+
+@pytest.mark.parametrize(
+    ("dtype", "high", "likely"),
+    [("int16", 4095, 4095), ("int16", 200, 255), ("int16", 16_000, None), ("int16", 0, None),
+     ("int32", 255, 255), ("uint32", 65_535, 65_535), ("int64", 0, 255), ("int64", -7, 255),
+     ("uint64", 10_000, 16_383), ("int32", 2**30, None)],
+)  # fmt: skip
+def test_whole_numbers_of_any_type_that_are_wider_than_their_values_are_noticed(dtype, high, likely):
+    said = dark_hint(np.array([[min(0, high), high]], dtype), white_of(dtype))
+    assert said.endswith(f"say data_range={likely}") if likely else not said
 
 
 def test_a_dark_picture_of_8_bits_is_just_dark():

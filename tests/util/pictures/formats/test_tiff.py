@@ -7,6 +7,8 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
+from src.data_handlers import build_samples
+from src.util.errors import DataError
 from src.util.pictures.formats.stored import open_picture
 from src.util.pictures.io import inspect_picture, read_picture
 from tests.util.pictures.formats.conftest import RANDOM, noise, same_layout
@@ -85,6 +87,26 @@ def test_a_fourth_channel_that_nothing_is_said_of_does_not_become_transparency(t
     for name in ("a.tif", "b.tif"):
         assert not inspect_picture(tmp_path / name).alpha
         assert np.array_equal(read_picture(tmp_path / name), picture)
+
+
+@pytest.mark.parametrize(("channels", "kind"), [(4, "rgb"), (2, "minisblack")])
+def test_a_channel_that_its_file_calls_transparency_is_named_where_the_network_takes_it(
+    tmp_path, channels, kind
+):
+    def samples():
+        folder = {"data_dir": str(tmp_path)}
+        return build_samples("Folder", folder, channels=channels, seed=0, training=False)
+
+    picture, layout = noise((16, 18, channels), "uint8"), {"photometric": kind, "planarconfig": "contig"}
+    tifffile.imwrite(tmp_path / "a.tif", picture, **layout, extrasamples=["unassalpha"])
+    said = rf"takes {channels} .*marks channel {channels} as transparency, .*ExtraSamples 0"
+    with pytest.raises(DataError, match=said):
+        samples().check()
+    tifffile.imwrite(tmp_path / "a.tif", picture, **layout, extrasamples=["unspecified"])
+    assert samples().check() == channels
+    (tmp_path / "a.tif").unlink()
+    np.save(tmp_path / "a.npy", picture)
+    assert samples().check() == channels
 
 
 def test_what_cannot_be_kept_is_said(tmp_path, copy):
