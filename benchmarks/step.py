@@ -43,7 +43,7 @@ from src.trainer.config.build import (
 )
 from src.trainer.config.reading import read_config
 from src.trainer.config.run_config import RunConfig
-from src.trainer.evaluation.evaluate import MaskedLoss
+from src.trainer.evaluation.masked_loss import MaskedLoss
 from src.trainer.training.bystander import NoStore
 from src.trainer.training.reporter import Reporter
 from src.trainer.training.step import TrainingStep

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from src.model import NETWORKS, DenoisingNetwork
-from src.trainer.evaluation.evaluate import MaskedLoss
+from src.trainer.evaluation.masked_loss import MaskedLoss
 from src.trainer.inference.trained import load_trained
 from src.util.pictures.io import read_picture, to_float, to_uint8, write_picture
 

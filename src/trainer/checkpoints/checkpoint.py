@@ -119,6 +119,12 @@ class CheckpointStore:
         self._forget(entries[:-1], entries)
         return path
 
+    def release_best(self, metric: str, epoch: int) -> None:
+        """Let the best checkpoint by a metric stay for good: those to come are measured otherwise."""
+        if entries := self.manifest["best"].pop(metric, None):
+            self.manifest["best"][f"{metric}, to epoch {epoch}"] = entries
+            write_manifest(self.files, self.manifest)
+
     def load(self, path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
         """Read a checkpoint as `load_checkpoint`; one of this run must be what was written.
 

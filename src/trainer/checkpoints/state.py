@@ -1,7 +1,7 @@
 """Where a training stands: all that a resumed run needs besides weights and optimiser."""
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 WINDOW = 100  # steps of the running mean of the loss
@@ -9,10 +9,11 @@ WINDOW = 100  # steps of the running mean of the loss
 
 @dataclass
 class Best:
-    """The best validation so far by one metric."""
+    """The best validation so far by one metric, and what it measured: see `src.trainer.training.best`."""
 
     value: float
     epoch: int
+    measure: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -49,7 +50,7 @@ class TrainingState:
 
     def to_plain(self) -> dict[str, Any]:
         """As plain types, for a checkpoint."""
-        best = {metric: {"value": b.value, "epoch": b.epoch} for metric, b in self.best.items()}
+        best = {metric: asdict(best) for metric, best in self.best.items()}
         return {
             "epoch": self.epoch, "step": self.step, "batch": self.batch,
             "validated_epoch": self.validated_epoch, "best": best, "recent": list(self.recent),

@@ -63,6 +63,20 @@ def build_scheduler(config: RunConfig) -> Scheduler:
     return constructor(**arguments(block.arguments, constructor))
 
 
+def dataset_of(config: RunConfig, part: str) -> tuple[str, dict[str, Any]]:
+    """The dataset of `training`, `validation` or `test`, and its arguments, as far as they are given.
+
+    A part that names no dataset takes the one before it, its own arguments laid over that one's.
+    """
+    order = ["test", "validation", "training"]
+    blocks = [getattr(config, name) for name in order[order.index(part) :]]
+    named = next(i for i, block in enumerate(blocks) if block.dataset is not None)
+    own: dict[str, Any] = {}
+    for block in reversed(blocks[: named + 1]):
+        own |= FOR_SCORING | block.dataset_args
+    return blocks[named].dataset, own
+
+
 def build_pictures(config: RunConfig, part: str) -> Samples:
     """The pictures of `training`, `validation` or `test`, each looked at.
 
@@ -73,13 +87,7 @@ def build_pictures(config: RunConfig, part: str) -> Samples:
     DataError
         When pictures are missing, damaged, too small or of the wrong kind: a line for each.
     """
-    order = ["test", "validation", "training"]
-    blocks = [getattr(config, name) for name in order[order.index(part) :]]
-    named = next(i for i, block in enumerate(blocks) if block.dataset is not None)
-    own: dict[str, Any] = {}
-    for block in reversed(blocks[: named + 1]):
-        own |= FOR_SCORING | block.dataset_args
-    dataset = blocks[named].dataset
+    dataset, own = dataset_of(config, part)
     samples = build_samples(
         dataset, arguments(own, DATASETS[dataset], View),
         channels=config.model.kwargs["in_channels"], seed=config.seed, training=part == "training",

@@ -1,6 +1,7 @@
 """Scores of a network on whole pictures: against the clean ones, or without them by the masked loss."""
 
 import math
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,17 +10,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from src.loss import Loss
-from src.masker import Masker
+from src.trainer.evaluation.masked_loss import MaskedLoss
 from src.trainer.evaluation.metrics import MeanScore, mean_score, psnr, ssim
 from src.trainer.evaluation.saving import save_pictures
 from src.trainer.network.network import Network
 from src.util.cores import usable_cores
-from src.util.logger import LOG
 from src.util.overlap import AT_ONCE, Here, overlapped
 from src.util.pictures.io import from_float, to_uint8
 from src.util.pictures.value_range import span_of
-from src.util.seed import make_generator
 
 
 class Metric(NamedTuple):
@@ -32,7 +30,7 @@ class Metric(NamedTuple):
 METRICS = {
     "psnr": Metric("PSNR (dB), {}", "PSNR {:.2f} dB"),
     "ssim": Metric("SSIM, 7x7 uniform window, {}", "SSIM {:.4f}"),
-    "loss": Metric("masked loss at blind spots that stay the same", "masked loss {:.6g}"),
+    "loss": Metric("masked loss, mean of hidden values that stay the same", "masked loss {:.6g}"),
 }
 """Name in the code and in tables -> the metric."""
 
@@ -45,11 +43,15 @@ BETTER = {"psnr": max, "ssim": max, "loss": min}
 
 @dataclass(frozen=True)
 class PictureScore:
-    """One picture's metrics: `psnr` (dB) and `ssim` against the clean picture, else `loss`."""
+    """One picture's metrics: `psnr` (dB) and `ssim` against the clean picture, else `loss`.
+
+    `checksum` is of the values of the noisy and the clean picture: whether two scores are of the same.
+    """
 
     name: str
     metrics: dict[str, float]
     rounding: str = "rounded to 8 bits"
+    checksum: int = 0
 
 
 @dataclass
@@ -114,53 +116,14 @@ class Evaluated:
         """As plain types and tensors, for another process; the pictures only if they are to be shown."""
         none = torch.empty(0)
         pictures = (self.noisy, self.denoised, self.clean) if shown else (none, none, None)
-        return self.index, *pictures, self.score.name, self.score.metrics, self.score.rounding
+        score = self.score
+        return self.index, *pictures, score.name, score.metrics, score.rounding, score.checksum
 
     @classmethod
     def from_plain(cls, plain: tuple[Any, ...]) -> "Evaluated":
         """From another process."""
         index, noisy, denoised, clean, *score = plain
         return cls(index, noisy, denoised, clean, PictureScore(*score))
-
-
-class MaskedLoss:
-    """The self-supervised loss with blind spots that stay the same from one validation to the next.
-
-    Parameters
-    ----------
-    masker : Masker
-        Of the training.
-    loss : Loss
-        Of the training, at its full weights.
-    seed : int
-        Of the run; a picture's spots are a function of it and the picture's index.
-    """
-
-    def __init__(self, masker: Masker, loss: Loss, seed: int) -> None:
-        self.masker = masker
-        self.loss = loss
-        self.seed = seed
-        self._refused = False
-
-    def suits(self, noisy: Tensor, name: str) -> bool:
-        """Whether a picture (C, H, W) can be masked; of those that cannot the first is said."""
-        try:
-            self.masker.check_size(*noisy.shape[1:])
-        except ValueError as error:
-            if not self._refused:
-                LOG.warning("%s: no masked loss, nor for pictures like it: %s", name, error)
-            self._refused = True
-            return False
-        return True
-
-    @torch.no_grad()
-    def __call__(self, network: Network, noisy: Tensor, index: int) -> float:
-        """The loss of one picture (C, H, W)."""
-        batch = noisy[None].to(network.device)
-        masked = self.masker.mask(batch, make_generator(self.seed, "validation mask", index))
-        # In tiles where the picture is large, as it is denoised.
-        denoised = network.denoise(masked.image[0], f"picture {index}, masked")[None].to(network.device)
-        return self.loss(denoised, batch, masked.mask, 1.0).total.item()
 
 
 def evaluate(
@@ -230,7 +193,11 @@ def _evaluated(
         metrics = compare(clean, denoised, dtype, white, span_of(noisy.numpy(), 1))
     elif by_loss is not None:
         metrics = {"loss": here(lambda: by_loss(network, noisy, index), last=True)}
-    return Evaluated(index, noisy, denoised, clean, PictureScore(name, metrics, rounding(dtype, white)))
+    checksum = 0
+    for values in (noisy, *([] if clean is None else [clean])):
+        checksum = zlib.crc32(values.contiguous().numpy().data, checksum)
+    score = PictureScore(name, metrics, rounding(dtype, white), checksum)
+    return Evaluated(index, noisy, denoised, clean, score)
 
 
 def compare(

@@ -7,7 +7,8 @@ from pathlib import Path
 from src.data_handlers.loading.sampling import build_loader
 from src.trainer.config.build import build_loss, build_masker, build_pictures
 from src.trainer.config.reading import to_yaml
-from src.trainer.evaluation.evaluate import Evaluated, MaskedLoss, Scores, count_words, evaluate, score_all
+from src.trainer.evaluation.evaluate import Evaluated, Scores, count_words, evaluate, score_all
+from src.trainer.evaluation.masked_loss import MaskedLoss
 from src.trainer.evaluation.saving import save_values
 from src.trainer.evaluation.summary import summary
 from src.trainer.inference.trained import Trained

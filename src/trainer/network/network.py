@@ -6,7 +6,7 @@ Shape letters: B images, C channels, H rows, W columns.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import chain, product
+from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -67,8 +67,7 @@ class Network:
     def __post_init__(self) -> None:
         self.module.to(device=self.device, memory_format=self._layout)  # type: ignore[call-overload]
         self._trained = _compiled(self.module) if self.compiled else self.module
-        self._folded: DenoisingNetwork | None = None  # for inference, with the weights of these versions
-        self._versions: list[tuple[int, int]] = []
+        self._folded: DenoisingNetwork | None = None  # while an image is denoised
         if self.device.type == "cpu":
             keep_freed_memory()
 
@@ -87,17 +86,9 @@ class Network:
                 # For no images at all the compiler makes code that fails.
                 denoised = (self._trained if len(images) else self.module)(images)
             else:
-                module = self._for_inference()
+                module = self._folded or self.module
                 denoised = module(images) if window is None else module.forward_tile(images, window)
         return denoised.float()
-
-    def _for_inference(self) -> DenoisingNetwork:
-        """The network with its batch norms folded, made anew where its weights have changed."""
-        weights = chain(self.module.parameters(), self.module.buffers())
-        versions = [(weight.data_ptr(), weight._version) for weight in weights]
-        if self._folded is None or versions != self._versions:
-            self._folded, self._versions = folded(self.module), versions
-        return self._folded
 
     @contextmanager
     def arithmetic(self) -> Iterator[None]:
@@ -164,10 +155,13 @@ class Network:
         was_training = self.module.training
         self.module.eval()
         try:
+            # For this image alone: weights may change and leave no trace (`.data`, a fused optimiser).
+            self._folded = folded(self.module)
             while not self._fits(height, width, read, write, name):
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
         finally:
+            self._folded = None
             self.module.train(was_training)
 
     def _fits(self, height: int, width: int, read: Reader, write: Writer, name: str) -> bool:

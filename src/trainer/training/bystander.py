@@ -52,6 +52,9 @@ class NoStore(CheckpointStore):
         """Only the path."""
         return self.files.interim_file(epoch, step)
 
+    def release_best(self, metric: str, epoch: int) -> None:
+        """Nothing."""
+
     def save_best(self, content: dict[str, Any], epoch: int, metric: str, value: float) -> Path:
         """Only the path."""
         return self.files.best_file(epoch, metric, value)

@@ -19,7 +19,7 @@ from src.trainer.config.build import (
 )
 from src.trainer.config.reading import check_config, to_yaml
 from src.trainer.config.run_config import RunConfig
-from src.trainer.evaluation.evaluate import MaskedLoss
+from src.trainer.evaluation.masked_loss import MaskedLoss
 from src.trainer.network.network import Network
 from src.trainer.parallel.distributed import ALONE, Processes
 from src.trainer.parallel.shared_norm import share_batch_norm
@@ -125,7 +125,8 @@ def _fit(
     config: RunConfig, files: FileManager, device: torch.device,
     loader: Loader, validation: Loader | None, resume: bool, processes: Processes,
 ) -> Network:  # fmt: skip
-    keep_own_pictures(loader, config.training, files, resume, processes)
+    loaders = {"training": loader} | ({} if validation is None else {"validation": validation})
+    keep_own_pictures(loaders, config, files, resume, processes)
     network = build_model(config, device)
     if config.training.sync_bn:
         share_batch_norm(network.module, processes)

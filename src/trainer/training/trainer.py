@@ -16,11 +16,13 @@ from src.trainer.checkpoints.checkpoint import CheckpointStore
 from src.trainer.checkpoints.environment import environment
 from src.trainer.checkpoints.state import Best, TrainingState
 from src.trainer.config.run_config import RunConfig
-from src.trainer.evaluation.evaluate import BETTER, Evaluated, MaskedLoss, evaluate, score_all
+from src.trainer.evaluation.evaluate import Evaluated, evaluate, score_all
+from src.trainer.evaluation.masked_loss import MaskedLoss
 from src.trainer.optim import Scheduler
 from src.trainer.parallel.data_errors import agreed
 from src.trainer.parallel.distributed import ALONE, Processes
 from src.trainer.parallel.shared_norm import average_statistics
+from src.trainer.training.best import is_best, measure_of
 from src.trainer.training.loss_record import LossRecord
 from src.trainer.training.reporter import BOARD_PICTURES, Reporter
 from src.trainer.training.step import TrainingStep
@@ -154,9 +156,9 @@ class Trainer:
         self.reporter.validation(epoch, self.state.step, scores, began)
         self.state.validated_epoch = epoch
         for metric, value in scores.means().items():
-            best = self.state.best.get(metric)
-            if best is None or (value != best.value and BETTER[metric](value, best.value) == value):
-                self.state.best[metric] = Best(value, epoch)
+            measure = measure_of(metric, self.config, self.validation.samples.white, scores)
+            if is_best(value, metric, measure, self.state.best, self.store):
+                self.state.best[metric] = Best(value, epoch, measure)
                 self.store.save_best(self.content(), epoch, metric, value)
 
     def _evaluated(self, epoch: int, pictures: Loader, saved: bool) -> Iterator[Evaluated]:
@@ -266,14 +268,19 @@ def last_step(config: RunConfig, state: TrainingState, batches: int) -> int:
 
 
 def validation_is_due(config: RunConfig, epoch: int) -> bool:
-    """By `validation.val`, `start_epoch` and `interval_epoch`."""
+    """By `validation.val`, `start_epoch` and `interval_epoch`; the last epoch always."""
     block = config.validation
-    return block.val and _due(epoch, block.start_epoch, block.interval_epoch)
+    last = epoch == config.training.max_epochs
+    return block.val and (last or _due(epoch, block.start_epoch, block.interval_epoch))
 
 
 def validation_is_missing(config: RunConfig, state: TrainingState) -> bool:
-    """Whether the last epoch should have been validated, but the run was stopped before."""
-    return state.validated_epoch < state.epoch and validation_is_due(config, state.epoch)
+    """Whether the latest epoch should have been validated, but the run was stopped before.
+
+    Only as long as the weights are that epoch's: a run that was stopped inside the next one has others.
+    """
+    at_its_end = state.epoch > 0 and state.batch == 0
+    return at_its_end and state.validated_epoch < state.epoch and validation_is_due(config, state.epoch)
 
 
 def _due(epoch: int, start: int, interval: int) -> bool:

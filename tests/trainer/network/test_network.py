@@ -205,6 +205,29 @@ def test_out_of_memory_that_no_tile_helps_against_is_an_error(monkeypatch):
         network.denoise(large(64, 64), "a.png")
 
 
+@pytest.mark.parametrize("how", ["data", "numpy", "fused"])
+def test_weights_that_change_without_a_trace_are_those_that_denoise(how):
+    """Batch norm is frozen meanwhile, as in a training whose statistics are: nothing says that it trained."""
+    network, picture = settled(), large(40, 40)
+    for parameter in network.module.parameters():
+        parameter.requires_grad_(True)
+    before = network.denoise(picture, "a.png")
+    convolution = network.module.bsn.tail[-1]
+    if how == "data":
+        convolution.bias.data += 1
+    elif how == "numpy":
+        convolution.bias.detach().numpy()[...] += 1
+    else:
+        optimizer = torch.optim.Adam(network.module.parameters(), lr=0.01, fused=True)
+        network.module.eval()(picture[None]).sum().backward()
+        optimizer.step()
+    after = network.denoise(picture, "a.png")
+    with torch.no_grad():
+        expected = network.module.eval()(picture[None].double())[0]
+    torch.testing.assert_close(after, expected.float(), rtol=1e-4, atol=1e-4)
+    assert (after - before).abs().max() > 0.01
+
+
 def test_other_errors_of_a_network_are_not_taken_for_lack_of_memory(monkeypatch):
     def wrong(self, images, window=None):
         raise RuntimeError("shapes differ")

@@ -22,6 +22,9 @@ SETTINGS = [
 ]
 
 
+UNSCORED = ["validation.val=false", "checkpoint.interval_steps=1"]
+
+
 def names(run):
     return sorted(path.name for path in run.files.checkpoints.iterdir())
 
@@ -200,3 +203,27 @@ def test_k22_another_batch_size_goes_on_behind_the_pictures_that_were_seen(new_r
         in run.log
     )
     assert run.last["state"]["step"] == 8 + 2
+
+
+def test_what_an_epoch_lacks_is_not_made_of_weights_from_inside_the_next_one(new_run, stop_at_step):
+    run = new_run("run")
+    stop_at_step(4)
+    with pytest.raises(KeyboardInterrupt):
+        run.train(*SETTINGS, *UNSCORED, "checkpoint.save_all=true")
+    assert names(run)[0] == "run_001.pth" and run.last["state"]["batch"] == 1  # inside epoch 2
+    before = (run.files.checkpoints / "run_001.pth").read_bytes()
+    run.resume(*SETTINGS, "validation.val=true", "checkpoint.save_all=true")
+    assert (run.files.checkpoints / "run_001.pth").read_bytes() == before
+    assert [row["epoch"] for row in run.scores] == ["2", "3"]
+
+
+def test_a_run_that_is_cut_short_inside_an_epoch_makes_nothing_of_the_epoch_before(new_run, stop_at_step):
+    """With fewer epochs than it has begun it is finished; the weights are no epoch's."""
+    run = new_run("run")
+    stop_at_step(4)
+    with pytest.raises(KeyboardInterrupt):
+        run.train(*SETTINGS, *UNSCORED)
+    before = {path: path.read_bytes() for path in run.files.checkpoints.iterdir()}
+    run.resume(*SETTINGS, "training.max_epochs=1")
+    assert {path: path.read_bytes() for path in run.files.checkpoints.iterdir()} == before
+    assert not run.files.scores_file.exists() and run.best == []

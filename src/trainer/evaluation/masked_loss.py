@@ -1,0 +1,98 @@
+"""The self-supervised loss as a score, for images of which no clean one is known.
+
+Shape letters: B blocks, C channels, H rows, W columns.
+"""
+
+import math
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from src.loss import Loss
+from src.masker import Masker
+from src.trainer.network.network import Network
+from src.util.logger import LOG
+from src.util.seed import make_generator
+
+BLOCK = 256
+"""Edge of the blocks that are scored, px."""
+
+
+class MaskedLoss:
+    """The loss at blind spots that stay the same from one validation to the next.
+
+    It is taken of at most four blocks of an image, so that a photograph costs no more than a crop, and
+    divided by the hidden share, so that images of different sizes can be compared and averaged.
+
+    Parameters
+    ----------
+    masker : Masker
+        Of the training.
+    loss : Loss
+        Of the training, at its full weights.
+    seed : int
+        Of the run; an image's spots are a function of it and the image's index.
+    """
+
+    def __init__(self, masker: Masker, loss: Loss, seed: int) -> None:
+        self.masker = masker
+        self.loss = loss
+        self.seed = seed
+        self._refused = False
+
+    def suits(self, noisy: Tensor, name: str) -> bool:
+        """Whether the blocks of an image (C, H, W) can be masked; of images that cannot the first is said."""
+        try:
+            self.masker.check_size(*(min(edge, BLOCK) for edge in noisy.shape[1:]))
+        except ValueError as error:
+            if not self._refused:
+                LOG.warning("%s: no masked loss, nor for pictures like it: %s", name, error)
+            self._refused = True
+            return False
+        return True
+
+    @torch.no_grad()
+    def __call__(self, network: Network, noisy: Tensor, index: int) -> float:
+        """Compute the loss of one image.
+
+        Parameters
+        ----------
+        network : Network
+            On any device.
+        noisy : Tensor
+            (C, H, W) in [0, 1].
+        index : int
+            Of the image in its dataset.
+
+        Returns
+        -------
+        float
+            For each hidden value; NaN where none is hidden.
+        """
+        blocks = blocks_of(noisy).to(network.device)
+        masked = self.masker.mask(blocks, make_generator(self.seed, "validation mask", index))
+        hidden = masked.mask.mean().item()
+        if not hidden:
+            return math.nan
+        denoised = [network.denoise(image, f"image {index}, masked") for image in masked.image]
+        value = self.loss(torch.stack(denoised).to(network.device), blocks, masked.mask, 1.0)
+        return value.total.item() / hidden  # the terms are means over all values, hidden or not
+
+
+def blocks_of(image: Tensor) -> Tensor:
+    """One block in each quarter of an image (C, H, W), or in each half or in the middle of a smaller one.
+
+    Returns
+    -------
+    Tensor
+        (B, C, H, W), the edges at most `BLOCK`.
+    """
+    rows, columns = (_starts(edge) for edge in image.shape[1:])
+    blocks = [image[:, top : top + BLOCK, left : left + BLOCK] for top, left in product(rows, columns)]
+    return torch.stack(blocks)
+
+
+def _starts(edge: int) -> list[int]:
+    count = 1 if edge < 2 * BLOCK else 2
+    return [max(0, (2 * part + 1) * edge // (2 * count) - BLOCK // 2) for part in range(count)]

@@ -1,0 +1,90 @@
+"""A best score is compared with scores of the same measure alone."""
+
+import re
+
+import numpy as np
+import pytest
+
+from src.util.pictures.io import read_picture, write_picture
+
+CLEAN = "validation.dataset_args.clean_folder={}"
+
+
+def said(run):
+    """What made the search for the best begin anew, each time."""
+    return re.findall(r"the best (\w+) so far \(.*?\) was measured otherwise \((.*?)\)", run.log)
+
+
+@pytest.mark.parametrize(
+    ("setting", "other"),
+    [
+        ("training.loss=1*self_L1", "loss"),
+        ("masker.masker_args.pixel_perc=0.003", "masker"),
+        ("masker.masker_type=N2V_Masker", "masker"),
+        ("seed=1", "seed"),
+        ("validation.dataset_args.crop_size=48", "images"),
+        ("validation.dataset_args.n_data=2", "images"),
+    ],
+)
+def test_the_loss_of_another_measure_neither_beats_nor_is_beaten(new_run, setting, other):
+    run = new_run("run")
+    run.train()
+    before = run.best
+    run.resume("training.max_epochs=3", setting)
+    assert said(run) == [("loss", other)]
+    assert set(before) < set(run.best) and len(run.best) == len(before) + 1  # the old best's file stays
+    (best,) = run.last["state"]["best"].values()
+    assert best["epoch"] == 3
+    run.resume("training.max_epochs=5", setting)  # from here on all is as ever
+    assert len(said(run)) == 1 and len(run.best) == len(before) + 1
+
+
+def test_psnr_depends_on_the_pictures_and_not_on_loss_masker_or_seed(new_run, clean_folder):
+    run = new_run("run")
+    run.train(CLEAN.format(clean_folder))
+    changed = ["training.loss=1*self_L1", "masker.masker_args.pixel_perc=0.003", "seed=1"]
+    run.resume("training.max_epochs=3", CLEAN.format(clean_folder), *changed)
+    assert said(run) == []
+    run.resume("training.max_epochs=4", CLEAN.format(clean_folder), "validation.dataset_args.crop_size=32")
+    assert said(run) == [("psnr", "images"), ("ssim", "images")]
+
+
+def test_other_pictures_of_the_same_names_are_another_measure(new_run, noisy_folder, clean_folder):
+    run = new_run("run")
+    run.train(CLEAN.format(clean_folder))
+    write_picture(clean_folder / "a.png", read_picture(noisy_folder / "a.png") // 2)
+    run.resume("training.max_epochs=3", CLEAN.format(clean_folder))
+    assert said(run) == [("psnr", "images"), ("ssim", "images")]
+
+
+def test_a_picture_that_vanishes_is_another_measure_one_that_comes_is_not_used(new_run, noisy_folder):
+    run = new_run("run")
+    run.train()
+    write_picture(noisy_folder / "d.png", read_picture(noisy_folder / "a.png"))
+    run.resume("training.max_epochs=3")
+    assert said(run) == []
+    assert run.log.count("1 pictures are new since this run began and not used") == 2  # nor validated
+    (noisy_folder / "b.png").unlink()
+    skip = ["training.dataset_args.unreadable=skip", "validation.dataset_args.unreadable=skip"]
+    run.resume("training.max_epochs=4", *skip)
+    assert said(run) == [("loss", "images")]
+
+
+def test_the_same_pictures_elsewhere_are_the_same_measure(new_run, noisy_folder, tmp_path):
+    run = new_run("run")
+    run.train()
+    noisy_folder.rename(tmp_path / "moved")
+    run.resume("training.max_epochs=3", f"training.dataset_args.data_dir={tmp_path / 'moved'}")
+    assert said(run) == []
+
+
+def test_another_white_is_another_measure(new_run, tmp_path):
+    (tmp_path / "deep").mkdir()
+    values = np.random.default_rng(0).integers(800, 4096, (2, 64, 64, 3), dtype=np.uint16)
+    for number, picture in enumerate(values):
+        np.save(tmp_path / "deep" / f"{number}.npy", picture)
+    folder = f"training.dataset_args.data_dir={tmp_path / 'deep'}"
+    run = new_run("run")
+    run.train(folder, "data_range=4095")
+    run.resume(folder, "training.max_epochs=3", "data_range=8190")
+    assert said(run) == [("loss", "images, white")]
