@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from src.trainer.config.names import check_training_names
+from src.trainer.config.names import begun_demo, check_training_names
 from src.util.errors import ConfigError
 from src.util.file_manager import FileManager, timestamp
 from src.util.flags import common_flags
@@ -26,11 +26,16 @@ def main() -> int:
 
 def _run(flags: argparse.Namespace) -> int:
     # PyTorch takes seconds to load: it waits until all that was named is known to be there.
-    from src.trainer.config.reading import agreed_config, read_config, run_config, to_yaml
+    from src.trainer.config.reading import agreed_config, demo_config, read_config, run_config, to_yaml
     from src.trainer.parallel.distributed import processes_of_torchrun
 
+    stored = flags.resume and flags.config is None
+    demo = begun_demo(flags.session, flags.settings) if stored else None
+
     def config() -> "RunConfig":
-        if flags.config is None and flags.resume:
+        if demo is not None:
+            return demo_config(demo, flags.settings)
+        if stored:
             return run_config(flags.session, flags.settings)
         return read_config(flags.config or "demo", flags.settings)
 
@@ -40,10 +45,11 @@ def _run(flags: argparse.Namespace) -> int:
             if processes.first:
                 print(to_yaml(agreed), end="")
             return 0
-        return _start(flags, agreed, processes)
+        is_demo = demo is not None or (flags.config is None and not flags.resume)
+        return _start(flags, agreed, processes, is_demo)
 
 
-def _start(flags: argparse.Namespace, config: "RunConfig", processes: "Processes") -> int:
+def _start(flags: argparse.Namespace, config: "RunConfig", processes: "Processes", is_demo: bool) -> int:
     from src.trainer.evaluation.noise_report import noise_report
     from src.trainer.training.demo import run_demo
     from src.trainer.training.session import train
@@ -55,10 +61,10 @@ def _start(flags: argparse.Namespace, config: "RunConfig", processes: "Processes
         return 0
     device, line = resolve_device(flags.gpu, None if processes.alone else processes.local_rank)
     LOG.info(line)
-    if flags.config is None and not flags.resume:
+    if is_demo:
         if not processes.alone:
             raise ConfigError("the demo trains in one process; say by -c what several are to train")
-        run_demo(config, _run_name(flags), device, flags.thread)
+        run_demo(config, _run_name(flags), device, flags.thread, flags.resume)
         return 0
     files = FileManager(config.output_folder, _run_name(flags))
     # What torchrun starts anew (--max-restarts) goes on where it was, but never with another's run.

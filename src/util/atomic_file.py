@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -46,8 +46,15 @@ def write_atomically(path: Path, durable: bool = True, size: int | None = None) 
         if durable:
             _sync_folder(path.parent)
     except OSError as error:
+        _remove(temporary)  # first, for what it takes on a full disk is not free otherwise
         raise refused(path, error, size) from None
     finally:
+        _remove(temporary)
+
+
+def _remove(temporary: Path) -> None:
+    # Where nothing can be removed nothing was written, and the error in flight says more.
+    with suppress(OSError):
         temporary.unlink(missing_ok=True)
 
 

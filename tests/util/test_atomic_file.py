@@ -1,5 +1,6 @@
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -75,3 +76,28 @@ def test_a_file_that_can_be_made_again_need_not_wait_for_the_disk_and_is_whole_a
         fail(path, OSError(errno.ENOSPC, "No space left on device"), durable=False)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_what_is_said_to_be_free_is_free_without_our_own_half_of_a_file(tmp_path, monkeypatch):
+    """Else a full disk has 0 bytes free, whatever it is full of."""
+    seen, real = [], atomic_file.shutil.disk_usage
+
+    def look(path):
+        seen.append(os.listdir(tmp_path))
+        return real(path)
+
+    monkeypatch.setattr(atomic_file.shutil, "disk_usage", look)
+    with pytest.raises(StorageError, match=r"a\.bin: cannot be written: No space left .* bytes are free"):
+        fail(tmp_path / "a.bin", OSError(errno.ENOSPC, "No space left on device"))
+    assert seen == [[]]
+
+
+def test_a_disk_that_can_only_be_read_is_reported_under_the_files_own_name(tmp_path, monkeypatch):
+    """There not even the temporary file can be removed, which is no news."""
+
+    def read_only(self, missing_ok=False):
+        raise OSError(errno.EROFS, "Read-only file system", str(self))
+
+    monkeypatch.setattr(Path, "unlink", read_only)
+    with pytest.raises(StorageError, match=r"/a\.bin: cannot be written: Read-only file system"):
+        fail(tmp_path / "a.bin", OSError(errno.EROFS, "Read-only file system"))

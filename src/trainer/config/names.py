@@ -77,6 +77,19 @@ def _document(configs: Sequence[str] | None, settings: Sequence[str]) -> Documen
     return override(functools.reduce(overlay, documents or [Document({}, {}, "")]), settings)
 
 
+def demo_runs(output_folder: Path, name: str) -> dict[str, FileManager]:
+    """The two runs of a demo, by method, in the order in which they are trained."""
+    names = {"N2V": f"{name}_n2v", "NL-N2V": f"{name}_nl_n2v"}
+    return {method: FileManager(output_folder, run) for method, run in names.items()}
+
+
+def begun_demo(name: str, settings: Sequence[str]) -> FileManager | None:
+    """The first run of a demo of this name; None where none was begun, or the name is that of a run."""
+    run = named_run(name, settings)
+    first = demo_runs(run.folder.parent, name)["N2V"]
+    return first if first.config_file.is_file() and not run.folder.is_dir() else None
+
+
 def find_checkpoint(run: FileManager | None, epoch: int | None, pretrained: str | None) -> Path | None:
     """The file of a checkpoint, which is not opened.
 
@@ -142,7 +155,7 @@ def check_training_names(
         _document(configs, settings)
         return
     run = named_run(session, settings, configs)
-    if resume:
+    if resume and (configs is not None or begun_demo(session, settings) is None):
         run.expect_run()
     elif begins and configs and "RANK" not in os.environ:  # torchrun may start a run anew that has begun
         run.expect_free()

@@ -15,6 +15,7 @@ from src.trainer.parallel.distributed import Processes
 from src.util.config.schema import arguments, problem, validate
 from src.util.config.yaml_document import Document, KeyPath, read_yaml, value_at, without
 from src.util.errors import ConfigError
+from src.util.file_manager import FileManager
 from src.util.logger import LOG
 
 
@@ -46,6 +47,14 @@ def run_config(session: str, settings: Sequence[str]) -> RunConfig:
     if config.output_folder.resolve() == files.folder.parent.resolve():
         return config
     return config.model_copy(update={"output_folder": files.folder.parent})  # the run was moved
+
+
+def demo_config(first: FileManager, settings: Sequence[str]) -> RunConfig:
+    """The configuration that a demo was begun with, and overrides; its first run is that of `begun_demo`."""
+    stored = read_yaml(first.config_file)
+    masker = read_config("demo").masker.model_dump(mode="json")  # the first run's is the other method's
+    own = {"masker": masker, "output_folder": str(first.folder.parent)}
+    return check_config(with_settings(Document(stored.data | own, stored.places, stored.name), settings))
 
 
 def agreed_config(processes: Processes, read: Callable[[], RunConfig]) -> RunConfig:

@@ -9,6 +9,7 @@ from torch import Tensor
 from src.data_handlers.loading.sampling import build_loader
 from src.data_handlers.samples.samples import Samples
 from src.trainer.config.build import build_pictures
+from src.trainer.config.names import demo_runs
 from src.trainer.config.reading import check_config
 from src.trainer.config.run_config import RunConfig
 from src.trainer.evaluation.evaluate import compare, evaluate
@@ -18,7 +19,6 @@ from src.trainer.report.panel import panel
 from src.trainer.training.session import train
 from src.util.config.yaml_document import Document
 from src.util.errors import ConfigError
-from src.util.file_manager import FileManager
 from src.util.logger import LOG
 from src.util.pictures.io import to_uint8, write_picture
 
@@ -40,7 +40,9 @@ class Row:
         return mean_score(metrics[metric] for metrics in self.metrics).mean
 
 
-def run_demo(config: RunConfig, name: str, device: torch.device, workers: int) -> list[Row]:
+def run_demo(
+    config: RunConfig, name: str, device: torch.device, workers: int, resume: bool = False
+) -> list[Row]:
     """Train both methods, then print the table and write the picture.
 
     Parameters
@@ -53,6 +55,8 @@ def run_demo(config: RunConfig, name: str, device: torch.device, workers: int) -
         Where the networks are trained.
     workers : int
         Processes that load pictures.
+    resume : bool
+        Go on where a demo of this name was stopped.
 
     Returns
     -------
@@ -71,16 +75,17 @@ def run_demo(config: RunConfig, name: str, device: torch.device, workers: int) -
             " say -c folder"
         )
     n2v = check_config(Document(config.model_dump(mode="json") | {"masker": N2V}, {}, "N2V"))
-    runs = {
-        "N2V": (n2v, FileManager(config.output_folder, f"{name}_n2v")),
-        "NL-N2V": (config, FileManager(config.output_folder, f"{name}_nl_n2v")),
-    }
+    runs = demo_runs(config.output_folder, name)
+    if not resume:
+        for files in runs.values():  # a name that is taken is said before minutes are spent on the other
+            files.expect_free()
     networks = {}
-    for method, (its_config, files) in runs.items():
+    for method, its_config in {"N2V": n2v, "NL-N2V": config}.items():
         LOG.info("training %s", method)
-        networks[method] = train(its_config, files, device, workers)
+        files = runs[method]
+        networks[method] = train(its_config, files, device, workers, resume and files.folder.is_dir())
     rows, clean = _compare(pictures, networks)
-    picture = runs["NL-N2V"][1].images / "comparison.png"
+    picture = runs["NL-N2V"].images / "comparison.png"
     _write_panel(picture, rows, clean)
     for line in table(rows):
         LOG.info("%s", line)

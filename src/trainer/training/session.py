@@ -71,27 +71,37 @@ def train(
     # All pictures are looked at before a folder is made; validation often looks at those of the training.
     with said_once():
         loader, validation = _build_loaders(config, device.type == "cuda", workers, processes)
-    if processes.first and resume:
-        files.open()
-    elif processes.first:
-        files.create()
-        processes.note_begun(files.folder)
     try:
+        network = build_model(config, device)  # what does not fit the memory leaves no folder behind
+        if processes.first and resume:
+            files.open()
+        elif processes.first:
+            files.create()
+            processes.note_begun(files.folder)
         with LogFile(files.log_file) if processes.first else nullcontext():
-            return _fit(config, files, device, loader, validation, resume, processes)
+            return _fit(config, files, network, loader, validation, resume, processes)
     except Exception as error:
         if lost := worker_error(error, loader.samples.source.where):
             raise DataError(f"{lost}; -r goes on from the last checkpoint") from None
         if is_out_of_memory(error):
             raise OutOfMemoryError(
                 f"out of memory on {device}: lower training.batch_size or training.dataset_args.crop_size, or"
-                " model.kwargs.features; checkpoints are as they were, -r goes on from the last"
+                f" model.kwargs.features{_how_to_go_on(files)}"
             ) from None
         raise
     finally:
         loader.close()
         kill_workers()
         files.close()
+
+
+def _how_to_go_on(files: FileManager) -> str:
+    """What is true of a run after an error that its settings caused."""
+    if not files.folder.is_dir():
+        return ""
+    if any(files.checkpoints.glob("*.pth")):
+        return "; checkpoints are as they were, -r goes on from the last"
+    return "; nothing was saved before: with -r it begins anew"
 
 
 def _build_loaders(
@@ -122,12 +132,12 @@ def _build_loaders(
 
 
 def _fit(
-    config: RunConfig, files: FileManager, device: torch.device,
+    config: RunConfig, files: FileManager, network: Network,
     loader: Loader, validation: Loader | None, resume: bool, processes: Processes,
 ) -> Network:  # fmt: skip
     loaders = {"training": loader} | ({} if validation is None else {"validation": validation})
     keep_own_pictures(loaders, config, files, resume, processes)
-    network = build_model(config, device)
+    device = network.device
     if config.training.sync_bn:
         share_batch_norm(network.module, processes)
     masker, loss = build_masker(config), build_loss(config)

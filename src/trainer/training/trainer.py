@@ -28,6 +28,7 @@ from src.trainer.training.reporter import BOARD_PICTURES, Reporter
 from src.trainer.training.step import TrainingStep
 from src.trainer.training.stopping import StopRequest
 from src.util.errors import NonFiniteError, Stopped
+from src.util.logger import LOG
 from src.util.pictures.io import as_float
 from src.util.seed import make_generator
 
@@ -111,6 +112,11 @@ class Trainer:
         """One pass over the training pictures, or what is left of it."""
         self.loader.set_epoch(epoch, self.state.batch)
         self.network.module.train()
+        if self.state.batch >= len(self.loader):
+            LOG.warning(
+                "epoch %d ends without another step: of its %d batches, fewer now, all were seen before",
+                epoch, len(self.loader),
+            )  # fmt: skip
         batches = agreed(iter(self.loader), self.loader, self.processes, partial(self._save_now, epoch))
         while self.state.batch < len(self.loader):
             with self.step.stopwatch.part("data", host=True):

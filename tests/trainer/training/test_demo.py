@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from src.trainer.config.reading import read_config
+from src.trainer.config.names import begun_demo
+from src.trainer.config.reading import demo_config, read_config
 from src.trainer.report.panel import CAPTION_HEIGHT, GAP
 from src.trainer.training import demo
-from src.util.errors import ConfigError
+from src.util.errors import ConfigError, RunExistsError
 from src.util.pictures.io import read_picture, to_float
+from tests.trainer.conftest import CPU
 
 TINY = [
     "model.kwargs.features=[4, 8]", "training.max_epochs=1", "training.dataset_args.repeat_times=1",
@@ -19,7 +21,7 @@ TINY = [
 @pytest.fixture
 def trained(tmp_path, messages):
     config = read_config("demo", [f"output_folder={tmp_path}", *TINY])
-    rows = demo.run_demo(config, "tiny", torch.device("cpu"), 0)
+    rows = demo.run_demo(config, "tiny", CPU, 0)
     return rows, tmp_path / "tiny_nl_n2v" / "img" / "comparison.png"
 
 
@@ -42,7 +44,7 @@ def test_a_demo_without_clean_photographs_is_refused_before_it_trains(tmp_path):
         "demo", [f"output_folder={tmp_path / 'runs'}", *TINY, "training.dataset_args.add_noise=null"]
     )
     with pytest.raises(ConfigError, match="no clean pictures, with which the demo compares"):
-        demo.run_demo(config, "tiny", torch.device("cpu"), 0)
+        demo.run_demo(config, "tiny", CPU, 0)
     assert not (tmp_path / "runs").exists()
 
 
@@ -91,3 +93,25 @@ def test_the_table_tells_the_gain_on_the_noisy_pictures():
         ["N2V", "23.00", "0.5000", "+2.00"],
         ["NL-N2V", "25.25", "0.5000", "+4.25"],
     ]
+
+
+@pytest.mark.parametrize("stopped_in", [1, 5])
+def test_a_demo_that_was_stopped_goes_on_by_its_name(tmp_path, stop_at_step, stopped_in):
+    """In its first or its second training, which have four steps each; it ends as an unbroken one."""
+    folder = f"output_folder={tmp_path}"
+    config = read_config("demo", [folder, *TINY, "training.batch_size=1"])
+    whole = demo.run_demo(config, "whole", CPU, 0)
+    stop_at_step(stopped_in)
+    with pytest.raises(KeyboardInterrupt):
+        demo.run_demo(config, "dd", CPU, 0)
+    assert demo_config(begun_demo("dd", [folder]), []) == config
+    again = demo.run_demo(config, "dd", CPU, 0, resume=True)
+    assert [row.metrics for row in again] == [row.metrics for row in whole]
+
+
+def test_a_name_that_is_taken_is_said_before_anything_is_trained(tmp_path):
+    (tmp_path / "tiny_nl_n2v").mkdir()
+    config = read_config("demo", [f"output_folder={tmp_path}", *TINY])
+    with pytest.raises(RunExistsError, match="tiny_nl_n2v exists"):
+        demo.run_demo(config, "tiny", CPU, 0)
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["tiny_nl_n2v"]

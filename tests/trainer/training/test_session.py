@@ -90,3 +90,36 @@ def test_out_of_memory_says_what_to_lower_and_leaves_the_last_checkpoint(new_run
     assert run.epochs == [1]
     run.resume("training.max_epochs=2")
     assert run.last["epoch"] == 2
+
+
+def test_out_of_memory_while_the_network_is_built_leaves_no_folder_in_the_way(new_run, monkeypatch):
+    def scarce(*arguments):
+        raise MemoryError
+
+    run = new_run("run")
+    with monkeypatch.context() as patch, pytest.raises(OutOfMemoryError) as error:
+        patch.setattr("src.trainer.training.session.build_model", scarce)
+        run.train()
+    assert "-r" not in str(error.value) and not run.files.folder.exists()
+    run.train("training.max_epochs=1")
+    assert run.epochs == [1]
+
+
+def test_out_of_memory_before_anything_is_saved_does_not_promise_a_checkpoint(new_run, stop_at_step):
+    run = new_run("run")
+    stop_at_step(0, MemoryError)
+    with pytest.raises(OutOfMemoryError, match="nothing was saved before: with -r it begins anew"):
+        run.train()
+    run.resume("training.batch_size=1")
+    assert run.last["epoch"] == 2
+
+
+def test_an_epoch_that_ends_without_a_step_is_said(new_run, stop_at_step):
+    """It was stopped inside an epoch of three batches and goes on with pictures for one."""
+    run = new_run("run")
+    stop_at_step(2)
+    with pytest.raises(KeyboardInterrupt):
+        run.train("training.batch_size=1", "checkpoint.interval_steps=1")
+    run.resume("training.batch_size=1", "training.dataset_args.n_data=1")
+    assert "epoch 1 ends without another step: of its 1 batches, fewer now, all were seen before" in run.log
+    assert run.last["epoch"] == 2
