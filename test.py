@@ -57,7 +57,7 @@ def _run(flags: argparse.Namespace) -> int:
         failures = files.folder(flags.test_dir, flags.out or flags.test_dir / "results")
         return DataError.exit_code if failures else 0
     else:
-        score_dataset(trained, flags.thread, flags.out)
+        score_dataset(trained, flags.thread, flags.out, flags.overwrite)
     return 0
 
 
@@ -72,7 +72,7 @@ def _flags() -> argparse.Namespace:
         "--format", choices=("auto", "same", "png"), default="auto",
         help="of the results: auto (the default: as the picture, but PNG for JPEG), same (JPEG, too), or png",
     )  # fmt: skip
-    parser.add_argument("--overwrite", action="store_true", help="make results that are there anew")
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
     parser.add_argument(
         "--max-pixels", type=int, default=MAX_PIXELS, metavar="N",
         help=f"refuse larger pictures (default: {MAX_PIXELS:,})",

@@ -174,6 +174,26 @@ def timestamp() -> str:
     return datetime.now().strftime("%Y%m%d_%H%M%S")
 
 
+def expect_free(path: Path, flag: str = "") -> None:
+    """Refuse to write what would replace something that is there: nothing we did not make is lost.
+
+    Parameters
+    ----------
+    path : Path
+        The file to be.
+    flag : str
+        What named it, for the message.
+
+    Raises
+    ------
+    ConfigError
+        When something of this name is there.
+    """
+    if os.path.lexists(path):
+        said = f"{flag} {path}".strip()
+        raise ConfigError(f"{said}: exists; add --overwrite to replace it, or choose another place")
+
+
 def made_folder(folder: Path) -> Path:
     """The folder, made with its parents if it is not there."""
     try:

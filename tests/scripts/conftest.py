@@ -32,6 +32,15 @@ class Ended(NamedTuple):
     out: str
     err: str
 
+    @property
+    def complaints(self):
+        """What stands in `err`, but that a network of a few steps has learned nothing."""
+        return unexpected(self.err)
+
+
+def unexpected(err):
+    return "".join(line for line in err.splitlines(True) if "has not learned to denoise" not in line)
+
 
 @pytest.fixture
 def scripts():

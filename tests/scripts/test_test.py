@@ -18,7 +18,7 @@ def test_c15_e9_e10_a_checkpoint_and_a_picture_are_enough(call, ckpt, picture, t
     shutil.rmtree(tmp_path / "output")
     shutil.rmtree(noisy_folder)
     ended = call("test", "--pretrained", alone, "--test_img", picture)
-    assert (ended.code, ended.err) == (0, "")
+    assert (ended.code, ended.complaints) == (0, "")
     assert "after epoch 2" in ended.out and "my.photo_DN.png" in ended.out
     denoised, noisy = read_picture(tmp_path / "my.photo_DN.png"), read_picture(picture)
     assert denoised.shape == noisy.shape == (51, 67, 3)
@@ -109,7 +109,7 @@ def test_tiles_give_the_whole_pictures_result(call, ckpt, picture, tmp_path, kin
         "auto": ("--tile", "auto", "--overlap", "auto"), "ensemble": ("--ensemble",),
     }.items():  # fmt: skip
         ended = call("test", *OF_ORIGINAL, *what, *flags, "--out", name)
-        assert (ended.code, ended.err) == (0, "")
+        assert (ended.code, ended.complaints) == (0, "")
     whole, tiled, apart, auto, ensemble = (
         read_picture(tmp_path / name / "my.photo_DN.png").astype(int)
         for name in ("whole", "tiled", "apart", "auto", "ensemble")
@@ -150,3 +150,48 @@ def test_flags_that_make_no_sense_are_refused_before_anything_is_made(call, ckpt
     ended = call("test", "--pretrained", ckpt, "--test_img", picture, *flags)
     assert ended.code == 2 and said in ended.err
     assert sorted(Path.cwd().iterdir()) == before
+
+
+@pytest.mark.parametrize("folder", [None, "elsewhere"])
+def test_a_result_never_replaces_a_file_in_silence(call, ckpt, picture, tmp_path, folder):
+    out = tmp_path if folder is None else tmp_path / folder
+    out.mkdir(exist_ok=True)
+    (out / "my.photo_DN.png").write_bytes(b"somebody's")
+    words = ["--pretrained", ckpt, "--test_img", picture, *(["--out", out] if folder else [])]
+    ended = call("test", *words)
+    assert ended.code == 2 and "my.photo_DN.png: exists; add --overwrite to replace it" in ended.err
+    assert (out / "my.photo_DN.png").read_bytes() == b"somebody's"
+    assert call("test", *words, "--overwrite").code == 0
+    assert read_picture(out / "my.photo_DN.png").shape == read_picture(picture).shape
+
+
+def test_two_pictures_whose_results_have_one_name_do_not_replace_each_other(call, ckpt, picture, tmp_path):
+    write_picture(picture.with_suffix(".bmp"), read_picture(picture))
+    words = ["--pretrained", ckpt, "--format", "png", "--test_img"]
+    assert call("test", *words, picture).code == 0
+    before = (tmp_path / "my.photo_DN.png").read_bytes()
+    assert call("test", *words, picture.with_suffix(".bmp")).code == 2
+    assert (tmp_path / "my.photo_DN.png").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "metrics.csv",
+        "metrics.txt",
+        "0000_DN.png",
+        "0002_DN_31.07.png",
+        "0001_NOISY.png",
+        "report.html",
+        "panel.png",
+    ],
+)
+def test_scores_never_replace_a_file_in_silence(call, ckpt, tmp_path, name):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / name).write_bytes(b"somebody's")
+    (tmp_path / "mine" / "notes.txt").write_bytes(b"in nobody's way")
+    words = ["--pretrained", ckpt, "--out", tmp_path / "mine"]
+    ended = call("test", *words)
+    assert ended.code == 2 and f"{name}: exists; add --overwrite" in ended.err
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == sorted([name, "notes.txt"])
+    assert call("test", *words, "--overwrite").code == 0

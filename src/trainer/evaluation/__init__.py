@@ -2,5 +2,5 @@
 
 `evaluate` denoises the images of a dataset and compares them, or takes their `masked_loss`; `metrics` are
 PSNR and SSIM, `summary` their words and `saving` the files beside them. `noise_report` measures with
-`noise_correlation` how far the noise of images reaches.
+`noise_correlation` how far the noise of images reaches; `sanity` tells what came to nothing.
 """

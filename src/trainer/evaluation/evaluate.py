@@ -12,6 +12,7 @@ from torch import Tensor
 
 from src.trainer.evaluation.masked_loss import MaskedLoss
 from src.trainer.evaluation.metrics import MeanScore, mean_score, psnr, ssim
+from src.trainer.evaluation.sanity import as_array, is_blank
 from src.trainer.evaluation.saving import save_pictures
 from src.trainer.network.network import Network
 from src.util.cores import usable_cores
@@ -69,12 +70,12 @@ class Scores:
 
     def means(self) -> dict[str, float]:
         """Mean of each metric over the pictures that have it (see `mean_score` for what is left out)."""
-        return {name: score.mean for name, score in self._mean_scores().items()}
+        return {name: score.mean for name, score in self._mean_scores().items() if score.used}
 
     def _mean_scores(self) -> dict[str, MeanScore]:
         names = dict.fromkeys(name for picture in self.pictures for name in picture.metrics)
         found = {n: mean_score(p.metrics.get(n, math.nan) for p in self.pictures) for n in names}
-        return {name: score for name, score in found.items() if score.used}
+        return {name: score for name, score in found.items() if score.used or score.identical}
 
     def rounding(self) -> str:
         """How the pictures were rounded, in words."""
@@ -84,7 +85,7 @@ class Scores:
         """The means, with what a reader must know to compare them."""
         means = self._mean_scores()
         brief = [
-            METRICS[name].brief.format(score.mean) + f" of {score.used} pictures" * (score.used < score.total)
+            METRICS[name].brief.format(score.mean) + score.of
             for name, score in means.items()
         ]
         figures = ", ".join(brief) or "no score"
@@ -106,6 +107,11 @@ class Evaluated:
     denoised: Tensor
     clean: Tensor | None
     score: PictureScore
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether the result is nearly constant, but not the picture."""
+        return is_blank(as_array(self.noisy), as_array(self.denoised))
 
     def save(self, folder: Path) -> None:
         """Write its pictures into the folder of a validation or a test; see `save_pictures`."""

@@ -4,6 +4,7 @@ Shape letters: B blocks, C channels, H rows, W columns.
 """
 
 import math
+from collections.abc import Callable
 from itertools import product
 
 import torch
@@ -52,7 +53,6 @@ class MaskedLoss:
             return False
         return True
 
-    @torch.no_grad()
     def __call__(self, network: Network, noisy: Tensor, index: int) -> float:
         """Compute the loss of one image.
 
@@ -70,13 +70,19 @@ class MaskedLoss:
         float
             For each hidden value; NaN where none is hidden.
         """
-        blocks = blocks_of(noisy).to(network.device)
+        name = f"image {index}, masked"
+        return self.of(lambda image: network.denoise(image, name), noisy.to(network.device), index)
+
+    @torch.no_grad()
+    def of(self, denoise: Callable[[Tensor], Tensor], noisy: Tensor, index: int) -> float:
+        """Compute the loss of anything else that makes an image (C, H, W) of one; see `__call__`."""
+        blocks = blocks_of(noisy)
         masked = self.masker.mask(blocks, make_generator(self.seed, "validation mask", index))
         hidden = masked.mask.mean().item()
         if not hidden:
             return math.nan
-        denoised = [network.denoise(image, f"image {index}, masked") for image in masked.image]
-        value = self.loss(torch.stack(denoised).to(network.device), blocks, masked.mask, 1.0)
+        denoised = torch.stack([denoise(image).to(blocks.device) for image in masked.image])
+        value = self.loss(denoised, blocks, masked.mask, 1.0)
         return value.total.item() / hidden  # the terms are means over all values, hidden or not
 
 

@@ -21,15 +21,27 @@ class MeanScore(NamedTuple):
     Attributes
     ----------
     mean : float
-        Mean of the finite scores; NaN when there is none.
+        Mean of the finite scores; where there is none infinite or, without an identical picture, NaN.
     used, total : int
         How many scores are in the mean, of how many. Identical pictures (infinite PSNR) and pictures too
         small for SSIM (NaN) are left out.
+    identical : int
+        How many of those left out are identical to the clean picture: a mean without them may fall when a
+        result becomes perfect.
     """
 
     mean: float
     used: int
     total: int
+    identical: int = 0
+
+    @property
+    def of(self) -> str:
+        """Of what it is a mean, in words; nothing where it is of all."""
+        if self.used in (0, self.total):
+            return ""
+        perfect = f" ({self.identical} identical to the clean one left out)" if self.identical else ""
+        return f" of {self.used} pictures{perfect}"
 
 
 def psnr(clean: np.ndarray, test: np.ndarray, white: float | None = None) -> float:
@@ -104,7 +116,9 @@ def mean_score(scores: Iterable[float]) -> MeanScore:
     """
     values = list(scores)
     finite = [value for value in values if math.isfinite(value)]
-    return MeanScore(sum(finite) / len(finite) if finite else math.nan, len(finite), len(values))
+    identical = sum(value == math.inf for value in values)
+    without = math.inf if identical else math.nan
+    return MeanScore(sum(finite) / len(finite) if finite else without, len(finite), len(values), identical)
 
 
 def _checked(

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from src.trainer.evaluation.sanity import BLANK, is_blank
 from src.trainer.inference.denoiser import denoise_pixels
 from src.trainer.inference.folder_page import FolderPage
 from src.trainer.inference.result_files import Format, find_results, named
@@ -16,7 +17,7 @@ from src.trainer.inference.trained import Trained
 from src.trainer.report import Look
 from src.util.atomic_file import write_atomically
 from src.util.errors import DataError
-from src.util.file_manager import made_folder
+from src.util.file_manager import expect_free, made_folder
 from src.util.logger import LOG, progress_bar
 from src.util.overlap import AT_ONCE, Here, at_once, overlapped
 from src.util.pictures.formats.base import EXPANDED, Page, StoredPicture
@@ -38,7 +39,7 @@ class FileOptions:
     format : {"auto", "same", "png"}
         Of the results, see `Format`.
     overwrite : bool
-        Whether a folder's results that are there are made anew.
+        Whether results that are there are made anew.
     max_pixels : int
         Larger pictures are refused.
     held : int
@@ -87,9 +88,13 @@ class FileDenoiser:
 
         Raises
         ------
+        ConfigError
+            When there is a file already, and it is not to be replaced.
         DataError
             When the picture cannot be read, does not suit the network, or does not fit the format.
         """
+        if not self.options.overwrite:
+            expect_free(out)
         self._say_lost(path, out, self._convert(path, out, at_once, lambda *_: None))
 
     def folder(self, folder: Path, out: Path) -> int:
@@ -168,7 +173,10 @@ class FileDenoiser:
         self._say_what_differs(page, white, channels, name)
         if not suits(pixels.shape[2], channels):
             raise DataError(f"{name}: {channels_message(pixels.shape[2], channels, page.alpha is not None)}")
-        return denoise_pixels(self.trained.network, pixels, white, name)
+        denoised = denoise_pixels(self.trained.network, pixels, white, name)
+        if is_blank(pixels, denoised, white):
+            self._say_once("blank", f"{name}: {BLANK}")
+        return denoised
 
     def _say_what_differs(self, page: Page, white: float, channels: int, name: str) -> None:
         found, trained_white = page.pixels.shape[2], self.trained.white

@@ -7,7 +7,7 @@ from safetensors.torch import save
 from src.trainer.config.reading import to_yaml
 from src.trainer.inference.trained import Trained
 from src.util.atomic_file import write_atomically
-from src.util.errors import ConfigError
+from src.util.file_manager import expect_free
 from src.util.logger import LOG
 
 
@@ -29,8 +29,8 @@ def export_weights(trained: Trained, path: Path, overwrite: bool = False) -> Non
     ConfigError
         When there is a file already.
     """
-    if path.exists() and not overwrite:
-        raise ConfigError(f"--export {path}: exists; add --overwrite to replace it")
+    if not overwrite:
+        expect_free(path, "--export")
     weights = {name: value.cpu().contiguous() for name, value in trained.network.module.state_dict().items()}
     about = {"format": "pt", "config": to_yaml(trained.config), "epoch": str(trained.epoch)}
     if trained.white is not None:

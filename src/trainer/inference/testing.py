@@ -1,6 +1,7 @@
 """A trained network on a dataset, with scores."""
 
 import csv
+import re
 from io import StringIO
 from pathlib import Path
 
@@ -9,17 +10,23 @@ from src.trainer.config.build import build_loss, build_masker, build_pictures
 from src.trainer.config.reading import to_yaml
 from src.trainer.evaluation.evaluate import Evaluated, Scores, count_words, evaluate, score_all
 from src.trainer.evaluation.masked_loss import MaskedLoss
+from src.trainer.evaluation.sanity import BLANK
 from src.trainer.evaluation.saving import save_values
 from src.trainer.evaluation.summary import summary
 from src.trainer.inference.trained import Trained
 from src.trainer.report import Look, Report
 from src.util.atomic_file import write_atomically
 from src.util.errors import DataError
-from src.util.file_manager import FileManager, made_folder
+from src.util.file_manager import FileManager, expect_free, made_folder
 from src.util.logger import LOG, progress_bar
 
+# What is written into the folder of a test.
+_RESULT = re.compile(
+    r"\d{4,}_(NOISY|CLEAN|DN(_[-\w.]+)?)\.(png|npy)|metrics\.(csv|txt)|report\.html|panel\.png"
+)
 
-def score_dataset(trained: Trained, workers: int, out: Path | None) -> Path:
+
+def score_dataset(trained: Trained, workers: int, out: Path | None, overwrite: bool = False) -> Path:
     """Denoise and score the dataset of the `test` block.
 
     Parameters
@@ -31,14 +38,23 @@ def score_dataset(trained: Trained, workers: int, out: Path | None) -> Path:
     out : Path or None
         Where to write; None makes a folder `img/test_DATASET_EPOCH_TIME` in the run, or in one of the
         checkpoint's name in the configuration's output folder.
+    overwrite : bool
+        Whether files of `out` that have names of results are replaced.
 
     Returns
     -------
     Path
         The folder, with `metrics.csv` (per picture), `metrics.txt` (over all) and the pictures, with
         `report.html` and `panel.png` to look at them, and the network's values if asked for.
+
+    Raises
+    ------
+    ConfigError
+        When there are such files in `out`, and they are not to be replaced.
     """
     config = trained.config
+    if out is not None and not overwrite:
+        _expect_no_results(out)
     pictures = build_pictures(config, "test")
     loader = build_loader(pictures, 1, workers, trained.network.device.type == "cuda")
     blocks = (config.test, config.validation, config.training)
@@ -48,10 +64,13 @@ def score_dataset(trained: Trained, workers: int, out: Path | None) -> Path:
     masked_loss = MaskedLoss(build_masker(config), build_loss(config), config.seed)
     report = Report(folder, "", to_yaml(config), str(trained.path), len(loader))
     looks: dict[int, Look] = {}
+    blank: list[str] = []
     numbers: list[int] = []
 
     def write(result: Evaluated) -> None:
         score = result.score
+        if result.is_blank:
+            blank.append(score.name)
         if config.test.save_image:
             result.save(folder)
             looks[result.index] = report.look(
@@ -77,8 +96,16 @@ def score_dataset(trained: Trained, workers: int, out: Path | None) -> Path:
     report.title = f"{dataset}, epoch {trained.epoch}, {count}"
     report.close()
     LOG.info("%s: %s", dataset, scores.line())
+    if blank:
+        LOG.warning("%s: %s (%d of %d)", blank[0], BLANK, len(blank), len(scores.pictures))
     LOG.info("results: %s", folder)
     return folder
+
+
+def _expect_no_results(folder: Path) -> None:
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if _RESULT.fullmatch(path.name):
+            expect_free(path, "--out")
 
 
 def _run_name(path: Path) -> str:

@@ -109,7 +109,8 @@ def _means(entries: Sequence[Entry], metrics: Sequence[str]) -> str:
     lines = []
     for metric, score in found.items():
         name, unit = map(escape, named(metric))
-        some = "" if score.used == score.total else f" ({score.used:,} of {score.total:,})"
+        perfect = f", {score.identical:,} identical" if score.identical else ""
+        some = "" if score.used == score.total else f" ({score.used:,} of {score.total:,}{perfect})"
         if score.used:
             value = figure(metric, score.mean)
             lines.append(f"<div><dt>mean {name}{some}</dt><dd>{value} <small>{unit}</small></dd></div>")

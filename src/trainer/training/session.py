@@ -20,6 +20,7 @@ from src.trainer.config.build import (
 from src.trainer.config.reading import check_config, to_yaml
 from src.trainer.config.run_config import RunConfig
 from src.trainer.evaluation.masked_loss import MaskedLoss
+from src.trainer.evaluation.sanity import came_to_nothing
 from src.trainer.network.network import Network
 from src.trainer.parallel.distributed import ALONE, Processes
 from src.trainer.parallel.shared_norm import share_batch_norm
@@ -37,9 +38,12 @@ from src.util.errors import CheckpointError, ConfigError, DataError, OutOfMemory
 from src.util.file_manager import FileManager
 from src.util.logger import LOG, LogFile, said_once
 from src.util.memory import is_out_of_memory
+from src.util.pictures.value_range import as_float
 
 # With fewer, a small network has hardly learned the colours of its pictures.
 FEW_STEPS = 500
+# Pictures that tell at the end whether anything was learned.
+LOOKED_AT = 4
 
 
 def train(
@@ -177,8 +181,19 @@ def _fit(
             config, store, reporter, step, build_scheduler(config), loader, validation, masked_loss, state,
             stop, processes,
         ).fit()  # fmt: skip
+    if processes.first:
+        _say_what_came_of_it(network, validation or loader, masked_loss)
     LOG.info("finished; the run is in %s", files.folder)
     return network
+
+
+def _say_what_came_of_it(network: Network, pictures: Loader, masked_loss: MaskedLoss) -> None:
+    """A training that came to nothing ends as any other; a few pictures tell."""
+    samples = (pictures.samples[0, place] for place in range(min(LOOKED_AT, pictures.samples.pictures)))
+    noisy = (as_float(sample["noisy"]) for sample in samples if "noisy" in sample)
+    if reason := came_to_nothing(network, noisy, masked_loss):
+        hint = "try a smaller training.init_lr, or more epochs"
+        LOG.warning("the network has not learned to denoise: %s; %s", reason, hint)
 
 
 def _newest(

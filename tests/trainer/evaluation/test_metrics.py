@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
-from src.trainer.evaluation.metrics import mean_score, psnr, ssim
+from src.trainer.evaluation.metrics import MeanScore, mean_score, psnr, ssim
 from src.util.pictures.io import to_uint8
 
 PARITY = Path(__file__).parents[2] / "parity" / "metrics.npz"
@@ -115,3 +115,13 @@ def test_other_types_need_their_white_and_nan_is_never_scored(picture):
         psnr(deep, deep)
     with pytest.raises(ValueError, match="finite"):
         psnr(deep.astype(float), np.full(picture.shape, np.nan), 1.0)
+
+
+def test_how_many_pictures_became_perfect_is_said_beside_the_mean_that_leaves_them_out():
+    """Else the mean falls without a word when the best result becomes perfect."""
+    before, after = mean_score([30.0, 50.0]), mean_score([30.0, math.inf])
+    assert (before.mean, before.of) == (40.0, "")
+    assert (after.mean, after.of) == (30.0, " of 1 pictures (1 identical to the clean one left out)")
+    assert mean_score([30.0, math.nan]).of == " of 1 pictures"  # too small for SSIM, say
+    assert mean_score([math.inf, math.inf]) == MeanScore(math.inf, 0, 2, 2)
+    assert math.isnan(mean_score([math.nan]).mean)

@@ -166,7 +166,7 @@ def test_the_table_knows_infinity_and_what_is_missing(new, tmp_path):
         [("30.0", "30.00"), ("", "–"), ("", "–")],
         [("", "–"), ("", "–"), ("-2e-05", "−2e−05")],
     ]
-    assert "<dt>mean PSNR (1 of 3)</dt><dd>30.00" in html(tmp_path)
+    assert "<dt>mean PSNR (1 of 3, 1 identical)</dt><dd>30.00" in html(tmp_path)
     assert "mean SSIM" not in html(tmp_path)
 
 

@@ -1,0 +1,84 @@
+"""Whether a network does anything sensible at all: what a training that came to nothing gives is said."""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from torch import Tensor
+
+from src.trainer.evaluation.masked_loss import MaskedLoss
+from src.trainer.network.network import Network
+
+# Means of blocks of so many px tell an image from noise on a plain.
+_BLOCK = 16
+_LEAST = 3 * _BLOCK
+# An image whose block means deviate by less of white is plain itself; one that keeps less of it is blank.
+_PLAIN, _KEPT = 0.01, 0.05
+# What has learned nothing, or diverged, errs so many times as far as the input itself, and farther than the
+# image's mean colour.
+_FAR_ABOVE = 2.0
+
+BLANK = "the result is nearly constant, the image is not: this network has not learned to denoise it"
+
+
+def is_blank(noisy: np.ndarray, denoised: np.ndarray, white: float = 1.0) -> bool:
+    """Whether a result is nearly constant although its image is not.
+
+    Parameters
+    ----------
+    noisy, denoised : ndarray, shape (H, W, C)
+        Of any type, the same for both.
+    white : float
+        The number that is white.
+    """
+    if min(noisy.shape[:2]) < _LEAST:  # a few blocks tell nothing
+        return False
+    before = _structure(noisy)
+    return before > _PLAIN * white and _structure(denoised) < _KEPT * before
+
+
+def as_array(image: Tensor) -> np.ndarray:
+    """An image (C, H, W) on the CPU as an array (H, W, C)."""
+    array: np.ndarray = image.permute(1, 2, 0).numpy()
+    return array
+
+
+def _structure(image: np.ndarray) -> float:
+    """Standard deviation of the means of blocks, of the channel with the most of it."""
+    rows, columns = (edge // _BLOCK for edge in image.shape[:2])
+    cut = image[: rows * _BLOCK, : columns * _BLOCK].reshape(rows, _BLOCK, columns, _BLOCK, -1)
+    return float(cut.mean(axis=(1, 3), dtype=np.float64).std(axis=(0, 1)).max())
+
+
+def came_to_nothing(network: Network, noisy: Iterable[Tensor], masked_loss: MaskedLoss) -> str | None:
+    """What a training that came to nothing is told by; None where it did not.
+
+    Parameters
+    ----------
+    network : Network
+        At its end.
+    noisy : iterable of Tensor
+        A few images (C, H, W) in [0, 1].
+    masked_loss : MaskedLoss
+        Of the training.
+    """
+    blank, losses = [], []
+    for index, image in enumerate(noisy):
+        denoised = network.denoise(image, f"image {index}")
+        blank.append(is_blank(as_array(image), as_array(denoised)))
+        if masked_loss.suits(image, f"image {index}"):
+            losses.append(
+                (masked_loss(network, image, index), masked_loss.of(lambda image: image, image, index),
+                 masked_loss.of(_mean_colour, image, index))
+            )  # fmt: skip
+    if blank and all(blank):
+        return "its results are nearly constant, the images are not"
+    own, of_input, of_colour = np.array(losses).reshape(-1, 3).sum(axis=0)
+    if own > _FAR_ABOVE * of_input and own > of_colour:
+        ratio = own / of_input if of_input else math.inf
+        return f"where it cannot see, it errs {ratio:.3g} times as far as the input as it is"
+    return None
+
+
+def _mean_colour(image: Tensor) -> Tensor:
+    return image.mean((1, 2), keepdim=True).expand_as(image)
