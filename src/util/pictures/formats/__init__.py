@@ -3,4 +3,5 @@
 `known` says which there are. `stored` opens a file of any kind by its content, as one of those that `base`
 describes: `raster` (PNG, JPEG, BMP, WebP, PNM; headers in `raster_header`, text and profiles of PNG in
 `png`), `tiff` (with `tiff_pages`, `tiff_tags`, `tiff_layout`, and `holes`, its missing values) or `npy`.
+`orientation` turns them upright.
 """

@@ -9,6 +9,7 @@ import numpy as np
 
 from src.util.errors import DataError
 from src.util.pictures.formats.holes import Holes
+from src.util.pictures.formats.orientation import swaps
 
 BYTES_PER_PIXEL = 16
 """What a pixel may take, four channels of 32 bits: many channels make pictures large, too."""
@@ -23,13 +24,13 @@ class PictureInfo:
     Attributes
     ----------
     height, width : int
-        In pixels, upright (the EXIF orientation of a JPEG is applied).
+        In pixels, upright: the orientation that the file says is applied.
     channels : int
         1 (grey), 3 (RGB) or any other number; transparency is not counted.
     change : str
         What reading it for training changes ("transparency is dropped", "a palette is expanded"), or nothing.
     orientation : int
-        EXIF orientation of the stored rows, 1 to 8; 1 = as stored.
+        Of the stored rows, 1 to 8, see `src.util.pictures.formats.orientation`; 1 = as stored.
     dtype : str
         NumPy's name of the values' type.
     alpha : bool
@@ -43,6 +44,11 @@ class PictureInfo:
     orientation: int = 1
     dtype: str = "uint8"
     alpha: bool = False
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """Height and width of the stored rows, px."""
+        return (self.width, self.height) if swaps(self.orientation) else (self.height, self.width)
 
     @property
     def size(self) -> str:

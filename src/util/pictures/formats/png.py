@@ -13,6 +13,12 @@ import imagecodecs
 import numpy as np
 
 from src.util.pictures.formats.base import Metadata, PictureInfo
+from src.util.pictures.formats.orientation import (
+    UPRIGHT,
+    swaps,
+    without_orientation,
+    without_orientation_in_xmp,
+)
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -65,25 +71,26 @@ def decode(stored: memoryview, info: PictureInfo) -> np.ndarray | None:
     Returns
     -------
     ndarray of uint8, shape (H, W, C), or None
-        None when it is of another kind, or damaged.
+        As its rows are stored. None when it is of another kind, or damaged.
     """
-    usual = struct.pack(">IIBBBBB", info.width, info.height, 8, _COLOUR_TYPE[info.channels], 0, 0, 0)
+    height, width = info.stored_size
+    usual = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPE[info.channels], 0, 0, 0)
     if stored[16:29] != usual:
         return None
-    row = 1 + info.width * info.channels  # the filter's number stands first
+    row = 1 + width * info.channels  # the filter's number stands first
     packed = b"".join(body for kind, body, _ in _chunks(stored) if kind == b"IDAT")
     try:
         first = zlib.decompressobj().decompress(packed[:_TRIED], _TRIED)
         if any(number != _SUB for number in first[::row]):
             return None
-        rows = np.frombuffer(imagecodecs.deflate_decode(packed, out=info.height * row), np.uint8)
-        rows = rows.reshape(info.height, row)
+        rows = np.frombuffer(imagecodecs.deflate_decode(packed, out=height * row), np.uint8)
+        rows = rows.reshape(height, row)
     except (zlib.error, imagecodecs.DeflateError, ValueError):
         return None
     del packed  # as large as the file
     if (rows[:, 0] != _SUB).any():
         return None
-    pixels: np.ndarray = imagecodecs.delta_decode(rows[:, 1:].reshape(-1, info.width, info.channels), axis=1)
+    pixels: np.ndarray = imagecodecs.delta_decode(rows[:, 1:].reshape(-1, width, info.channels), axis=1)
     return pixels
 
 
@@ -94,9 +101,22 @@ def depth_and_channels(file: BinaryIO) -> tuple[int, int]:
     return depth, 1 if colour_type in (_COLOUR_TYPE[1], _COLOUR_TYPE[2]) else 3
 
 
-def kept_chunks(stored: memoryview) -> bytes:
-    """The chunks of a PNG that are kept, as they are."""
-    return b"".join(_chunk(kind, bytes(body)) for kind, body, _ in _chunks(stored) if kind in _KEPT)
+def kept_chunks(stored: memoryview, orientation: int) -> bytes:
+    """The chunks of a PNG that are kept: as they are, but for an orientation that the result has no more."""
+    kept = ((kind, bytes(body)) for kind, body, _ in _chunks(stored) if kind in _KEPT)
+    if orientation != UPRIGHT:
+        kept = ((kind, _upright(kind, body, orientation)) for kind, body in kept)
+    return b"".join(_chunk(kind, body) for kind, body in kept)
+
+
+def _upright(kind: bytes, body: bytes, orientation: int) -> bytes:
+    if kind == b"eXIf":
+        return without_orientation(body)
+    if kind == b"iTXt":
+        return without_orientation_in_xmp(body)
+    if kind == b"pHYs" and swaps(orientation):
+        return body[4:8] + body[:4] + body[8:]
+    return body
 
 
 def chunks_of(metadata: Metadata) -> bytes:

@@ -14,13 +14,19 @@ from src.util.errors import DataError
 from src.util.pictures.formats import png
 from src.util.pictures.formats.base import Metadata, Page, PictureInfo, damaged
 from src.util.pictures.formats.known import JPEG_ENDINGS
+from src.util.pictures.formats.orientation import (
+    UPRIGHT,
+    swaps,
+    upright,
+    without_orientation,
+    without_orientation_in_xmp,
+)
 from src.util.pictures.formats.raster_header import describe, opened
 
 _UP_TO_16_BITS = (".png", ".ppm", ".pgm", ".pnm")
 _ENCODED = (*_UP_TO_16_BITS, *JPEG_ENDINGS, ".webp", ".bmp")
 _JPEG_QUALITY = 95
 _EXIF_MARK = b"Exif\0\0"
-_ORIENTATION_TAG = 0x0112
 
 
 class RasterPicture:
@@ -58,16 +64,17 @@ class RasterPicture:
         pixels = png.decode(stored.data, info) if self.kind == "PNG" else None
         if pixels is None:
             pixels = self._read_by_opencv(stored)
-        return Page(pixels, self._alpha(stored, pixels) if alpha and info.alpha else None)
+        transparency = self._alpha(stored, pixels) if alpha and info.alpha else None
+        if info.orientation != UPRIGHT:
+            pixels = np.ascontiguousarray(upright(pixels, info.orientation))
+            if transparency is not None:
+                transparency = np.ascontiguousarray(upright(transparency, info.orientation))
+        return Page(pixels, transparency)
 
     def write(self, file: BinaryIO, pages: Iterable[Page], ending: str) -> list[str]:
-        """See `StoredPicture`; a JPEG written as JPEG is turned back as it was stored."""
+        """See `StoredPicture`; the result stands upright."""
         (page,) = pages
-        as_stored = self.kind == "JPEG" and ending in JPEG_ENDINGS
-        if as_stored:
-            page = Page(_as_stored(page.pixels, self._info.orientation))
-        metadata = self._metadata(upright=not as_stored)
-        encoded, lost = encode(page, ending, metadata, self.path)
+        encoded, lost = encode(page, ending, self._metadata(), self.path)
         file.write(encoded)
         return lost
 
@@ -78,8 +85,8 @@ class RasterPicture:
         pixels = _decoded(stored, colours | depth | cv2.IMREAD_IGNORE_ORIENTATION)
         if pixels is None or pixels.dtype != info.dtype:
             raise damaged(self.path)
-        pixels = _upright(pixels.reshape(*pixels.shape[:2], info.channels), info.orientation)
-        if pixels.shape != (info.height, info.width, info.channels):
+        pixels = pixels.reshape(*pixels.shape[:2], info.channels)
+        if pixels.shape[:2] != info.stored_size:
             raise DataError(f"{self.path}: header and content disagree about the size")
         return _red_first(np.ascontiguousarray(pixels))
 
@@ -114,19 +121,17 @@ class RasterPicture:
             key = image.info.get("transparency", -1)
         return np.where((pixels == key).all(axis=2, keepdims=True), 0, 65535).astype(np.uint16)
 
-    def _metadata(self, upright: bool) -> Metadata:
+    def _metadata(self) -> Metadata:
         with opened(self._file, self.path) as image:
             info: dict[Any, Any] = dict(image.info)
             several = getattr(image, "n_frames", 1) > 1
-        exif = bytes(info.get("exif") or b"").removeprefix(_EXIF_MARK)
-        if upright and self._info.orientation != 1:
-            exif = _without_orientation(exif)
+        dpi = _dpi(info.get("dpi"))
         return Metadata(
             icc=bytes(info.get("icc_profile") or b""),
-            exif=exif,
-            xmp=_as_bytes(info.get("xmp")),
-            dpi=_dpi(info.get("dpi")),
-            png=png.kept_chunks(self._bytes().data) if self.kind == "PNG" else b"",
+            exif=without_orientation(bytes(info.get("exif") or b"").removeprefix(_EXIF_MARK)),
+            xmp=without_orientation_in_xmp(_as_bytes(info.get("xmp"))),
+            dpi=dpi[::-1] if dpi and swaps(self._info.orientation) else dpi,
+            png=png.kept_chunks(self._bytes().data, self._info.orientation) if self.kind == "PNG" else b"",
             lost=("further pictures inside",) if several else (),
         )
 
@@ -215,36 +220,6 @@ def _encoded(ending: str, picture: np.ndarray) -> bytes:
     if not done:
         raise ValueError(f"a {picture.shape} picture does not fit {ending}")
     return encoded.tobytes()
-
-
-def _upright(picture: np.ndarray, orientation: int) -> np.ndarray:
-    """Undo an EXIF orientation: 2 to 4 mirror and turn by 180 degrees, 5 to 8 swap rows and columns."""
-    if orientation >= 5:
-        picture = picture.transpose(1, 0, 2)
-    rows = -1 if orientation in (3, 4, 7, 8) else 1
-    columns = -1 if orientation in (2, 3, 6, 7) else 1
-    return picture[::rows, ::columns]
-
-
-def _as_stored(picture: np.ndarray, orientation: int) -> np.ndarray:
-    """The way back of `_upright`."""
-    back = {6: 8, 8: 6}.get(orientation, orientation)  # the others are their own way back
-    return np.ascontiguousarray(_upright(picture, back))
-
-
-def _without_orientation(exif: bytes) -> bytes:
-    """EXIF data of a picture that stands upright now; nothing else in it is moved."""
-    try:
-        order = {b"II": "<", b"MM": ">"}[exif[:2]]
-        (start,) = struct.unpack_from(order + "I", exif, 4)
-        (count,) = struct.unpack_from(order + "H", exif, start)
-        for entry in range(start + 2, start + 2 + 12 * count, 12):
-            if struct.unpack_from(order + "H", exif, entry) == (_ORIENTATION_TAG,):
-                value = struct.pack(order + "H", 1)
-                return exif[: entry + 8] + value + exif[entry + 10 :]
-    except (KeyError, struct.error):
-        pass
-    return exif
 
 
 def _as_bytes(value: Any) -> bytes:

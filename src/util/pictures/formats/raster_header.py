@@ -14,13 +14,13 @@ from PIL import Image, UnidentifiedImageError
 from src.util.errors import DataError
 from src.util.pictures.formats import png
 from src.util.pictures.formats.base import DROPPED, EXPANDED, PictureInfo, check_size
+from src.util.pictures.formats.orientation import TAG, UPRIGHT, checked, swaps
 
 FORMATS = ["PNG", "JPEG", "BMP", "WEBP", "PPM"]
 NAMES = "PNG, JPEG, BMP, WebP, PNM, TIFF and .npy"
 
 # Pillow's mode -> channels once transparency is taken off and palettes are expanded.
 _CHANNELS = {"1": 1, "L": 1, "LA": 1, "I;16": 1, "I": 1, "RGB": 3, "RGBA": 3, "RGBX": 3, "P": 3, "PA": 3}
-_ORIENTATION_TAG = 0x0112
 _PILLOW_GLOBALS = threading.Lock()
 
 
@@ -91,8 +91,8 @@ def _describe(image: Image.Image, kind: str, file: BinaryIO, path: Path, max_pix
         dtype = _pnm_type(image, file, path)
     alpha = "A" in image.mode or "transparency" in image.info
     change = DROPPED if alpha else EXPANDED if image.mode == "P" else ""
-    orientation = _orientation(image) if kind == "JPEG" else 1
-    if orientation >= 5:
+    orientation = _orientation(image)
+    if swaps(orientation):
         height, width = width, height
     return PictureInfo(height, width, channels, change, orientation, dtype, alpha)
 
@@ -111,10 +111,9 @@ def _pnm_type(image: Image.Image, file: BinaryIO, path: Path) -> str:
 
 def _orientation(image: Image.Image) -> int:
     try:
-        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+        return checked(image.getexif().get(TAG))
     except Exception:  # damaged EXIF data says nothing about the picture itself
-        return 1
-    return orientation if orientation in range(1, 9) else 1
+        return UPRIGHT
 
 
 def _jpeg_is_whole(file: BinaryIO) -> bool:

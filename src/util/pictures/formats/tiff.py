@@ -17,6 +17,7 @@ from src.util.errors import DataError
 from src.util.pictures.formats.base import DROPPED, EXPANDED, Metadata, Page, PictureInfo, check_size, damaged
 from src.util.pictures.formats.holes import without_holes
 from src.util.pictures.formats.known import TIFF_ENDINGS
+from src.util.pictures.formats.orientation import TAG, UPRIGHT, swaps, upright, without_orientation_in_xmp
 from src.util.pictures.formats.raster import encode
 from src.util.pictures.formats.tiff_layout import stored_layout
 from src.util.pictures.formats.tiff_pages import find_pages
@@ -30,6 +31,7 @@ from src.util.pictures.formats.tiff_tags import (
     check_kind,
     dpi,
     missing_number,
+    orientation_of,
 )
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -87,16 +89,20 @@ class TiffPicture:
         channels, alpha = channels_of(tags)
         dtype = "uint8" if tags.photometric == PALETTE else tags.dtype.name
         change = DROPPED if alpha else EXPANDED if tags.photometric == PALETTE else ""
-        return PictureInfo(tags.imagelength, tags.imagewidth, channels, change, 1, dtype, alpha)
+        orientation = orientation_of(tags)
+        size = (tags.imagelength, tags.imagewidth)
+        height, width = size[::-1] if swaps(orientation) else size
+        return PictureInfo(height, width, channels, change, orientation, dtype, alpha)
 
     def read(self, page: int = 0, alpha: bool = True) -> Page:
-        """Decode a page; rows as they are stored."""
+        """Decode a page, upright."""
         tags = self._page(page)
         try:
             stored = tags.asarray(squeeze=False, maxworkers=1)  # (planes, depth, H, W, samples)
         except Exception as error:  # as above
             raise damaged(self.path, error) from None
         pixels = np.moveaxis(stored[:, 0], 0, 2).reshape(tags.imagelength, tags.imagewidth, -1)
+        pixels = upright(pixels, orientation_of(tags))
         pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
         if tags.photometric == PALETTE:
             pixels = _coloured(pixels[..., 0], tags.colormap)
@@ -106,7 +112,8 @@ class TiffPicture:
         if tags.photometric == WHITE_IS_0:
             pixels = _inverted(pixels, tags.bitspersample)
         pixels, holes = without_holes(np.ascontiguousarray(pixels), missing_number(tags))
-        return Page(pixels, transparency if alpha else None, holes)
+        transparency = np.ascontiguousarray(transparency) if alpha and transparency is not None else None
+        return Page(pixels, transparency, holes)
 
     def write(self, file: BinaryIO, pages: Iterable[Page], ending: str) -> list[str]:
         """See `StoredPicture`."""
@@ -178,9 +185,14 @@ class TiffPicture:
         # A damaged tag may lie beyond the file.
         return [
             (tag.code, int(tag.dtype), tag.count, raw, once)
-            for tag, raw in stored
+            for tag, raw in ((tag, self._true_of_result(tags, tag.code, raw)) for tag, raw in stored)
             if len(raw) == tag.valuebytecount
         ]
+
+    def _true_of_result(self, tags: Any, code: int, raw: bytes) -> bytes:
+        if code == TAG and orientation_of(tags) != UPRIGHT:
+            return UPRIGHT.to_bytes(len(raw), "little" if self._tiff.byteorder == "<" else "big")
+        return without_orientation_in_xmp(raw) if code == XMP else raw
 
     def _raw(self, tags: Any, code: int) -> bytes:
         tag = tags.tags.get(code)

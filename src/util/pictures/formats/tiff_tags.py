@@ -8,12 +8,14 @@ from typing import Any
 import tifffile
 
 from src.util.errors import DataError
+from src.util.pictures.formats.orientation import TAG, UPRIGHT, checked, swaps
 
 WHITE_IS_0, BLACK_IS_0, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
 """Values of PhotometricInterpretation."""
 ICC, XMP, SUB_IFDS = 34675, 700, 330
 """Numbers of tags."""
 _RESOLUTION_UNIT, _GDAL_NODATA = 296, 42113
+_GEOREFERENCES = (33550, 33922, 34264)
 _PER_INCH = {2: 1.0, 3: 2.54}
 _ALPHA = (1, 2)  # values of ExtraSamples: premultiplied or not
 _JPEG = (6, 7)
@@ -60,6 +62,16 @@ def channels_of(tags: Any) -> tuple[int, bool]:
     return tags.samplesperpixel - alpha, alpha
 
 
+def orientation_of(tags: Any) -> int:
+    """How the rows are stored, see `src.util.pictures.formats.orientation`.
+
+    As they are where the page is georeferenced: its coordinates are those of the stored rows.
+    """
+    if any(code in tags.tags for code in _GEOREFERENCES):
+        return UPRIGHT
+    return checked(tags.tags.valueof(TAG))
+
+
 def missing_number(tags: Any) -> float | None:
     """The number that stands for missing values in a GeoTIFF whose pixels are read as they are stored."""
     try:
@@ -70,9 +82,11 @@ def missing_number(tags: Any) -> float | None:
 
 
 def resolution(tags: Any) -> tuple[tuple[int, int], tuple[int, int], int] | None:
-    """Pixels across and down as fractions, and the number of their unit; None where these make no sense."""
+    """Pixels across and down, upright, as fractions, and the number of their unit; None if nonsense."""
     across, down, unit = (tags.tags.valueof(code) for code in (282, 283, _RESOLUTION_UNIT))
     unit = 2 if unit is None else unit
+    if swaps(orientation_of(tags)):
+        across, down = down, across
     if unit not in tuple(tifffile.RESUNIT) or not all(
         isinstance(value, tuple)
         and len(value) == 2

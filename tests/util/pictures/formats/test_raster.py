@@ -96,11 +96,11 @@ def test_profile_exif_and_resolution_are_kept(tmp_path, copy, ending):
     assert copy(tmp_path / f"a.{ending}", tmp_path / f"b.{ending}") == []
     with Image.open(tmp_path / f"a.{ending}") as one, Image.open(tmp_path / f"b.{ending}") as other:
         assert other.format == one.format
-        assert other.size == one.size
+        assert other.size == one.size[::-1]  # it stands upright now
         assert other.info["icc_profile"] == ICC
-        assert dict(other.getexif()) == dict(one.getexif())
+        assert dict(other.getexif()) == dict(one.getexif()) | {0x0112: 1}
         if ending != "webp":
-            assert other.info["dpi"] == pytest.approx((300, 150), abs=0.02)
+            assert other.info["dpi"] == pytest.approx((150, 300), abs=0.02)
 
 
 def test_a_pngs_texts_and_gamma_are_kept_as_they_are(tmp_path, copy, magick, identify):
@@ -125,7 +125,7 @@ def test_a_photo_looks_the_same_as_png_and_as_jpeg(tmp_path, copy, orientation):
             seen, now = (np.asarray(ImageOps.exif_transpose(image)).astype(int) for image in (one, other))
             assert np.abs(seen - now).max() < 12
             assert other.getexif()[0x010F] == "Maker"
-            assert other.getexif()[0x0112] == (orientation if name == "b.jpg" else 1)
+            assert other.getexif()[0x0112] == 1
             assert other.info["icc_profile"] == ICC
             assert other.info["dpi"] == pytest.approx((72, 72), abs=0.02)
 
