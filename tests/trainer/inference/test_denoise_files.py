@@ -184,7 +184,7 @@ def test_a_jpeg_comes_out_as_png_unless_asked_otherwise(unchanged, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.effect_noise((40, 30), 50).convert("RGB").save(tmp_path / "in" / "a.jpg", exif=exif)
-    for kind, name, size in (("auto", "a_DN.png", (30, 40)), ("same", "a_DN.jpg", (40, 30))):
+    for kind, name, size in (("auto", "a_DN.png", (30, 40)), ("same", "a_DN.jpg", (30, 40))):
         unchanged.options = FileOptions(format=kind)
         assert unchanged.folder(tmp_path / "in", tmp_path / kind) == 0
         with Image.open(tmp_path / kind / name) as image:
