@@ -61,7 +61,7 @@ def damaged(folder):
     (folder / "loop.png").symlink_to(folder / "loop.png")
     (folder / "gone.png").symlink_to(folder / "nowhere.png")
     os.mkfifo(folder / "pipe.png")
-    return [*files, "folder.png", "loop.png", "gone.png", "pipe.png"]
+    return [*files, "loop.png", "gone.png", "pipe.png"]
 
 
 @pytest.fixture

@@ -84,10 +84,7 @@ class Scores:
     def line(self) -> str:
         """The means, with what a reader must know to compare them."""
         means = self._mean_scores()
-        brief = [
-            METRICS[name].brief.format(score.mean) + score.of
-            for name, score in means.items()
-        ]
+        brief = [METRICS[name].brief.format(score.mean) + score.of for name, score in means.items()]
         figures = ", ".join(brief) or "no score"
         how = "" if "psnr" not in means else f"{self.rounding()}, SSIM of 7x7 uniform windows, "
         return f"{figures} ({how}{count_words(len(self.pictures), self.available)})"

@@ -6,11 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from src.util.errors import DataError
-from src.util.logger import LOG
-from src.util.pictures.folder import list_files
+from src.util.pictures.folder import list_pictures
 from src.util.pictures.formats.known import ENDINGS, JPEG_ENDINGS
-from src.util.pictures.own_results import without_results
 
 _SHOWN = 5  # names in a line that sums up
 
@@ -58,8 +55,7 @@ def find_results(folder: Path, out: Path, kind: Format) -> dict[Path, Path]:
     Parameters
     ----------
     folder : Path
-        Looked through at any depth, but for `out`. Files that are no pictures by their names are passed over,
-        as is what an earlier call made.
+        Looked through at any depth, but for `out`; see `list_pictures`.
     out : Path
         Gets the same sub-folders; may be `folder`.
     kind : {"auto", "same", "png"}
@@ -75,21 +71,10 @@ def find_results(folder: Path, out: Path, kind: Format) -> dict[Path, Path]:
     DataError
         When there is no picture.
     """
-    found, beside = list_files(folder), _absolute(out) == _absolute(folder)
-    if not beside:
-        found = [path for path in found if _absolute(out) not in _absolute(path).parents]
-    files = without_results(found, folder)
-    if len(files) < len(found) and not beside:
-        LOG.info("passed over, of an earlier call: %s", named(sorted(set(found) - set(files))))
+    beside = os.path.abspath(out) == os.path.abspath(folder)
     by_folder: dict[Path, list[Path]] = defaultdict(list)
-    for path in files:
-        if path.suffix.lower() in ENDINGS:
-            by_folder[path.parent].append(path)
-    others = [path for path in files if path.suffix.lower() not in ENDINGS]
-    if others:
-        LOG.info("passed over, no picture by its name: %s", named(others))
-    if not by_folder:
-        raise DataError(f"{folder}: no pictures in it (endings {', '.join(ENDINGS)})")
+    for path in list_pictures(folder, outside=None if beside else out):
+        by_folder[path.parent].append(path)
     results: dict[Path, Path] = {}
     for parent, pictures in by_folder.items():
         place = out / parent.relative_to(folder)
@@ -101,7 +86,3 @@ def named(paths: Sequence[Path]) -> str:
     """The first few, and how many more there are."""
     shown = [str(path) for path in paths[:_SHOWN]]
     return ", ".join(shown) + (f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else "")
-
-
-def _absolute(path: Path) -> Path:
-    return Path(os.path.abspath(path))

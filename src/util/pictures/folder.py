@@ -1,28 +1,37 @@
 """Folders of pictures: which files are in them, and which of those are no pictures."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from src.util.errors import DataError
 from src.util.logger import LOG
-from src.util.pictures.formats.known import ENDINGS
-from src.util.pictures.io import inspect_picture
+from src.util.pictures.formats.known import ENDINGS, MAGICS, RAW_ENDINGS
 from src.util.pictures.own_results import without_results
 
 _DEBRIS = {"thumbs.db", "desktop.ini"}
+_DEBRIS_FOLDERS = {"@eadir"}  # thumbnails of network storage
 _LISTED_AT_MOST = 100
 
 
-def list_pictures(folder: str | os.PathLike[str], recursive: bool = True) -> list[Path]:
-    """All pictures of a folder.
+def list_pictures(
+    folder: str | os.PathLike[str], recursive: bool = True, outside: Path | None = None
+) -> list[Path]:
+    """All pictures of a folder, for training and for denoising alike.
+
+    Pictures are files whose names end as pictures' do, damaged ones too, and others whose first bytes are a
+    picture's. What else is there is passed over and counted in one line: notes, sidecars, raw files, folders
+    named as pictures, and what `test.py` made. Hidden files, Thumbs.db and the like are no news.
 
     Parameters
     ----------
     folder : path
-        Hidden files and folders, Thumbs.db, desktop.ini and what `test.py` made are passed over.
+        Where to look.
     recursive : bool
         Whether to look into sub-folders.
+    outside : Path, optional
+        What lies in and below this folder is left out, too.
 
     Returns
     -------
@@ -32,48 +41,82 @@ def list_pictures(folder: str | os.PathLike[str], recursive: bool = True) -> lis
     Raises
     ------
     DataError
-        When there is no folder, no picture in it, or anything else beside the pictures; all of that, and
-        every damaged picture, is listed at once.
+        When there is no folder, or no picture in it.
     """
-    found = list_files(folder, recursive)
-    files = without_results(found, Path(folder))
-    if len(files) < len(found):
-        LOG.info("%s: %d files passed over, results of test.py", folder, len(found) - len(files))
-    if not files:
-        raise _none_in(folder)
-    if any(path.suffix.lower() not in ENDINGS for path in files):
-        raise_together([problem for path in files if (problem := _problem_of(path))])
-    return files
+    found, folders = _walk(folder, recursive)
+    apart = None if outside is None else Path(os.path.abspath(outside))
+    mine = [path for path in found if apart is None or apart not in Path(os.path.abspath(path)).parents]
+    files = without_results(mine, Path(folder))
+    pictures = [path for path in files if _is_picture(path)]
+    said = _passed_over(set(files) - set(pictures), len(folders), len(found) - len(files))
+    if not pictures:
+        raise DataError(f"{_none_in(folder)}{f'; passed over: {said}' if said else ''}")
+    if said:
+        LOG.info("%s: passed over: %s", folder, said)
+    return pictures
 
 
 def list_files(folder: str | os.PathLike[str], recursive: bool = True) -> list[Path]:
-    """All files of a folder of pictures, whether they are pictures or not; see `list_pictures`."""
+    """All files of a folder of pictures, whether they are pictures or not, and folders named as pictures.
+
+    Whoever opens one of those says so; see `list_pictures`, which passes over them.
+    """
+    files, folders = _walk(folder, recursive)
+    return _in_order([*files, *folders], Path(folder))
+
+
+def _in_order(paths: list[Path], folder: Path) -> list[Path]:
+    return sorted(paths, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _walk(folder: str | os.PathLike[str], recursive: bool) -> tuple[list[Path], list[Path]]:
+    """The files, and the folders that are named as if they were pictures."""
     folder = Path(folder)
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing"
         raise DataError(f"{folder}: expected a folder of pictures, found {found}")
-    files = sorted(_files(folder, recursive), key=lambda path: path.relative_to(folder).as_posix())
-    if not files:
-        raise _none_in(folder)
-    return files
-
-
-def _none_in(folder: str | os.PathLike[str]) -> DataError:
-    return DataError(f"{folder}: no pictures in it (endings {', '.join(ENDINGS)})")
-
-
-def _files(folder: Path, recursive: bool) -> Iterator[Path]:
-    seen: set[str] = set()
+    files, named, seen = list[Path](), list[Path](), set[str]()
     for here, folders, names in os.walk(folder, onerror=_say_unreadable, followlinks=True):
         real = os.path.realpath(here)  # a link may lead back to a folder above it
         if not recursive or real in seen:
             folders.clear()
         if real not in seen:
-            yield from (Path(here, name) for name in names if not _is_debris(name))
+            files += (Path(here, name) for name in names if not _is_debris(name))
         seen.add(real)
-        # A folder with a picture's ending is given as if it were one: whoever opens it says so.
-        yield from (Path(here, name) for name in folders if _has_ending(name))
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and not _has_ending(name))
+        named += (Path(here, name) for name in folders if _has_ending(name))
+        folders[:] = sorted(
+            name for name in folders
+            if not (name.startswith(".") or _has_ending(name) or name.lower() in _DEBRIS_FOLDERS)
+        )  # fmt: skip
+    if not files and not named:
+        raise DataError(_none_in(folder))
+    return _in_order(files, folder), named
+
+
+def _none_in(folder: str | os.PathLike[str]) -> str:
+    return f"{folder}: no pictures in it (endings {', '.join(ENDINGS)})"
+
+
+def _is_picture(path: Path) -> bool:
+    ending = path.suffix.lower()
+    if ending in ENDINGS or ending in RAW_ENDINGS:
+        return ending in ENDINGS
+    try:
+        with open(path, "rb") as file:
+            return file.read(8).startswith(MAGICS)
+    except OSError:
+        return False
+
+
+def _passed_over(files: set[Path], folders: int, results: int) -> str:
+    """What is no picture, counted by its ending."""
+    counts = Counter(path.suffix or "without an ending" for path in files)
+    said = [f"{count} {ending}" for ending, count in sorted(counts.items())]
+    if any(ending.lower() in RAW_ENDINGS for ending in counts):
+        said.append("(develop raw files to 16-bit TIFF, without sharpening and noise reduction)")
+    said += [f"{folders} folders named as pictures"] if folders else []
+    said += [f"{results} results of test.py"] if results else []
+    return ", ".join(said).replace(", (", " (")
 
 
 def _say_unreadable(error: OSError) -> None:
@@ -86,16 +129,6 @@ def _has_ending(name: str) -> bool:
 
 def _is_debris(name: str) -> bool:
     return name.startswith(".") or name.lower() in _DEBRIS
-
-
-def _problem_of(path: Path) -> str | None:
-    if path.suffix.lower() not in ENDINGS:
-        return f"{path}: not a picture (its name ends with none of {', '.join(ENDINGS)}); move it elsewhere"
-    try:
-        inspect_picture(path)
-    except DataError as error:
-        return str(error)
-    return None
 
 
 def raise_together(problems: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from src.util.atomic_file import write_atomically
 from src.util.errors import DataError, StorageError
 from src.util.pictures.formats.base import PictureInfo
-from src.util.pictures.formats.known import ENDINGS, TIFF_ENDINGS
+from src.util.pictures.formats.known import ENDINGS, JPEG_ENDINGS, TIFF_ENDINGS
 from src.util.pictures.formats.stored import open_picture
 from src.util.pictures.value_range import as_float, as_tensor, from_float, to_float, to_uint8, white_of
 
@@ -154,7 +154,8 @@ def encode_picture(path: str | os.PathLike[str], picture: np.ndarray) -> memoryv
         raise ValueError(f"picture: expected uint8 (H, W, 1 or 3), got {picture.dtype} {picture.shape}")
     if path.suffix.lower() not in _ENCODED:
         raise StorageError(f"{path}: cannot be written: the name must end with one of {', '.join(_ENCODED)}")
-    done, encoded = cv2.imencode(path.suffix.lower(), np.ascontiguousarray(picture[..., ::-1]))
+    ending = ".jpg" if path.suffix.lower() in JPEG_ENDINGS else path.suffix.lower()  # OpenCV knows not all
+    done, encoded = cv2.imencode(ending, np.ascontiguousarray(picture[..., ::-1]))
     if not done:
         raise StorageError(f"{path}: cannot be written: a {picture.shape} picture does not fit this format")
     return encoded.data

@@ -165,11 +165,11 @@ def test_clean_pictures_in_a_sub_folder_are_not_taken_for_noisy_ones(fill_folder
         Folder(folder, folder)
 
 
-def test_d7_a_file_that_is_no_picture_is_named_and_refused(fill_folder, tmp_path):
+def test_d7_a_file_that_is_no_picture_is_passed_over_and_said(fill_folder, tmp_path, messages):
     folder = fill_folder(tmp_path, {"a.png": (8, 8, 3)})
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(DataError, match=r"notes\.txt: not a picture"):
-        Folder(folder)
+    assert len(Folder(folder)) == 1
+    assert messages == [f"INFO {folder}: passed over: 1 .txt"]
 
 
 def test_d7_a_damaged_picture_is_named_and_refused_before_the_first_step(fill_folder, tmp_path):

@@ -67,7 +67,11 @@ def test_what_is_said_of_a_folder_is_said_once_though_validation_looks_at_it_too
     np.save(noisy_folder / "deep.npy", 257 * grey.astype(np.uint16))
     write_picture(noisy_folder / "a_DN.png", grey)
     new_run("run").train()
-    for words in ("passed over, results of test.py", "pictures of several ranges", "grey is repeated into 3"):
+    for words in (
+        "passed over: 1 results of test.py",
+        "pictures of several ranges",
+        "grey is repeated into 3",
+    ):
         assert sum(words in message for message in messages) == 1, words
 
 
