@@ -1,7 +1,8 @@
 """N2V's strategies: what stands in the place of a blind spot's own value.
 
 Each is a function of the batch, the spots, the radius R of the neighbourhood and a generator of the CPU,
-whose numbers are the same for every device. Beyond the border an image goes on as its reflection.
+whose numbers are the same for every device. Beyond the border an image goes on as its reflection, as published;
+in it a spot that is 1 to R/2 px from the border stands once more. "Without the spot" leaves out the spot alone.
 
 Letters: B images, C channels, H and W rows and columns, N spots, K pixels of a neighbourhood.
 """
