@@ -1,8 +1,9 @@
 """N2V's strategies: what stands in the place of a blind spot's own value.
 
 Each is a function of the batch, the spots, the radius R of the neighbourhood and a generator of the CPU,
-whose numbers are the same for every device. Beyond the border an image goes on as its reflection, as published;
-in it a spot that is 1 to R/2 px from the border stands once more. "Without the spot" leaves out the spot alone.
+whose numbers are the same for every device. Beyond the border an image goes on as its reflection, as
+published; in it a spot that is 1 to R/2 px from the border stands once more (1 to 3R/2 px for
+`normal_withoutCP`, which reaches farther). "Without the spot" leaves out the spot alone.
 
 Letters: B images, C channels, H and W rows and columns, N spots, K pixels of a neighbourhood.
 """
@@ -65,7 +66,7 @@ def uniform_without_centre(
 def normal_without_centre(
     batch: Tensor, points: Tensor, radius: int, generator: torch.Generator | None
 ) -> Tensor:
-    """Take the pixel at a normally distributed offset, R px in standard deviation, never the spot itself."""
+    """Take the pixel at a normally distributed offset, R px in standard deviation, never at (0, 0)."""
     offsets = _surroundings(CUTOFF * radius)
     return _random_pixel(
         batch, points, offsets, torch.exp(-offsets.square().sum(-1) / (2 * radius**2)), generator

@@ -1,0 +1,69 @@
+"""Training from noisy pictures alone yields a denoiser, from the command line, with either method."""
+
+import csv
+
+import numpy as np
+import pytest
+import yaml
+from scipy.ndimage import gaussian_filter
+
+from src.trainer.evaluation.metrics import psnr
+from src.util.pictures.io import write_picture
+
+EDGE = 96
+CONFIG = {
+    "seed": 1,
+    "model": {"kwargs": {"bsn": "UNet", "in_channels": 1, "features": [8, 16]}},
+    "training": {
+        "dataset": "Folder",
+        "dataset_args": {"data_dir": "noisy", "crop_size": 48, "repeat_times": 75},
+        "batch_size": 4,
+        "max_epochs": 4,
+        "init_lr": 1e-2,
+        "scheduler": {"type": "cosine"},
+    },
+    "validation": {"val": False},
+    "test": {"dataset": "Folder", "dataset_args": {"data_dir": "noisy", "clean_folder": "clean"}},
+}
+PATCHES = {"sim_patch_edge": 13, "repl_patch_edge": 9, "speedup_factor": 4, "pixel_perc": 0.003}
+
+
+def scene(random):
+    """A grey picture of soft light and a few discs."""
+    rows, columns = np.mgrid[:EDGE, :EDGE] / EDGE
+    light, across = random.uniform(0, 60, 2)
+    picture = 90 + light * rows + across * columns
+    for _ in range(3):
+        row, column, radius = random.uniform((0, 0, 0.1), (1, 1, 0.3))
+        inside = np.hypot(rows - row, columns - column) < radius
+        picture[inside] += random.uniform(-60, 60)
+    return picture.clip(20, 235)
+
+
+@pytest.mark.parametrize(
+    ("masker", "arguments", "blur"),
+    [("N2V_Masker", {"pixel_perc": 0.004}, 0), ("Masker", PATCHES, 0.5)],
+    ids=["independent noise", "noise that neighbours share"],
+)
+def test_a_network_that_saw_noisy_pictures_alone_denoises_them(masker, arguments, blur, call, tmp_path):
+    """Each the noise that it is made for; without blind spots the same training gains less than 2 dB."""
+    random = np.random.default_rng(0)
+    noisy_psnr = []
+    for name in ("a.png", "b.png", "c.png", "d.png"):
+        noise = gaussian_filter(random.normal(size=(EDGE, EDGE)), blur)
+        clean = scene(random)
+        noisy = clean + 30 * noise / noise.std()
+        clean, noisy = (p.clip(0, 255).round().astype(np.uint8)[..., None] for p in (clean, noisy))
+        for folder, picture in (("clean", clean), ("noisy", noisy)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            write_picture(tmp_path / folder / name, picture)
+        noisy_psnr.append(psnr(clean, noisy))
+    config = CONFIG | {"masker": {"masker_type": masker, "masker_args": arguments}}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    for words in (("main", "-c", "tiny.yaml", "-s", "run"), ("test", "-s", "run", "--out", "scores")):
+        ended = call(*words)
+        assert ended.code == 0, ended.err
+    with open(tmp_path / "scores" / "metrics.csv", newline="") as file:
+        denoised_psnr = [float(row["psnr"]) for row in csv.DictReader(file)]
+    gains = np.subtract(denoised_psnr, noisy_psnr)
+    assert len(gains) == 4 and gains.mean() >= 6
