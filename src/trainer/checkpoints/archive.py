@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from src.trainer.checkpoints.foreign import say_foreign
+
 # What weights, optimisers and plain values are made of. PyTorch's own list holds more, such as `bytearray`,
 # by which a hundred bytes ask for any amount of memory.
 _KINDS = ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
@@ -32,11 +34,13 @@ def check_archive(path: Path) -> None:
     Raises
     ------
     ValueError, OSError, zipfile.BadZipFile
-        When it is anything else.
+        When it is anything else; what it is, is said where its first bytes tell.
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):  # a pipe would keep us waiting
         raise ValueError("it is no file")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(say_foreign(path))
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()
         if any(part.compress_type != zipfile.ZIP_STORED for part in parts):

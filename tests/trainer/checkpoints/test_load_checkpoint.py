@@ -3,7 +3,10 @@
 import pickle
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from src.trainer.checkpoints.checkpoint import load_checkpoint
@@ -90,3 +93,47 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
             load_checkpoint(tmp_path / name)
     with pytest.raises(CheckpointError, match="there is no such checkpoint"):
         load_checkpoint(tmp_path / "gone.pth")
+
+
+def as_before_1_6(path):
+    torch.save(CONTENT, path, _use_new_zipfile_serialization=False)
+
+
+def as_exported(path):
+    safetensors.torch.save_file({"bsn.w": torch.ones(2)}, path, metadata={"format": "pt"})
+
+
+def as_picture(path):
+    cv2.imwrite(str(path.with_suffix(".png")), np.zeros((8, 8), np.uint8))
+    path.with_suffix(".png").rename(path)
+
+
+def as_cut_off(path):
+    torch.save(CONTENT, path)
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (as_before_1_6, r"before 1\.6; .*torch\.save\(torch\.load\(OLD, weights_only=False\), NEW\)"),
+        (as_exported, r"safetensors file, as --export writes .*\.pth"),
+        (as_picture, "a picture; .*--test_img"),
+        (as_cut_off, "cut off; copy or download it again"),
+        (lambda path: path.write_bytes(b""), "empty"),
+        (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"),
+        (lambda path: path.write_text("\n<!DOCTYPE html><html>"), "a web page"),
+        (lambda path: path.write_text("hello"), "not what torch.save writes"),
+    ],
+)
+def test_what_is_no_checkpoint_is_told_by_what_it_is(write, said, tmp_path):
+    write(tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match=rf"a\.pth: not a readable checkpoint: .*{said}"):
+        load_checkpoint(tmp_path / "a.pth")
+
+
+def test_the_advice_for_an_old_checkpoint_makes_it_readable(tmp_path):
+    old, new = tmp_path / "old.pth", tmp_path / "new.pth"
+    as_before_1_6(old)
+    torch.save(torch.load(old, weights_only=False), new)
+    assert load_checkpoint(new)["epoch"] == CONTENT["epoch"]

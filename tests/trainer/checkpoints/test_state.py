@@ -45,5 +45,5 @@ def test_what_is_saved_does_not_change_with_the_training():
     plain = before.to_plain()
     before.best["psnr"] = Best(30.0, 3)
     before.recent.append({"total": 1.0})
-    assert plain["best"]["psnr"] == {"value": 29.441, "epoch": 2}
+    assert plain["best"]["psnr"] == {"value": 29.441, "epoch": 2, "measure": {}}
     assert plain["recent"] == []
