@@ -27,6 +27,7 @@ _KEPT = {
     b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"mDCV", b"cLLI",
     b"pHYs", b"eXIf", b"tEXt", b"zTXt", b"iTXt",
 }  # fmt: skip
+_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _INCH = 0.0254  # metres
 _COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # by the number of channels
 _SUB = 1
@@ -92,6 +93,12 @@ def decode(stored: memoryview, info: PictureInfo) -> np.ndarray | None:
         return None
     pixels: np.ndarray = imagecodecs.delta_decode(rows[:, 1:].reshape(-1, width, info.channels), axis=1)
     return pixels
+
+
+def without_remarks(stored: memoryview) -> np.ndarray:
+    """The file without its profiles, texts and the like, at faults in which libpng writes to the console."""
+    kept = [_chunk(kind, bytes(body)) for kind, body, _ in _chunks(stored) if kind in _PIXELS]
+    return np.frombuffer(SIGNATURE + b"".join(kept), np.uint8)
 
 
 def depth_and_channels(file: BinaryIO) -> tuple[int, int]:

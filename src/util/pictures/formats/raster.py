@@ -1,4 +1,4 @@
-"""PNG, JPEG, BMP, WebP and PNM: OpenCV makes pixels of files and back, Pillow keeps what is no pixel."""
+"""PNG, JPEG, BMP, WebP and PNM: their pixels, and by Pillow what comes with them."""
 
 import struct
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from src.util.errors import DataError
-from src.util.pictures.formats import png
+from src.util.pictures.formats import jpeg, png
 from src.util.pictures.formats.base import Metadata, Page, PictureInfo, damaged
 from src.util.pictures.formats.known import JPEG_ENDINGS
 from src.util.pictures.formats.orientation import (
@@ -22,6 +22,9 @@ from src.util.pictures.formats.orientation import (
     without_orientation_in_xmp,
 )
 from src.util.pictures.formats.raster_header import describe, opened
+
+# What is wrong with a file is said by us, once and with its name.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 _UP_TO_16_BITS = (".png", ".ppm", ".pgm", ".pnm")
 _ENCODED = (*_UP_TO_16_BITS, *JPEG_ENDINGS, ".webp", ".bmp")
@@ -61,9 +64,7 @@ class RasterPicture:
         stored = self._bytes()
         if self.kind == "PNG" and not png.checksums_agree(stored.data):
             raise DataError(f"{self.path}: the picture is damaged (a checksum is wrong); copy the file again")
-        pixels = png.decode(stored.data, info) if self.kind == "PNG" else None
-        if pixels is None:
-            pixels = self._read_by_opencv(stored)
+        pixels = self._decode(stored)
         transparency = self._alpha(stored, pixels) if alpha and info.alpha else None
         if info.orientation != UPRIGHT:
             pixels = np.ascontiguousarray(upright(pixels, info.orientation))
@@ -78,10 +79,21 @@ class RasterPicture:
         file.write(encoded)
         return lost
 
-    def _read_by_opencv(self, stored: np.ndarray) -> np.ndarray:
+    def _decode(self, stored: np.ndarray) -> np.ndarray:
+        if self.kind == "JPEG":
+            try:
+                return jpeg.decode(stored, self._info.channels)
+            except ValueError as error:
+                raise damaged(self.path, error) from None
+        pixels = png.decode(stored.data, self._info) if self.kind == "PNG" else None
+        return self._decode_by_opencv(stored) if pixels is None else pixels
+
+    def _decode_by_opencv(self, stored: np.ndarray) -> np.ndarray:
         info = self._info
         colours = cv2.IMREAD_COLOR if info.channels == 3 else cv2.IMREAD_GRAYSCALE
         depth = cv2.IMREAD_ANYDEPTH if info.dtype == "uint16" else 0
+        if self.kind == "PNG":
+            stored = png.without_remarks(stored.data)
         pixels = _decoded(stored, colours | depth | cv2.IMREAD_IGNORE_ORIENTATION)
         if pixels is None or pixels.dtype != info.dtype:
             raise damaged(self.path)
@@ -114,7 +126,7 @@ class RasterPicture:
                 if depth in (2, 4) and image.mode == "L":  # Pillow compares the key with expanded values
                     image.info["transparency"] *= 255 // (2**depth - 1)
                 return np.asarray(image.convert("RGBA").getchannel("A"))[..., np.newaxis]
-        four = _decoded(stored, cv2.IMREAD_UNCHANGED)
+        four = _decoded(png.without_remarks(stored.data), cv2.IMREAD_UNCHANGED)
         if four is not None and four.ndim == 3 and four.shape[2] == 4:
             return np.ascontiguousarray(four[..., 3:])
         with opened(self._file, self.path) as image:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from src.util.errors import DataError
-from src.util.pictures.formats import png
+from src.util.pictures.formats import jpeg, png
 from src.util.pictures.formats.base import DROPPED, EXPANDED, PictureInfo, check_size
 from src.util.pictures.formats.orientation import TAG, UPRIGHT, checked, swaps
 
@@ -50,7 +50,7 @@ def describe(file: BinaryIO, path: Path, max_pixels: int) -> tuple[str, PictureI
     with opened(file, path) as image:
         kind = "JPEG" if image.format == "MPO" else str(image.format)
         info = _describe(image, kind, file, path, max_pixels)
-    is_whole = {"PNG": png.is_whole, "JPEG": _jpeg_is_whole, "BMP": _bmp_is_whole}.get(kind)
+    is_whole = {"PNG": png.is_whole, "JPEG": jpeg.is_whole, "BMP": _bmp_is_whole}.get(kind)
     if is_whole is not None and not is_whole(file):
         raise DataError(f"{path}: the picture is cut short (its end is missing); copy the file again")
     return kind, info
@@ -114,21 +114,6 @@ def _orientation(image: Image.Image) -> int:
         return checked(image.getexif().get(TAG))
     except Exception:  # damaged EXIF data says nothing about the picture itself
         return UPRIGHT
-
-
-def _jpeg_is_whole(file: BinaryIO) -> bool:
-    file.seek(-min(64, file.seek(0, os.SEEK_END)), os.SEEK_END)
-    if file.read().rstrip(b"\0\r\n").endswith(b"\xff\xd9"):
-        return True
-    # Phones append a film or a depth map: look for the end mark behind the first scan. Segments before it (a
-    # thumbnail) are skipped by their lengths; inside a scan the two bytes of a mark never occur as data.
-    file.seek(2)
-    while len(head := file.read(4)) == 4:
-        marker, length = struct.unpack(">HH", head)
-        if marker == 0xFFDA:
-            return b"\xff\xd9" in file.read()
-        file.seek(length - 2, os.SEEK_CUR)
-    return False
 
 
 def _bmp_is_whole(file: BinaryIO) -> bool:
