@@ -91,8 +91,8 @@ class Metadata:
         Colour profile; EXIF data from its byte order mark on; XMP packet. Empty = none.
     dpi : (float, float) or None
         Pixels per inch, horizontally and vertically.
-    png : bytes
-        Chunks of a PNG that another PNG takes as they are.
+    png, jpeg : bytes
+        Chunks of a PNG, and segments of a JPEG, that another of its kind takes as they are.
     lost : tuple of str
         What no other format takes.
     """
@@ -102,6 +102,7 @@ class Metadata:
     xmp: bytes = b""
     dpi: tuple[float, float] | None = None
     png: bytes = b""
+    jpeg: bytes = b""
     lost: tuple[str, ...] = ()
 
 

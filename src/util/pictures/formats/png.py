@@ -27,6 +27,9 @@ _KEPT = {
     b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"mDCV", b"cLLI",
     b"pHYs", b"eXIf", b"tEXt", b"zTXt", b"iTXt",
 }  # fmt: skip
+# Nothing is lost with these: when it was last changed, how often colours occur, a colour to put behind it.
+_IDLE = {b"tIME", b"hIST", b"bKGD"}
+_NAMES = {"sBIT": "number of significant bits", "oFFs": "offset"}
 _PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _INCH = 0.0254  # metres
 _COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # by the number of channels
@@ -114,6 +117,12 @@ def kept_chunks(stored: memoryview, orientation: int) -> bytes:
     if orientation != UPRIGHT:
         kept = ((kind, _upright(kind, body, orientation)) for kind, body in kept)
     return b"".join(_chunk(kind, body) for kind, body in kept)
+
+
+def lost_chunks(stored: memoryview) -> tuple[str, ...]:
+    """Names of what else a PNG carries."""
+    kinds = {kind.decode("latin-1") for kind, _, _ in _chunks(stored) if kind not in _KEPT | _PIXELS | _IDLE}
+    return tuple(sorted(_NAMES.get(kind, f"{kind} chunk") for kind in kinds))
 
 
 def _upright(kind: bytes, body: bytes, orientation: int) -> bytes:

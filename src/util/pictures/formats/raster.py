@@ -137,14 +137,17 @@ class RasterPicture:
         with opened(self._file, self.path) as image:
             info: dict[Any, Any] = dict(image.info)
             several = getattr(image, "n_frames", 1) > 1
+        stored = self._bytes()
+        lost = png.lost_chunks(stored.data) if self.kind == "PNG" else ()
         dpi = _dpi(info.get("dpi"))
         return Metadata(
             icc=bytes(info.get("icc_profile") or b""),
             exif=without_orientation(bytes(info.get("exif") or b"").removeprefix(_EXIF_MARK)),
             xmp=without_orientation_in_xmp(_as_bytes(info.get("xmp"))),
             dpi=dpi[::-1] if dpi and swaps(self._info.orientation) else dpi,
-            png=png.kept_chunks(self._bytes().data, self._info.orientation) if self.kind == "PNG" else b"",
-            lost=("further pictures inside",) if several else (),
+            png=png.kept_chunks(stored.data, self._info.orientation) if self.kind == "PNG" else b"",
+            jpeg=jpeg.kept_segments(stored.data) if self.kind == "JPEG" else b"",
+            lost=(*lost, "further pictures inside") if several else lost,
         )
 
 
@@ -166,6 +169,8 @@ def encode(page: Page, ending: str, metadata: Metadata, path: Path) -> tuple[byt
             " TIFF holds them, name it .tif"
         )
     lost = list(metadata.lost)
+    if ending not in JPEG_ENDINGS:
+        lost += jpeg.named(metadata.jpeg)
     if ending == ".png":
         return png.with_chunks(_encode_png(page), metadata.png or png.chunks_of(metadata)), lost
     if ending in JPEG_ENDINGS or ending == ".webp":
@@ -205,7 +210,8 @@ def _encode_by_pillow(page: Page, ending: str, metadata: Metadata, lost: list[st
         options |= {"dpi": metadata.dpi} if metadata.dpi else {}
     buffer = BytesIO()
     Image.fromarray(stacked[..., 0] if stacked.shape[2] == 1 else stacked).save(buffer, **options)
-    return buffer.getvalue()
+    encoded = buffer.getvalue()
+    return encoded if ending == ".webp" else jpeg.with_segments(encoded, metadata.jpeg)
 
 
 def _red_first(pixels: np.ndarray) -> np.ndarray:

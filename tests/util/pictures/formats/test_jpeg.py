@@ -6,7 +6,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, IptcImagePlugin
 
 from src.util.errors import DataError
 from src.util.pictures.io import read_picture
@@ -88,6 +88,54 @@ def test_every_value_is_the_one_that_opencv_reads(tmp_path, channels, options):
     (tmp_path / "a.jpg").write_bytes(data)
     read = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     assert np.array_equal(read_picture(tmp_path / "a.jpg"), read.reshape(237, 301, channels)[..., ::-1])
+
+
+def resource(kind, content, name=b""):
+    named = bytes([len(name)]) + name + b"\0" * (1 - len(name) % 2)
+    padding = b"\0" * (len(content) % 2)
+    return b"8BIM" + kind.to_bytes(2, "big") + named + len(content).to_bytes(4, "big") + content + padding
+
+
+CAPTION = b"\x1c\x02\x78\x00\x09Cafe 1907"
+
+
+@pytest.fixture
+def captioned(tmp_path):
+    """A JPEG with a comment, and IPTC data between a thumbnail and something with a name."""
+    block = resource(0x040C, b"thumbnail") + resource(0x0404, CAPTION, b"odd") + resource(0x0425, b"digest")
+    segment = b"Photoshop 3.0\0" + block
+    extra = b"\xff\xed" + (2 + len(segment)).to_bytes(2, "big") + segment
+    Image.fromarray(PICTURE).save(
+        tmp_path / "a.jpg", comment="söme words".encode(), extra=extra, dpi=(72, 72)
+    )
+    return tmp_path / "a.jpg"
+
+
+def test_comment_and_iptc_data_are_kept_and_no_thumbnail(captioned, copy):
+    assert copy(captioned, captioned.with_name("b.jpg")) == []
+    with Image.open(captioned) as one, Image.open(captioned.with_name("b.jpg")) as other:
+        assert (other.info["comment"], other.info["dpi"]) == (one.info["comment"], one.info["dpi"])
+        assert (
+            IptcImagePlugin.getiptcinfo(other) == IptcImagePlugin.getiptcinfo(one) == {(2, 120): CAPTION[5:]}
+        )
+        assert list(one.info["photoshop"]) == [0x040C, 0x0404, 0x0425]
+        assert list(other.info["photoshop"]) == [0x0404]
+    assert copy(captioned.with_name("b.jpg"), captioned.with_name("c.jpg")) == []
+    assert captioned.with_name("c.jpg").read_bytes().count(CAPTION) == 1
+
+
+@pytest.mark.parametrize("ending", ["png", "webp", "bmp"])
+def test_what_of_them_another_format_does_not_take_is_said(captioned, copy, ending):
+    assert copy(captioned, captioned.with_name(f"b.{ending}")) == ["IPTC data", "comment"]
+
+
+def test_damaged_segments_do_no_harm(tmp_path, copy):
+    for number, end in enumerate([b"8BIM", b"8BIM\x04\x04\xff", b"8BIM\x04\x04\0\0\xff\xff\xff\xffa", b""]):
+        segment = b"Photoshop 3.0\0" + end
+        extra = b"\xff\xed" + (2 + len(segment)).to_bytes(2, "big") + segment
+        Image.fromarray(PICTURE).save(tmp_path / f"{number}.jpg", extra=extra)
+        assert copy(tmp_path / f"{number}.jpg", tmp_path / f"{number}_out.jpg") == []
+        assert read_picture(tmp_path / f"{number}_out.jpg").shape == PICTURE.shape
 
 
 def test_no_library_speaks_to_the_user(tmp_path):

@@ -170,6 +170,20 @@ def test_what_a_format_cannot_take_is_said(tmp_path, copy, source, target, lost)
     assert copy(tmp_path / f"a.{source}", tmp_path / f"b.{target}") == lost
 
 
+def test_what_a_png_carries_is_kept_or_said(tmp_path, copy):
+    plain = cv2.imencode(".png", RGB)[1].tobytes()
+    more = b"".join(
+        png._chunk(kind, body)
+        for kind, body in {b"sBIT": b"\5\6\5", b"tEXt": b"Title\0a", b"oFFs": bytes(9), b"tIME": bytes(7),
+                           b"prVt": b"x"}.items()
+    )  # fmt: skip
+    (tmp_path / "a.png").write_bytes(png.with_chunks(plain, more))
+    lost = copy(tmp_path / "a.png", tmp_path / "b.png")
+    assert lost == ["number of significant bits", "offset", "prVt chunk"]
+    with Image.open(tmp_path / "b.png") as back:
+        assert back.text == {"Title": "a"}
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (2, 3)])
 @pytest.mark.parametrize("ending", ["png", "jpg", "bmp", "webp", "ppm", "tif"])
 def test_the_smallest_pictures_are_pictures(tmp_path, copy, size, ending):
