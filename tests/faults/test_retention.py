@@ -10,6 +10,7 @@ import torch
 
 from src.trainer.checkpoints.checkpoint import CheckpointStore, load_checkpoint
 from src.trainer.checkpoints.state import TrainingState
+from src.trainer.config.run_config import RunConfig
 from src.trainer.evaluation.evaluate import PictureScore, Scores
 from src.trainer.training import trainer
 from src.util.file_manager import FileManager
@@ -79,7 +80,7 @@ class Run:
         monkeypatch.setattr(trainer, "evaluate", lambda *arguments: [])
         monkeypatch.setattr(trainer, "score_all", lambda *arguments: scores)
         stub = MagicMock(store=self.store, state=self.state, content=self.content)
-        stub.validation.samples.source = [1]
+        stub.config, stub.validation.samples.white, stub.validation.samples.source = RunConfig(), None, [1]
         stub._picture_epochs.return_value = set()
         trainer.Trainer.validate(stub, self.state.epoch)
         self.store.save_last(self.content(), self.state.epoch, keep_all=False)

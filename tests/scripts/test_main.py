@@ -199,11 +199,13 @@ def test_t1_a_loss_that_is_not_finite_exits_6(call, trained):
     assert call("main", "-s", "run", "-r", *more, "training.init_lr=1e-3").code == 0
 
 
-def test_d7_a_file_that_is_no_picture_exits_7_before_a_run_is_made(call, tiny_yaml, noisy_folder):
-    (noisy_folder / "notes.txt").write_text("no picture")
+def test_d7_what_is_named_as_a_picture_and_is_none_exits_7_before_a_run_is_made(
+    call, tiny_yaml, noisy_folder
+):
+    (noisy_folder / "notes.png").write_text("no picture")
     ended = call("main", "-c", "tiny.yaml", "-s", "run")
     assert ended.code == 7
-    assert "notes.txt: not a picture" in ended.err
+    assert "notes.png: not a picture" in ended.err
     assert not (tiny_yaml.parent / "output").exists()
 
 

@@ -51,7 +51,7 @@ def test_k21_a_checkpoint_is_found_by_path_and_by_its_name_in_both_folders(call,
         ("run_001.pth", 1), ("run_002", 2), (best, int(best[4:7])), ("here.pth", 1),
         ("output/run/checkpoint/run_002.pth", 2),
     ):  # fmt: skip
-        ended = call("test", "-s", "run", "--pretrained", name, "--test_img", picture)
+        ended = call("test", "-s", "run", "--pretrained", name, "--test_img", picture, "--overwrite")
         assert ended.code == 0 and f"after epoch {epoch}" in ended.out, name
     ended = call("test", "-s", "run", "--pretrained", "run_009.pth", "--test_img", picture)
     assert ended.code == 4 and "run_009.pth: there is no such checkpoint" in ended.err
@@ -78,7 +78,8 @@ def test_k17_nothing_in_a_checkpoint_is_executed(call, picture, tmp_path):
 
 def test_a_checkpoint_of_the_original_works_with_a_configuration(call, picture, tmp_path):
     ended = call("test", *OF_ORIGINAL, "--test_img", picture)
-    assert (ended.code, ended.err) == (0, "")
+    assert ended.code == 0
+    assert "not learned to denoise" in ended.err  # what it says of itself: it is there for its layout
     assert "after epoch 5" in ended.out
     assert read_picture(tmp_path / "my.photo_DN.png").shape == (51, 67, 3)
 
