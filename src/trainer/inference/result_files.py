@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from src.util.pictures.folder import list_pictures
-from src.util.pictures.formats.known import ENDINGS, JPEG_ENDINGS
+from src.util.pictures.formats.known import ENDINGS, JPEG_ENDINGS, stem_and_ending
 
 _SHOWN = 5  # names in a line that sums up
 
@@ -31,7 +31,7 @@ def result_names(pictures: Sequence[Path], kind: Format = "auto") -> dict[Path, 
         Names that differ even where `A` and `a` are one name, as on some file systems.
     """
     endings = {path: _ending(path, kind) for path in pictures}
-    names = {path: f"{path.stem}_DN{ending}" for path, ending in endings.items()}
+    names = {path: f"{stem_and_ending(path.name)[0]}_DN{ending}" for path, ending in endings.items()}
     long = {path: f"{path.name}_DN{ending}" for path, ending in endings.items()}
     while True:
         counts = Counter(name.casefold() for name in names.values())
@@ -46,7 +46,7 @@ def _ending(path: Path, kind: Format) -> str:
     ending = path.suffix.lower()
     if kind == "png" or ending not in ENDINGS or (kind == "auto" and ending in JPEG_ENDINGS):
         return ".png"
-    return path.suffix
+    return stem_and_ending(path.name)[1]
 
 
 def find_results(folder: Path, out: Path, kind: Format) -> dict[Path, Path]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from src.util.pictures.formats.known import ENDINGS
+from src.util.pictures.formats.known import ENDINGS, stem_and_ending
 
 PAGE = "report.html"
 PANEL = "panel.png"
@@ -38,6 +38,7 @@ def without_results(files: Sequence[Path], folder: Path) -> list[Path]:
     """
     names = {path: path.relative_to(folder) for path in files}
     pictures = {*names.values(), *(name.with_suffix("") for name in names.values())}
+    pictures |= {name.with_name(stem_and_ending(name.name)[0]) for name in names.values()}
     reported = {place for place in {path.parent for path in files} if has_report(place)}
 
     def is_ours(path: Path) -> bool:
@@ -48,8 +49,9 @@ def without_results(files: Sequence[Path], folder: Path) -> list[Path]:
 
 
 def _is_result(name: Path, pictures: set[Path]) -> bool:
-    denoised = name.stem.removesuffix("_DN")
-    if denoised == name.stem or name.suffix.lower() not in ENDINGS:
+    stem = stem_and_ending(name.name)[0]
+    denoised = stem.removesuffix("_DN")
+    if denoised == stem or name.suffix.lower() not in ENDINGS:
         return False
     places = (name.parts[depth:-1] for depth in range(len(name.parts)))
     return any(Path(*place, denoised) in pictures for place in places)

@@ -66,11 +66,11 @@ def test_e8_broken_weights_write_no_picture(trained, noisy_folder, tmp_path):
 
 
 def test_e11_no_two_pictures_share_a_result():
-    names = ["a.v1.png", "a.v2.png", "b.png", "b.jpg", "b.jpg.png", "C.png", "c.tif", "d.png"]
+    names = ["a.v1.png", "a.v2.png", "b.png", "b.jpg", "b.jpg.png", "C.png", "c.tif", "d.png", "e.ome.tif"]
     results = result_names([Path("folder", name) for name in names])
     assert [results[Path("folder", name)] for name in names] == [
         "a.v1_DN.png", "a.v2_DN.png", "b.png_DN.png", "b.jpg_DN.png", "b.jpg.png_DN.png",
-        "C_DN.png", "c_DN.tif", "d_DN.png",
+        "C_DN.png", "c_DN.tif", "d_DN.png", "e_DN.ome.tif",
     ]  # fmt: skip
 
 

@@ -44,18 +44,21 @@ def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path, monkeypatch, mes
 
 def test_what_was_denoised_of_a_folder_is_not_trained_on(tmp_path, messages):
     """A finished call left a page; one that was stopped left pictures alone, beside them or in a folder."""
-    pictures = ["a.png", "b_DN.png", "day.png", "day_DNx.png", "sub/a.tif"]
-    results = ["a_DN.png", "c/d/a_DN.png", "results/a_DN.png", "results/a_DN_DN.png", "results/sub/a_DN.tif"]
+    pictures = ["a.png", "b_DN.png", "day.png", "day_DNx.png", "e.ome.tif", "sub/a.tif"]
+    results = [
+        "a_DN.png", "c/d/a_DN.png", "results/a_DN.png", "results/a_DN_DN.png", "results/e_DN.ome.tif",
+        "results/sub/a_DN.tif",
+    ]  # fmt: skip
     for name in pictures + results:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     write_picture(tmp_path / "results" / "panel.png", RGB)
     (tmp_path / "results" / "report.html").write_bytes(b"<!doctype html>" + MARK)
     assert [path.relative_to(tmp_path).as_posix() for path in list_pictures(tmp_path)] == pictures
-    assert messages == [f"INFO {tmp_path}: passed over: 7 results of test.py"]
+    assert messages == [f"INFO {tmp_path}: passed over: 8 results of test.py"]
     (tmp_path / "results" / "report.html").write_text("another program's")
     list_pictures(tmp_path)
-    assert messages[1] == f"INFO {tmp_path}: passed over: 1 .html, 5 results of test.py"
+    assert messages[1] == f"INFO {tmp_path}: passed over: 1 .html, 6 results of test.py"
 
 
 def test_a_link_to_a_folder_above_does_not_hang(tmp_path):

@@ -1,7 +1,10 @@
 """What is known of picture files without opening one: how their names end, and how large they may be."""
 
+import os
+
 JPEG_ENDINGS = (".jpg", ".jpeg", ".jfif", ".jpe")
 TIFF_ENDINGS = (".tif", ".tiff")
+_OME = ".ome"
 ENDINGS = (".png", *JPEG_ENDINGS, ".bmp", *TIFF_ENDINGS, ".webp", ".ppm", ".pgm", ".pnm", ".npy")
 """Of all files that are read, in lower case."""
 
@@ -16,3 +19,11 @@ MAGICS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b
 
 MAX_PIXELS = 200_000_000
 """Larger pictures are refused from the header: a few hundred bytes can claim any size."""
+
+
+def stem_and_ending(name: str) -> tuple[str, str]:
+    """A file's name without its ending, and the ending, which is `.ome.tif` of an OME-TIFF."""
+    stem, ending = os.path.splitext(name)
+    if ending.lower() in TIFF_ENDINGS and stem.lower().endswith(_OME) and len(stem) > len(_OME):
+        return stem[: -len(_OME)], stem[-len(_OME) :] + ending
+    return stem, ending

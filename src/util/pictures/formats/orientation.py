@@ -4,7 +4,6 @@ The eight values are EXIF's (CIPA DC-008, tag 0x0112) and TIFF's (TIFF 6.0, tag 
 """
 
 import re
-import struct
 
 import numpy as np
 
@@ -45,21 +44,6 @@ def upright(stored: np.ndarray, orientation: int) -> np.ndarray:
     return stored[::rows, ::columns]
 
 
-def without_orientation(exif: bytes) -> bytes:
-    """EXIF data of an image that stands upright now; nothing else in it is moved."""
-    try:
-        order = {b"II": "<", b"MM": ">"}[exif[:2]]
-        (start,) = struct.unpack_from(order + "I", exif, 4)
-        (count,) = struct.unpack_from(order + "H", exif, start)
-        for entry in range(start + 2, start + 2 + 12 * count, 12):
-            if struct.unpack_from(order + "H", exif, entry) == (TAG,):
-                value = struct.pack(order + "H", UPRIGHT)
-                return exif[: entry + 8] + value + exif[entry + 10 :]
-    except (KeyError, struct.error):
-        pass
-    return exif
-
-
 def without_orientation_in_xmp(xmp: bytes) -> bytes:
-    """The same of XMP data, which may say it once more."""
+    """XMP data, which may say it once more, of an image that stands upright now."""
     return _XMP.sub(rb"\g<1>1", xmp)

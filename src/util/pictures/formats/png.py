@@ -12,11 +12,11 @@ from typing import Any, BinaryIO
 import imagecodecs
 import numpy as np
 
+from src.util.pictures.formats import exif
 from src.util.pictures.formats.base import Metadata, PictureInfo
 from src.util.pictures.formats.orientation import (
     UPRIGHT,
     swaps,
-    without_orientation,
     without_orientation_in_xmp,
 )
 
@@ -112,11 +112,9 @@ def depth_and_channels(file: BinaryIO) -> tuple[int, int]:
 
 
 def kept_chunks(stored: memoryview, orientation: int) -> bytes:
-    """The chunks of a PNG that are kept: as they are, but for an orientation that the result has no more."""
+    """The chunks of a PNG that are kept: as they are, but for what is not true of the result."""
     kept = ((kind, bytes(body)) for kind, body, _ in _chunks(stored) if kind in _KEPT)
-    if orientation != UPRIGHT:
-        kept = ((kind, _upright(kind, body, orientation)) for kind, body in kept)
-    return b"".join(_chunk(kind, body) for kind, body in kept)
+    return b"".join(_chunk(kind, _of_result(kind, body, orientation)) for kind, body in kept)
 
 
 def lost_chunks(stored: memoryview) -> tuple[str, ...]:
@@ -125,10 +123,10 @@ def lost_chunks(stored: memoryview) -> tuple[str, ...]:
     return tuple(sorted(_NAMES.get(kind, f"{kind} chunk") for kind in kinds))
 
 
-def _upright(kind: bytes, body: bytes, orientation: int) -> bytes:
+def _of_result(kind: bytes, body: bytes, orientation: int) -> bytes:
     if kind == b"eXIf":
-        return without_orientation(body)
-    if kind == b"iTXt":
+        return exif.of_result(body)
+    if kind == b"iTXt" and orientation != UPRIGHT:
         return without_orientation_in_xmp(body)
     if kind == b"pHYs" and swaps(orientation):
         return body[4:8] + body[:4] + body[8:]

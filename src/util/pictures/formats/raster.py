@@ -11,14 +11,13 @@ import numpy as np
 from PIL import Image
 
 from src.util.errors import DataError
-from src.util.pictures.formats import jpeg, png
+from src.util.pictures.formats import exif, jpeg, png
 from src.util.pictures.formats.base import Metadata, Page, PictureInfo, damaged
 from src.util.pictures.formats.known import JPEG_ENDINGS
 from src.util.pictures.formats.orientation import (
     UPRIGHT,
     swaps,
     upright,
-    without_orientation,
     without_orientation_in_xmp,
 )
 from src.util.pictures.formats.raster_header import describe, opened
@@ -142,7 +141,7 @@ class RasterPicture:
         dpi = _dpi(info.get("dpi"))
         return Metadata(
             icc=bytes(info.get("icc_profile") or b""),
-            exif=without_orientation(bytes(info.get("exif") or b"").removeprefix(_EXIF_MARK)),
+            exif=exif.of_result(bytes(info.get("exif") or b"").removeprefix(_EXIF_MARK)),
             xmp=without_orientation_in_xmp(_as_bytes(info.get("xmp"))),
             dpi=dpi[::-1] if dpi and swaps(self._info.orientation) else dpi,
             png=png.kept_chunks(stored.data, self._info.orientation) if self.kind == "PNG" else b"",

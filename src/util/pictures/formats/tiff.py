@@ -14,6 +14,7 @@ import numpy as np
 import tifffile
 
 from src.util.errors import DataError
+from src.util.pictures.formats import tiff_texts
 from src.util.pictures.formats.base import DROPPED, EXPANDED, Metadata, Page, PictureInfo, check_size, damaged
 from src.util.pictures.formats.holes import without_holes
 from src.util.pictures.formats.known import TIFF_ENDINGS
@@ -128,6 +129,8 @@ class TiffPicture:
             for number, page in enumerate(pages):
                 tags = self._page(number)
                 lost |= {name for code, name in _LOST.items() if code in tags.tags}
+                if tiff_texts.is_spread(self._raw(tags, tiff_texts.DESCRIPTION)):
+                    lost.add("the description, which names other files")
                 picture = _inverted(page.pixels) if tags.photometric == WHITE_IS_0 else page.pixels
                 array, layout = stored_layout(replace(page, pixels=picture), tags)
                 # ImageJ takes an uncompressed stack's pixels for one block behind its first page's tags.
@@ -184,15 +187,16 @@ class TiffPicture:
         stored = [(tag, self._raw(tags, tag.code)) for tag in kept]
         # A damaged tag may lie beyond the file.
         return [
-            (tag.code, int(tag.dtype), tag.count, raw, once)
-            for tag, raw in ((tag, self._true_of_result(tags, tag.code, raw)) for tag, raw in stored)
-            if len(raw) == tag.valuebytecount
+            (tag.code, int(tag.dtype), tag.count * len(true) // len(raw), true, once)
+            for tag, raw in stored
+            if raw and len(raw) == tag.valuebytecount
+            if (true := self._true_of_result(tags, tag.code, raw))
         ]
 
     def _true_of_result(self, tags: Any, code: int, raw: bytes) -> bytes:
         if code == TAG and orientation_of(tags) != UPRIGHT:
             return UPRIGHT.to_bytes(len(raw), "little" if self._tiff.byteorder == "<" else "big")
-        return without_orientation_in_xmp(raw) if code == XMP else raw
+        return without_orientation_in_xmp(raw) if code == XMP else tiff_texts.of_result(code, raw)
 
     def _raw(self, tags: Any, code: int) -> bytes:
         tag = tags.tags.get(code)

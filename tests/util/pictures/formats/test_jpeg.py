@@ -1,12 +1,13 @@
 """JPEG: a damaged one is refused, whatever other readers make of it; the rest is what they make of it."""
 
+import struct
 import subprocess
 import sys
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, IptcImagePlugin
+from PIL import ExifTags, Image, IptcImagePlugin
 
 from src.util.errors import DataError
 from src.util.pictures.io import read_picture
@@ -127,6 +128,18 @@ def test_comment_and_iptc_data_are_kept_and_no_thumbnail(captioned, copy):
 @pytest.mark.parametrize("ending", ["png", "webp", "bmp"])
 def test_what_of_them_another_format_does_not_take_is_said(captioned, copy, ending):
     assert copy(captioned, captioned.with_name(f"b.{ending}")) == ["IPTC data", "comment"]
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+def test_no_thumbnail_shows_the_noisy_picture(tmp_path, copy, ending):
+    of_picture = struct.pack("<HHHI4sI", 1, 0x010F, 2, 4, b"Mak", 26)
+    of_thumbnail = struct.pack("<HHHIII", 1, 0x0103, 3, 1, 6, 0)
+    exif = b"Exif\0\0II*\0" + struct.pack("<I", 8) + of_picture + of_thumbnail
+    Image.fromarray(PICTURE).save(tmp_path / f"a.{ending}", exif=exif)
+    copy(tmp_path / f"a.{ending}", tmp_path / f"b.{ending}")
+    with Image.open(tmp_path / f"a.{ending}") as one, Image.open(tmp_path / f"b.{ending}") as other:
+        assert one.getexif().get_ifd(ExifTags.IFD.IFD1) and not other.getexif().get_ifd(ExifTags.IFD.IFD1)
+        assert other.getexif()[0x010F] == "Mak"
 
 
 def test_damaged_segments_do_no_harm(tmp_path, copy):
