@@ -8,9 +8,12 @@ import numpy as np
 
 from src.data_handlers.datasets.base import Source
 from src.data_handlers.submission.layout import Layout
-from src.data_handlers.submission.resemblance import Findings, Signatures, compare
+from src.data_handlers.submission.order import compare
+from src.data_handlers.submission.resemblance import RESEMBLES, Signatures, concordance, equal_blocks
 from src.util.logger import LOG, progress_bar
 from src.util.pictures.folder import raise_together
+
+_NAMED_AT_MOST = 5
 
 
 def digest(block: np.ndarray) -> bytes:
@@ -50,6 +53,8 @@ def noisy_signatures(source: Source, layout: Layout) -> Signatures:
 class Check:
     """Looks at the blocks of a submission as they are read back.
 
+    Form and order must be right. What a network made of a block may be as bad as it likes, with a warning.
+
     Parameters
     ----------
     layout : Layout
@@ -68,8 +73,7 @@ class Check:
         self._written = written
         self._denoised = Signatures(len(layout))
         self._order: list[int] = []
-        self._by_digest: dict[bytes, list[int]] = defaultdict(list)
-        self._findings = Findings()
+        self._findings: dict[str, list[int]] = defaultdict(list)
         self._problems: list[str] = []
 
     def problem(self, text: str) -> None:
@@ -79,7 +83,7 @@ class Check:
     def reject(self, number: int, why: str) -> None:
         """Note that a block stands in the file but cannot be used."""
         self._order.append(number)
-        self._findings.add(why, [number])
+        self._findings[why].append(number)
 
     def take(self, number: int, block: np.ndarray) -> None:
         """Look at a block of the right shape, type and range."""
@@ -88,43 +92,55 @@ class Check:
             return
         block = np.ascontiguousarray(block)  # MAT files hold columns; all that follows goes along the rows
         self._denoised.add(number, block)
-        value = digest(block)
-        if self._written is not None and value != self._written[number]:
-            self._findings.add("was written otherwise: is the disk sound?", [number])
-        self._by_digest[value].append(number)
+        if self._written is not None and digest(block) != self._written[number]:
+            self._findings["was written otherwise: is the disk sound?"].append(number)
 
     def conclude(self, where: str) -> None:
-        """Say that all is well.
+        """Say that all is well, and warn of blocks that hardly resemble their noisy ones.
 
         Raises
         ------
         DataError
-            When something is wrong: all of it is named.
+            When form or order are wrong: all of it is named.
         """
+        self._check_order()
         problems = self._problems + [
             f"{len(numbers)} block(s), {self.layout.labels(numbers)}: {why}"
-            for why, numbers in self._all_findings().items()
+            for why, numbers in self._findings.items()
+            if numbers
         ]
         raise_together([f"{where}: {problem}" for problem in problems])
-        if self._noisy is None:
-            LOG.warning("%s: not compared with the noisy blocks: say where they are", where)
+        self._warn_of_poor(where)
         LOG.info("%s: checked, %d blocks", where, len(self.layout))
 
-    def _all_findings(self) -> Findings:
-        findings = self._findings
-        counts = Counter(self._order)
-        findings.add("missing", [n for n in range(len(self.layout)) if n not in counts])
-        findings.add("there more than once", [n for n, count in counts.items() if count > 1])
-        late = [after for before, after in zip(self._order, self._order[1:], strict=False) if after < before]
-        findings.add("out of order", late)
-        if self._noisy is None:
-            findings.add("one value throughout: an empty block", np.flatnonzero(self._denoised.constant))
-        else:
-            findings.extend(compare(self._denoised, self._noisy, self.layout))
-        for numbers in self._by_digest.values():
-            if len(numbers) > 1 and not self._denoised.constant[numbers].any() and self._differ(numbers):
-                findings.add("the same picture more than once", numbers)
-        return findings
+    def _check_order(self) -> None:
+        counts, findings = Counter(self._order), self._findings
+        findings["missing"] += [n for n in range(len(self.layout)) if n not in counts]
+        findings["there more than once"] += [n for n, count in counts.items() if count > 1]
+        pairs = zip(self._order, self._order[1:], strict=False)
+        findings["out of order"] += [after for before, after in pairs if after < before]
+        if self._noisy is not None:
+            for mistake, numbers in compare(self._denoised, self._noisy, self.layout):
+                findings[mistake] += numbers.tolist()
 
-    def _differ(self, numbers: list[int]) -> bool:
-        return self._noisy is None or bool(np.ptp(self._noisy.means[numbers], axis=0).any())
+    def _warn_of_poor(self, where: str) -> None:
+        if self._noisy is None:
+            LOG.warning("%s: not compared with the noisy blocks: say where they are", where)
+            empty = np.flatnonzero(self._denoised.constant)
+            doubled = np.concatenate([empty, *equal_blocks(self._denoised.means)])
+            self._warn_of(np.unique(doubled), where, "have one value throughout, or show what another shows")
+            return
+        alike = concordance(self._denoised.means, self._noisy.means, self._noisy.noise)
+        figures = (
+            f"hardly resemble their noisy ones: correlation {alike.mean():.2f} on average over all blocks,"
+            f" {alike.min():.2f} at worst; 1 is equal, below {RESEMBLES} is poor"
+        )
+        self._warn_of(np.flatnonzero(alike < RESEMBLES), where, figures)
+
+    def _warn_of(self, numbers: np.ndarray, where: str, what: str) -> None:
+        if len(numbers):
+            named = self.layout.labels(numbers[:_NAMED_AT_MOST].tolist())
+            more = ", ..." if len(numbers) > _NAMED_AT_MOST else ""
+            LOG.warning(
+                "%s: %d of %d blocks (%s%s) %s", where, len(numbers), len(self.layout), named, more, what
+            )

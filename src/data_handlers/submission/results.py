@@ -19,8 +19,8 @@ from src.util.pictures.io import read_picture, to_uint8, white_of
 FLOAT_ENDING, PICTURE_ENDING = ".npy", ".png"
 _RESULT = re.compile(r"(?P<stem>.+)_DN(_(\d+\.\d+|inf|nan))?(?P<ending>\.png|\.npy)", re.IGNORECASE)
 _COMPANION = re.compile(r"panel\.png|.+_(NOISY|CLEAN)\.png", re.IGNORECASE)
-# A network oversteps [0, 1] by a little at edges; a picture of 0 to 255 lies beyond nearly everywhere.
-_OVERSTEP, _OVERSTEPPING = 1.0, 0.01
+# A network oversteps [0, 1], a bad one far and often; a picture of 0 to 255 lies beyond nearly everywhere.
+_OVERSTEP, _OVERSTEPPING = 1.0, 0.5
 
 
 @dataclass(frozen=True)

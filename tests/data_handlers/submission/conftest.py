@@ -11,7 +11,8 @@ from scipy import io
 
 from src.data_handlers.submission import dnd, sidd
 from src.data_handlers.submission.layout import DndLayout, Layout, SiddLayout
-from src.data_handlers.submission.resemblance import Signatures
+from src.data_handlers.submission.order import compare
+from src.data_handlers.submission.resemblance import RESEMBLES, Signatures, concordance
 from src.util.pictures.io import read_picture, write_picture
 
 EDGE = 64
@@ -98,6 +99,26 @@ def small_dnd(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def find():
+    """What a user hears of denoised blocks beside noisy ones: mistakes of order, or else which are poor."""
+
+    def found(denoised, noisy, per_image=None):
+        per_image = per_image or len(noisy)
+        layout = SiddLayout(len(noisy) // per_image, per_image, len(noisy[0]))
+        seen, target = signatures(denoised), signatures(noisy)
+        poor = np.flatnonzero(concordance(seen.means, target.means, target.noise) < RESEMBLES)
+        findings = compare(seen, target, layout) or [("poor", poor)] * bool(len(poor))
+        return {problem: blocks.tolist() for problem, blocks in findings}
+
+    return found
+
+
+@pytest.fixture
+def eight_bits():
+    return to_8_bits
+
+
+@pytest.fixture
 def soft():
     return soft_blocks
 
@@ -111,6 +132,19 @@ def sign():
 def real():
     """Real pictures of a folder of the data that the environment names."""
     return read_real
+
+
+@pytest.fixture(params=["phone", "camera", "simulated"])
+def scene(request):
+    """20 denoised blocks and the noisy ones: of one dark scene of a phone, of cameras, or simulated."""
+    if request.param == "simulated":
+        clean, noisy = soft_blocks(20)
+    elif request.param == "phone":
+        clean, noisy = (read_real(f"sidd_val_scene00/{kind}")[:20] for kind in ("gt", "noisy"))
+    else:
+        noisy = read_real("dnd/crops")[:, 128:384, 128:384]
+        clean = np.stack([cv2.medianBlur(block, 7) for block in noisy])
+    return clean.copy(), noisy.copy()
 
 
 @cache
