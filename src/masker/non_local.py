@@ -19,7 +19,7 @@ from src.masker.base import (
     last_writes,
 )
 from src.masker.similarity import find_similar
-from src.util.pictures.value_range import as_float
+from src.util.pictures.conversion import as_float
 from src.util.share import Share
 
 

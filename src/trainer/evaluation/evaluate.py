@@ -17,8 +17,8 @@ from src.trainer.evaluation.saving import save_pictures
 from src.trainer.network.network import Network
 from src.util.cores import usable_cores
 from src.util.overlap import AT_ONCE, Here, overlapped
+from src.util.pictures.conversion import span_of
 from src.util.pictures.io import from_float, to_uint8
-from src.util.pictures.value_range import span_of
 
 
 class Metric(NamedTuple):

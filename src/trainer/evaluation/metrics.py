@@ -1,7 +1,7 @@
 """PSNR and SSIM of pictures, as the field's tables give them.
 
 Both compare pictures as they are stored, so a network's output first passes
-`src.util.pictures.value_range.from_float`: it is rounded, not truncated as in the original, which is worth
+`src.util.pictures.conversion.from_float`: it is rounded, not truncated as in the original, which is worth
 0.03 to 0.1 dB, and NaN never reaches a score.
 """
 

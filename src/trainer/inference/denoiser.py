@@ -19,17 +19,9 @@ from src.trainer.network.network import Network
 from src.trainer.network.tiling import Tiling
 from src.util.device import resolve_device
 from src.util.errors import DataError
+from src.util.pictures.conversion import from_float, span_of, to_float
 from src.util.pictures.io import PictureWarning, as_channels, suits
-from src.util.pictures.value_range import (
-    DataRange,
-    checked_range,
-    checked_white,
-    dark_hint,
-    from_float,
-    is_wide,
-    span_of,
-    to_float,
-)
+from src.util.pictures.value_range import DataRange, checked_range, checked_white, dark_hint, is_wide
 
 _Picture = TypeVar("_Picture", np.ndarray, Tensor, Image.Image)
 

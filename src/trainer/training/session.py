@@ -38,7 +38,7 @@ from src.util.errors import CheckpointError, ConfigError, DataError, OutOfMemory
 from src.util.file_manager import FileManager
 from src.util.logger import LOG, LogFile, said_once
 from src.util.memory import is_out_of_memory
-from src.util.pictures.value_range import as_float
+from src.util.pictures.conversion import as_float
 
 # With fewer, a small network has hardly learned the colours of its pictures.
 FEW_STEPS = 500

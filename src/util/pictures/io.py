@@ -10,10 +10,11 @@ import numpy as np
 
 from src.util.atomic_file import write_atomically
 from src.util.errors import DataError, StorageError
+from src.util.pictures.conversion import as_float, as_tensor, from_float, to_float, to_uint8
 from src.util.pictures.formats.base import PictureInfo
 from src.util.pictures.formats.known import ENDINGS, JPEG_ENDINGS, TIFF_ENDINGS
 from src.util.pictures.formats.stored import open_picture
-from src.util.pictures.value_range import as_float, as_tensor, from_float, to_float, to_uint8, white_of
+from src.util.pictures.value_range import white_of
 
 if TYPE_CHECKING:
     from torch import Tensor

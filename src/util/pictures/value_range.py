@@ -1,24 +1,16 @@
-"""What a picture's numbers mean: which one is white, and how they become the network's [0, 1] and return.
+"""What a picture's numbers mean: which one is white.
 
 White is said once, by `data_range` of the configuration: `auto` takes it from the picture's type, a number is
 white itself (4095 for 12 bits in 16-bit files, 10000 for reflectances).
 """
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from src.util.errors import ConfigError, DataError, NonFiniteError
-
-if TYPE_CHECKING:  # torch takes 200 MB and two seconds, which cutting pictures into pieces can do without
-    import torch
-
-__all__ = [
-    "DataRange", "as_float", "as_tensor", "checked_range", "checked_white", "dark_hint", "from_float",
-    "is_wide", "span_of", "to_float", "to_uint8", "white_of",
-]  # fmt: skip
+from src.util.errors import ConfigError, DataError
 
 DataRange = Literal["auto"] | float
 """`auto`, or the number that is white."""
@@ -171,165 +163,3 @@ def dark_hint(picture: np.ndarray, white: float) -> str:
 def is_wide(dtype: np.dtype) -> bool:
     """Whether whole numbers of a type have more bits than any picture needs, as NumPy's own int64."""
     return dtype.kind in "iu" and dtype.itemsize > 2
-
-
-def to_float(picture: np.ndarray, white: float | None = None) -> "torch.Tensor":
-    """A picture as the network sees it.
-
-    Parameters
-    ----------
-    picture : ndarray of whole or floating-point numbers, shape (H, W, C)
-        Left as it is.
-    white : float, optional
-        The number that is white; None takes the type's own: 255 for uint8, 65535 for uint16, 1.0 for floats.
-
-    Returns
-    -------
-    Tensor of float32, shape (C, H, W)
-        A copy; white is 1.0.
-    """
-    import torch
-
-    white = white_of(picture.dtype) if white is None else white
-    values = torch.from_numpy(np.array(picture.transpose(2, 0, 1), dtype=np.float32, order="C"))
-    return values if white == 1 else values.div_(white)
-
-
-def as_tensor(picture: np.ndarray) -> "torch.Tensor":
-    """A picture as it is sent to a device: `to_float` of it is `as_float` of this.
-
-    Parameters
-    ----------
-    picture : ndarray of uint8, or of float32 where 1.0 is white; shape (H, W, C)
-        Left as it is.
-
-    Returns
-    -------
-    Tensor of the same type, shape (C, H, W)
-        A copy.
-    """
-    import torch
-
-    return torch.from_numpy(np.array(picture.transpose(2, 0, 1), order="C"))
-
-
-def as_float(values: "torch.Tensor") -> "torch.Tensor":
-    """Pictures of 8 bits as the network sees them, made on the device that they are on.
-
-    Parameters
-    ----------
-    values : Tensor
-        Of any shape. uint8, or float32, which is given back.
-
-    Returns
-    -------
-    Tensor of float32
-        White is 1.0; the same bits on each device.
-    """
-    import torch
-
-    if values.dtype != torch.uint8:
-        return values
-    # By a tensor, since a GPU multiplies by the reciprocal of a plain number, which rounds otherwise.
-    return values.to(torch.float32).div_(torch.full((), 255.0, device=values.device))
-
-
-def from_float(
-    values: "torch.Tensor | np.ndarray",
-    dtype: DTypeLike,
-    white: float,
-    span: tuple[float, float] | None = None,
-) -> np.ndarray:
-    """A network's output as a picture: the one rule of clipping and rounding.
-
-    Parameters
-    ----------
-    values : Tensor or ndarray of floating point, shape (C, H, W)
-        1.0 is white; left as it is.
-    dtype : dtype
-        Of the result. Whole numbers are rounded to nearest.
-    white : float
-        The number that is white in the result.
-    span : (float, float), optional
-        Smallest and largest value of the result, see `span_of`. Without it whole numbers are clipped to
-        [0, white], and floating-point ones not at all.
-
-    Returns
-    -------
-    ndarray of `dtype`, shape (H, W, C)
-
-    Raises
-    ------
-    NonFiniteError
-        When a value is NaN or infinite: it would become some grey and hide that something is broken.
-    """
-    if not isinstance(values, np.ndarray):
-        import torch
-
-        values = values.detach().to("cpu", torch.promote_types(values.dtype, torch.float32)).numpy()
-    if values.ndim != 3 or not np.issubdtype(values.dtype, np.floating):
-        raise ValueError(f"values: expected floating point (C, H, W), got {values.dtype} {values.shape}")
-    dtype = np.dtype(dtype)
-    if span is None and dtype.kind != "f":
-        span = (0.0, white)
-    result = np.empty((*values.shape[1:], values.shape[0]), dtype)
-    for number, channel in enumerate(values):  # one at a time: a large picture's copies would fill the memory
-        if not np.isfinite(channel).all():
-            count = np.count_nonzero(~np.isfinite(values))
-            raise NonFiniteError(f"{count} of a picture's {values.size} values are NaN or infinite")
-        exact = channel.astype(np.float64) if dtype.itemsize > 2 and dtype.kind != "f" else channel
-        scaled = exact * white if white != 1 else exact
-        scaled = scaled if span is None else np.clip(scaled, *_within(span, dtype))
-        result[..., number] = scaled if dtype.kind == "f" else np.rint(scaled)
-    return result
-
-
-def to_uint8(values: "torch.Tensor | np.ndarray") -> np.ndarray:
-    """`from_float` to 8 bits: clip to [0, 1], times 255, round to nearest.
-
-    Parameters
-    ----------
-    values : Tensor or ndarray of floating point, shape (C, H, W)
-        1.0 is white; left as it is.
-
-    Returns
-    -------
-    ndarray of uint8, shape (H, W, C)
-
-    Raises
-    ------
-    NonFiniteError
-        When a value is NaN or infinite.
-    """
-    return from_float(values, np.uint8, 255)
-
-
-def span_of(picture: np.ndarray, white: float) -> tuple[float, float]:
-    """The range that a picture's result is clipped to.
-
-    Parameters
-    ----------
-    picture : ndarray
-        Of any shape.
-    white : float
-        The number that is white in it.
-
-    Returns
-    -------
-    (float, float)
-        From black to white; farther where the picture itself goes farther, as reflectances of clouds do.
-    """
-    if not picture.size:
-        return 0.0, white
-    return min(0.0, float(picture.min())), max(white, float(picture.max()))
-
-
-def _within(span: tuple[float, float], dtype: np.dtype) -> tuple[float, float]:
-    """A range, no wider than what the type holds."""
-    if dtype.kind == "f":
-        return span
-    limits = np.iinfo(dtype)
-    high = float(limits.max)
-    if high > limits.max:  # of 64 bits: as a float it is one more, which wraps around
-        high = float(np.nextafter(high, 0))
-    return max(span[0], float(limits.min)), min(span[1], high)

@@ -4,16 +4,8 @@ import torch
 
 from src.data_handlers import build_samples
 from src.util.errors import ConfigError, DataError, NonFiniteError
-from src.util.pictures.value_range import (
-    as_float,
-    as_tensor,
-    checked_white,
-    dark_hint,
-    from_float,
-    span_of,
-    to_float,
-    white_of,
-)
+from src.util.pictures.conversion import as_float, as_tensor, from_float, span_of, to_float
+from src.util.pictures.value_range import checked_white, dark_hint, white_of
 
 
 @pytest.mark.parametrize(
