@@ -126,6 +126,15 @@ def test_float_results_are_preferred_exact_and_clipped(small_sidd, messages):
     assert "INFO results: 6 as float, 0 as pictures" in messages
 
 
+def test_a_bad_networks_values_far_outside_are_clipped_too(small_sidd):
+    far = small_sidd.clean / np.float32(255) * 6 - np.float32(2.5)
+    assert 0.1 < np.mean((far < -1) | (far > 2)) < 0.5
+    for number in range(6):
+        (small_sidd.results / f"{number:04d}_DN.png").unlink()
+        small_sidd.write_float(number, far[number])
+    assert np.array_equal(values(small_sidd.results, small_sidd.layout, Result.as_float), far.clip(0, 1))
+
+
 def test_16_bit_pictures_keep_their_bits(small_sidd):
     deep = np.arange(64 * 64 * 3, dtype=np.uint16).reshape(64, 64, 3) * 5
     cv2.imwrite(str(small_sidd.results / "0002_DN.png"), deep[..., ::-1])
