@@ -136,16 +136,16 @@ class RasterPicture:
         with opened(self._file, self.path) as image:
             info: dict[Any, Any] = dict(image.info)
             several = getattr(image, "n_frames", 1) > 1
-        stored = self._bytes()
-        lost = png.lost_chunks(stored.data) if self.kind == "PNG" else ()
+        stored = self._bytes().data if self.kind in ("PNG", "JPEG") else memoryview(b"")
+        lost = png.lost_chunks(stored) if self.kind == "PNG" else ()
         dpi = _dpi(info.get("dpi"))
         return Metadata(
             icc=bytes(info.get("icc_profile") or b""),
             exif=exif.of_result(bytes(info.get("exif") or b"").removeprefix(_EXIF_MARK)),
             xmp=without_orientation_in_xmp(_as_bytes(info.get("xmp"))),
             dpi=dpi[::-1] if dpi and swaps(self._info.orientation) else dpi,
-            png=png.kept_chunks(stored.data, self._info.orientation) if self.kind == "PNG" else b"",
-            jpeg=jpeg.kept_segments(stored.data) if self.kind == "JPEG" else b"",
+            png=png.kept_chunks(stored, self._info.orientation) if self.kind == "PNG" else b"",
+            jpeg=jpeg.kept_segments(stored) if self.kind == "JPEG" else b"",
             lost=(*lost, "further pictures inside") if several else lost,
         )
 
