@@ -37,13 +37,14 @@ from src.trainer.config.build import (
     build_loss,
     build_masker,
     build_model,
+    build_objective,
     build_optimizer,
     build_pictures,
     build_scheduler,
 )
 from src.trainer.config.reading import read_config
 from src.trainer.config.run_config import RunConfig
-from src.trainer.evaluation.masked_loss import MaskedLoss
+from src.trainer.evaluation.masked_loss import masked_loss_of
 from src.trainer.training.bystander import NoStore
 from src.trainer.training.reporter import Reporter
 from src.trainer.training.step import TrainingStep
@@ -130,15 +131,14 @@ def whole(config: RunConfig, device: torch.device, workers: int, folder: Path) -
     pictures = build_pictures(config, "training")
     loader = build_loader(pictures, config.training.batch_size, workers, device.type == "cuda")
     network, stopwatch = build_model(config, device), Adding(device)
-    masker, loss = build_masker(config), build_loss(config)
     optimizer = build_optimizer(config, network.module.parameters())
-    step = TrainingStep(network, masker, loss, optimizer, stopwatch)
+    step = TrainingStep(network, build_objective(config), build_loss(config), optimizer, stopwatch)
     reporter = Reporter(files, stopwatch, 0, len(loader) * config.training.max_epochs)
     try:
         with reporter, StopRequest() as stop:
             yield Timed(
                 config, NoStore(files), reporter, step, build_scheduler(config), loader, None,
-                MaskedLoss(masker, loss, config.seed), TrainingState(), stop,
+                masked_loss_of(config), TrainingState(), stop,
             )  # fmt: skip
     finally:
         loader.close()

@@ -24,8 +24,8 @@ MAY_IMPORT = {
 # From the ground up: a room imports only rooms above it in its list.
 FLOORS = {
     "trainer": [
-        "network", "checkpoints", "optim", "parallel", "config", "evaluation", "report", "training",
-        "inference",
+        "network", "finish", "checkpoints", "optim", "objective", "parallel", "config", "evaluation",
+        "report", "training", "inference",
     ],
     "data_handlers": ["datasets", "samples", "loading", "preparation", "submission"],
 }  # fmt: skip

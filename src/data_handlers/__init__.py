@@ -15,6 +15,7 @@ from src.data_handlers.datasets.bsd68 import bsd68_test, bsd68_train, bsd68_val
 from src.data_handlers.datasets.demo import Demo
 from src.data_handlers.datasets.dnd import dnd_test, dnd_train
 from src.data_handlers.datasets.folder import Folder, PictureFiles
+from src.data_handlers.datasets.generated import Generated
 from src.data_handlers.datasets.sidd import sidd_test, sidd_train, sidd_val
 from src.util.pictures.value_range import DataRange
 
@@ -38,6 +39,7 @@ DATASETS: dict[str, Callable[..., Source]] = {
     "BSD68_test": bsd68_test,
     "Folder": Folder,
     "Demo": Demo,
+    "Generated": Generated,
 }
 """Name in the configuration -> what makes the source; its parameters and `View`'s are `dataset_args`."""
 
@@ -50,6 +52,7 @@ def build_samples(
     seed: int,
     training: bool,
     data_range: DataRange = "auto",
+    clean: bool = True,
 ) -> "Samples":
     """The samples of a dataset as the configuration describes it.
 
@@ -61,6 +64,8 @@ def build_samples(
         Arguments of the source and of `View` in one flat mapping, already checked.
     channels, seed, training, data_range
         See `Samples`.
+    clean : bool
+        Whether the clean pictures are of use; otherwise those in files are not opened.
 
     Returns
     -------
@@ -77,6 +82,6 @@ def build_samples(
     of_view = inspect.signature(View).parameters
     view = View(**{key: value for key, value in dataset_args.items() if key in of_view})
     source = DATASETS[dataset](**{key: value for key, value in dataset_args.items() if key not in of_view})
-    if training and view.noise is None and isinstance(source, PictureFiles):
+    if not clean and view.noise is None and isinstance(source, PictureFiles):
         source = source.noisy_alone()  # half the decoding
     return Samples(source, view, channels=channels, seed=seed, training=training, data_range=data_range)

@@ -1,4 +1,4 @@
-"""Self-supervised losses: `base` says what a term is, `losses` has them, `grammar` weighs them by YAML."""
+"""Losses: `base` says what a term is, `losses` has them, `grammar` weighs them by YAML."""
 
 from src.loss.base import LossTerm
 from src.loss.grammar import Loss, LossValue, Term, parse

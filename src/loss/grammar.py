@@ -53,6 +53,11 @@ class Loss:
     tmp_info : str or sequence of str, optional
         Names of terms that are computed without gradient, for the log alone.
 
+    Attributes
+    ----------
+    names : list of str
+        Of all terms that are computed.
+
     Raises
     ------
     ValueError
@@ -76,18 +81,15 @@ class Loss:
                 )
         self._trained = list(dict.fromkeys(term.name for term in self.terms))
         self._log_only = [name for name in dict.fromkeys(log_only) if name not in self._trained]
+        self.names = [*self._trained, *self._log_only]
 
-    def __call__(self, denoised: Tensor, noisy: Tensor, mask: Tensor, progress: float) -> LossValue:
+    def __call__(self, denoised: Tensor, target: Tensor, mask: Tensor, progress: float) -> LossValue:
         """Compute the loss, in float32 whatever the images' type.
 
         Parameters
         ----------
-        denoised : Tensor
-            Output of the network for the masked image, (B, C, H, W), values about [0, 1].
-        noisy : Tensor
-            The unmasked noisy images, (B, C, H, W), values in [0, 1].
-        mask : Tensor
-            1 = replaced in the network's input and counted, 0 = not counted; (B, 1, H, W).
+        denoised, target, mask : Tensor
+            See `LossTerm`.
         progress : float
             Fraction of training done, 0 to 1.
 
@@ -96,9 +98,9 @@ class Loss:
         LossValue
             The total, and each term by its name.
         """
-        values = {name: LOSSES[name](denoised, noisy, mask) for name in self._trained}
+        values = {name: LOSSES[name](denoised, target, mask) for name in self._trained}
         with torch.no_grad():
-            logged = {name: LOSSES[name](denoised, noisy, mask) for name in self._log_only}
+            logged = {name: LOSSES[name](denoised, target, mask) for name in self._log_only}
         total = torch.stack(
             [values[term.name] * (term.weight * (progress if term.ramped else 1.0)) for term in self.terms]
         ).sum()

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from src.loss.base import LossTerm, masked_difference, mean_of_all
+from src.loss.base import LossTerm, masked_difference, mean_of_all, mean_of_counted
 
 
 def self_l1(denoised: Tensor, noisy: Tensor, mask: Tensor) -> Tensor:
@@ -15,5 +15,20 @@ def self_l2(denoised: Tensor, noisy: Tensor, mask: Tensor) -> Tensor:
     return mean_of_all(masked_difference(denoised, noisy, mask).square())
 
 
-LOSSES: dict[str, LossTerm] = {"self_L1": self_l1, "self_L2": self_l2}
+def target_l1(denoised: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean absolute error from the target, see `LossTerm` and `mean_of_counted`."""
+    return mean_of_counted(masked_difference(denoised, target, mask).abs(), mask)
+
+
+def target_l2(denoised: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared error from the target, see `LossTerm` and `mean_of_counted`."""
+    return mean_of_counted(masked_difference(denoised, target, mask).square(), mask)
+
+
+LOSSES: dict[str, LossTerm] = {
+    "self_L1": self_l1,
+    "self_L2": self_l2,
+    "target_L1": target_l1,
+    "target_L2": target_l2,
+}
 """What may stand behind the weights of a configuration's `training.loss`."""

@@ -1,7 +1,7 @@
 """Denoising networks: `MODELS` (what `model.type` names) and `NETWORKS` (what `bsn` names).
 
-`base` says what a network offers. `denoiser` holds the one of a run, `unet` or `unet2`, made of `blocks`;
-`folded` is one made faster for use.
+`base` says what a network offers. `denoiser` holds the one of a run, `unet` or `unet2`, made of `blocks`,
+over the `local_mean` where it is asked for; `folded` is one made faster for use.
 """
 
 from src.model.base import DenoisingNetwork, Window

@@ -187,19 +187,23 @@ class UShape(DenoisingNetwork):
         ValueError
             If H or W is not a multiple of `stride`; `NL_BSN` pads such images.
         """
+        self._check_size(x)
         return self._denoise(x, None)
 
     def forward_tile(self, x: Tensor, window: Window) -> Tensor:
         """Denoise tiles; see `DenoisingNetwork`."""
+        self._check_size(x)
         return self._denoise(x, window)
 
-    def _denoise(self, x: Tensor, window: Window | None) -> Tensor:
+    def _check_size(self, x: Tensor) -> None:
         height, width = x.shape[-2:]
         if height % self.stride or width % self.stride:
             raise ValueError(
                 f"expected height and width to be multiples of {self.stride}, got {height}x{width};"
                 " NL_BSN takes any size"
             )
+
+    def _denoise(self, x: Tensor, window: Window | None) -> Tensor:
         skips: list[Tensor | None] = []
         for down in self.down_branch:
             x = down(x)
@@ -208,7 +212,7 @@ class UShape(DenoisingNetwork):
         if not self._top_skip:
             skips[0] = None
         x = self.bottom_layer(x)
-        stride = self.stride
+        stride = 2 ** len(self.down_branch)
         for up, merge in zip(self.up_branch[::2], self.up_branch[1::2], strict=True):
             x, skip = up(x, window and window.reduced(stride)), skips.pop()
             stride //= 2

@@ -4,6 +4,7 @@ Shape letters: B images, C channels, H rows, W columns.
 """
 
 import inspect
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import torch.nn.functional as F
@@ -11,12 +12,16 @@ from pydantic import Field
 from torch import Tensor
 
 from src.model.base import DenoisingNetwork, Window
+from src.model.local_mean import LocalMean
 from src.model.unet import UNet
 from src.model.unet2 import UNet2
 from src.util.config.schema import nearest
 
 NETWORKS: dict[str, type[DenoisingNetwork]] = {"UNet": UNet, "UNet2": UNet2}
 """What a configuration's `model.kwargs.bsn` may be."""
+
+DETAIL_GAIN = 4.0
+"""What detail is multiplied by for the network: its standard deviation is about a quarter of an image's."""
 
 
 class NL_BSN(DenoisingNetwork):  # noqa: N801  (the name is part of published YAML files)
@@ -33,6 +38,11 @@ class NL_BSN(DenoisingNetwork):  # noqa: N801  (the name is part of published YA
     upsample_align_corners : bool
         Whether enlargements keep the corner pixels in place, as published. With False a network does the same
         everywhere in a picture of any size.
+    unshuffle : int
+        Edge of the squares of pixels that become channels, for a network that takes it.
+    local_mean : float, optional
+        With b = the image blurred by a Gaussian of this sigma, in px, the result is b + n(4 (x - b)) / 4, n
+        the network. It then sees, and predicts, detail alone, and spends no training on colour. None = n(x).
     pd_training, pd_testing : int
         Pixel-shuffle strides of published YAML files, accepted and without effect.
 
@@ -65,15 +75,36 @@ class NL_BSN(DenoisingNetwork):  # noqa: N801  (the name is part of published YA
         upsample_align_corners: Annotated[
             bool, Field(description="enlarge with the corner pixels in place, as published")
         ] = True,
+        unshuffle: Annotated[
+            int,
+            Field(
+                ge=1,
+                le=8,
+                description="of UNet: edge, in px, of the squares of pixels that become channels; with 2 it"
+                " works on a quarter of the pixels, in a third of the time",
+            ),
+        ] = 1,
+        local_mean: Annotated[
+            float | None,
+            Field(
+                gt=0,
+                le=64,
+                description="sigma, in px, of the Gaussian mean beside which the network predicts detail;"
+                " null = it predicts the image itself, as published",
+            ),
+        ] = None,
         pd_training: Annotated[int, Field(ge=1, description="pixel-shuffle stride; without effect")] = 5,
         pd_testing: Annotated[int, Field(ge=1, description="pixel-shuffle stride; without effect")] = 2,
     ) -> None:
         super().__init__()
         self.in_channels = in_channels
         network = _network(bsn)
-        own = {"features": features, "upsample_align_corners": upsample_align_corners}
+        own = {"features": features, "upsample_align_corners": upsample_align_corners, "unshuffle": unshuffle}
         self.bsn = network(in_channels=in_channels, **_taken(network, own))
         self.stride, self.reach = self.bsn.stride, self.bsn.reach
+        self.local_mean = None if local_mean is None else LocalMean(local_mean)
+        if self.local_mean is not None and self.reach is not None:
+            self.reach += self.local_mean.reach
 
     def forward(self, x: Tensor) -> Tensor:
         """Denoise images.
@@ -95,12 +126,19 @@ class NL_BSN(DenoisingNetwork):  # noqa: N801  (the name is part of published YA
         is resampled. Sizes that it divides reach the network as they are.
         """
         height, width = x.shape[-2:]
-        denoised: Tensor = self.bsn(_pad_to_multiple(x, self.bsn.stride))
-        return denoised[..., :height, :width]
+        padded = _pad_to_multiple(x, self.bsn.stride)
+        return self._over_mean(self.bsn, padded)[..., :height, :width]
 
     def forward_tile(self, x: Tensor, window: Window) -> Tensor:
         """Denoise tiles, which begin and end at multiples of `stride`; see `DenoisingNetwork`."""
-        return self.bsn.forward_tile(x, window)
+        return self._over_mean(lambda tile: self.bsn.forward_tile(tile, window), x)
+
+    def _over_mean(self, network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """What a network gives for images, directly or as detail beside their local mean."""
+        if self.local_mean is None:
+            return network(x)
+        mean = self.local_mean(x)
+        return mean + network(DETAIL_GAIN * (x - mean)).float() / DETAIL_GAIN
 
 
 def _network(name: str) -> type[DenoisingNetwork]:

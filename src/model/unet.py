@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import Annotated
 
+import torch
+import torch.nn.functional as F
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
+from src.model.base import Window
 from src.model.blocks import UShape
 
 
@@ -20,11 +23,16 @@ class UNet(UShape):
         Channels at each level from the top down; one level per entry.
     upsample_align_corners : bool
         Whether enlargements keep the corner pixels in place, as published; otherwise the borders.
+    unshuffle : int
+        Edge of the squares of pixels that become channels before the first level, and pixels again behind the
+        last: with 2 the network works on a quarter of the pixels, in a third of the time [2]_.
 
     References
     ----------
     .. [1] O. Ronneberger, P. Fischer and T. Brox, "U-Net: Convolutional Networks for Biomedical Image
        Segmentation", MICCAI 2015. :DOI:`10.1007/978-3-319-24574-4_28`
+    .. [2] K. Zhang, W. Zuo and L. Zhang, "FFDNet: Toward a Fast and Flexible Solution for CNN-Based Image
+       Denoising", IEEE Transactions on Image Processing 27(9), 2018. :DOI:`10.1109/TIP.2018.2839891`
 
     Examples
     --------
@@ -42,7 +50,24 @@ class UNet(UShape):
         upsample_align_corners: Annotated[
             bool, Field(description="enlarge with the corner pixels in place, as published")
         ] = True,
+        unshuffle: Annotated[
+            int, Field(ge=1, le=8, description="edge of the squares of pixels that become channels, px")
+        ] = 1,
     ) -> None:
         super().__init__(
-            in_channels, features, pool=nn.MaxPool2d(2), top_skip=True, align_corners=upsample_align_corners
+            in_channels * unshuffle**2, features, pool=nn.MaxPool2d(2), top_skip=True,
+            align_corners=upsample_align_corners,
+        )  # fmt: skip
+        self._unshuffle = unshuffle
+        self.stride *= unshuffle
+        self.reach = (self.reach + 1) * unshuffle - 1
+
+    def _denoise(self, x: Tensor, window: Window | None) -> Tensor:
+        if self._unshuffle == 1:
+            return super()._denoise(x, window)
+        layout = torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else None
+        few = F.pixel_unshuffle(x, self._unshuffle)
+        few = few.contiguous(memory_format=layout) if layout else few
+        return F.pixel_shuffle(
+            super()._denoise(few, window and window.reduced(self._unshuffle)), self._unshuffle
         )

@@ -132,6 +132,19 @@ class CropSource(Source, Protocol):
         """The part of a picture inside the box."""
 
 
+@runtime_checkable
+class DrawnSource(Source, Protocol):
+    """A source that makes its pictures up, new ones in each epoch of a training."""
+
+    @abstractmethod
+    def draw(self, number: int, random: np.random.Generator) -> Picture:
+        """Make up a picture, a function of the random numbers alone."""
+
+    def read(self, number: int) -> Picture:
+        """The picture that stands for the first epoch's."""
+        return self.draw(number, np.random.default_rng(number))
+
+
 def place_of(where: str, name: str) -> str:
     """Where a picture is, for messages: a source that is one file is not said twice."""
     return where if where.endswith(name) else f"{where}: {name}"

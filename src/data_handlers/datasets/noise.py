@@ -7,8 +7,9 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from src.data_handlers.datasets.camera_noise import CameraNoise, add_camera_noise
 from src.util.config.schema import Block
 from src.util.pictures.io import to_float, to_uint8
 
@@ -44,12 +45,27 @@ class NoiseOptions(Block):
         Field(description="one draw for each picture for the whole run, instead of a new one each epoch"),
     ] = False
 
+    camera: CameraNoise | None = Field(
+        None,
+        description="noise as cameras make it, of another strength and kind for each picture, in place of"
+        " what the other keys say",
+    )
+
     @field_validator("kernel_edge")
     @classmethod
     def _is_odd(cls, edge: int) -> int:
         if edge % 2 == 0:
             raise ValueError(f"expected an odd number of pixels, got {edge}")
         return edge
+
+    @model_validator(mode="after")
+    def _is_of_one_kind(self) -> "NoiseOptions":
+        others = self.model_fields_set - {"camera", "fixed"}
+        if self.camera is not None and any(
+            getattr(self, key) != type(self).model_fields[key].default for key in others
+        ):
+            raise ValueError(f"camera: stands for all noise; leave out {', '.join(sorted(others))}")
+        return self
 
 
 def add_noise(clean: torch.Tensor, options: NoiseOptions, generator: torch.Generator) -> torch.Tensor:
@@ -67,7 +83,7 @@ def add_noise(clean: torch.Tensor, options: NoiseOptions, generator: torch.Gener
     Returns
     -------
     Tensor of float32, shape (C, H, W)
-        Neither clipped nor rounded unless `options.quantise`.
+        Neither clipped nor rounded unless `options.quantise`; with `options.camera` both.
 
     Notes
     -----
@@ -78,6 +94,11 @@ def add_noise(clean: torch.Tensor, options: NoiseOptions, generator: torch.Gener
     NumPy does the arithmetic: its results do not depend on the number of threads, which differs between a
     loader with workers and one without.
     """
+    if options.camera is not None:
+        seed = int(torch.randint(2**62, (), generator=generator))
+        image = np.ascontiguousarray(clean.permute(1, 2, 0).numpy())
+        noisy = add_camera_noise(image, options.camera, np.random.default_rng(seed))
+        return torch.from_numpy(noisy).permute(2, 0, 1)
     reach = options.kernel_edge - 1 if options.correlate else 0
     channels, height, width = clean.shape
     noise = torch.randn((channels, height + reach, width + reach), generator=generator).numpy()

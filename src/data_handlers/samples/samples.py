@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from src.data_handlers.datasets.base import Box, CropSource, Picture, Source, place_of
+from src.data_handlers.datasets.base import Box, CropSource, DrawnSource, Picture, Source, place_of
 from src.data_handlers.datasets.noise import add_noise
 from src.data_handlers.samples.first_look import look_at_all
 from src.data_handlers.samples.levels import scaled
@@ -22,7 +22,7 @@ from src.util.pictures.io import (
     to_float,
 )
 from src.util.pictures.value_range import DataRange, white_of
-from src.util.seed import make_generator
+from src.util.seed import derive_seed, make_generator
 
 CACHE_BYTES = 128 * 2**20
 """Decoded pictures that each process may keep: small sets are read once, not once for each crop."""
@@ -164,20 +164,27 @@ class Samples(Dataset[Sample]):
 
         The latest is kept in any case, so that crops that follow each other cost one decoding.
         """
-        draw = 0 if self.view.noise is None or self.view.noise.fixed else epoch
+        drawn = isinstance(self.source, DrawnSource)
+        draw = epoch if drawn or (self.view.noise is not None and not self.view.noise.fixed) else 0
         if self._latest is not None and self._latest[:2] == (number, draw):
             return self._latest[2]
         kept_draw, picture = self._cache.get(number, (None, None))
         if picture is not None and kept_draw == draw:
             return picture
-        fresh = self._with_noise(scaled(self.source.read(number), self.data_range), draw, number)
+        fresh = self._with_noise(scaled(self._read(draw, number), self.data_range), draw, number)
         fresh = fresh.map(lambda values: as_channels(values, self.channels))
         size = fresh.nbytes - (picture.nbytes if picture else 0)
-        if self._cached_bytes + size <= CACHE_BYTES:
+        if not drawn and self._cached_bytes + size <= CACHE_BYTES:
             self._cache[number] = (draw, fresh)
             self._cached_bytes += size
         self._latest = number, draw, fresh
         return fresh
+
+    def _read(self, draw: int, number: int) -> Picture:
+        if isinstance(self.source, DrawnSource):
+            seed = derive_seed(self.seed, "picture", draw, number)
+            return self.source.draw(number, np.random.default_rng(seed))
+        return self.source.read(number)
 
     def _with_noise(self, picture: Picture, draw: int, number: int) -> Picture:
         if self.view.noise is None:

@@ -15,8 +15,10 @@ from src.model import MODELS, DenoisingNetwork
 from src.trainer.config.components import FOR_SCORING
 from src.trainer.config.run_config import RunConfig
 from src.trainer.network.network import Network
+from src.trainer.objective import OBJECTIVES, Objective
 from src.trainer.optim import OPTIMIZERS, SCHEDULERS, Scheduler
 from src.util.config.schema import arguments
+from src.util.errors import ConfigError
 from src.util.pictures.folder import raise_together
 from src.util.seed import derive_seed
 
@@ -42,6 +44,11 @@ def build_masker(config: RunConfig) -> Masker:
     """The masker of `masker.masker_type`."""
     constructor = MASKERS[config.masker.masker_type]
     return constructor(**arguments(config.masker.masker_args, constructor))
+
+
+def build_objective(config: RunConfig) -> Objective:
+    """The objective of `training.objective`."""
+    return OBJECTIVES[config.training.objective](build_masker(config))
 
 
 def build_loss(config: RunConfig) -> Loss:
@@ -88,13 +95,20 @@ def build_pictures(config: RunConfig, part: str) -> Samples:
         When pictures are missing, damaged, too small or of the wrong kind: a line for each.
     """
     dataset, own = dataset_of(config, part)
+    objective, training = OBJECTIVES[config.training.objective], part == "training"
+    needs_clean = training and "clean" in objective.images
     samples = build_samples(
         dataset, arguments(own, DATASETS[dataset], View),
-        channels=config.model.kwargs["in_channels"], seed=config.seed, training=part == "training",
-        data_range=config.data_range,
+        channels=config.model.kwargs["in_channels"], seed=config.seed, training=training,
+        data_range=config.data_range, clean=needs_clean or not training,
     )  # fmt: skip
-    samples.check(config.training.batch_size if part == "training" else 1)
-    if part == "training" and samples.view.crop is None:
+    samples.check(config.training.batch_size if training else 1)
+    if needs_clean and "clean" not in samples[1, 0]:
+        raise ConfigError(
+            f"training.objective: {config.training.objective} needs clean images, {dataset} has none here:"
+            " say where they are (clean_folder) or put noise onto clean ones (add_noise)"
+        )
+    if training and objective.hides and samples.view.crop is None:
         _check_sizes(samples, build_masker(config))
     return samples
 

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from src.loss import Loss, parse
+from src.loss import LOSSES, Loss, parse
 from src.trainer.config.names import OutputBlock
-from src.util.config.schema import Block
+from src.trainer.objective import OBJECTIVES
+from src.util.config.schema import Block, nearest
 
 
 class ModelBlock(Block):
@@ -69,14 +70,26 @@ class TrainingBlock(Block):
     """Passes over the training pictures."""
     init_lr: Annotated[float, Field(gt=0)] = 5e-6
     """Learning rate of the first epoch."""
+    objective: str = "hide"
+    """One of `src.trainer.objective.OBJECTIVES`: `hide` predicts hidden pixels of noisy images, `imitate` the
+    clean images, which are then needed."""
     loss: str = "1*self_L2"
-    """Terms `WEIGHT*NAME` joined by `+`; an `r` in the weight multiplies by the fraction of training done."""
+    """Terms `WEIGHT*NAME` joined by `+`; an `r` in the weight multiplies by the fraction of training done.
+    `self_L1` and `self_L2` go with `objective: hide`, `target_L1` and `target_L2` with `imitate`."""
     tmp_info: list[str] | str | None = Field(default_factory=list)
     """Loss terms that are computed for the log alone."""
     optimizer: OptimizerBlock = OptimizerBlock()
     scheduler: SchedulerBlock = SchedulerBlock()
     grad_clip: Annotated[float, Field(gt=0)] | None = None
     """Largest norm of the gradient; a longer one is scaled down to it. None = as it is."""
+    init: str | None = None
+    """The weights to begin with: a checkpoint's path. None = random ones."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """What the exponential mean of the weights keeps in each step, such as 0.999; the mean is then what is
+    validated, saved and used. None = the weights of the last step."""
+    freeze_norm: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of all steps from which on batch norm uses its running statistics in training, too, as it does
+    afterwards. None = never."""
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     """`tf32` rounds what a GPU's convolutions multiply; `bf16` runs the network under autocast. Weights,
     masks and loss stay in 32 bits."""
@@ -96,11 +109,27 @@ class TrainingBlock(Block):
         parse(loss)
         return loss
 
+    @field_validator("objective")
+    @classmethod
+    def _is_known(cls, objective: str) -> str:
+        if objective not in OBJECTIVES:
+            raise ValueError(f"no '{objective}' is known{nearest(objective, OBJECTIVES)}")
+        return objective
+
     @field_validator("tmp_info")
     @classmethod
     def _names_loss_terms(cls, tmp_info: list[str] | str | None) -> list[str] | str:
         Loss("1*self_L2", tmp_info)
         return [] if tmp_info is None else tmp_info
+
+    @model_validator(mode="after")
+    def _loss_suits_the_objective(self) -> "TrainingBlock":
+        begin = OBJECTIVES[self.objective].terms
+        for name in Loss(self.loss, self.tmp_info).names:
+            if not name.startswith(begin):
+                suit = " or ".join(term for term in LOSSES if term.startswith(begin))
+                raise ValueError(f"loss: with `objective: {self.objective}` expected {suit}, got {name}")
+        return self
 
 
 class ValidationBlock(Block):

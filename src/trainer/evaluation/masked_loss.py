@@ -12,7 +12,10 @@ from torch import Tensor
 
 from src.loss import Loss
 from src.masker import Masker
+from src.trainer.config.build import build_loss, build_masker
+from src.trainer.config.run_config import RunConfig
 from src.trainer.network.network import Network
+from src.trainer.objective import OBJECTIVES
 from src.util.logger import LOG
 from src.util.seed import make_generator
 
@@ -84,6 +87,13 @@ class MaskedLoss:
         denoised = torch.stack([denoise(image).to(blocks.device) for image in masked.image])
         value = self.loss(denoised, blocks, masked.mask, 1.0)
         return value.total.item() / hidden  # the terms are means over all values, hidden or not
+
+
+def masked_loss_of(config: RunConfig) -> MaskedLoss | None:
+    """The masked loss of a run; None where its training hides nothing."""
+    if not OBJECTIVES[config.training.objective].hides:
+        return None
+    return MaskedLoss(build_masker(config), build_loss(config), config.seed)
 
 
 def blocks_of(image: Tensor) -> Tensor:

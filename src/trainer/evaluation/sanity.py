@@ -50,7 +50,7 @@ def _structure(image: np.ndarray) -> float:
     return float(cut.mean(axis=(1, 3), dtype=np.float64).std(axis=(0, 1)).max())
 
 
-def came_to_nothing(network: Network, noisy: Iterable[Tensor], masked_loss: MaskedLoss) -> str | None:
+def came_to_nothing(network: Network, noisy: Iterable[Tensor], masked_loss: MaskedLoss | None) -> str | None:
     """What a training that came to nothing is told by; None where it did not.
 
     Parameters
@@ -59,14 +59,14 @@ def came_to_nothing(network: Network, noisy: Iterable[Tensor], masked_loss: Mask
         At its end.
     noisy : iterable of Tensor
         A few images (C, H, W) in [0, 1].
-    masked_loss : MaskedLoss
-        Of the training.
+    masked_loss : MaskedLoss or None
+        Of the training; None where it hides nothing.
     """
     blank, losses = [], []
     for index, image in enumerate(noisy):
         denoised = network.denoise(image, f"image {index}")
         blank.append(is_blank(as_array(image), as_array(denoised)))
-        if masked_loss.suits(image, f"image {index}"):
+        if masked_loss and masked_loss.suits(image, f"image {index}"):
             losses.append(
                 (masked_loss(network, image, index), masked_loss.of(lambda image: image, image, index),
                  masked_loss.of(_mean_colour, image, index))

@@ -6,10 +6,10 @@ from io import StringIO
 from pathlib import Path
 
 from src.data_handlers.loading.sampling import build_loader
-from src.trainer.config.build import build_loss, build_masker, build_pictures
+from src.trainer.config.build import build_pictures
 from src.trainer.config.reading import to_yaml
 from src.trainer.evaluation.evaluate import Evaluated, Scores, count_words, evaluate, score_all
-from src.trainer.evaluation.masked_loss import MaskedLoss
+from src.trainer.evaluation.masked_loss import masked_loss_of
 from src.trainer.evaluation.sanity import BLANK
 from src.trainer.evaluation.saving import save_values
 from src.trainer.evaluation.summary import summary
@@ -61,7 +61,7 @@ def score_dataset(trained: Trained, workers: int, out: Path | None, overwrite: b
     dataset = next(block.dataset for block in blocks if block.dataset is not None)
     run = trained.run or FileManager(config.output_folder, _run_name(trained.path))
     folder = made_folder(out) if out else run.test_folder(dataset, trained.epoch)
-    masked_loss = MaskedLoss(build_masker(config), build_loss(config), config.seed)
+    masked_loss = masked_loss_of(config)
     report = Report(folder, "", to_yaml(config), str(trained.path), len(loader))
     looks: dict[int, Look] = {}
     blank: list[str] = []

@@ -50,11 +50,29 @@ class Step:
 
 
 class Cosine:
-    """Falls along half a cosine, from the first step to zero at the end."""
+    """Falls along half a cosine to zero at the end.
+
+    Parameters
+    ----------
+    warm_up
+        See its description.
+    """
+
+    def __init__(
+        self,
+        warm_up: Annotated[
+            float,
+            Field(ge=0, lt=1, description="share of all steps in which it rises before it falls"),
+        ] = 0.0,
+    ) -> None:
+        self.warm_up = warm_up
 
     def __call__(self, epoch: int, progress: float) -> float:
-        """Fall with the steps done."""
-        return (1 + math.cos(math.pi * progress)) / 2
+        """Rise and fall with the steps done."""
+        if progress < self.warm_up:
+            # From a hundredth: a step at rate zero would be none.
+            return 0.01 + 0.99 * progress / self.warm_up
+        return (1 + math.cos(math.pi * (progress - self.warm_up) / (1 - self.warm_up))) / 2
 
 
 class Constant:

@@ -11,17 +11,18 @@ from src.trainer.checkpoints.environment import changes_of_environment, environm
 from src.trainer.checkpoints.state import TrainingState
 from src.trainer.config.build import (
     build_loss,
-    build_masker,
     build_model,
+    build_objective,
     build_optimizer,
     build_pictures,
     build_scheduler,
 )
 from src.trainer.config.reading import check_config, to_yaml
 from src.trainer.config.run_config import RunConfig
-from src.trainer.evaluation.masked_loss import MaskedLoss
+from src.trainer.evaluation.masked_loss import MaskedLoss, masked_loss_of
 from src.trainer.evaluation.sanity import came_to_nothing
 from src.trainer.network.network import Network
+from src.trainer.optim import WeightMean
 from src.trainer.parallel.distributed import ALONE, Processes
 from src.trainer.parallel.shared_norm import share_batch_norm
 from src.trainer.training.bystander import NoReporter, NoStore
@@ -144,14 +145,14 @@ def _fit(
     device = network.device
     if config.training.sync_bn:
         share_batch_norm(network.module, processes)
-    masker, loss = build_masker(config), build_loss(config)
     optimizer = build_optimizer(config, network.module.parameters())
+    mean = None if config.training.ema is None else WeightMean(network.module, config.training.ema)
     store = CheckpointStore(files) if processes.first else NoStore(files)
     state = TrainingState()
     if resume and (newest := _newest(store, device, processes)):
         path, content = newest
         try:
-            state = _restore(config, network, optimizer, content, processes)
+            state = _restore(config, network, optimizer, mean, content, processes)
         except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             if is_out_of_memory(error):
                 raise
@@ -174,8 +175,11 @@ def _fit(
         return network
     steps = last_step(config, state, len(loader))
     reporter = Reporter(files, stopwatch, state.step, steps) if processes.first else NoReporter()
-    step = TrainingStep(network, masker, loss, optimizer, stopwatch, config.training.grad_clip, processes)
-    masked_loss = MaskedLoss(masker, loss, config.seed)
+    step = TrainingStep(
+        network, build_objective(config), build_loss(config), optimizer, stopwatch,
+        config.training.grad_clip, processes, mean,
+    )  # fmt: skip
+    masked_loss = masked_loss_of(config)
     with StopRequest() as stop:
         Trainer(
             config, store, reporter, step, build_scheduler(config), loader, validation, masked_loss, state,
@@ -187,7 +191,7 @@ def _fit(
     return network
 
 
-def _say_what_came_of_it(network: Network, pictures: Loader, masked_loss: MaskedLoss) -> None:
+def _say_what_came_of_it(network: Network, pictures: Loader, masked_loss: MaskedLoss | None) -> None:
     """A training that came to nothing ends as any other; a few pictures tell."""
     samples = (pictures.samples[0, place] for place in range(min(LOOKED_AT, pictures.samples.pictures)))
     noisy = (as_float(sample["noisy"]) for sample in samples if "noisy" in sample)
@@ -209,8 +213,8 @@ def _newest(
 
 
 def _restore(
-    config: RunConfig, network: Network, optimizer: torch.optim.Optimizer, content: dict[str, Any],
-    processes: Processes,
+    config: RunConfig, network: Network, optimizer: torch.optim.Optimizer, mean: WeightMean | None,
+    content: dict[str, Any], processes: Processes,
 ) -> TrainingState:  # fmt: skip
     """Put a checkpoint into network and optimiser; a changed network is refused, other changes are said."""
     if "state" not in content:
@@ -231,7 +235,9 @@ def _restore(
     now_here = environment(network.device, processes.count)
     if other := changes_of_environment(content.get("environment", {}), now_here):
         LOG.warning("resumed with %s: the last digits may differ from those of an unbroken run", other)
-    network.module.load_state_dict(content["model_weights"])
+    network.module.load_state_dict(content.get("raw_weights", content["model_weights"]))
+    if mean is not None:
+        mean.load_state_dict(content["model_weights"])
     _restore_moments(optimizer, content["optimizer_weights"])
     state = TrainingState.from_plain(content["state"])
     if any(change.startswith(("training.loss:", "training.tmp_info:")) for change in changes):

@@ -1,4 +1,4 @@
-"""One training step: hide blind spots, predict them, compare, update."""
+"""One training step: a task for the network, its answer, how far that is off, an update."""
 
 from collections.abc import Callable
 
@@ -6,64 +6,67 @@ import torch
 from torch import Tensor
 
 from src.loss import Loss, LossValue
-from src.masker import Masker
 from src.trainer.network.network import Network
+from src.trainer.objective import Images, Objective
+from src.trainer.optim import WeightMean
 from src.trainer.parallel.distributed import ALONE, Processes
 from src.trainer.training.stopwatch import Stopwatch
 from src.util.errors import NonFiniteError
-from src.util.pictures.io import as_float
 from src.util.share import Share
 
 
 class TrainingStep:
-    """Noise2Void's step (Krull et al., CVPR 2019, doi:10.1109/CVPR.2019.00223) with any masker.
+    """A gradient step of any objective.
 
     Parameters
     ----------
     network : Network
         Being trained.
-    masker : Masker
-        Hides the blind spots.
+    objective : Objective
+        Says what the network is given, and what is expected of it.
     loss : Loss
-        Compares the prediction with the noisy picture at the spots.
+        Compares the two.
     optimizer : torch.optim.Optimizer
         Over the network's parameters.
     stopwatch : Stopwatch
-        Takes the time of masking and network.
+        Takes the time of the objective's part, called masking, and of the network's.
     grad_clip : float or None
         Largest norm of the gradient.
     processes : Processes
         Those that share each batch; all take every step together.
+    mean : WeightMean or None
+        Of the weights after each step; None = the last weights are what counts.
     """
 
     def __init__(
-        self, network: Network, masker: Masker, loss: Loss,
+        self, network: Network, objective: Objective, loss: Loss,
         optimizer: torch.optim.Optimizer, stopwatch: Stopwatch, grad_clip: float | None = None,
-        processes: Processes = ALONE,
+        processes: Processes = ALONE, mean: WeightMean | None = None,
     ) -> None:  # fmt: skip
         self.network = network
-        self.masker = masker
+        self.objective = objective
         self.loss = loss
         self.optimizer = optimizer
         self.stopwatch = stopwatch
         self.grad_clip = grad_clip
         self.processes = processes
+        self.mean = mean
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def __call__(
-        self, batch: Tensor, progress: float, generator: torch.Generator, say: Callable[[], str],
+        self, images: Images, progress: float, generator: torch.Generator, say: Callable[[], str],
         share: Share | None = None,
     ) -> LossValue:  # fmt: skip
         """Update the network once.
 
         Parameters
         ----------
-        batch : Tensor
-            (B, C, H, W) noisy images on the network's device, in [0, 1] or uint8.
+        images : mapping of str to Tensor
+            The batch on the network's device, see `Objective`.
         progress : float
             Fraction of training done, for the loss.
         generator : torch.Generator
-            Decides where the blind spots are.
+            Of the CPU, the objective's source of randomness.
         say : callable
             Gives the words for where training is, should it have to stop here.
         share : Share, optional
@@ -80,16 +83,14 @@ class TrainingStep:
             On the CPU before the update; a GPU is not made to wait, there the trainer looks before it saves.
         """
         with self.stopwatch.part("masking"):
-            # As they came: of uint8 a masker knows without a look at the values that they are 8-bit levels.
-            whole = share or Share(0, len(batch), len(batch))
-            masked = self.masker.mask_share(batch, generator, whole)
-            noisy = as_float(batch)
+            count = len(images["noisy"])
+            task = self.objective.task(images, generator, share or Share(0, count, count))
         with self.stopwatch.part("network"):
-            denoised = self.network(masked.image)
-            value = self.loss(denoised, noisy, masked.mask, progress)
+            denoised = self.network(task.input)
+            value = self.loss(denoised, task.target, task.mask, progress)
             if share is not None:
                 value = _part_of_mean(value, denoised, share)
-            if noisy.device.type == "cpu":
+            if denoised.device.type == "cpu":
                 total = self.processes.sum(value.total.detach())
                 if not torch.isfinite(total):
                     raise NonFiniteError(f"{say()}: the loss is {total.item()}; try a smaller init_lr")
@@ -97,7 +98,7 @@ class TrainingStep:
             with self.network.arithmetic():
                 value.total.backward()
             self.processes.sum_gradients(self._parameters)
-            self._check_and_clip(noisy.device, say)
+            self._check_and_clip(denoised.device, say)
             self.optimizer.step()
         return LossValue(value.total.detach(), value.terms)
 

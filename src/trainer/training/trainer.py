@@ -4,11 +4,13 @@ import math
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from src.data_handlers.loading.sampling import Loader
 from src.data_handlers.samples.samples import Sample
@@ -52,8 +54,8 @@ class Trainer:
         Training batches.
     validation : Loader or None
         Pictures to score, one at a time; None when nothing is validated.
-    masked_loss : MaskedLoss
-        Scores pictures that have no clean one.
+    masked_loss : MaskedLoss or None
+        Scores pictures that have no clean one; None where nothing is hidden.
     state : TrainingState
         Where to go on; a fresh one at the start.
     stop : StopRequest
@@ -65,7 +67,7 @@ class Trainer:
 
     def __init__(
         self, config: RunConfig, store: CheckpointStore, reporter: Reporter, step: TrainingStep,
-        scheduler: Scheduler, loader: Loader, validation: Loader | None, masked_loss: MaskedLoss,
+        scheduler: Scheduler, loader: Loader, validation: Loader | None, masked_loss: MaskedLoss | None,
         state: TrainingState, stop: StopRequest, processes: Processes = ALONE,
     ) -> None:  # fmt: skip
         self.config = config
@@ -131,18 +133,24 @@ class Trainer:
     def train_batch(self, epoch: int, batch: Sample) -> None:
         """One step, reported when due."""
         share = self.loader.share(self.state.batch)
-        noisy = batch["noisy"][: share.images].to(self.network.device, non_blocking=True)
+        images = {
+            name: batch[name][: share.images].to(self.network.device, non_blocking=True)
+            for name in self.step.objective.images
+        }
         # Not by the steps done: where the run was resumed with another batch size, they are of two sizes.
         seen = (epoch - 1) * len(self.loader) + self.state.batch
         progress = seen / (self.config.training.max_epochs * len(self.loader))
         rate = self._set_learning_rate(epoch, progress)
+        self._freeze_norm_if_due(progress)
         generator = make_generator(self.config.seed, "mask", self.state.step)
         self.state.step += 1
         where = partial(self._where, epoch, batch)
         shared = None if self.processes.alone else share
-        self._losses.add(self.step(noisy, progress, generator, where, shared))
+        self._losses.add(self.step(images, progress, generator, where, shared))
         if not self.config.training.sync_bn:
             average_statistics(self.network.module, share, self.processes)
+        if self.step.mean is not None:
+            self.step.mean.update(self.state.step)
         self.reporter.step(share.total)
         if self.state.step % self.config.log.iter_interval == 0 or self.state.step == self.total_steps:
             self._read_losses(epoch)
@@ -155,10 +163,11 @@ class Trainer:
         saved = epoch in self._picture_epochs()
         folder = self.store.files.validation_folder(epoch) if saved and self.processes.first else None
         available = len(self.validation.samples.source)
-        scores = score_all(
-            self._evaluated(epoch, self.validation, saved), available,
-            lambda result: self.reporter.picture(result, self.state.step, folder),
-        )  # fmt: skip
+        with self.step.mean.in_place() if self.step.mean else nullcontext():
+            scores = score_all(
+                self._evaluated(epoch, self.validation, saved), available,
+                lambda result: self.reporter.picture(result, self.state.step, folder),
+            )  # fmt: skip
         self.reporter.validation(epoch, self.state.step, scores, began)
         self.state.validated_epoch = epoch
         for metric, value in scores.means().items():
@@ -215,18 +224,28 @@ class Trainer:
 
     def content(self) -> dict[str, Any]:
         """What a checkpoint holds: plain types and tensors."""
-        weights = self.network.module.state_dict()
+        raw = self.network.module.state_dict()
+        weights = raw if self.step.mean is None else self.step.mean.state_dict()
         if not all(torch.isfinite(value).all() for value in weights.values() if value.is_floating_point()):
             raise NonFiniteError(f"{self._where(self.state.epoch)}: a weight is not finite; it is not saved")
         return {
             "epoch": self.state.epoch,
             "model_weights": weights,
+            **({} if weights is raw else {"raw_weights": raw}),
             "optimizer_weights": self.step.optimizer.state_dict(),
             "config": self.config.model_dump(mode="json"),
             "white": self.loader.samples.white,
             "state": self.state.to_plain(),
             "environment": environment(self.network.device, self.processes.count),
         }
+
+    def _freeze_norm_if_due(self, progress: float) -> None:
+        """From `training.freeze_norm` on, let batch norm do in training what it does afterwards."""
+        share = self.config.training.freeze_norm
+        if share is not None and progress >= share:
+            for module in self.network.module.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
 
     def _set_learning_rate(self, epoch: int, progress: float) -> float:
         rate = self.config.training.init_lr * self.scheduler(epoch, progress)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from src.data_handlers.loading.sampling import build_loader
-from src.trainer.config.build import build_loss, build_masker, build_model, build_optimizer, build_pictures
+from src.trainer.config.build import build_loss, build_model, build_objective, build_optimizer, build_pictures
 from src.trainer.training.step import TrainingStep
 from src.trainer.training.stopwatch import Stopwatch
 from src.util.pictures.io import as_float
@@ -107,8 +107,8 @@ def trained_apart(config):
         share = share_of(len(noisy), number, 2)
         network = build_model(config, cpu)
         optimizer = build_optimizer(config, network.module.parameters())
-        step = TrainingStep(network, build_masker(config), build_loss(config), optimizer, Stopwatch(cpu))
-        step(noisy[share.slice], 0.0, make_generator(config.seed, "mask", 0), str, share)
+        step = TrainingStep(network, build_objective(config), build_loss(config), optimizer, Stopwatch(cpu))
+        step({"noisy": noisy[share.slice]}, 0.0, make_generator(config.seed, "mask", 0), str, share)
         parts.append(network.module)
     return parts
 

@@ -1,0 +1,10 @@
+"""What is done to an image after the network: `finish` gives back light and detail that it took off.
+
+`flat_places` tell how strong the noise is, `light` in which light it is fair, `detail` what is more than
+noise; `strips` is how large images are gone through.
+"""
+
+from src.trainer.finish.finish import Finish, found_gamma
+from src.trainer.finish.light import gamma_of
+
+__all__ = ["Finish", "found_gamma", "gamma_of"]

@@ -1,0 +1,71 @@
+"""The last touch to a denoised image, for any network: nothing in it is trained."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from src.trainer.finish.detail import reach_of, share_of_denoised
+from src.trainer.finish.flat_places import FEWEST, flat_places, noise_variance
+from src.trainer.finish.light import LightGivenBack, gamma_of, skewness
+from src.trainer.finish.strips import Pair
+from src.util.config.schema import Block
+
+
+class Finish(Block):
+    """`finish`: what is given back of the noisy image, in places and light where that is not noise."""
+
+    light: Annotated[float, Field(gt=0, le=256)] | None = None
+    """Sigma, px, of the neighbourhoods whose mean light becomes the noisy image's again. None = not done."""
+    gamma: Literal["auto"] | Annotated[float, Field(ge=1, le=3)] = "auto"
+    """The power of the light in which noise is fair: 1 for noise that was added to finished images, 2.2 for a
+    sensor's. `auto` finds it in the image's flat places."""
+    detail: Annotated[float, Field(gt=0, le=32)] | None = None
+    """Sigma, px, of the neighbourhoods in which differences beyond noise are given back. None = not done."""
+    strength: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the result in what is given; the rest is the noisy image."""
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything is done at all."""
+        return self.light is not None or self.detail is not None or self.strength < 1
+
+    def __call__(self, pair: Pair) -> Iterator[tuple[int, np.ndarray]]:
+        """Finish an image of any size.
+
+        Parameters
+        ----------
+        pair : Pair
+            Noisy and denoised; left as they are.
+
+        Yields
+        ------
+        top : int
+            First row of a band of the result.
+        band : ndarray of float32, shape (rows, W, C)
+            1.0 is white; not clipped. The same values however the image is cut into strips.
+        """
+        places = flat_places(pair)
+        known = len(places.corners) >= FEWEST
+        light = None
+        if self.light is not None:
+            gamma = gamma_of([skewness(pair, places)]) if self.gamma == "auto" else self.gamma
+            light = LightGivenBack(pair, self.light, gamma)
+        noise = noise_variance(places, pair.steps**2 + 1e-10) if known else None
+        margin = 0 if self.detail is None else -(-reach_of(self.detail) // 4) * 4
+        for top, bottom, first, last in pair.around(margin):
+            noisy, result = pair.strip(first, last)
+            if light is not None:
+                result = result + light.rows(first, last)
+            if self.detail is not None and noise is not None:
+                share = share_of_denoised(noisy, result, self.detail, noise)
+                result = noisy + share * (result - noisy)
+            if self.strength < 1:
+                result = noisy + np.float32(self.strength) * (result - noisy)
+            yield top, result[top - first : bottom - first]
+
+
+def found_gamma(pairs: Iterator[Pair]) -> float:
+    """The power of the light in which the noise of several images is fair; see `Finish.gamma`."""
+    return gamma_of(skewness(pair, flat_places(pair)) for pair in pairs)

@@ -1,0 +1,63 @@
+"""Noisy and denoised images, strip by strip, so that large ones are never in memory several times over.
+
+Shape letters: H rows, W columns, C channels.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+EDGE = 16
+"""Edge of the places that statistics are of, px; strips begin at multiples of it."""
+
+_VALUES = 2**22
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A noisy image and what a network made of it.
+
+    Parameters
+    ----------
+    noisy : ndarray of whole or floating-point numbers, shape (H, W, C)
+        As stored.
+    denoised : ndarray of float32, shape (H, W, C)
+        1.0 is white.
+    white : float
+        The number that is white in `noisy`.
+    """
+
+    noisy: np.ndarray
+    denoised: np.ndarray
+    white: float
+
+    def strip(self, top: int, bottom: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of both, float32 where 1.0 is white."""
+        rows = self.noisy[top:bottom].astype(np.float32)
+        return rows / np.float32(self.white), self.denoised[top:bottom]
+
+    @cached_property
+    def strips(self) -> list[tuple[int, int]]:
+        """First row and end of each strip."""
+        height, width, channels = self.noisy.shape
+        rows = max(1, _VALUES // (width * channels * EDGE)) * EDGE
+        return [(top, min(top + rows, height)) for top in range(0, height, rows)]
+
+    def around(self, margin: int) -> Iterator[tuple[int, int, int, int]]:
+        """Each strip, and the rows with so many more on either side that it is computed from."""
+        height = len(self.noisy)
+        for top, bottom in self.strips:
+            yield top, bottom, max(0, top - margin), min(height, bottom + margin)
+
+    @property
+    def steps(self) -> float:
+        """Standard deviation of what rounding to whole numbers adds; 0 for floating-point images."""
+        return 0.0 if self.noisy.dtype.kind == "f" else 12**-0.5 / self.white
+
+    def clipped(self, noisy: np.ndarray) -> np.ndarray:
+        """Where values of a strip may have been cut off at black or white."""
+        if self.noisy.dtype.kind == "f":
+            return np.zeros(noisy.shape, bool)
+        return (noisy <= 0) | (noisy >= 1)
