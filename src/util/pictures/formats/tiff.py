@@ -151,7 +151,9 @@ class TiffPicture:
                 picture = _inverted(picture, bits) if tags.photometric == WHITE_IS_0 else picture
                 array, layout = stored_layout(replace(page, pixels=picture), tags)
                 # ImageJ takes an uncompressed stack's pixels for one block behind its first page's tags.
-                joined = self._imagej_stack and not layout["compression"] and not layout["tile"]
+                joined = self._imagej_stack and not (layout["compression"] or layout["tile"] or bits)
+                if bits and order == ">":  # tifffile swaps the bytes of what it is about to pack
+                    array = array.byteswap()
                 writer.write(array, **layout, contiguous=joined, extratags=self._extra(tags, once=joined))
         return sorted(lost)
 
