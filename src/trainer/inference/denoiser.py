@@ -45,7 +45,8 @@ class Denoiser:
     network : Network
         Trained; its `tiling` and `ensemble` say how.
     data_range : "auto" or float
-        The number that is white; `auto` takes 255 for uint8, 65535 for uint16, 1.0 for floating point.
+        The number that is white; `auto` takes 255 for uint8, 65535 for uint16, 1.0 for floating point: an
+        array has no header that says another.
 
     Raises
     ------
