@@ -19,7 +19,7 @@ KEY_BYTES = 16
 """Of the digest that says what the pictures were made from."""
 
 # A picture's place in the file; `kind` is NumPy's type, empty where the picture is not in the file; `white`
-# as its header said, NaN where it did not.
+# as its header said, 0 where it did not.
 _ENTRY = np.dtype([
     ("start", "<u8"), ("shape", "<u4", 3), ("kind", "S8"), ("checksum", "<u4"), ("white", "<f8"),
 ])  # fmt: skip
@@ -62,7 +62,7 @@ class PackWriter:
         for entry, values, white in zip(self._index[number], (noisy, clean), whites, strict=True):
             if values is None:
                 continue
-            entry["white"] = np.nan if white is None else white
+            entry["white"] = white or 0
             padding = -self._end % _ALIGNMENT
             content = np.ascontiguousarray(values)
             entry["start"], entry["shape"] = self._end + padding, content.shape
@@ -145,7 +145,7 @@ class Pack:
 
     def whites(self, number: int) -> tuple[float | None, float | None]:
         """What was white in a picture, and in its clean partner, as far as their headers said."""
-        noisy, clean = (None if np.isnan(white) else float(white) for white in self._index[number]["white"])
+        noisy, clean = (float(white) or None for white in self._index[number]["white"])
         return noisy, clean
 
     def is_sound(self, number: int) -> bool:
