@@ -37,15 +37,17 @@ class Picture:
         Of the same shape; None where there is no ground truth.
     dtype : str
         Type that the values had in their file, to which results are rounded.
-    white : float
-        The number that was white there.
+    white, clean_white : float or None
+        The numbers that are white in the files of `noisy` and `clean`; as a source gives them, where their
+        headers say so, see `PictureInfo.white`.
     """
 
     name: str
     noisy: np.ndarray
     clean: np.ndarray | None = None
     dtype: str = "uint8"
-    white: float = 255.0
+    white: float | None = None
+    clean_white: float | None = None
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 import os
 from collections import defaultdict
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from pydantic import Field
 from src.data_handlers.datasets.base import Picture, Source, stamp
 from src.util.errors import DataError
 from src.util.pictures.folder import list_pictures, raise_together
-from src.util.pictures.io import PictureInfo, count_pages, inspect_picture, read_picture
+from src.util.pictures.io import PictureInfo, count_pages, inspect_picture, read_described
 
 
 class PictureFiles(Source):
@@ -64,8 +65,12 @@ class PictureFiles(Source):
     def read(self, number: int) -> Picture:
         """The picture, and its clean partner where there is one."""
         file, page = self._pages[number]
-        clean = None if self._clean is None else read_picture(self._clean[file], page)
-        return Picture(self.name(number), read_picture(self._noisy[file], page), clean)
+        info, noisy = read_described(self._noisy[file], page)
+        picture = Picture(self.name(number), noisy, white=info.white)
+        if self._clean is None:
+            return picture
+        info, clean = read_described(self._clean[file], page)
+        return replace(picture, clean=clean, clean_white=info.white)
 
     def noisy_alone(self) -> "PictureFiles":
         """The same pictures with no clean ones, which are then never opened."""

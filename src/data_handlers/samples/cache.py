@@ -108,13 +108,15 @@ class Cached(CropSource):
             return self._source.inspect(number)
         noisy, _ = self._pack.read(number)
         height, width, channels = noisy.shape
-        return PictureInfo(height, width, channels, dtype=noisy.dtype.name)
+        white, _ = self._pack.whites(number)
+        return PictureInfo(height, width, channels, dtype=noisy.dtype.name, white=white)
 
     def read(self, number: int) -> Picture:
         """The whole picture, mapped."""
         if number not in self._pack:
             return self._source.read(number)
-        return Picture(self.name(number), *self._pack.read(number))
+        white, clean_white = self._pack.whites(number)
+        return Picture(self.name(number), *self._pack.read(number), white=white, clean_white=clean_white)
 
     def read_crop(self, number: int, box: Box) -> Picture:
         """A part of the picture, mapped; nothing else is read."""
@@ -155,7 +157,8 @@ class _Contents:
                 if isinstance(picture, DataError):
                     problems.append(str(picture))
                 else:
-                    writer.add(number, picture.noisy, picture.clean)
+                    whites = picture.white, picture.clean_white
+                    writer.add(number, picture.noisy, picture.clean, whites)
                 bar.update()
         if self.view.unreadable == "stop":
             raise_together(problems)

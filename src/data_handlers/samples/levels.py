@@ -11,7 +11,7 @@ from src.data_handlers.datasets.base import Box, CropSource, Picture, Source, pl
 from src.util.errors import DataError
 from src.util.pictures.folder import raise_together
 from src.util.pictures.io import PictureInfo, PictureWarning
-from src.util.pictures.value_range import DataRange, checked_white, dark_hint, white_of
+from src.util.pictures.value_range import DataRange, Hint, checked_white, dark_hint, white_of
 
 LOOKED_AT = 8
 """Pictures whose values are looked at before a training starts; headers tell the rest."""
@@ -41,14 +41,49 @@ def scaled(picture: Picture, data_range: DataRange) -> Picture:
         When its values make no sense with `data_range`.
     """
 
-    def scale(values: np.ndarray) -> np.ndarray:
-        white = checked_white(values, data_range, picture.name)
+    def scale(values: np.ndarray, white: float) -> np.ndarray:
         if (values.dtype == np.uint8 and white == 255) or (values.dtype == np.float32 and white == 1):
             return values
         return values.astype(np.float32) / np.float32(white)
 
-    white = white_of(picture.noisy.dtype, data_range)
-    return replace(picture.map(scale), dtype=picture.noisy.dtype.name, white=white)
+    white = noisy_white(picture, data_range, picture.name)
+    noisy, clean = scale(picture.noisy, white), picture.clean
+    if clean is not None:
+        clean = scale(clean, checked_white(clean, data_range, picture.name, picture.clean_white))
+    return replace(picture, noisy=noisy, clean=clean, dtype=picture.noisy.dtype.name, white=white)
+
+
+def noisy_white(picture: Picture, data_range: DataRange, name: str) -> float:
+    """`checked_white` of a noisy picture, which a clean one of the same type must share.
+
+    Parameters
+    ----------
+    picture : Picture
+        With the values of its file.
+    data_range : "auto" or float
+        The number that is white.
+    name : str
+        The picture's, for messages.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    DataError
+        When the headers of the two files disagree, too.
+    """
+    noisy, clean = picture.noisy, picture.clean
+    white = checked_white(noisy, data_range, name, picture.white)
+    if clean is not None and clean.dtype == noisy.dtype:
+        other = white_of(clean.dtype, data_range, picture.clean_white)
+        if other != white:
+            raise DataError(
+                f"{name}: by its header white is {white:g}, by the clean picture's {other:g}; say which by"
+                f" data_range={min(white, other):g}"
+            )
+    return white
 
 
 def look_at_values(
@@ -75,30 +110,30 @@ def look_at_values(
     DataError
         When none of the pictures that were looked at can be used: a line for each.
     """
-    whites = Counter(white_of(info.dtype, data_range) for info in infos.values())
+    whites = Counter(white_of(info.dtype, data_range, info.white) for info in infos.values())
     hints = []
     if len(whites) > 1:
         found = ", ".join(f"{white:g} in {count}" for white, count in whites.most_common())
         hints.append(f"{source.where}: pictures of several ranges: white is {found}")
     deep = [number for number, info in infos.items() if info.dtype != "uint8"]
     problems: dict[int, str] = {}
-    dark: list[tuple[float, str]] = []
+    dark: list[Hint | None] = []
     for number in deep[:: max(1, len(deep) // LOOKED_AT)][:LOOKED_AT]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", PictureWarning)
                 picture = _middle(source, number, infos[number])
-            white = checked_white(picture.noisy, data_range, place_of(source.where, picture.name))
+            name = place_of(source.where, picture.name)
+            hint = dark_hint(picture.noisy, noisy_white(picture, data_range, name))
         except DataError as error:
             problems[number] = str(error)
             continue
-        hint = dark_hint(picture.noisy, white)
-        line = f"{place_of(source.where, picture.name)}: {hint}" if hint else ""
-        dark.append((float(picture.noisy.max()) / white, line))
+        dark.append(hint and hint._replace(line=f"{name}: {hint.line}"))
     if not dark:  # the next ones will be no better
         raise_together(list(problems.values()))
-    if dark and all(line for _, line in dark):  # one dark picture is a dark picture
-        hints.append(max(dark)[1])  # the number that is proposed must hold the brightest, too
+    if dark and all(dark):  # one dark picture is a dark picture
+        # The number that is proposed must hold the brightest, too.
+        hints.append(max(filter(None, dark), key=lambda hint: hint.number).line)
     return whites.most_common(1)[0][0], hints, problems
 
 

@@ -13,13 +13,16 @@ from typing import BinaryIO
 
 import numpy as np
 
-MARK = b"NLN2Vpk1"
+MARK = b"NLN2Vpk2"
 """The first bytes of such a file, and its last; the digit is the format's version."""
 KEY_BYTES = 16
 """Of the digest that says what the pictures were made from."""
 
-# A picture's place in the file; `kind` is NumPy's type, empty where the picture is not in the file.
-_ENTRY = np.dtype([("start", "<u8"), ("shape", "<u4", 3), ("kind", "S8"), ("checksum", "<u4")])
+# A picture's place in the file; `kind` is NumPy's type, empty where the picture is not in the file; `white`
+# as its header said, 0 where it did not.
+_ENTRY = np.dtype([
+    ("start", "<u8"), ("shape", "<u4", 3), ("kind", "S8"), ("checksum", "<u4"), ("white", "<f8"),
+])  # fmt: skip
 _FOOT = struct.Struct(f"<Q{KEY_BYTES}sI8s")  # pictures, key, checksum of index and key, mark
 _ALIGNMENT = 64
 
@@ -48,11 +51,18 @@ class PackWriter:
         self._index = np.zeros((pictures, 2), _ENTRY)
         self._end = file.write(MARK)
 
-    def add(self, number: int, noisy: np.ndarray, clean: np.ndarray | None = None) -> None:
-        """Write a picture of shape (H, W, C) and, if there is one, its clean partner."""
-        for entry, values in zip(self._index[number], (noisy, clean), strict=True):
+    def add(
+        self, number: int, noisy: np.ndarray, clean: np.ndarray | None = None,
+        whites: tuple[float | None, float | None] = (None, None),
+    ) -> None:  # fmt: skip
+        """Write a picture of shape (H, W, C) and, if there is one, its clean partner.
+
+        `whites` are theirs, as far as their headers say.
+        """
+        for entry, values, white in zip(self._index[number], (noisy, clean), whites, strict=True):
             if values is None:
                 continue
+            entry["white"] = white or 0
             padding = -self._end % _ALIGNMENT
             content = np.ascontiguousarray(values)
             entry["start"], entry["shape"] = self._end + padding, content.shape
@@ -103,6 +113,8 @@ class Pack:
         self._file = open(path, "rb")
         self.nbytes = os.fstat(self._file.fileno()).st_size
         if (head := self._file.read(len(MARK))) != MARK:
+            if head[:-1] == MARK[:-1]:
+                raise PackError("is of another version of this program")
             # After a power cut a disk may keep the size of a file and lose its content.
             raise ForeignFileError("is none of this program") if head.strip(b"\0") else PackError("is empty")
         # The array keeps the mapping.
@@ -130,6 +142,11 @@ class Pack:
         """Give a picture, shape (H, W, C), and its clean partner if there is one; nothing is copied."""
         noisy, clean = self._index[number]
         return self._values(noisy), self._values(clean) if clean["kind"] else None
+
+    def whites(self, number: int) -> tuple[float | None, float | None]:
+        """What was white in a picture, and in its clean partner, as far as their headers said."""
+        noisy, clean = (float(white) or None for white in self._index[number]["white"])
+        return noisy, clean
 
     def is_sound(self, number: int) -> bool:
         """Whether a picture has the bytes that were written."""

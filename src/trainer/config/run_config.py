@@ -196,7 +196,7 @@ class RunConfig(OutputBlock):
     seed: Annotated[int, Field(ge=0)] = 0
     """Weights, order, crops, noise and blind spots are functions of it."""
     data_range: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
-    """The number that is white; `auto`: 255 for 8 bits, 65535 for 16, 1 for floating point."""
+    """The number that is white; `auto`: the header's, else 255 for 8 bits, 65535 for 16, 1 for floats."""
     model: ModelBlock = ModelBlock()
     masker: MaskerBlock = MaskerBlock()
     training: TrainingBlock = TrainingBlock()

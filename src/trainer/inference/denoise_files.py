@@ -20,14 +20,14 @@ from src.util.errors import DataError
 from src.util.file_manager import expect_free, made_folder
 from src.util.logger import LOG, progress_bar
 from src.util.overlap import AT_ONCE, Here, at_once, overlapped
-from src.util.pictures.formats.base import EXPANDED, Page, StoredPicture
+from src.util.pictures.formats.base import EXPANDED, Page, PictureInfo, StoredPicture
 from src.util.pictures.formats.known import MAX_PIXELS
 from src.util.pictures.formats.stored import open_picture
 from src.util.pictures.io import channels_message, suits
-from src.util.pictures.value_range import checked_white, dark_hint
+from src.util.pictures.value_range import checked_white, dark_hint, white_of
 
-Show = Callable[[int, np.ndarray, np.ndarray], None]
-"""Is shown the number of a page, its noisy and its denoised pixels."""
+Show = Callable[[int, np.ndarray, np.ndarray, float], None]
+"""Is shown the number of a page, its noisy and its denoised pixels, and the number that is white in them."""
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,8 @@ class FileDenoiser:
         path, result = each
         looks: list[Look] = []
 
-        def show(number: int, noisy: np.ndarray, denoised: np.ndarray) -> None:
-            looks.append(page.look(path, number, noisy, denoised))
+        def show(number: int, noisy: np.ndarray, denoised: np.ndarray, white: float) -> None:
+            looks.append(page.look(path, number, noisy, denoised, white))
 
         try:
             made_folder(result.parent)
@@ -158,17 +158,17 @@ class FileDenoiser:
 
     def _page(self, stored: StoredPicture, number: int, here: Here, show: Show) -> Page:
         name = str(stored.path) if stored.pages == 1 else f"{stored.path}, page {number + 1}"
-        expanded = stored.info(number).change == EXPANDED
-        page = stored.read(number)
-        denoised = here(partial(self._denoised, page, name, expanded), last=number == stored.pages - 1)
-        show(number, page.pixels, denoised)
+        info, page = stored.info(number), stored.read(number)
+        denoised = here(partial(self._denoised, page, name, info), last=number == stored.pages - 1)
+        white = white_of(page.pixels.dtype, self.trained.config.data_range, info.white)
+        show(number, page.pixels, denoised, white)
         return replace(page, pixels=denoised)
 
-    def _denoised(self, page: Page, name: str, expanded: bool) -> np.ndarray:
+    def _denoised(self, page: Page, name: str, info: PictureInfo) -> np.ndarray:
         config, pixels = self.trained.config, page.pixels
         channels = config.model.kwargs["in_channels"]
-        white = checked_white(pixels, config.data_range, name)
-        if expanded:
+        white = checked_white(pixels, config.data_range, name, info.white)
+        if info.change == EXPANDED:
             self._say_once(EXPANDED, f"{name}: {EXPANDED}: the result is RGB")
         self._say_what_differs(page, white, channels, name)
         if not suits(pixels.shape[2], channels):
@@ -189,7 +189,7 @@ class FileDenoiser:
                 " that the network was trained on, or in most of them",
             )
         if hint := dark_hint(page.pixels, white):
-            self._say_once("dark", f"{name}: {hint}")
+            self._say_once(("dark", hint.number), f"{name}: {hint.line}")
 
     def _say_lost(self, path: Path, out: Path, lost: list[str]) -> None:
         if lost:

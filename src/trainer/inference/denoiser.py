@@ -21,7 +21,7 @@ from src.util.device import resolve_device
 from src.util.errors import DataError
 from src.util.pictures.conversion import from_float, span_of, to_float
 from src.util.pictures.io import PictureWarning, as_channels, suits
-from src.util.pictures.value_range import DataRange, checked_range, checked_white, dark_hint, is_wide
+from src.util.pictures.value_range import DataRange, checked_range, checked_white, dark_hint
 
 _Picture = TypeVar("_Picture", np.ndarray, Tensor, Image.Image)
 
@@ -45,7 +45,8 @@ class Denoiser:
     network : Network
         Trained; its `tiling` and `ensemble` say how.
     data_range : "auto" or float
-        The number that is white; `auto` takes 255 for uint8, 65535 for uint16, 1.0 for floating point.
+        The number that is white; `auto` takes 255 for uint8, 65535 for uint16, 1.0 for floating point: an
+        array has no header that says another.
 
     Raises
     ------
@@ -157,9 +158,7 @@ class Denoiser:
         _expect_numbers(picture, name)
         white = checked_white(picture, self.data_range, name)
         if hint := dark_hint(picture, white):
-            if self.data_range == "auto" and is_wide(picture.dtype):
-                raise DataError(f"{name}, {picture.dtype}: {hint}")
-            warnings.warn(f"{name}: {hint}", PictureWarning, stacklevel=3)
+            warnings.warn(f"{name}: {hint.line}", PictureWarning, stacklevel=3)
         pixels = picture.reshape(*picture.shape[:2], -1)
         try:
             return denoise_pixels(self.network, pixels, white, name).reshape(picture.shape)

@@ -56,7 +56,7 @@ class FolderPage:
         self._shown = 0
         self._earlier: dict[str, Kept] = {}
 
-    def look(self, path: Path, number: int, noisy: np.ndarray, denoised: np.ndarray) -> Look:
+    def look(self, path: Path, number: int, noisy: np.ndarray, denoised: np.ndarray, white: float) -> Look:
         """How a picture looks on the page; in any thread.
 
         Parameters
@@ -67,8 +67,9 @@ class FolderPage:
             Of the page in the file, from 0.
         noisy, denoised : ndarray, shape (H, W, C)
             As they are stored.
+        white : float
+            The number that is white in them.
         """
-        white = white_of(noisy.dtype, self.trained.config.data_range)
         place, name = self._place(path, number)
         return self._report.look(place, name, noisy, denoised, white=white)
 
@@ -166,7 +167,9 @@ class FolderPage:
         return looks
 
     def _decoded(self, path: Path, number: int, source: StoredPicture, result: StoredPicture) -> Look:
-        return self.look(path, number, *(file.read(number, alpha=False).pixels for file in (source, result)))
+        noisy, denoised = (file.read(number, alpha=False).pixels for file in (source, result))
+        white = white_of(noisy.dtype, self.trained.config.data_range, source.info(number).white)
+        return self.look(path, number, noisy, denoised, white)
 
 
 def _marked(looks: Sequence[Look], key: str) -> list[Look]:

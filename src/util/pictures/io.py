@@ -31,6 +31,7 @@ __all__ = [
     "from_float",
     "inspect_picture",
     "middle",
+    "read_described",
     "read_picture",
     "shown",
     "suits",
@@ -105,11 +106,16 @@ def read_picture(path: str | os.PathLike[str], page: int = 0) -> np.ndarray:
     DataError
         When the file is missing, damaged or of another kind: see `inspect_picture`.
     """
+    return read_described(path, page)[1]
+
+
+def read_described(path: str | os.PathLike[str], page: int = 0) -> tuple[PictureInfo, np.ndarray]:
+    """`inspect_picture` and `read_picture` of a file that is opened once."""
     with open_picture(path) as stored:
-        change = stored.info(page).change
-        if change:
-            warnings.warn(change, PictureWarning, stacklevel=2)
-        return stored.read(page, alpha=False).pixels
+        info = stored.info(page)
+        if info.change:
+            warnings.warn(info.change, PictureWarning, stacklevel=3)
+        return info, stored.read(page, alpha=False).pixels
 
 
 def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:

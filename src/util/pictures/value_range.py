@@ -1,11 +1,12 @@
 """What a picture's numbers mean: which one is white.
 
-White is said once, by `data_range` of the configuration: `auto` takes it from the picture's type, a number is
-white itself (4095 for 12 bits in 16-bit files, 10000 for reflectances).
+White is said once, by `data_range` of the configuration: a number is white itself (4095 for 12 bits in 16-bit
+files, 10000 for reflectances); `auto` takes it from the picture's header where that says it, else from its
+type.
 """
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -23,6 +24,23 @@ _USUAL_WHITES = (1, 255, 1023, 4095, 10_000, 16_383, 65_535)
 _FAR_BELOW = 1 / 16
 # A picture that leaves so many bits of its type unused most likely comes from a sensor of fewer.
 _UNUSED_BITS = 2
+# Nobody's white, but the largest number of the narrowest type that is wider than any picture needs.
+_WIDE = 2**31 - 1
+
+
+class Hint(NamedTuple):
+    """What to consider about a picture's range.
+
+    Attributes
+    ----------
+    line : str
+        To be said behind the picture's name.
+    number : float
+        What it is about: the white that is proposed, or the one that does not fit.
+    """
+
+    line: str
+    number: float
 
 
 def checked_range(data_range: object) -> DataRange:
@@ -53,7 +71,7 @@ def checked_range(data_range: object) -> DataRange:
     )
 
 
-def white_of(dtype: DTypeLike, data_range: DataRange = "auto") -> float:
+def white_of(dtype: DTypeLike, data_range: DataRange = "auto", said: float | None = None) -> float:
     """The number that is white in pictures of a type.
 
     Parameters
@@ -62,11 +80,13 @@ def white_of(dtype: DTypeLike, data_range: DataRange = "auto") -> float:
         Whole or floating-point numbers.
     data_range : "auto" or float
         Of the configuration. A number that the type cannot hold (4095 for uint8) counts as `auto`.
+    said : float, optional
+        By the picture's header, see `PictureInfo.white`.
 
     Returns
     -------
     float
-        255 for uint8, 65535 for uint16, 1.0 for floating point, unless `data_range` says otherwise.
+        `data_range`, else what the header said, else 255 for uint8, 65535 for uint16, 1.0 for floating point.
 
     Raises
     ------
@@ -81,10 +101,12 @@ def white_of(dtype: DTypeLike, data_range: DataRange = "auto") -> float:
     largest = float(np.finfo(dtype).max if dtype.kind == "f" else np.iinfo(dtype).max)
     if data_range != "auto" and data_range <= largest:
         return data_range
+    if said is not None:
+        return said
     return 1.0 if dtype.kind == "f" else largest
 
 
-def checked_white(picture: np.ndarray, data_range: DataRange, name: str) -> float:
+def checked_white(picture: np.ndarray, data_range: DataRange, name: str, said: float | None = None) -> float:
     """`white_of` a picture, once its values are known to make sense with it.
 
     Parameters
@@ -95,6 +117,8 @@ def checked_white(picture: np.ndarray, data_range: DataRange, name: str) -> floa
         Of the configuration.
     name : str
         The picture's, for messages.
+    said : float, optional
+        By the picture's header.
 
     Returns
     -------
@@ -103,10 +127,12 @@ def checked_white(picture: np.ndarray, data_range: DataRange, name: str) -> floa
     Raises
     ------
     DataError
-        When a value is NaN or infinite, or floating-point values are far from [0, 1] and nobody said what
-        white is.
+        When a value is NaN or infinite, or nobody said what white is and the type does not tell either:
+        floating-point values far from [0, 1], whole numbers of 32 or 64 bits that use little of their range.
     """
-    white = white_of(picture.dtype, data_range)
+    white = white_of(picture.dtype, data_range, said)
+    if white >= _WIDE and white not in (data_range, said) and (hint := dark_hint(picture, white)):
+        raise DataError(f"{name}, {picture.dtype}: {hint.line}")
     if picture.dtype.kind != "f" or not picture.size:
         return white
     low, high = float(picture.min()), float(picture.max())
@@ -128,7 +154,7 @@ def _likely_white(largest: float) -> float:
     return next(fitting, math.ceil(largest))
 
 
-def dark_hint(picture: np.ndarray, white: float) -> str:
+def dark_hint(picture: np.ndarray, white: float) -> Hint | None:
     """What to consider when a picture uses little of its range: it may have fewer bits than its file.
 
     Parameters
@@ -140,26 +166,20 @@ def dark_hint(picture: np.ndarray, white: float) -> str:
 
     Returns
     -------
-    str
-        Empty when there is nothing to say, as for any picture of 8 bits.
+    Hint or None
+        None when there is nothing to say, as for any picture of 8 bits.
     """
     high = float(picture.max()) if picture.size else white
-    if picture.dtype.itemsize == 1 or (high <= 0 and not is_wide(picture.dtype)):
-        return ""
+    if picture.dtype.itemsize == 1 or (high <= 0 and white < _WIDE):
+        return None
+    found = f"its largest value, {high:g}, is far"
     if high > 4 * white:
-        return f"its largest value, {high:g}, is far above white ({white:g}); data_range says what white is"
+        return Hint(f"{found} above white ({white:g}); data_range says what white is", white)
+    below = f"{found} below white ({white:g})"
     if picture.dtype.kind == "f" or white < np.iinfo(np.int16).max:
-        far = high < white * _FAR_BELOW
-        return f"its largest value, {high:g}, is far below white ({white:g})" if far else ""
+        return Hint(below, white) if high < white * _FAR_BELOW else None
     bits = max(8, int(high).bit_length())
     if int(white).bit_length() - bits < _UNUSED_BITS:
-        return ""
-    return (
-        f"its largest value, {high:g}, is far below white ({white:g}); if its data has {bits} bits, say"
-        f" data_range={2**bits - 1}"
-    )
-
-
-def is_wide(dtype: np.dtype) -> bool:
-    """Whether whole numbers of a type have more bits than any picture needs, as NumPy's own int64."""
-    return dtype.kind in "iu" and dtype.itemsize > 2
+        return None
+    likely = 2**bits - 1
+    return Hint(f"{below}; if its data has {bits} bits, say data_range={likely}", likely)

@@ -75,6 +75,25 @@ def test_a_file_cut_short_at_any_length_is_refused(path):
             Pack(path)
 
 
+def test_what_is_white_is_kept_of_each_picture(tmp_path):
+    pixels = np.zeros((4, 5, 1), np.uint16)
+    with open(tmp_path / "a", "wb") as file:
+        writer = PackWriter(file, 3)
+        writer.add(0, pixels, pixels, (4095, None))
+        writer.add(1, pixels, pixels, (None, 1023.0))
+        writer.add(2, pixels)
+        writer.finish(bytes(KEY_BYTES))
+    pack = Pack(tmp_path / "a")
+    assert [pack.whites(number) for number in range(3)] == [(4095, None), (None, 1023), (None, None)]
+
+
+def test_a_file_of_another_version_is_ours_to_make_anew(tmp_path):
+    (tmp_path / "a").write_bytes(MARK[:-1] + b"1" + bytes(1000))
+    with pytest.raises(PackError, match="is of another version of this program") as caught:
+        Pack(tmp_path / "a")
+    assert not isinstance(caught.value, ForeignFileError)
+
+
 @pytest.mark.parametrize("content", [b"", bytes(10_000)])
 def test_a_file_that_a_power_cut_emptied_is_ours_and_another_one_is_not(tmp_path, content):
     (tmp_path / "a").write_bytes(content)

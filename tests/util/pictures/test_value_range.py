@@ -146,7 +146,7 @@ def test_a_hole_in_the_data_is_named():
 )  # fmt: skip
 def test_12_bits_in_a_16_bit_file_are_noticed(high, white, hint):
     said = dark_hint(np.array([[0, high]], np.uint16), white)
-    assert (hint in said) if hint else not said
+    assert (hint in said.line) if hint else not said
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,31 @@ def test_12_bits_in_a_16_bit_file_are_noticed(high, white, hint):
 )  # fmt: skip
 def test_whole_numbers_of_any_type_that_are_wider_than_their_values_are_noticed(dtype, high, likely):
     said = dark_hint(np.array([[min(0, high), high]], dtype), white_of(dtype))
-    assert said.endswith(f"say data_range={likely}") if likely else not said
+    assert said.line.endswith(f"say data_range={likely}") if likely else not said
+
+
+def test_a_number_is_said_before_the_header_and_the_header_before_the_type():
+    assert white_of(np.uint16, "auto", 4095) == 4095
+    assert white_of(np.uint16, 1000, 4095) == 1000
+    assert white_of(np.uint8, 1000, 127) == 127
+
+
+@pytest.mark.parametrize("dtype", ["uint32", "int32", "uint64", "int64"])
+def test_the_largest_number_of_a_wide_type_is_nobodys_white(dtype):
+    counts = np.array([[0, 65_535]], dtype)
+    with pytest.raises(DataError, match=rf"^a\.tif, {dtype}: .* say data_range=65535$"):
+        checked_white(counts, "auto", "a.tif")
+    with pytest.raises(DataError, match=r"say data_range=65535$"):  # which no number beyond the type changes
+        checked_white(counts, 1e30, "a.tif")
+    assert checked_white(counts, 65_535, "a.tif") == 65_535
+    assert checked_white(counts, "auto", "a.tif", 65_535) == 65_535
+    assert checked_white(counts, float(np.iinfo(dtype).max), "a.tif") == float(np.iinfo(dtype).max)
+    full = np.array([[0, np.iinfo(dtype).max]], dtype)
+    assert checked_white(full, "auto", "a.tif") == float(np.iinfo(dtype).max)
+
+
+def test_a_black_picture_whose_white_is_known_is_just_black():
+    assert not dark_hint(np.zeros((2, 2), np.int32), 65_535)
 
 
 def test_a_dark_picture_of_8_bits_is_just_dark():

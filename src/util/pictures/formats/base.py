@@ -35,6 +35,8 @@ class PictureInfo:
         NumPy's name of the values' type.
     alpha : bool
         Whether transparency comes with it.
+    white : float or None
+        The number that is white, where the header says another than the type's largest.
     """
 
     height: int
@@ -44,6 +46,7 @@ class PictureInfo:
     orientation: int = 1
     dtype: str = "uint8"
     alpha: bool = False
+    white: float | None = None
 
     @property
     def stored_size(self) -> tuple[int, int]:
@@ -93,6 +96,8 @@ class Metadata:
         Pixels per inch, horizontally and vertically.
     png, jpeg : bytes
         Chunks of a PNG, and segments of a JPEG, that another of its kind takes as they are.
+    white : float or None
+        See `PictureInfo`.
     lost : tuple of str
         What no other format takes.
     """
@@ -103,6 +108,7 @@ class Metadata:
     dpi: tuple[float, float] | None = None
     png: bytes = b""
     jpeg: bytes = b""
+    white: float | None = None
     lost: tuple[str, ...] = ()
 
 

@@ -25,7 +25,8 @@ from src.util.pictures.formats.raster_header import describe, opened
 # What is wrong with a file is said by us, once and with its name.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-_UP_TO_16_BITS = (".png", ".ppm", ".pgm", ".pnm")
+_OF_ANY_WHITE = (".ppm", ".pgm", ".pnm")
+_UP_TO_16_BITS = (".png", *_OF_ANY_WHITE)
 _ENCODED = (*_UP_TO_16_BITS, *JPEG_ENDINGS, ".webp", ".bmp")
 _JPEG_QUALITY = 95
 _EXIF_MARK = b"Exif\0\0"
@@ -146,6 +147,7 @@ class RasterPicture:
             dpi=dpi[::-1] if dpi and swaps(self._info.orientation) else dpi,
             png=png.kept_chunks(stored, self._info.orientation) if self.kind == "PNG" else b"",
             jpeg=jpeg.kept_segments(stored) if self.kind == "JPEG" else b"",
+            white=self._info.white,
             lost=(*lost, "further pictures inside") if several else lost,
         )
 
@@ -168,6 +170,8 @@ def encode(page: Page, ending: str, metadata: Metadata, path: Path) -> tuple[byt
             " TIFF holds them, name it .tif"
         )
     lost = list(metadata.lost)
+    if metadata.white is not None and ending not in _OF_ANY_WHITE:
+        lost.append(f"that white is {metadata.white:g}")
     if ending not in JPEG_ENDINGS:
         lost += jpeg.named(metadata.jpeg)
     if ending == ".png":
@@ -183,7 +187,14 @@ def encode(page: Page, ending: str, metadata: Metadata, path: Path) -> tuple[byt
         return bytes(encoded), lost
     lost += ["transparency"] if page.alpha is not None else []
     lost += ["resolution"] if metadata.dpi else []
-    return _encoded(".pgm" if pixels.shape[2] == 1 else ".ppm", pixels), lost
+    return _encode_pnm(pixels, metadata.white), lost
+
+
+def _encode_pnm(pixels: np.ndarray, white: float | None) -> bytes:
+    height, width, channels = pixels.shape
+    white = int(white or np.iinfo(pixels.dtype).max)
+    header = f"P{5 if channels == 1 else 6}\n{width} {height}\n{white}\n"
+    return header.encode() + np.minimum(pixels, white).astype(pixels.dtype.newbyteorder(">")).tobytes()
 
 
 def _encode_png(page: Page) -> bytes:

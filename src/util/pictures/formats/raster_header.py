@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from src.util.errors import DataError
@@ -83,30 +84,39 @@ def _describe(image: Image.Image, kind: str, file: BinaryIO, path: Path, max_pix
         raise DataError(f"{path}: expected a grey or RGB picture, got {image.mode}; convert it first")
     if kind != "JPEG" and getattr(image, "n_frames", 1) > 1:
         raise DataError(f"{path}: expected one picture, the file holds several; split it first")
-    channels, dtype = _CHANNELS[image.mode], "uint8"
+    channels, dtype, white = _CHANNELS[image.mode], "uint8", None
     if kind == "PNG":  # of 16 bits Pillow's modes do not tell
         depth, channels = png.depth_and_channels(file)
         dtype = "uint16" if depth == 16 else "uint8"
     elif kind == "PPM":
-        dtype = _pnm_type(image, file, path)
+        dtype, white = _pnm_range(image, file, path)
     alpha = "A" in image.mode or "transparency" in image.info
     change = DROPPED if alpha else EXPANDED if image.mode == "P" else ""
     orientation = _orientation(image)
     if swaps(orientation):
         height, width = width, height
-    return PictureInfo(height, width, channels, change, orientation, dtype, alpha)
+    return PictureInfo(height, width, channels, change, orientation, dtype, alpha, white)
 
 
-def _pnm_type(image: Image.Image, file: BinaryIO, path: Path) -> str:
-    """By the number that is white, which stands third in the header; comments may stand anywhere before."""
+def _pnm_range(image: Image.Image, file: BinaryIO, path: Path) -> tuple[str, float | None]:
+    """Type and, where it is another than the type's largest, the number that is white.
+
+    It stands third in the header; comments may stand anywhere before.
+    """
     if image.mode == "1":
-        return "uint8"
+        return "uint8", None
     file.seek(0)
     lines = [line.partition(b"#")[0] for line in file.read(4096).splitlines()]
-    white = b" ".join(lines).split()[3:4]
-    if white not in ([b"255"], [b"65535"]):
-        raise DataError(f"{path}: a PNM picture whose white is neither 255 nor 65535; convert it first")
-    return "uint8" if white == [b"255"] else "uint16"
+    kind, *_, found = [*b" ".join(lines).split()[:4], b""][:4]
+    white = int(found) if found.isdigit() else 0
+    if not 0 < white < 2**16:
+        raise DataError(
+            f"{path}: expected a PNM picture whose white is 1 to 65535, got {found.decode('latin-1')!r:.20}"
+        )
+    if kind in (b"P2", b"P3") and white < 255:  # OpenCV stretches these to 255
+        raise DataError(f"{path}: a PNM picture of text whose white is below 255; convert it to a binary one")
+    dtype = "uint8" if white < 256 else "uint16"
+    return dtype, None if white == np.iinfo(dtype).max else white
 
 
 def _orientation(image: Image.Image) -> int:

@@ -24,15 +24,19 @@ from src.util.pictures.formats.tiff_layout import stored_layout
 from src.util.pictures.formats.tiff_pages import find_pages
 from src.util.pictures.formats.tiff_tags import (
     ICC,
+    MAX_SAMPLE_VALUE,
     PALETTE,
     SUB_IFDS,
     WHITE_IS_0,
     XMP,
+    bits_of,
     channels_of,
     check_kind,
     dpi,
+    has_whole_words,
     missing_number,
     orientation_of,
+    white_of,
 )
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -93,16 +97,23 @@ class TiffPicture:
         orientation = orientation_of(tags)
         size = (tags.imagelength, tags.imagewidth)
         height, width = size[::-1] if swaps(orientation) else size
-        return PictureInfo(height, width, channels, change, orientation, dtype, alpha)
+        return PictureInfo(height, width, channels, change, orientation, dtype, alpha, white_of(tags))
 
     def read(self, page: int = 0, alpha: bool = True) -> Page:
         """Decode a page, upright."""
         tags = self._page(page)
+        bits = bits_of(tags)
+        if has_whole_words(tags):
+            tags.bitspersample = 8 * tags.dtype.itemsize
         try:
             stored = tags.asarray(squeeze=False, maxworkers=1)  # (planes, depth, H, W, samples)
         except Exception as error:  # as above
             raise damaged(self.path, error) from None
         pixels = np.moveaxis(stored[:, 0], 0, 2).reshape(tags.imagelength, tags.imagewidth, -1)
+        if bits and pixels.size and pixels.max() >> bits:
+            raise DataError(
+                f"{self.path}: values above the {bits} bits that its header says; convert it to 16"
+            )
         pixels = upright(pixels, orientation_of(tags))
         pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
         if tags.photometric == PALETTE:
@@ -111,7 +122,7 @@ class TiffPicture:
         if channels_of(tags)[1]:
             pixels, transparency = pixels[..., :-1], pixels[..., -1:]
         if tags.photometric == WHITE_IS_0:
-            pixels = _inverted(pixels, tags.bitspersample)
+            pixels = _inverted(pixels, bits)
         pixels, holes = without_holes(np.ascontiguousarray(pixels), missing_number(tags))
         transparency = np.ascontiguousarray(transparency) if alpha and transparency is not None else None
         return Page(pixels, transparency, holes)
@@ -131,10 +142,18 @@ class TiffPicture:
                 lost |= {name for code, name in _LOST.items() if code in tags.tags}
                 if tiff_texts.is_spread(self._raw(tags, tiff_texts.DESCRIPTION)):
                     lost.add("the description, which names other files")
-                picture = _inverted(page.pixels) if tags.photometric == WHITE_IS_0 else page.pixels
+                bits, picture = bits_of(tags), page.pixels
+                if bits:
+                    picture = np.minimum(picture, 2**bits - 1)
+                    lost |= (
+                        {"compression, which packed values do not have"} if tags.compression != 1 else set()
+                    )
+                picture = _inverted(picture, bits) if tags.photometric == WHITE_IS_0 else picture
                 array, layout = stored_layout(replace(page, pixels=picture), tags)
                 # ImageJ takes an uncompressed stack's pixels for one block behind its first page's tags.
-                joined = self._imagej_stack and not layout["compression"] and not layout["tile"]
+                joined = self._imagej_stack and not (layout["compression"] or layout["tile"] or bits)
+                if bits and order == ">":  # tifffile swaps the bytes of what it is about to pack
+                    array = array.byteswap()
                 writer.write(array, **layout, contiguous=joined, extratags=self._extra(tags, once=joined))
         return sorted(lost)
 
@@ -149,7 +168,11 @@ class TiffPicture:
         (page,) = pages
         tags = self._page(0)
         metadata = Metadata(
-            icc=self._raw(tags, ICC), xmp=self._raw(tags, XMP), dpi=dpi(tags), lost=("TIFF tags",)
+            icc=self._raw(tags, ICC),
+            xmp=self._raw(tags, XMP),
+            dpi=dpi(tags),
+            white=white_of(tags),
+            lost=("TIFF tags",),
         )
         encoded, lost = encode(page, ending, metadata, self.path)
         file.write(encoded)
@@ -183,6 +206,8 @@ class TiffPicture:
         With `once`, those of a stack's first page are not repeated in the others.
         """
         skipped = _NOT_COPIED | _LOST.keys()
+        if bits_of(tags) is None and white_of(tags) is not None:
+            skipped -= {MAX_SAMPLE_VALUE}
         kept = [tag for tag in tags.tags.values() if tag.code not in skipped and int(tag.dtype) != 13]
         stored = [(tag, self._raw(tags, tag.code)) for tag in kept]
         # A damaged tag may lie beyond the file.

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from src.util.pictures.formats.base import Page
-from src.util.pictures.formats.tiff_tags import BLACK_IS_0, PALETTE, RGB, YCBCR, resolution
+from src.util.pictures.formats.tiff_tags import BLACK_IS_0, PALETTE, RGB, YCBCR, bits_of, resolution
 
 _WITHOUT_LOSS = {1: None, 5: "lzw", 8: "adobe_deflate", 32946: "deflate", 32773: "packbits",
                  34925: "lzma", 50000: "zstd"}  # fmt: skip
@@ -30,8 +30,9 @@ def stored_layout(page: Page, tags: Any) -> tuple[np.ndarray, dict[str, Any]]:
     array = page.stacked
     in_planes = tags.planarconfig == 2 and array.shape[2] > 1
     in_tiles = tags.is_tiled and tags.tilewidth % 16 == tags.tilelength % 16 == 0
-    # What was stored with loss is not given a second one.
-    compression = _WITHOUT_LOSS.get(int(tags.compression), "adobe_deflate")
+    bits = bits_of(tags)
+    # What was stored with loss is not given a second one. Packed values tifffile does not compress.
+    compression = None if bits else _WITHOUT_LOSS.get(int(tags.compression), "adobe_deflate")
     predictor = int(tags.predictor) if compression and tags.predictor in (2, 3) else None
     if predictor and (predictor == 3) != (array.dtype.kind == "f"):
         predictor = None
@@ -41,6 +42,7 @@ def stored_layout(page: Page, tags: Any) -> tuple[np.ndarray, dict[str, Any]]:
         "photometric": photometric,
         "planarconfig": None if array.shape[2] == 1 else 2 if in_planes else 1,
         "extrasamples": _extra_samples(tags, array.shape[2] - (3 if photometric == RGB else 1)),
+        "bitspersample": bits,
         "compression": compression,
         "predictor": predictor,
         "subfiletype": int(tags.subfiletype) or None,

@@ -5,6 +5,7 @@ import math
 from operator import index
 from typing import Any
 
+import numpy as np
 import tifffile
 
 from src.util.errors import DataError
@@ -12,7 +13,7 @@ from src.util.pictures.formats.orientation import TAG, UPRIGHT, checked, swaps
 
 WHITE_IS_0, BLACK_IS_0, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
 """Values of PhotometricInterpretation."""
-ICC, XMP, SUB_IFDS = 34675, 700, 330
+ICC, XMP, SUB_IFDS, MAX_SAMPLE_VALUE = 34675, 700, 330, 281
 """Numbers of tags."""
 _RESOLUTION_UNIT, _GDAL_NODATA = 296, 42113
 _GEOREFERENCES = (33550, 33922, 34264)
@@ -60,6 +61,39 @@ def channels_of(tags: Any) -> tuple[int, bool]:
         return 3, False
     alpha = bool(tags.extrasamples) and int(tags.extrasamples[-1]) in _ALPHA and tags.samplesperpixel > 1
     return tags.samplesperpixel - alpha, alpha
+
+
+def bits_of(tags: Any) -> int | None:
+    """Bits of a value where they are fewer than its type has, as in packed 12-bit files."""
+    bits = tags.bitspersample
+    packed = tags.dtype.kind == "u" and tags.photometric != PALETTE and isinstance(bits, int)
+    return bits if packed and bits < 8 * tags.dtype.itemsize else None
+
+
+def has_whole_words(tags: Any) -> bool:
+    """Whether values of fewer bits than their type has lie one in each word, against the standard."""
+    if bits_of(tags) is None or tags.compression != 1 or tags.is_tiled:
+        return False
+    size = tags.imagelength * tags.imagewidth * tags.samplesperpixel * tags.dtype.itemsize
+    return bool(sum(tags.databytecounts) == size)
+
+
+def white_of(tags: Any) -> float | None:
+    """The number that is white, where the header says another than the type's largest.
+
+    By BitsPerSample, or by MaxSampleValue; the latter is often just the picture's brightest, or was left
+    behind by a conversion from 8 bits, and counts only where it is the largest number of 9 bits or more.
+    """
+    if (bits := bits_of(tags)) is not None:
+        return 2**bits - 1
+    if tags.dtype.kind not in "ui" or tags.photometric in (WHITE_IS_0, PALETTE):
+        return None
+    try:
+        largest = max(map(index, np.atleast_1d(tags.tags.valueof(MAX_SAMPLE_VALUE, default=0))))
+    except (TypeError, ValueError):
+        return None
+    is_one = largest > 255 and largest & (largest + 1) == 0 and largest < np.iinfo(tags.dtype).max
+    return largest if is_one else None
 
 
 def orientation_of(tags: Any) -> int:
