@@ -40,6 +40,7 @@ def _run(flags: argparse.Namespace) -> int:
     device, line = resolve_device(flags.gpu)
     LOG.info(line)
     trained = load_trained(device, flags.settings, flags.config, flags.session, flags.epoch, flags.pretrained)
+    trained = trained.with_finish(flags.finish, flags.strength)
     trained.network.tiling = Tiling(flags.tile, flags.overlap)
     trained.network.ensemble = flags.ensemble
     if flags.export is not None:
@@ -106,6 +107,15 @@ def _add_network_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ensemble", action="store_true",
         help="take the mean over the 8 flips and rotations: 8 times slower",
+    )  # fmt: skip
+    parser.add_argument(
+        "--finish", choices=("none", "light", "detail", "all"),
+        help="what of the picture is given back after the network: its mean light, detail beyond noise, or"
+        " both (default: what belongs to the checkpoint)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--strength", type=float, default=1.0, metavar="S",
+        help="how far to go from the picture, 0, to the result, 1 (the default)",
     )  # fmt: skip
 
 

@@ -34,7 +34,7 @@ from src.masker import Masked, NonLocalMasker
 from src.model import UNet2
 from src.trainer.config.build import build_pictures
 from src.trainer.config.reading import read_config
-from src.trainer.inference.denoiser import denoise_pixels
+from src.trainer.inference.pixels import denoise_pixels
 
 CPU = torch.device("cpu")
 ALIKE = 0.25

@@ -29,7 +29,8 @@ from benchmarks.masking import peak_memory, wait_for
 from src.model import NL_BSN, Window
 from src.trainer.config.reading import read_config
 from src.trainer.inference.denoise_files import FileDenoiser, FileOptions
-from src.trainer.inference.denoiser import Denoiser, denoise_pixels
+from src.trainer.inference.denoiser import Denoiser
+from src.trainer.inference.pixels import denoise_pixels
 from src.trainer.inference.trained import Trained
 from src.trainer.network.network import Network, Precision
 from src.trainer.network.tiling import Span, Tiling, divide

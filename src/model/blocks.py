@@ -154,6 +154,8 @@ class UShape(DenoisingNetwork):
         If `features` is empty.
     """
 
+    reach: int
+
     def __init__(
         self, in_channels: int, features: Sequence[int], pool: nn.Module, top_skip: bool, align_corners: bool
     ) -> None:

@@ -83,7 +83,7 @@ def add_camera_noise(clean: np.ndarray, options: CameraNoise, random: np.random.
     if random.random() < options.jpeg:
         quality = int(random.integers(options.quality[0], options.quality[1] + 1))
         _, encoded = cv2.imencode(".jpg", stored[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-        stored = cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1]
+        stored = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))[..., ::-1]
     return stored[..., : clean.shape[2]].astype(np.float32) / np.float32(255)
 
 

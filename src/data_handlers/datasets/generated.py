@@ -138,7 +138,7 @@ def _coloured(labels: np.ndarray, count: int, textured: float, random: np.random
 
 def _colours(count: int, random: np.random.Generator) -> np.ndarray:
     """A colour for each shape, float32 (count, 3): of a few hues, mostly pale."""
-    brightness = random.beta(*random.uniform(0.6, 2.5, 2), count)
+    brightness = random.beta(random.uniform(0.6, 2.5), random.uniform(0.6, 2.5), count)
     hues = random.uniform(0, 1, random.integers(1, 5))
     hue = hues[random.integers(len(hues), size=count)] + random.normal(0, 0.04, count)
     saturation = np.minimum(random.exponential(random.uniform(0.05, 0.4), count), 1)

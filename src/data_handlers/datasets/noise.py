@@ -97,8 +97,8 @@ def add_noise(clean: torch.Tensor, options: NoiseOptions, generator: torch.Gener
     if options.camera is not None:
         seed = int(torch.randint(2**62, (), generator=generator))
         image = np.ascontiguousarray(clean.permute(1, 2, 0).numpy())
-        noisy = add_camera_noise(image, options.camera, np.random.default_rng(seed))
-        return torch.from_numpy(noisy).permute(2, 0, 1)
+        taken = add_camera_noise(image, options.camera, np.random.default_rng(seed))
+        return torch.from_numpy(taken).permute(2, 0, 1)
     reach = options.kernel_edge - 1 if options.correlate else 0
     channels, height, width = clean.shape
     noise = torch.randn((channels, height + reach, width + reach), generator=generator).numpy()

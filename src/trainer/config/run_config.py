@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from src.loss import LOSSES, Loss, parse
 from src.trainer.config.names import OutputBlock
+from src.trainer.finish import Finish
 from src.trainer.objective import OBJECTIVES
 from src.util.config.schema import Block, nearest
 
@@ -164,6 +165,10 @@ class TestBlock(Block):
     """Pictures are scored one at a time, whole."""
     save_image: bool = True
     """Whether to write noisy, clean and denoised pictures beside the scores."""
+    finish: Finish = Finish()
+    """What is given back of the noisy image after the network; nothing as published."""
+    each_channel: bool = False
+    """Whether images with other numbers of channels than the network's go through it channel by channel."""
     save_float: bool = False
     """Whether to write the network's values as they are: `NNNN_DN.npy`, float32 (H, W, C), 1.0 is white."""
 

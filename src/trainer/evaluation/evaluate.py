@@ -14,6 +14,7 @@ from src.trainer.evaluation.masked_loss import MaskedLoss
 from src.trainer.evaluation.metrics import MeanScore, mean_score, psnr, ssim
 from src.trainer.evaluation.sanity import as_array, is_blank
 from src.trainer.evaluation.saving import save_pictures
+from src.trainer.finish import Finish
 from src.trainer.network.network import Network
 from src.util.cores import usable_cores
 from src.util.overlap import AT_ONCE, Here, overlapped
@@ -35,6 +36,7 @@ METRICS = {
 }
 """Name in the code and in tables -> the metric."""
 
+NOTHING = Finish()
 MOST_AT_ONCE = 8
 SMALL_TOGETHER = 24_000_000
 """Values of the pictures in work where more than `AT_ONCE` are: eight of 1 MP with 3 channels."""
@@ -135,6 +137,7 @@ def evaluate(
     masked_loss: MaskedLoss | None,
     then: Callable[[Evaluated], object] | None = None,
     held: int | None = None,
+    finish: Finish = NOTHING,
 ) -> Iterator[Evaluated | None]:
     """Denoise and score pictures; some are scored while the next one is denoised.
 
@@ -153,6 +156,9 @@ def evaluate(
         None = two on a CPU, which the network has busy, else up to eight: a GPU denoises a small picture in
         less time than one core takes for its score.
 
+    finish : Finish
+        What is given back after the network.
+
     Yields
     ------
     Evaluated or None
@@ -163,7 +169,7 @@ def evaluate(
         number, batch = numbered
         if "noisy" not in batch:
             return None
-        result = _evaluated(network, number, batch, masked_loss, here)
+        result = _evaluated(network, number, batch, masked_loss, here, finish)
         if then is not None:
             then(result)
         return result
@@ -183,14 +189,17 @@ def _may_join(held: Sequence[tuple[int, dict[str, Any]]], numbered: tuple[int, d
 
 
 def _evaluated(
-    network: Network, number: int, batch: dict[str, Any], masked_loss: MaskedLoss | None, here: Here
-) -> Evaluated:
+    network: Network, number: int, batch: dict[str, Any], masked_loss: MaskedLoss | None, here: Here,
+    finish: Finish,
+) -> Evaluated:  # fmt: skip
     index = int(batch.get("index", [number])[0])
     noisy, name = batch["noisy"][0], batch["name"][0]
     clean = batch["clean"][0] if "clean" in batch else None
     by_loss = masked_loss if clean is None and masked_loss and masked_loss.suits(noisy, name) else None
     denoised = here(lambda: network.denoise(noisy, name), last=by_loss is None)
     dtype, white = batch.get("dtype", ["uint8"])[0], float(batch.get("white", [255])[0])
+    if finish.changes:
+        denoised = finish.tensor(noisy, denoised, 0.0 if dtype.startswith("float") else 1 / white)
     metrics: dict[str, float] = {}
     if clean is not None:
         metrics = compare(clean, denoised, dtype, white, span_of(noisy.numpy(), 1))

@@ -4,13 +4,21 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import numpy as np
+import torch
 from pydantic import Field
+from torch import Tensor
 
 from src.trainer.finish.detail import reach_of, share_of_denoised
 from src.trainer.finish.flat_places import FEWEST, flat_places, noise_variance
 from src.trainer.finish.light import LightGivenBack, gamma_of, skewness
 from src.trainer.finish.strips import Pair
 from src.util.config.schema import Block
+from src.util.errors import ConfigError
+
+Parts = Literal["none", "light", "detail", "all"]
+
+LIGHT, DETAIL = 16.0, 3.0
+"""Sigma of both, px, where nothing else is said."""
 
 
 class Finish(Block):
@@ -25,6 +33,23 @@ class Finish(Block):
     """Sigma, px, of the neighbourhoods in which differences beyond noise are given back. None = not done."""
     strength: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of the result in what is given; the rest is the noisy image."""
+
+    def chosen(self, parts: Parts | None, strength: float) -> "Finish":
+        """The same with other parts, those that were not used at their defaults; None leaves them alone.
+
+        Raises
+        ------
+        ConfigError
+            When `strength` is not from 0 to 1.
+        """
+        if not 0 <= strength <= 1:
+            raise ConfigError(f"strength: expected a number from 0 to 1, got {strength:g}")
+        own: dict[str, float | None] = {"strength": strength}
+        if parts is not None:
+            light, detail = parts in ("light", "all"), parts in ("detail", "all")
+            own |= {"light": (self.light or LIGHT) if light else None}
+            own |= {"detail": (self.detail or DETAIL) if detail else None}
+        return self.model_copy(update=own)
 
     @property
     def changes(self) -> bool:
@@ -52,7 +77,7 @@ class Finish(Block):
         if self.light is not None:
             gamma = gamma_of([skewness(pair, places)]) if self.gamma == "auto" else self.gamma
             light = LightGivenBack(pair, self.light, gamma)
-        noise = noise_variance(places, pair.steps**2 + 1e-10) if known else None
+        noise = noise_variance(places, pair.rounding + 1e-10) if known else None
         margin = 0 if self.detail is None else -(-reach_of(self.detail) // 4) * 4
         for top, bottom, first, last in pair.around(margin):
             noisy, result = pair.strip(first, last)
@@ -64,6 +89,12 @@ class Finish(Block):
             if self.strength < 1:
                 result = noisy + np.float32(self.strength) * (result - noisy)
             yield top, result[top - first : bottom - first]
+
+    def tensor(self, noisy: Tensor, denoised: Tensor, step: float) -> Tensor:
+        """Finish an image (C, H, W), float32 where 1.0 is white; see `Pair` for `step`."""
+        before, after = (values.permute(1, 2, 0).contiguous().numpy() for values in (noisy, denoised))
+        bands = [band for _, band in self(Pair(before, after, 1.0, step))]
+        return torch.from_numpy(np.concatenate(bands)).permute(2, 0, 1).contiguous()
 
 
 def found_gamma(pairs: Iterator[Pair]) -> float:

@@ -40,7 +40,7 @@ def flat_places(pair: Pair) -> FlatPlaces:
     """Find the flat places; of an image smaller than one there are none."""
     parts = [_of_strip(pair, *strip) for strip in pair.strips]
     corners, level, structure, variance, unclipped = (np.concatenate(p) for p in zip(*parts, strict=True))
-    flatness = structure.mean(axis=1) / np.maximum(variance.mean(axis=1), pair.steps**2 + 1e-12)
+    flatness = structure.mean(axis=1) / np.maximum(variance.mean(axis=1), pair.rounding + 1e-12)
     count = max(FEWEST, round(_FLATTEST * len(corners)))
     flattest = np.lexsort((flatness, ~unclipped))[:count]
     return FlatPlaces(corners[flattest], level[flattest], variance[flattest], unclipped[flattest])
@@ -58,7 +58,7 @@ def _of_strip(pair: Pair, top: int, bottom: int) -> tuple[np.ndarray, ...]:
         return cut.transpose(0, 2, 4, 1, 3).reshape(rows * columns, channels, EDGE * EDGE)
 
     level = places(denoised)
-    unclipped = ~places(pair.clipped(noisy)).any(axis=(1, 2))
+    unclipped = np.asarray(~places(pair.clipped(noisy)).any(axis=(1, 2)))
     return corners, level.mean(axis=2), level.var(axis=2), places(noisy - denoised).var(axis=2), unclipped
 
 

@@ -48,7 +48,7 @@ def skewness(pair: Pair, places: FlatPlaces) -> np.ndarray:
     for number in np.flatnonzero(places.unclipped)[:_PLACES]:
         top, left = places.corners[number]
         noisy, denoised = (strip[:, left : left + EDGE] for strip in pair.strip(top, top + EDGE))
-        strong = places.variance[number] > (_ENOUGH * 12**0.5 * pair.steps) ** 2
+        strong = places.variance[number] > (_ENOUGH * pair.step) ** 2
         if strong.any():
             rows.append(np.stack([_skewness(noisy, denoised, gamma)[strong] for gamma in GAMMAS], axis=1))
     return np.concatenate(rows) if rows else np.empty((0, len(GAMMAS)), np.float32)

@@ -27,11 +27,14 @@ class Pair:
         1.0 is white.
     white : float
         The number that is white in `noisy`.
+    step : float
+        From one value that `noisy` can have to the next, where 1.0 is white; 0 for floating-point images.
     """
 
     noisy: np.ndarray
     denoised: np.ndarray
     white: float
+    step: float
 
     def strip(self, top: int, bottom: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows of both, float32 where 1.0 is white."""
@@ -52,12 +55,12 @@ class Pair:
             yield top, bottom, max(0, top - margin), min(height, bottom + margin)
 
     @property
-    def steps(self) -> float:
-        """Standard deviation of what rounding to whole numbers adds; 0 for floating-point images."""
-        return 0.0 if self.noisy.dtype.kind == "f" else 12**-0.5 / self.white
+    def rounding(self) -> float:
+        """Variance of what rounding to whole numbers adds."""
+        return self.step**2 / 12
 
     def clipped(self, noisy: np.ndarray) -> np.ndarray:
         """Where values of a strip may have been cut off at black or white."""
-        if self.noisy.dtype.kind == "f":
+        if not self.step:
             return np.zeros(noisy.shape, bool)
         return (noisy <= 0) | (noisy >= 1)

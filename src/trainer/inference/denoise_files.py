@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from src.trainer.evaluation.sanity import BLANK, is_blank
-from src.trainer.inference.denoiser import denoise_pixels
+from src.trainer.inference.finish_of_folder import with_common_light
 from src.trainer.inference.folder_page import FolderPage
+from src.trainer.inference.pixels import denoise_pixels
 from src.trainer.inference.result_files import Format, find_results, named
 from src.trainer.inference.trained import Trained
 from src.trainer.report import Look
@@ -74,6 +75,7 @@ class FileDenoiser:
     def __init__(self, trained: Trained, options: FileOptions | None = None) -> None:
         self.trained = trained
         self.options = options or FileOptions()
+        self._finish = trained.config.test.finish
         self._said: set[object] = set()
 
     def file(self, path: Path, out: Path) -> None:
@@ -114,6 +116,7 @@ class FileDenoiser:
             How many pictures failed.
         """
         results = find_results(folder, out, self.options.format)
+        self._finish = with_common_light(self.trained, list(results), self.options.max_pixels)
         due = {p: r for p, r in results.items() if self.options.overwrite or not r.exists()}
         page = FolderPage(self.trained, folder, out, results, self.options.max_pixels)
         failed: list[Path] = []
@@ -171,9 +174,11 @@ class FileDenoiser:
         if info.change == EXPANDED:
             self._say_once(EXPANDED, f"{name}: {EXPANDED}: the result is RGB")
         self._say_what_differs(page, white, channels, name)
-        if not suits(pixels.shape[2], channels):
+        if not (suits(pixels.shape[2], channels) or config.test.each_channel):
             raise DataError(f"{name}: {channels_message(pixels.shape[2], channels, page.alpha is not None)}")
-        denoised = denoise_pixels(self.trained.network, pixels, white, name)
+        denoised = denoise_pixels(
+            self.trained.network, pixels, white, name, self._finish, config.test.each_channel
+        )
         if is_blank(pixels, denoised, white):
             self._say_once("blank", f"{name}: {BLANK}")
         return denoised

@@ -14,13 +14,14 @@ from PIL import Image
 from torch import Tensor
 
 from src.model import NL_BSN
+from src.trainer.finish import Finish, Parts
+from src.trainer.inference.pixels import NOTHING, denoise_pixels
 from src.trainer.inference.trained import load_trained
 from src.trainer.network.network import Network
 from src.trainer.network.tiling import Tiling
 from src.util.device import resolve_device
 from src.util.errors import DataError
-from src.util.pictures.conversion import from_float, span_of, to_float
-from src.util.pictures.io import PictureWarning, as_channels, suits
+from src.util.pictures.io import PictureWarning, suits
 from src.util.pictures.value_range import DataRange, checked_range, checked_white, dark_hint
 
 _Picture = TypeVar("_Picture", np.ndarray, Tensor, Image.Image)
@@ -60,9 +61,14 @@ class Denoiser:
     dtype('uint16')
     """
 
-    def __init__(self, network: Network, data_range: DataRange = "auto") -> None:
+    def __init__(
+        self, network: Network, data_range: DataRange = "auto", finish: Finish = NOTHING,
+        each_channel: bool = False,
+    ) -> None:  # fmt: skip
         self.network = network
         self.data_range = checked_range(data_range)
+        self.finish = finish
+        self.each_channel = each_channel
 
     @classmethod
     def load(
@@ -74,6 +80,8 @@ class Denoiser:
         overlap: int | Literal["auto"] = "auto",
         ensemble: bool = False,
         data_range: DataRange = "auto",
+        finish: Parts | None = None,
+        strength: float = 1.0,
         config: str | None = None,
         settings: Sequence[str] = (),
     ) -> "Denoiser":
@@ -92,6 +100,10 @@ class Denoiser:
             Take the mean over the 8 flips and rotations: eight times slower.
         data_range : "auto" or float
             The number that is white; `auto` takes what the configuration of the training says.
+        finish : {"none", "light", "detail", "all"}, optional
+            What is given back of the picture after the network; None takes what the checkpoint says.
+        strength : float
+            How far to go from the picture (0) to the result (1).
         config : str, optional
             A configuration's name or path, for checkpoints that carry none (the original's).
         settings : sequence of str
@@ -105,9 +117,14 @@ class Denoiser:
         data_range = checked_range(data_range)
         choice = str(device).removeprefix("cuda").removeprefix(":") or "0"
         trained = load_trained(resolve_device(choice)[0], settings, config, None, None, os.fspath(path))
+        trained = trained.with_finish(finish, strength)
         trained.network.tiling = Tiling(tile, overlap)
         trained.network.ensemble = ensemble
-        return cls(trained.network, trained.config.data_range if data_range == "auto" else data_range)
+        test = trained.config.test
+        return cls(
+            trained.network, trained.config.data_range if data_range == "auto" else data_range,
+            test.finish, test.each_channel,
+        )  # fmt: skip
 
     @overload
     def __call__(self, pictures: _Picture) -> _Picture: ...
@@ -161,7 +178,9 @@ class Denoiser:
             warnings.warn(f"{name}: {hint.line}", PictureWarning, stacklevel=3)
         pixels = picture.reshape(*picture.shape[:2], -1)
         try:
-            return denoise_pixels(self.network, pixels, white, name).reshape(picture.shape)
+            return denoise_pixels(self.network, pixels, white, name, self.finish, self.each_channel).reshape(
+                picture.shape
+            )
         except DataError as error:
             channels = cast(NL_BSN, self.network.module).in_channels
             raise DataError(f"{error}; {_other_channels(pixels.shape[2], channels, name)}") from None
@@ -219,50 +238,3 @@ def _other_channels(found: int, channels: int, name: str) -> str:
 
 def _several(name: str) -> str:
     return "; several pictures are a list, or (N, H, W, C)" if name == _ALONE else ""
-
-
-def denoise_pixels(network: Network, picture: np.ndarray, white: float, name: str) -> np.ndarray:
-    """Denoise a picture of any type, holding no copy of it in 32 bits.
-
-    Parameters
-    ----------
-    network : Network
-        Trained.
-    picture : ndarray of whole or floating-point numbers, shape (H, W, C)
-        C is 1 or the network's; left as it is.
-    white : float
-        The number that is white.
-    name : str
-        The picture's, for messages.
-
-    Returns
-    -------
-    ndarray
-        Of the same type and shape; clipped as `span_of` says, whole numbers rounded.
-
-    Raises
-    ------
-    DataError
-        When the picture has colours that the network cannot take.
-    NonFiniteError
-        When the network gives NaN or infinity.
-    """
-    channels = cast(NL_BSN, network.module).in_channels
-    try:
-        as_channels(picture[:1, :1], channels)
-    except DataError as error:
-        raise DataError(f"{name}: {error}") from None
-    span = span_of(picture, white)
-    result = np.empty(picture.shape, picture.dtype)
-
-    def read(rows: np.ndarray, columns: np.ndarray) -> Tensor:
-        return to_float(as_channels(picture[rows[:, None], columns], channels), white)
-
-    def write(top: int, band: Tensor) -> None:
-        if picture.shape[2] < channels:
-            band = band.mean(dim=0, keepdim=True)
-        result[top : top + band.shape[1]] = from_float(band, picture.dtype, white, span)
-
-    height, width = picture.shape[:2]
-    network.denoise_bands(height, width, read, write, name)
-    return result

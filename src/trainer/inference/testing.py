@@ -87,7 +87,7 @@ def score_dataset(trained: Trained, workers: int, out: Path | None, overwrite: b
             numbers.append(result.index)
             bar.update()
 
-        results = evaluate(trained.network, loader, masked_loss, write)
+        results = evaluate(trained.network, loader, masked_loss, write, finish=config.test.finish)
         scores = score_all(results, len(pictures.source), use)
     if not scores.pictures:
         raise DataError(f"{pictures.source.where}: none of {len(pictures)} pictures can be read any more")

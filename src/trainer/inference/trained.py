@@ -1,7 +1,7 @@
 """A trained network, from a checkpoint and its configuration."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from src.trainer.config.components import with_settings
 from src.trainer.config.names import find_checkpoint, named_run
 from src.trainer.config.reading import check_config, read_config
 from src.trainer.config.run_config import RunConfig
+from src.trainer.finish import Parts
 from src.trainer.network.network import Network
 from src.util.config.yaml_document import Document, override, read_yaml
 from src.util.errors import CheckpointError, ConfigError
@@ -47,6 +48,11 @@ class Trained:
     network: Network
     run: FileManager | None
     white: float | None = None
+
+    def with_finish(self, parts: Parts | None, strength: float) -> "Trained":
+        """The same with another finish; see `Finish.chosen`."""
+        test = self.config.test.model_copy(update={"finish": self.config.test.finish.chosen(parts, strength)})
+        return replace(self, config=self.config.model_copy(update={"test": test}))
 
 
 def load_trained(

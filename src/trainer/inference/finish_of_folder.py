@@ -1,0 +1,63 @@
+"""In which light the noise of a folder's pictures is fair, found in several of them together."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from src.trainer.finish import Finish, found_gamma
+from src.trainer.finish.strips import Pair
+from src.trainer.inference.pixels import denoised_pair
+from src.trainer.inference.trained import Trained
+from src.util.errors import DataError
+from src.util.logger import LOG
+from src.util.pictures.formats.stored import open_picture
+from src.util.pictures.io import suits
+from src.util.pictures.value_range import checked_white
+
+LOOKED_AT = 8
+_EDGE = 512
+
+
+def with_common_light(trained: Trained, paths: Sequence[Path], max_pixels: int) -> Finish:
+    """The finish for all pictures of a folder: more of them tell the light better than each alone.
+
+    Parameters
+    ----------
+    trained : Trained
+        The network, and the finish of its configuration.
+    paths : sequence of Path
+        The folder's pictures, of which `LOOKED_AT`, evenly spread, are looked at.
+    max_pixels : int
+        Larger ones are passed over.
+
+    Returns
+    -------
+    Finish
+        With the power that was found; as it was where it says one, or gives back no light.
+    """
+    finish = trained.config.test.finish
+    if finish.light is None or finish.gamma != "auto" or len(paths) < 2:
+        return finish
+    count = min(LOOKED_AT, len(paths))
+    chosen = [paths[number * len(paths) // count] for number in range(count)]
+    gamma = found_gamma(pair for path in chosen for pair in _pairs(trained, path, max_pixels))
+    LOG.info(
+        "light is given back with gamma %g, found in %d pictures (--set test.finish.gamma=G)", gamma, count
+    )
+    return finish.model_copy(update={"gamma": gamma})
+
+
+def _pairs(trained: Trained, path: Path, max_pixels: int) -> Iterator[Pair]:
+    """The middle of a picture before and after the network; nothing of one that cannot be denoised."""
+    config = trained.config
+    try:
+        with open_picture(path, max_pixels) as stored:
+            pixels = stored.read(0, alpha=False).pixels
+            white = checked_white(pixels, config.data_range, str(path), stored.info(0).white)
+        top, left = (max(0, edge - _EDGE) // 2 for edge in pixels.shape[:2])
+        part = np.ascontiguousarray(pixels[top : top + _EDGE, left : left + _EDGE])
+        apart = config.test.each_channel and not suits(part.shape[2], config.model.kwargs["in_channels"])
+        yield denoised_pair(trained.network, part, white, str(path), apart)
+    except DataError:  # said when its turn comes
+        return
