@@ -12,6 +12,7 @@ from src.util.atomic_file import write_atomically
 from src.util.errors import DataError, StorageError
 from src.util.pictures.conversion import as_float, as_tensor, from_float, to_float, to_uint8
 from src.util.pictures.formats.base import PictureInfo
+from src.util.pictures.formats.holes import Holes
 from src.util.pictures.formats.known import ENDINGS, JPEG_ENDINGS, TIFF_ENDINGS
 from src.util.pictures.formats.stored import open_picture
 from src.util.pictures.value_range import white_of
@@ -85,7 +86,7 @@ def count_pages(path: str | os.PathLike[str]) -> int:
         return 1  # whoever reads it is told why
 
 
-def read_picture(path: str | os.PathLike[str], page: int = 0) -> np.ndarray:
+def read_picture(path: str | os.PathLike[str], page: int = 0, missing_as_nan: bool = False) -> np.ndarray:
     """Decode a picture, upright, as it is seen.
 
     Parameters
@@ -94,6 +95,9 @@ def read_picture(path: str | os.PathLike[str], page: int = 0) -> np.ndarray:
         See `inspect_picture`. Transparency is dropped and a palette expanded, with a warning.
     page : int
         Of a TIFF of several pages, counted from 0.
+    missing_as_nan : bool
+        Whether floating-point values that a GeoTIFF says are missing are NaN; otherwise they are filled in,
+        as those of whole numbers always are.
 
     Returns
     -------
@@ -109,7 +113,10 @@ def read_picture(path: str | os.PathLike[str], page: int = 0) -> np.ndarray:
         change = stored.info(page).change
         if change:
             warnings.warn(change, PictureWarning, stacklevel=2)
-        return stored.read(page, alpha=False).pixels
+        found = stored.read(page, alpha=False)
+    if missing_as_nan and found.holes is not None and found.pixels.dtype.kind == "f":
+        return Holes(found.holes.where, np.nan).put_into(found.pixels)
+    return found.pixels
 
 
 def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:

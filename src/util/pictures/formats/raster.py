@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterable
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -168,6 +169,10 @@ def encode(page: Page, ending: str, metadata: Metadata, path: Path) -> tuple[byt
             " TIFF holds them, name it .tif"
         )
     lost = list(metadata.lost)
+    if page.holes is not None and page.holes.where.any():
+        page = replace(page, pixels=np.where(page.holes.where, pixels.dtype.type(0), pixels), holes=None)
+        pixels = page.pixels
+        lost.append("which values are missing, they are black")
     if ending not in JPEG_ENDINGS:
         lost += jpeg.named(metadata.jpeg)
     if ending == ".png":
