@@ -16,7 +16,7 @@ from src.data_handlers.datasets.demo import Demo
 from src.data_handlers.datasets.dnd import dnd_test, dnd_train
 from src.data_handlers.datasets.folder import Folder, PictureFiles
 from src.data_handlers.datasets.sidd import sidd_test, sidd_train, sidd_val
-from src.util.pictures.value_range import DataRange
+from src.util.pictures.value_range import DataRange, NanRule
 
 if TYPE_CHECKING:
     from src.data_handlers.samples.samples import Samples
@@ -50,6 +50,7 @@ def build_samples(
     seed: int,
     training: bool,
     data_range: DataRange = "auto",
+    nan: NanRule = "stop",
 ) -> "Samples":
     """The samples of a dataset as the configuration describes it.
 
@@ -59,7 +60,7 @@ def build_samples(
         A name in `DATASETS`.
     dataset_args : mapping
         Arguments of the source and of `View` in one flat mapping, already checked.
-    channels, seed, training, data_range
+    channels, seed, training, data_range, nan
         See `Samples`.
 
     Returns
@@ -79,4 +80,8 @@ def build_samples(
     source = DATASETS[dataset](**{key: value for key, value in dataset_args.items() if key not in of_view})
     if training and view.noise is None and isinstance(source, PictureFiles):
         source = source.noisy_alone()  # half the decoding
-    return Samples(source, view, channels=channels, seed=seed, training=training, data_range=data_range)
+    if nan == "keep" and isinstance(source, PictureFiles):
+        source = source.with_missing_as_nan()
+    return Samples(
+        source, view, channels=channels, seed=seed, training=training, data_range=data_range, nan=nan
+    )

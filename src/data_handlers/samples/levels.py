@@ -11,7 +11,7 @@ from src.data_handlers.datasets.base import Box, CropSource, Picture, Source, pl
 from src.util.errors import DataError
 from src.util.pictures.folder import raise_together
 from src.util.pictures.io import PictureInfo, PictureWarning
-from src.util.pictures.value_range import DataRange, checked_white, dark_hint, white_of
+from src.util.pictures.value_range import ALL_NAN, DataRange, NanRule, checked_white, dark_hint, white_of
 
 LOOKED_AT = 8
 """Pictures whose values are looked at before a training starts; headers tell the rest."""
@@ -20,7 +20,7 @@ PART = 1024
 """Edge of what is looked at, px, where a source reads parts: whole pictures may take half a GB each."""
 
 
-def scaled(picture: Picture, data_range: DataRange) -> Picture:
+def scaled(picture: Picture, data_range: DataRange, nan: NanRule = "stop") -> Picture:
     """A picture as a network can take it.
 
     Parameters
@@ -29,6 +29,8 @@ def scaled(picture: Picture, data_range: DataRange) -> Picture:
         With the values of its file.
     data_range : "auto" or float
         The number that is white.
+    nan : "stop" or "keep"
+        Whether NaN is refused.
 
     Returns
     -------
@@ -42,7 +44,7 @@ def scaled(picture: Picture, data_range: DataRange) -> Picture:
     """
 
     def scale(values: np.ndarray) -> np.ndarray:
-        white = checked_white(values, data_range, picture.name)
+        white = checked_white(values, data_range, picture.name, nan)
         if (values.dtype == np.uint8 and white == 255) or (values.dtype == np.float32 and white == 1):
             return values
         return values.astype(np.float32) / np.float32(white)
@@ -52,7 +54,7 @@ def scaled(picture: Picture, data_range: DataRange) -> Picture:
 
 
 def look_at_values(
-    source: Source, infos: Mapping[int, PictureInfo], data_range: DataRange
+    source: Source, infos: Mapping[int, PictureInfo], data_range: DataRange, nan: NanRule = "stop"
 ) -> tuple[float, list[str], dict[int, str]]:
     """What the values of some pictures say, before the first step; pictures of 8 bits say nothing.
 
@@ -64,6 +66,8 @@ def look_at_values(
         Their headers, by number.
     data_range : "auto" or float
         The number that is white.
+    nan : "stop" or "keep"
+        Whether NaN is refused.
 
     Returns
     -------
@@ -88,13 +92,17 @@ def look_at_values(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", PictureWarning)
                 picture = _middle(source, number, infos[number])
-            white = checked_white(picture.noisy, data_range, place_of(source.where, picture.name))
+            white = checked_white(picture.noisy, data_range, place_of(source.where, picture.name), nan)
         except DataError as error:
             problems[number] = str(error)
             continue
-        hint = dark_hint(picture.noisy, white)
+        known = picture.noisy[~np.isnan(picture.noisy)]
+        if not known.size:
+            hints.append(f"{place_of(source.where, picture.name)}: {ALL_NAN}")
+            continue
+        hint = dark_hint(known, white)
         line = f"{place_of(source.where, picture.name)}: {hint}" if hint else ""
-        dark.append((float(picture.noisy.max()) / white, line))
+        dark.append((float(known.max()) / white, line))
     if not dark:  # the next ones will be no better
         raise_together(list(problems.values()))
     if dark and all(line for _, line in dark):  # one dark picture is a dark picture

@@ -91,7 +91,7 @@ def build_pictures(config: RunConfig, part: str) -> Samples:
     samples = build_samples(
         dataset, arguments(own, DATASETS[dataset], View),
         channels=config.model.kwargs["in_channels"], seed=config.seed, training=part == "training",
-        data_range=config.data_range,
+        data_range=config.data_range, nan=config.nan,
     )  # fmt: skip
     samples.check(config.training.batch_size if part == "training" else 1)
     if part == "training" and samples.view.crop is None:

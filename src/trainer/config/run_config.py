@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field, field_validator
 from src.loss import Loss, parse
 from src.trainer.config.names import OutputBlock
 from src.util.config.schema import Block
+from src.util.pictures.value_range import NanRule
 
 
 class ModelBlock(Block):
@@ -168,6 +169,8 @@ class RunConfig(OutputBlock):
     """Weights, order, crops, noise and blind spots are functions of it."""
     data_range: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
     """The number that is white; `auto`: 255 for 8 bits, 65535 for 16, 1 for floating point."""
+    nan: NanRule = "stop"
+    """`stop` refuses pictures with NaN; `keep` takes it for values that there are none of."""
     model: ModelBlock = ModelBlock()
     masker: MaskerBlock = MaskerBlock()
     training: TrainingBlock = TrainingBlock()

@@ -52,7 +52,7 @@ class TrainingStep:
 
     def __call__(
         self, batch: Tensor, progress: float, generator: torch.Generator, say: Callable[[], str],
-        share: Share | None = None,
+        share: Share | None = None, missing: Tensor | None = None,
     ) -> LossValue:  # fmt: skip
         """Update the network once.
 
@@ -68,6 +68,8 @@ class TrainingStep:
             Gives the words for where training is, should it have to stop here.
         share : Share, optional
             Which images of the whole batch these are; None = all.
+        missing : Tensor, optional
+            (B, 1, H, W) bool: pixels that were filled in, of which the loss counts none.
 
         Returns
         -------
@@ -86,7 +88,8 @@ class TrainingStep:
             noisy = as_float(batch)
         with self.stopwatch.part("network"):
             denoised = self.network(masked.image)
-            value = self.loss(denoised, noisy, masked.mask, progress)
+            counted = masked.mask if missing is None else masked.mask.masked_fill(missing, 0)
+            value = self.loss(denoised, noisy, counted, progress)
             if share is not None:
                 value = _part_of_mean(value, denoised, share)
             if noisy.device.type == "cpu":

@@ -140,7 +140,10 @@ class Trainer:
         self.state.step += 1
         where = partial(self._where, epoch, batch)
         shared = None if self.processes.alone else share
-        self._losses.add(self.step(noisy, progress, generator, where, shared))
+        missing = batch.get("missing")
+        if missing is not None:
+            missing = missing[: share.images].to(self.network.device, non_blocking=True)
+        self._losses.add(self.step(noisy, progress, generator, where, shared, missing))
         if not self.config.training.sync_bn:
             average_statistics(self.network.module, share, self.processes)
         self.reporter.step(share.total)

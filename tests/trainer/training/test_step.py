@@ -158,3 +158,22 @@ def test_on_a_gpu_a_step_waits_for_nothing(masker, dtype):
         torch.cuda.set_sync_debug_mode("default")
     assert torch.cuda.memory_allocated() <= held
     assert torch.isfinite(record.take()).all()
+
+
+def test_what_was_filled_in_is_no_target(network):
+    missing = torch.zeros(2, 1, 8, 8, dtype=torch.bool)
+    missing[:, :, :3, :3] = True
+    noisy = batch()
+    losses = []
+    for seen, said in ((noisy, missing), (noisy.lerp(1 - noisy, missing.float()), missing), (noisy, None)):
+        optimizer = torch.optim.Adam(network.module.parameters(), lr=0.0)
+        step = TrainingStep(network, LeftHalf(), Loss("1*self_L2"), optimizer, Stopwatch(CPU))
+        losses.append(step(seen, 0.0, make_generator(1, "mask"), str, missing=said).total.item())
+    assert losses[0] == losses[1] < losses[2]
+    optimizer = torch.optim.SGD(network.module.parameters(), lr=1.0)
+    step, before = (
+        TrainingStep(network, LeftHalf(), Loss("1*self_L2"), optimizer, Stopwatch(CPU)),
+        weights(network),
+    )
+    value = step(noisy, 0.0, make_generator(1, "mask"), str, missing=torch.ones_like(missing))
+    assert value.total == 0 and all(map(torch.equal, weights(network), before))
