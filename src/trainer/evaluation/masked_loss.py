@@ -12,6 +12,7 @@ from torch import Tensor
 
 from src.loss import Loss
 from src.masker import Masker
+from src.trainer.evaluation.no_data import filled_in
 from src.trainer.network.network import Network
 from src.util.logger import LOG
 from src.util.seed import make_generator
@@ -61,7 +62,7 @@ class MaskedLoss:
         network : Network
             On any device.
         noisy : Tensor
-            (C, H, W) in [0, 1].
+            (C, H, W) in [0, 1], or NaN, which is not counted.
         index : int
             Of the image in its dataset.
 
@@ -76,13 +77,14 @@ class MaskedLoss:
     @torch.no_grad()
     def of(self, denoise: Callable[[Tensor], Tensor], noisy: Tensor, index: int) -> float:
         """Compute the loss of anything else that makes an image (C, H, W) of one; see `__call__`."""
-        blocks = blocks_of(noisy)
+        blocks, known = blocks_of(filled_in(noisy)), blocks_of(~noisy.isnan().any(0, keepdim=True))
         masked = self.masker.mask(blocks, make_generator(self.seed, "validation mask", index))
-        hidden = masked.mask.mean().item()
+        counted = masked.mask * known
+        hidden = counted.mean().item()
         if not hidden:
             return math.nan
         denoised = torch.stack([denoise(image).to(blocks.device) for image in masked.image])
-        value = self.loss(denoised, blocks, masked.mask, 1.0)
+        value = self.loss(denoised, blocks, counted, 1.0)
         return value.total.item() / hidden  # the terms are means over all values, hidden or not
 
 
