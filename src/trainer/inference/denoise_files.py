@@ -21,10 +21,11 @@ from src.util.file_manager import expect_free, made_folder
 from src.util.logger import LOG, progress_bar
 from src.util.overlap import AT_ONCE, Here, at_once, overlapped
 from src.util.pictures.formats.base import EXPANDED, Page, StoredPicture
+from src.util.pictures.formats.holes import without_nan
 from src.util.pictures.formats.known import MAX_PIXELS
 from src.util.pictures.formats.stored import open_picture
 from src.util.pictures.io import channels_message, suits
-from src.util.pictures.value_range import checked_white, dark_hint
+from src.util.pictures.value_range import ALL_NAN, checked_white, dark_hint
 
 Show = Callable[[int, np.ndarray, np.ndarray], None]
 """Is shown the number of a page, its noisy and its denoised pixels."""
@@ -165,9 +166,13 @@ class FileDenoiser:
         return replace(page, pixels=denoised)
 
     def _denoised(self, page: Page, name: str, expanded: bool) -> np.ndarray:
-        config, pixels = self.trained.config, page.pixels
+        config = self.trained.config
         channels = config.model.kwargs["in_channels"]
-        white = checked_white(pixels, config.data_range, name)
+        white = checked_white(page.pixels, config.data_range, name, config.nan)
+        pixels, holes = without_nan(page.pixels)
+        if holes is not None and holes.where.all():
+            self._say_once("nan", f"{name}: {ALL_NAN}")
+        page = replace(page, pixels=pixels)
         if expanded:
             self._say_once(EXPANDED, f"{name}: {EXPANDED}: the result is RGB")
         self._say_what_differs(page, white, channels, name)
@@ -176,7 +181,7 @@ class FileDenoiser:
         denoised = denoise_pixels(self.trained.network, pixels, white, name)
         if is_blank(pixels, denoised, white):
             self._say_once("blank", f"{name}: {BLANK}")
-        return denoised
+        return denoised if holes is None else holes.put_into(denoised)
 
     def _say_what_differs(self, page: Page, white: float, channels: int, name: str) -> None:
         found, trained_white = page.pixels.shape[2], self.trained.white

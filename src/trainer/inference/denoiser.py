@@ -20,8 +20,17 @@ from src.trainer.network.tiling import Tiling
 from src.util.device import resolve_device
 from src.util.errors import DataError
 from src.util.pictures.conversion import from_float, span_of, to_float
+from src.util.pictures.formats.holes import without_nan
 from src.util.pictures.io import PictureWarning, as_channels, suits
-from src.util.pictures.value_range import DataRange, checked_range, checked_white, dark_hint, is_wide
+from src.util.pictures.value_range import (
+    DataRange,
+    NanRule,
+    checked_nan,
+    checked_range,
+    checked_white,
+    dark_hint,
+    is_wide,
+)
 
 _Picture = TypeVar("_Picture", np.ndarray, Tensor, Image.Image)
 
@@ -46,11 +55,13 @@ class Denoiser:
         Trained; its `tiling` and `ensemble` say how.
     data_range : "auto" or float
         The number that is white; `auto` takes 255 for uint8, 65535 for uint16, 1.0 for floating point.
+    nan : "stop" or "keep"
+        Whether pictures with NaN are refused, or NaN stays where it is.
 
     Raises
     ------
     ConfigError
-        When `data_range` is neither.
+        When `data_range` or `nan` is neither.
 
     Examples
     --------
@@ -59,9 +70,10 @@ class Denoiser:
     dtype('uint16')
     """
 
-    def __init__(self, network: Network, data_range: DataRange = "auto") -> None:
+    def __init__(self, network: Network, data_range: DataRange = "auto", nan: NanRule = "stop") -> None:
         self.network = network
         self.data_range = checked_range(data_range)
+        self.nan = checked_nan(nan)
 
     @classmethod
     def load(
@@ -73,6 +85,7 @@ class Denoiser:
         overlap: int | Literal["auto"] = "auto",
         ensemble: bool = False,
         data_range: DataRange = "auto",
+        nan: NanRule | None = None,
         config: str | None = None,
         settings: Sequence[str] = (),
     ) -> "Denoiser":
@@ -91,6 +104,9 @@ class Denoiser:
             Take the mean over the 8 flips and rotations: eight times slower.
         data_range : "auto" or float
             The number that is white; `auto` takes what the configuration of the training says.
+        nan : "stop" or "keep", optional
+            Whether pictures with NaN are refused, or NaN stays where it is; None takes what the configuration
+            of the training says.
         config : str, optional
             A configuration's name or path, for checkpoints that carry none (the original's).
         settings : sequence of str
@@ -101,12 +117,13 @@ class Denoiser:
         UserError
             When the checkpoint, the device or an option cannot be used.
         """
-        data_range = checked_range(data_range)
+        data_range, nan = checked_range(data_range), None if nan is None else checked_nan(nan)
         choice = str(device).removeprefix("cuda").removeprefix(":") or "0"
         trained = load_trained(resolve_device(choice)[0], settings, config, None, None, os.fspath(path))
         trained.network.tiling = Tiling(tile, overlap)
         trained.network.ensemble = ensemble
-        return cls(trained.network, trained.config.data_range if data_range == "auto" else data_range)
+        own = trained.config
+        return cls(trained.network, own.data_range if data_range == "auto" else data_range, nan or own.nan)
 
     @overload
     def __call__(self, pictures: _Picture) -> _Picture: ...
@@ -135,9 +152,9 @@ class Denoiser:
         Raises
         ------
         DataError
-            When a picture has another number of channels than the network, or values that are not finite or
-            need a `data_range`: floats far from [0, 1], whole numbers of 32 or 64 bits that use little of
-            their range. Those of 16 bits that do are given a `PictureWarning`.
+            When a picture has another number of channels than the network, or values that are infinite, NaN
+            (unless `nan` keeps it) or need a `data_range`: floats far from [0, 1], whole numbers of 32 or 64
+            bits that use little of their range. Those of 16 bits that do are given a `PictureWarning`.
         """
         if _are_several(pictures):
             results = []
@@ -155,17 +172,18 @@ class Denoiser:
 
     def _denoised(self, picture: np.ndarray, name: str) -> np.ndarray:
         _expect_numbers(picture, name)
-        white = checked_white(picture, self.data_range, name)
-        if hint := dark_hint(picture, white):
+        white = checked_white(picture, self.data_range, name, self.nan)
+        pixels, holes = without_nan(picture.reshape(*picture.shape[:2], -1))
+        if hint := dark_hint(pixels, white):
             if self.data_range == "auto" and is_wide(picture.dtype):
                 raise DataError(f"{name}, {picture.dtype}: {hint}")
             warnings.warn(f"{name}: {hint}", PictureWarning, stacklevel=3)
-        pixels = picture.reshape(*picture.shape[:2], -1)
         try:
-            return denoise_pixels(self.network, pixels, white, name).reshape(picture.shape)
+            denoised = denoise_pixels(self.network, pixels, white, name)
         except DataError as error:
             channels = cast(NL_BSN, self.network.module).in_channels
             raise DataError(f"{error}; {_other_channels(pixels.shape[2], channels, name)}") from None
+        return (denoised if holes is None else holes.put_into(denoised)).reshape(picture.shape)
 
 
 def _are_several(pictures: object) -> bool:
