@@ -17,7 +17,7 @@ from src.data_handlers.datasets.dnd import dnd_test, dnd_train
 from src.data_handlers.datasets.folder import Folder, PictureFiles
 from src.data_handlers.datasets.generated import Generated
 from src.data_handlers.datasets.sidd import sidd_test, sidd_train, sidd_val
-from src.util.pictures.value_range import DataRange
+from src.util.pictures.value_range import DataRange, NanRule
 
 if TYPE_CHECKING:
     from src.data_handlers.samples.samples import Samples
@@ -53,6 +53,7 @@ def build_samples(
     training: bool,
     data_range: DataRange = "auto",
     clean: bool = True,
+    nan: NanRule = "stop",
 ) -> "Samples":
     """The samples of a dataset as the configuration describes it.
 
@@ -62,7 +63,7 @@ def build_samples(
         A name in `DATASETS`.
     dataset_args : mapping
         Arguments of the source and of `View` in one flat mapping, already checked.
-    channels, seed, training, data_range
+    channels, seed, training, data_range, nan
         See `Samples`.
     clean : bool
         Whether the clean pictures are of use; otherwise those in files are not opened.
@@ -84,4 +85,8 @@ def build_samples(
     source = DATASETS[dataset](**{key: value for key, value in dataset_args.items() if key not in of_view})
     if not clean and view.noise is None and isinstance(source, PictureFiles):
         source = source.noisy_alone()  # half the decoding
-    return Samples(source, view, channels=channels, seed=seed, training=training, data_range=data_range)
+    if nan == "keep" and isinstance(source, PictureFiles):
+        source = source.with_missing_as_nan()
+    return Samples(
+        source, view, channels=channels, seed=seed, training=training, data_range=data_range, nan=nan
+    )

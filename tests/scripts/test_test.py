@@ -195,3 +195,15 @@ def test_scores_never_replace_a_file_in_silence(call, ckpt, tmp_path, name):
     assert ended.code == 2 and f"{name}: exists; add --overwrite" in ended.err
     assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == sorted([name, "notes.txt"])
     assert call("test", *words, "--overwrite").code == 0
+
+
+def test_nan_is_refused_or_stays_where_it_is(call, ckpt, tmp_path):
+    picture = np.random.default_rng(0).random((40, 33, 3)).astype(np.float32)
+    picture[:9, :9] = np.nan
+    picture[20:, 30, 2] = np.nan
+    np.save(tmp_path / "a.npy", picture)
+    refused = call("test", "--pretrained", ckpt, "--test_img", "a.npy")
+    assert refused.code == 7 and "are NaN or infinite (nan=keep" in refused.err
+    assert call("test", "--pretrained", ckpt, "--test_img", "a.npy", "--set", "nan=keep").code == 0
+    result = np.load(tmp_path / "a_DN.npy")
+    assert np.array_equal(np.isnan(result), np.isnan(picture)) and result.dtype == np.float32

@@ -37,6 +37,7 @@ class PictureFiles(Source):
         self._folder = folder
         self._noisy = noisy
         self._clean = clean
+        self._missing_as_nan = False
         self._pages = [(file, page) for file, path in enumerate(noisy) for page in range(count_pages(path))]
 
     def __len__(self) -> int:
@@ -65,11 +66,11 @@ class PictureFiles(Source):
     def read(self, number: int) -> Picture:
         """The picture, and its clean partner where there is one."""
         file, page = self._pages[number]
-        info, noisy = read_described(self._noisy[file], page)
+        info, noisy = read_described(self._noisy[file], page, self._missing_as_nan)
         picture = Picture(self.name(number), noisy, white=info.white)
         if self._clean is None:
             return picture
-        info, clean = read_described(self._clean[file], page)
+        info, clean = read_described(self._clean[file], page, self._missing_as_nan)
         return replace(picture, clean=clean, clean_white=info.white)
 
     def noisy_alone(self) -> "PictureFiles":
@@ -78,11 +79,17 @@ class PictureFiles(Source):
         alone._clean = None
         return alone
 
+    def with_missing_as_nan(self) -> "PictureFiles":
+        """The same pictures, with NaN for the floating-point values that a GeoTIFF says are missing."""
+        other = copy(self)
+        other._missing_as_nan = True
+        return other
+
     def origin(self, number: int) -> tuple[str, ...]:
         """The files of the picture and of its clean partner; see `Source`."""
         file, page = self._pages[number]
         paths = [self._noisy[file]] if self._clean is None else [self._noisy[file], self._clean[file]]
-        return tuple(stamp(path, page) for path in paths)
+        return tuple(stamp(path, page, *["NaN"][: self._missing_as_nan]) for path in paths)
 
 
 class Folder(PictureFiles):

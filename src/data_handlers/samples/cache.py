@@ -28,7 +28,7 @@ from src.util.pictures.io import PictureInfo, PictureWarning
 
 OF_FREE_DISK, OF_FREE_MEMORY = 0.9, 0.5
 """What a cache may take of the space that is free."""
-READING = 2
+READING = 3
 """Counts the ways in which this program has read pictures: a cache made in another way is made anew."""
 
 

@@ -11,7 +11,7 @@ from src.data_handlers.samples.view import View
 from src.util.errors import DataError
 from src.util.pictures.folder import raise_together
 from src.util.pictures.io import PictureInfo, PictureWarning, channels_message, suits
-from src.util.pictures.value_range import DataRange
+from src.util.pictures.value_range import DataRange, NanRule
 
 
 class Seen(Protocol):
@@ -22,6 +22,7 @@ class Seen(Protocol):
     channels: int
     training: bool
     data_range: DataRange
+    nan: NanRule
     white: float
 
     @property
@@ -77,7 +78,7 @@ def look_at_all(samples: Seen, batch_size: int) -> int:
     if batch_size > 1 and samples.view.crop is None:
         problems += _mixed_sizes(samples, infos)
     raise_together(problems)
-    samples.white, hints, unusable = look_at_values(samples.source, infos, samples.data_range)
+    samples.white, hints, unusable = look_at_values(samples.source, infos, samples.data_range, samples.nan)
     if not _leave_out(samples, unusable):
         raise_together(list(unusable.values()))
     _tell(samples, infos)

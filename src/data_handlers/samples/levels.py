@@ -11,7 +11,15 @@ from src.data_handlers.datasets.base import Box, CropSource, Picture, Source, pl
 from src.util.errors import DataError
 from src.util.pictures.folder import raise_together
 from src.util.pictures.io import PictureInfo, PictureWarning
-from src.util.pictures.value_range import DataRange, Hint, checked_white, dark_hint, white_of
+from src.util.pictures.value_range import (
+    ALL_NAN,
+    DataRange,
+    Hint,
+    NanRule,
+    checked_white,
+    dark_hint,
+    white_of,
+)
 
 LOOKED_AT = 8
 """Pictures whose values are looked at before a training starts; headers tell the rest."""
@@ -20,7 +28,7 @@ PART = 1024
 """Edge of what is looked at, px, where a source reads parts: whole pictures may take half a GB each."""
 
 
-def scaled(picture: Picture, data_range: DataRange) -> Picture:
+def scaled(picture: Picture, data_range: DataRange, nan: NanRule = "stop") -> Picture:
     """A picture as a network can take it.
 
     Parameters
@@ -29,6 +37,8 @@ def scaled(picture: Picture, data_range: DataRange) -> Picture:
         With the values of its file.
     data_range : "auto" or float
         The number that is white.
+    nan : "stop" or "keep"
+        Whether NaN is refused.
 
     Returns
     -------
@@ -46,14 +56,14 @@ def scaled(picture: Picture, data_range: DataRange) -> Picture:
             return values
         return values.astype(np.float32) / np.float32(white)
 
-    white = noisy_white(picture, data_range, picture.name)
+    white = noisy_white(picture, data_range, picture.name, nan)
     noisy, clean = scale(picture.noisy, white), picture.clean
     if clean is not None:
-        clean = scale(clean, checked_white(clean, data_range, picture.name, picture.clean_white))
+        clean = scale(clean, checked_white(clean, data_range, picture.name, picture.clean_white, nan))
     return replace(picture, noisy=noisy, clean=clean, dtype=picture.noisy.dtype.name, white=white)
 
 
-def noisy_white(picture: Picture, data_range: DataRange, name: str) -> float:
+def noisy_white(picture: Picture, data_range: DataRange, name: str, nan: NanRule = "stop") -> float:
     """`checked_white` of a noisy picture, which a clean one of the same type must share.
 
     Parameters
@@ -64,6 +74,8 @@ def noisy_white(picture: Picture, data_range: DataRange, name: str) -> float:
         The number that is white.
     name : str
         The picture's, for messages.
+    nan : "stop" or "keep"
+        Whether NaN is refused.
 
     Returns
     -------
@@ -75,7 +87,7 @@ def noisy_white(picture: Picture, data_range: DataRange, name: str) -> float:
         When the headers of the two files disagree, too.
     """
     noisy, clean = picture.noisy, picture.clean
-    white = checked_white(noisy, data_range, name, picture.white)
+    white = checked_white(noisy, data_range, name, picture.white, nan)
     if clean is not None and clean.dtype == noisy.dtype:
         other = white_of(clean.dtype, data_range, picture.clean_white)
         if other != white:
@@ -87,7 +99,7 @@ def noisy_white(picture: Picture, data_range: DataRange, name: str) -> float:
 
 
 def look_at_values(
-    source: Source, infos: Mapping[int, PictureInfo], data_range: DataRange
+    source: Source, infos: Mapping[int, PictureInfo], data_range: DataRange, nan: NanRule = "stop"
 ) -> tuple[float, list[str], dict[int, str]]:
     """What the values of some pictures say, before the first step; pictures of 8 bits say nothing.
 
@@ -99,6 +111,8 @@ def look_at_values(
         Their headers, by number.
     data_range : "auto" or float
         The number that is white.
+    nan : "stop" or "keep"
+        Whether NaN is refused.
 
     Returns
     -------
@@ -124,10 +138,15 @@ def look_at_values(
                 warnings.simplefilter("ignore", PictureWarning)
                 picture = _middle(source, number, infos[number])
             name = place_of(source.where, picture.name)
-            hint = dark_hint(picture.noisy, noisy_white(picture, data_range, name))
+            white = noisy_white(picture, data_range, name, nan)
         except DataError as error:
             problems[number] = str(error)
             continue
+        known = picture.noisy[~np.isnan(picture.noisy)]
+        if not known.size:
+            hints.append(f"{name}: {ALL_NAN}")
+            continue
+        hint = dark_hint(known, white)
         dark.append(hint and hint._replace(line=f"{name}: {hint.line}"))
     if not dark:  # the next ones will be no better
         raise_together(list(problems.values()))

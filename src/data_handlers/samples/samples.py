@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -16,12 +17,13 @@ from src.data_handlers.samples.levels import scaled
 from src.data_handlers.samples.used import UsedPictures
 from src.data_handlers.samples.view import View
 from src.util.errors import DataError
+from src.util.pictures.formats.holes import without_nan
 from src.util.pictures.io import (
     PictureInfo,
     as_channels,
     to_float,
 )
-from src.util.pictures.value_range import DataRange, white_of
+from src.util.pictures.value_range import DataRange, NanRule, white_of
 from src.util.seed import derive_seed, make_generator
 
 CACHE_BYTES = 128 * 2**20
@@ -53,6 +55,8 @@ class Samples(Dataset[Sample]):
         Random crops, flips and turns, or each picture once and always alike.
     data_range : "auto" or float
         The number that is white, see `src.util.pictures.value_range`.
+    nan : "stop" or "keep"
+        Whether NaN is refused, or a value that there is none of.
 
     Raises
     ------
@@ -71,7 +75,7 @@ class Samples(Dataset[Sample]):
 
     def __init__(
         self, source: Source, view: View, *, channels: int, seed: int, training: bool,
-        data_range: DataRange = "auto",
+        data_range: DataRange = "auto", nan: NanRule = "stop",
     ) -> None:  # fmt: skip
         if not len(source):
             raise DataError(f"{source.where}: no pictures in it")
@@ -82,6 +86,7 @@ class Samples(Dataset[Sample]):
         self.seed = seed
         self.training = training
         self.data_range: DataRange = data_range
+        self.nan: NanRule = nan
         self.white = white_of("uint8", data_range)  # of most pictures, once `check` has looked at them
         self.used = UsedPictures(source, view.n_data or len(source), skip=view.unreadable == "skip")
         self.to_tensor: Callable[[np.ndarray], Tensor] = to_float
@@ -117,8 +122,10 @@ class Samples(Dataset[Sample]):
         dict
             `noisy` and, where it is known, `clean`: Tensors of float32 (C, H, W), white is 1.0 (simulated
             noise may leave [0, 1]); `index`: int; `name`: str; in validation and test `dtype`: str and
-            `white`: float, of the picture's file, too. `lost`, if any: see `UsedPictures.read`; another
-            picture is shown then, in validation and test none: there is no `noisy`.
+            `white`: float, of the picture's file, too. Where NaN is kept, training has `missing`, a Tensor of
+            bool (1, H, W): any channel was NaN there, and `noisy` is filled in; validation and test have NaN.
+            `lost`, if any: see `UsedPictures.read`; another picture is shown then, in validation and test
+            none: there is no `noisy`.
 
         Raises
         ------
@@ -131,7 +138,12 @@ class Samples(Dataset[Sample]):
             return {"index": index, "name": self.used.all_names()[index], "lost": lost}
         if self.training:
             picture = self.view.augment(picture, self.seed, epoch, index)
+        missing = None
+        if self.training and self.nan == "keep":
+            missing = np.isnan(picture.noisy).any(axis=2)
+            picture = replace(picture, noisy=without_nan(picture.noisy)[0])
         sample: Sample = {"noisy": self.to_tensor(picture.noisy), "index": index, "name": picture.name}
+        sample |= {} if missing is None else {"missing": torch.from_numpy(missing[np.newaxis])}
         sample |= {"lost": lost} if lost else {}
         if not self.training:
             sample |= {"dtype": picture.dtype, "white": picture.white}
@@ -147,7 +159,7 @@ class Samples(Dataset[Sample]):
         if isinstance(self.source, CropSource) and self.view.noise is None:
             info = self.source.inspect(number)
             box = self._box(number, (info.height, info.width), epoch, index)
-            part = scaled(self.source.read_crop(number, box), self.data_range)
+            part = scaled(self.source.read_crop(number, box), self.data_range, self.nan)
             return part.map(lambda values: as_channels(values, self.channels))
         picture = self._prepared(epoch if self.training else 0, number)
         return picture.crop(self._box(number, picture.shape, epoch, index))
@@ -171,7 +183,8 @@ class Samples(Dataset[Sample]):
         kept_draw, picture = self._cache.get(number, (None, None))
         if picture is not None and kept_draw == draw:
             return picture
-        fresh = self._with_noise(scaled(self._read(draw, number), self.data_range), draw, number)
+        known = scaled(self._read(draw, number), self.data_range, self.nan)
+        fresh = self._with_noise(known, draw, number)
         fresh = fresh.map(lambda values: as_channels(values, self.channels))
         size = fresh.nbytes - (picture.nbytes if picture else 0)
         if not drawn and self._cached_bytes + size <= CACHE_BYTES:
@@ -191,8 +204,9 @@ class Samples(Dataset[Sample]):
             return picture
         clean = picture.noisy if picture.clean is None else picture.clean
         generator = make_generator(self.seed, "noise", draw, number)
-        noisy = add_noise(to_float(clean), self.view.noise, generator)
-        return replace(picture, noisy=noisy.permute(1, 2, 0).numpy(), clean=clean)
+        whole, holes = without_nan(clean)
+        noisy = add_noise(to_float(whole), self.view.noise, generator).permute(1, 2, 0).numpy()
+        return replace(picture, noisy=noisy if holes is None else holes.put_into(noisy), clean=clean)
 
     def check(self, batch_size: int = 1) -> int:
         """Look at every picture's header before the first step, and tell what will be adapted.

@@ -100,7 +100,7 @@ def build_pictures(config: RunConfig, part: str) -> Samples:
     samples = build_samples(
         dataset, arguments(own, DATASETS[dataset], View),
         channels=config.model.kwargs["in_channels"], seed=config.seed, training=training,
-        data_range=config.data_range, clean=needs_clean or not training,
+        data_range=config.data_range, nan=config.nan, clean=needs_clean or not training,
     )  # fmt: skip
     samples.check(config.training.batch_size if training else 1)
     if needs_clean and "clean" not in samples[1, 0]:

@@ -9,6 +9,7 @@ from src.trainer.config.names import OutputBlock
 from src.trainer.finish import Finish
 from src.trainer.objective import OBJECTIVES
 from src.util.config.schema import Block, nearest
+from src.util.pictures.value_range import NanRule
 
 
 class ModelBlock(Block):
@@ -202,6 +203,8 @@ class RunConfig(OutputBlock):
     """Weights, order, crops, noise and blind spots are functions of it."""
     data_range: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
     """The number that is white; `auto`: the header's, else 255 for 8 bits, 65535 for 16, 1 for floats."""
+    nan: NanRule = "stop"
+    """`stop` refuses pictures with NaN; `keep` takes it for values that there are none of."""
     model: ModelBlock = ModelBlock()
     masker: MaskerBlock = MaskerBlock()
     training: TrainingBlock = TrainingBlock()

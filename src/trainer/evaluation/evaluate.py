@@ -12,6 +12,7 @@ from torch import Tensor
 
 from src.trainer.evaluation.masked_loss import MaskedLoss
 from src.trainer.evaluation.metrics import MeanScore, mean_score, psnr, ssim
+from src.trainer.evaluation.no_data import filled_in
 from src.trainer.evaluation.sanity import as_array, is_blank
 from src.trainer.evaluation.saving import save_pictures
 from src.trainer.finish import Finish
@@ -99,7 +100,10 @@ def count_words(count: int, available: int) -> str:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A picture after evaluation: tensors (C, H, W) in [0, 1] on the CPU, and its score."""
+    """A picture after evaluation: tensors (C, H, W) in [0, 1] on the CPU, and its score.
+
+    NaN is a value that there is none of; `denoised` has it where `noisy` has.
+    """
 
     index: int
     noisy: Tensor
@@ -110,7 +114,12 @@ class Evaluated:
     @property
     def is_blank(self) -> bool:
         """Whether the result is nearly constant, but not the picture."""
-        return is_blank(as_array(self.noisy), as_array(self.denoised))
+        return is_blank(as_array(filled_in(self.noisy)), as_array(filled_in(self.denoised)))
+
+    @property
+    def is_all_nan(self) -> bool:
+        """Whether there is nothing to be denoised."""
+        return bool(self.noisy.isnan().all())
 
     def save(self, folder: Path) -> None:
         """Write its pictures into the folder of a validation or a test; see `save_pictures`."""
@@ -196,13 +205,15 @@ def _evaluated(
     noisy, name = batch["noisy"][0], batch["name"][0]
     clean = batch["clean"][0] if "clean" in batch else None
     by_loss = masked_loss if clean is None and masked_loss and masked_loss.suits(noisy, name) else None
-    denoised = here(lambda: network.denoise(noisy, name), last=by_loss is None)
+    seen = filled_in(noisy)
+    denoised = here(lambda: network.denoise(seen, name), last=by_loss is None)
+    denoised = denoised if seen is noisy else denoised.masked_fill(noisy.isnan(), math.nan)
     dtype, white = batch.get("dtype", ["uint8"])[0], float(batch.get("white", [255])[0])
     if finish.changes:
         denoised = finish.tensor(noisy, denoised, 0.0 if dtype.startswith("float") else 1 / white)
     metrics: dict[str, float] = {}
     if clean is not None:
-        metrics = compare(clean, denoised, dtype, white, span_of(noisy.numpy(), 1))
+        metrics = compare(clean, denoised, dtype, white, span_of(seen.numpy(), 1))
     elif by_loss is not None:
         metrics = {"loss": here(lambda: by_loss(network, noisy, index), last=True)}
     checksum = 0
@@ -221,7 +232,7 @@ def compare(
     Parameters
     ----------
     clean, other : Tensor
-        (C, H, W), 1.0 is white.
+        (C, H, W), 1.0 is white; where one is NaN, neither is counted.
     dtype, white
         Of the file, see `from_float`; 8 bits are clipped to [0, 255].
     span : (float, float)
@@ -230,14 +241,19 @@ def compare(
     Returns
     -------
     dict
-        `psnr` in dB, `ssim`.
+        `psnr` in dB, `ssim`; NaN where nothing is counted.
     """
+    missing = clean.isnan() | other.isnan()
+    known = None
+    if missing.any():
+        clean, other = clean.masked_fill(missing, 0), other.masked_fill(missing, 0)
+        known = as_array(~missing)
     if (dtype, white) == ("uint8", 255):
         first, second = to_uint8(clean), to_uint8(other)
-        return {"psnr": psnr(first, second), "ssim": ssim(first, second)}
+        return {"psnr": psnr(first, second, known=known), "ssim": ssim(first, second, known=known)}
     first = from_float(clean, dtype, white, (-math.inf, math.inf))
     second = from_float(other, dtype, white, (span[0] * white, span[1] * white))
-    return {"psnr": psnr(first, second, white), "ssim": ssim(first, second, white)}
+    return {"psnr": psnr(first, second, white, known), "ssim": ssim(first, second, white, known)}
 
 
 def rounding(dtype: str, white: float) -> str:

@@ -14,6 +14,7 @@ from src.loss import Loss
 from src.masker import Masker
 from src.trainer.config.build import build_loss, build_masker
 from src.trainer.config.run_config import RunConfig
+from src.trainer.evaluation.no_data import filled_in
 from src.trainer.network.network import Network
 from src.trainer.objective import OBJECTIVES
 from src.util.logger import LOG
@@ -64,7 +65,7 @@ class MaskedLoss:
         network : Network
             On any device.
         noisy : Tensor
-            (C, H, W) in [0, 1].
+            (C, H, W) in [0, 1], or NaN, which is not counted.
         index : int
             Of the image in its dataset.
 
@@ -79,13 +80,14 @@ class MaskedLoss:
     @torch.no_grad()
     def of(self, denoise: Callable[[Tensor], Tensor], noisy: Tensor, index: int) -> float:
         """Compute the loss of anything else that makes an image (C, H, W) of one; see `__call__`."""
-        blocks = blocks_of(noisy)
+        blocks, known = blocks_of(filled_in(noisy)), blocks_of(~noisy.isnan().any(0, keepdim=True))
         masked = self.masker.mask(blocks, make_generator(self.seed, "validation mask", index))
-        hidden = masked.mask.mean().item()
+        counted = masked.mask * known
+        hidden = counted.mean().item()
         if not hidden:
             return math.nan
         denoised = torch.stack([denoise(image).to(blocks.device) for image in masked.image])
-        value = self.loss(denoised, blocks, masked.mask, 1.0)
+        value = self.loss(denoised, blocks, counted, 1.0)
         return value.total.item() / hidden  # the terms are means over all values, hidden or not
 
 

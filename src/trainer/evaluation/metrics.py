@@ -23,8 +23,8 @@ class MeanScore(NamedTuple):
     mean : float
         Mean of the finite scores; where there is none infinite or, without an identical picture, NaN.
     used, total : int
-        How many scores are in the mean, of how many. Identical pictures (infinite PSNR) and pictures too
-        small for SSIM (NaN) are left out.
+        How many scores are in the mean, of how many. Identical pictures (infinite PSNR) and pictures without
+        a score (NaN), too small for SSIM or NaN themselves, are left out.
     identical : int
         How many of those left out are identical to the clean picture: a mean without them may fall when a
         result becomes perfect.
@@ -44,7 +44,9 @@ class MeanScore(NamedTuple):
         return f" of {self.used} pictures{perfect}"
 
 
-def psnr(clean: np.ndarray, test: np.ndarray, white: float | None = None) -> float:
+def psnr(
+    clean: np.ndarray, test: np.ndarray, white: float | None = None, known: np.ndarray | None = None
+) -> float:
     """Peak signal-to-noise ratio.
 
     Parameters
@@ -53,11 +55,13 @@ def psnr(clean: np.ndarray, test: np.ndarray, white: float | None = None) -> flo
         Of uint8; of any other type, the same for both, if `white` is said.
     white : float, optional
         The peak, which tables call data range; None = 255, for pictures of 8 bits.
+    known : ndarray of bool, shape (H, W, C), optional
+        Which values are counted; None = all.
 
     Returns
     -------
     float
-        In dB; infinite for identical pictures.
+        In dB; infinite for identical pictures, NaN where nothing is counted.
 
     Raises
     ------
@@ -67,22 +71,28 @@ def psnr(clean: np.ndarray, test: np.ndarray, white: float | None = None) -> flo
     from skimage.metrics import peak_signal_noise_ratio  # it loads scipy.stats, for half a second
 
     clean, test, peak = _checked(clean, test, white)
+    if known is not None:
+        if not known.any():
+            return math.nan
+        clean, test = clean[known], test[known]
     with np.errstate(divide="ignore"):  # identical pictures
         return float(peak_signal_noise_ratio(clean, test, data_range=peak))
 
 
-def ssim(clean: np.ndarray, test: np.ndarray, white: float | None = None) -> float:
+def ssim(
+    clean: np.ndarray, test: np.ndarray, white: float | None = None, known: np.ndarray | None = None
+) -> float:
     """Structural similarity with a uniform 7x7 window, mean over pixels and channels.
 
     Parameters
     ----------
-    clean, test, white
-        See `psnr`.
+    clean, test, white, known
+        See `psnr`; counted are windows of which every value is.
 
     Returns
     -------
     float
-        At most 1; NaN when an edge is below 7 px: `mean_score` leaves it out.
+        At most 1; NaN when an edge is below 7 px or no window is counted: `mean_score` leaves it out.
 
     Raises
     ------
@@ -99,7 +109,16 @@ def ssim(clean: np.ndarray, test: np.ndarray, white: float | None = None) -> flo
     clean, test, peak = _checked(clean, test, white)
     if min(clean.shape[:2]) < SSIM_WINDOW:
         return math.nan
-    return float(structural_similarity(clean, test, win_size=SSIM_WINDOW, channel_axis=2, data_range=peak))
+    how = {"win_size": SSIM_WINDOW, "channel_axis": 2, "data_range": peak}
+    if known is None:
+        return float(structural_similarity(clean, test, **how))
+    counted = known
+    for axis in (0, 1):
+        windows = np.lib.stride_tricks.sliding_window_view(counted, SSIM_WINDOW, axis)
+        counted = np.asarray(windows.all(axis=-1))
+    inner = slice(SSIM_WINDOW // 2, -(SSIM_WINDOW // 2))  # where windows lie inside the picture
+    of_windows = structural_similarity(clean, test, full=True, **how)[1][inner, inner]
+    return float(of_windows[counted].mean()) if counted.any() else math.nan
 
 
 def mean_score(scores: Iterable[float]) -> MeanScore:

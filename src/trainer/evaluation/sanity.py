@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from src.trainer.evaluation.masked_loss import MaskedLoss
+from src.trainer.evaluation.no_data import filled_in
 from src.trainer.network.network import Network
 
 # Means of blocks of so many px tell an image from noise on a plain.
@@ -58,14 +59,15 @@ def came_to_nothing(network: Network, noisy: Iterable[Tensor], masked_loss: Mask
     network : Network
         At its end.
     noisy : iterable of Tensor
-        A few images (C, H, W) in [0, 1].
+        A few images (C, H, W) in [0, 1], or NaN, which is not counted.
     masked_loss : MaskedLoss or None
         Of the training; None where it hides nothing.
     """
     blank, losses = [], []
     for index, image in enumerate(noisy):
-        denoised = network.denoise(image, f"image {index}")
-        blank.append(is_blank(as_array(image), as_array(denoised)))
+        seen = filled_in(image)
+        denoised = network.denoise(seen, f"image {index}")
+        blank.append(is_blank(as_array(seen), as_array(denoised)))
         if masked_loss and masked_loss.suits(image, f"image {index}"):
             losses.append(
                 (masked_loss(network, image, index), masked_loss.of(lambda image: image, image, index),
@@ -73,7 +75,7 @@ def came_to_nothing(network: Network, noisy: Iterable[Tensor], masked_loss: Mask
             )  # fmt: skip
     if blank and all(blank):
         return "its results are nearly constant, the images are not"
-    own, of_input, of_colour = np.array(losses).reshape(-1, 3).sum(axis=0)
+    own, of_input, of_colour = np.nansum(np.array(losses).reshape(-1, 3), axis=0)
     if own > _FAR_ABOVE * of_input and own > of_colour:
         ratio = own / of_input if of_input else math.inf
         return f"where it cannot see, it errs {ratio:.3g} times as far as the input as it is"

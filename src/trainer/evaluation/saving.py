@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from src.trainer.evaluation.no_data import blackened
 from src.util.atomic_file import write_atomically
 from src.util.pictures.io import shown, to_uint8, write_picture
 
@@ -21,15 +22,15 @@ def save_pictures(
     index : int
         NNNN, the picture's place in its dataset.
     noisy, denoised, clean : Tensor
-        (C, H, W) in [0, 1]; rounded and clipped to 8 bits; of more than three channels the first three are
-        shown, of two the first.
+        (C, H, W) in [0, 1]; rounded and clipped to 8 bits, NaN is black; of more than three channels the
+        first three are shown, of two the first.
     psnr : float or None
         PP.PP in dB, where the clean picture is known.
     """
     result = "DN" if psnr is None else f"DN_{psnr:.2f}"
     pictures = {"NOISY": noisy, result: denoised} | ({} if clean is None else {"CLEAN": clean})
     for suffix, picture in pictures.items():
-        write_picture(folder / f"{index:04d}_{suffix}.png", to_uint8(shown(picture)))
+        write_picture(folder / f"{index:04d}_{suffix}.png", to_uint8(blackened(shown(picture))))
 
 
 def save_values(folder: Path, index: int, denoised: Tensor) -> None:

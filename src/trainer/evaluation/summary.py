@@ -41,6 +41,6 @@ def summary(scores: Scores) -> str:
     if left_out:
         lines.append(
             "Left out: identical pictures (infinite PSNR), those below 7 px (no SSIM), those of a size that"
-            " cannot be masked (no loss)."
+            " cannot be masked (no loss), those that are all NaN."
         )
     return "\n".join([scores.line(), "", *lines]) + "\n"

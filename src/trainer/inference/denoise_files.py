@@ -22,10 +22,11 @@ from src.util.file_manager import expect_free, made_folder
 from src.util.logger import LOG, progress_bar
 from src.util.overlap import AT_ONCE, Here, at_once, overlapped
 from src.util.pictures.formats.base import EXPANDED, Page, PictureInfo, StoredPicture
+from src.util.pictures.formats.holes import without_nan
 from src.util.pictures.formats.known import MAX_PIXELS
 from src.util.pictures.formats.stored import open_picture
 from src.util.pictures.io import channels_message, suits
-from src.util.pictures.value_range import checked_white, dark_hint, white_of
+from src.util.pictures.value_range import ALL_NAN, checked_white, dark_hint, white_of
 
 Show = Callable[[int, np.ndarray, np.ndarray, float], None]
 """Is shown the number of a page, its noisy and its denoised pixels, and the number that is white in them."""
@@ -168,9 +169,13 @@ class FileDenoiser:
         return replace(page, pixels=denoised)
 
     def _denoised(self, page: Page, name: str, info: PictureInfo) -> np.ndarray:
-        config, pixels = self.trained.config, page.pixels
+        config = self.trained.config
         channels = config.model.kwargs["in_channels"]
-        white = checked_white(pixels, config.data_range, name, info.white)
+        white = checked_white(page.pixels, config.data_range, name, info.white, config.nan)
+        pixels, holes = without_nan(page.pixels)
+        if holes is not None and holes.where.all():
+            self._say_once("nan", f"{name}: {ALL_NAN}")
+        page = replace(page, pixels=pixels)
         if info.change == EXPANDED:
             self._say_once(EXPANDED, f"{name}: {EXPANDED}: the result is RGB")
         self._say_what_differs(page, white, channels, name)
@@ -181,7 +186,7 @@ class FileDenoiser:
         )
         if is_blank(pixels, denoised, white):
             self._say_once("blank", f"{name}: {BLANK}")
-        return denoised
+        return denoised if holes is None else holes.put_into(denoised)
 
     def _say_what_differs(self, page: Page, white: float, channels: int, name: str) -> None:
         found, trained_white = page.pixels.shape[2], self.trained.white

@@ -21,8 +21,16 @@ from src.trainer.network.network import Network
 from src.trainer.network.tiling import Tiling
 from src.util.device import resolve_device
 from src.util.errors import DataError
+from src.util.pictures.formats.holes import without_nan
 from src.util.pictures.io import PictureWarning, suits
-from src.util.pictures.value_range import DataRange, checked_range, checked_white, dark_hint
+from src.util.pictures.value_range import (
+    DataRange,
+    NanRule,
+    checked_nan,
+    checked_range,
+    checked_white,
+    dark_hint,
+)
 
 _Picture = TypeVar("_Picture", np.ndarray, Tensor, Image.Image)
 
@@ -48,11 +56,17 @@ class Denoiser:
     data_range : "auto" or float
         The number that is white; `auto` takes 255 for uint8, 65535 for uint16, 1.0 for floating point: an
         array has no header that says another.
+    nan : "stop" or "keep"
+        Whether pictures with NaN are refused, or NaN stays where it is.
+    finish : Finish
+        What is given back after the network.
+    each_channel : bool
+        Whether pictures of other numbers of channels go through the network channel by channel.
 
     Raises
     ------
     ConfigError
-        When `data_range` is neither.
+        When `data_range` or `nan` is neither.
 
     Examples
     --------
@@ -62,11 +76,12 @@ class Denoiser:
     """
 
     def __init__(
-        self, network: Network, data_range: DataRange = "auto", finish: Finish = NOTHING,
-        each_channel: bool = False,
+        self, network: Network, data_range: DataRange = "auto", nan: NanRule = "stop",
+        finish: Finish = NOTHING, each_channel: bool = False,
     ) -> None:  # fmt: skip
         self.network = network
         self.data_range = checked_range(data_range)
+        self.nan = checked_nan(nan)
         self.finish = finish
         self.each_channel = each_channel
 
@@ -80,6 +95,7 @@ class Denoiser:
         overlap: int | Literal["auto"] = "auto",
         ensemble: bool = False,
         data_range: DataRange = "auto",
+        nan: NanRule | None = None,
         finish: Parts | None = None,
         strength: float = 1.0,
         config: str | None = None,
@@ -100,6 +116,9 @@ class Denoiser:
             Take the mean over the 8 flips and rotations: eight times slower.
         data_range : "auto" or float
             The number that is white; `auto` takes what the configuration of the training says.
+        nan : "stop" or "keep", optional
+            Whether pictures with NaN are refused, or NaN stays where it is; None takes what the configuration
+            of the training says.
         finish : {"none", "light", "detail", "all"}, optional
             What is given back of the picture after the network; None takes what the checkpoint says.
         strength : float
@@ -114,16 +133,16 @@ class Denoiser:
         UserError
             When the checkpoint, the device or an option cannot be used.
         """
-        data_range = checked_range(data_range)
+        data_range, nan = checked_range(data_range), None if nan is None else checked_nan(nan)
         choice = str(device).removeprefix("cuda").removeprefix(":") or "0"
         trained = load_trained(resolve_device(choice)[0], settings, config, None, None, os.fspath(path))
         trained = trained.with_finish(finish, strength)
         trained.network.tiling = Tiling(tile, overlap)
         trained.network.ensemble = ensemble
-        test = trained.config.test
+        own = trained.config
         return cls(
-            trained.network, trained.config.data_range if data_range == "auto" else data_range,
-            test.finish, test.each_channel,
+            trained.network, own.data_range if data_range == "auto" else data_range, nan or own.nan,
+            own.test.finish, own.test.each_channel,
         )  # fmt: skip
 
     @overload
@@ -153,9 +172,9 @@ class Denoiser:
         Raises
         ------
         DataError
-            When a picture has another number of channels than the network, or values that are not finite or
-            need a `data_range`: floats far from [0, 1], whole numbers of 32 or 64 bits that use little of
-            their range. Those of 16 bits that do are given a `PictureWarning`.
+            When a picture has another number of channels than the network, or values that are infinite, NaN
+            (unless `nan` keeps it) or need a `data_range`: floats far from [0, 1], whole numbers of 32 or 64
+            bits that use little of their range. Those of 16 bits that do are given a `PictureWarning`.
         """
         if _are_several(pictures):
             results = []
@@ -173,17 +192,16 @@ class Denoiser:
 
     def _denoised(self, picture: np.ndarray, name: str) -> np.ndarray:
         _expect_numbers(picture, name)
-        white = checked_white(picture, self.data_range, name)
-        if hint := dark_hint(picture, white):
+        white = checked_white(picture, self.data_range, name, nan=self.nan)
+        pixels, holes = without_nan(picture.reshape(*picture.shape[:2], -1))
+        if hint := dark_hint(pixels, white):
             warnings.warn(f"{name}: {hint.line}", PictureWarning, stacklevel=3)
-        pixels = picture.reshape(*picture.shape[:2], -1)
         try:
-            return denoise_pixels(self.network, pixels, white, name, self.finish, self.each_channel).reshape(
-                picture.shape
-            )
+            denoised = denoise_pixels(self.network, pixels, white, name, self.finish, self.each_channel)
         except DataError as error:
             channels = cast(NL_BSN, self.network.module).in_channels
             raise DataError(f"{error}; {_other_channels(pixels.shape[2], channels, name)}") from None
+        return (denoised if holes is None else holes.put_into(denoised)).reshape(picture.shape)
 
 
 def _are_several(pictures: object) -> bool:

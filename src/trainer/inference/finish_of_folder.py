@@ -11,6 +11,7 @@ from src.trainer.inference.pixels import denoised_pair
 from src.trainer.inference.trained import Trained
 from src.util.errors import DataError
 from src.util.logger import LOG
+from src.util.pictures.formats.holes import without_nan
 from src.util.pictures.formats.stored import open_picture
 from src.util.pictures.io import suits
 from src.util.pictures.value_range import checked_white
@@ -53,8 +54,9 @@ def _pairs(trained: Trained, path: Path, max_pixels: int) -> Iterator[Pair]:
     config = trained.config
     try:
         with open_picture(path, max_pixels) as stored:
-            pixels = stored.read(0, alpha=False).pixels
-            white = checked_white(pixels, config.data_range, str(path), stored.info(0).white)
+            stored_pixels, said = stored.read(0, alpha=False).pixels, stored.info(0).white
+        white = checked_white(stored_pixels, config.data_range, str(path), said, config.nan)
+        pixels, _ = without_nan(stored_pixels)
         top, left = (max(0, edge - _EDGE) // 2 for edge in pixels.shape[:2])
         part = np.ascontiguousarray(pixels[top : top + _EDGE, left : left + _EDGE])
         apart = config.test.each_channel and not suits(part.shape[2], config.model.kwargs["in_channels"])

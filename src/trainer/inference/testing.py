@@ -19,6 +19,7 @@ from src.util.atomic_file import write_atomically
 from src.util.errors import DataError
 from src.util.file_manager import FileManager, expect_free, made_folder
 from src.util.logger import LOG, progress_bar
+from src.util.pictures.value_range import ALL_NAN
 
 # What is written into the folder of a test.
 _RESULT = re.compile(
@@ -65,12 +66,15 @@ def score_dataset(trained: Trained, workers: int, out: Path | None, overwrite: b
     report = Report(folder, "", to_yaml(config), str(trained.path), len(loader))
     looks: dict[int, Look] = {}
     blank: list[str] = []
+    empty: list[str] = []
     numbers: list[int] = []
 
     def write(result: Evaluated) -> None:
         score = result.score
         if result.is_blank:
             blank.append(score.name)
+        if result.is_all_nan:
+            empty.append(score.name)
         if config.test.save_image:
             result.save(folder)
             looks[result.index] = report.look(
@@ -96,8 +100,9 @@ def score_dataset(trained: Trained, workers: int, out: Path | None, overwrite: b
     report.title = f"{dataset}, epoch {trained.epoch}, {count}"
     report.close()
     LOG.info("%s: %s", dataset, scores.line())
-    if blank:
-        LOG.warning("%s: %s (%d of %d)", blank[0], BLANK, len(blank), len(scores.pictures))
+    for names, what in ((blank, BLANK), (empty, ALL_NAN)):
+        if names:
+            LOG.warning("%s: %s (%d of %d)", names[0], what, len(names), len(scores.pictures))
     LOG.info("results: %s", folder)
     return folder
 

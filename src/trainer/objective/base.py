@@ -13,7 +13,8 @@ from src.masker import Masker
 from src.util.share import Share
 
 Images = Mapping[str, Tensor]
-"""A batch: `noisy` and, where the objective asks for it, `clean`, (B, C, H, W) in [0, 1] or uint8."""
+"""A batch: `noisy` and, where the objective asks for it, `clean`, (B, C, H, W) in [0, 1] or uint8; `missing`,
+(B, 1, H, W) bool, if any: pixels that were filled in, of which the loss counts none."""
 
 
 class Task(NamedTuple):

@@ -109,7 +109,8 @@ class Report:
         name : str
             Any text.
         noisy, denoised, clean : Tensor of shape (C, H, W), or ndarray of shape (H, W, C) or (H, W)
-            Of one height and width. The first three channels are shown, or the first where there are fewer.
+            Of one height and width; NaN is black and not counted. The first three channels are shown, or the
+            first where there are fewer.
         metrics : mapping of str to float, optional
             `psnr` (dB), `ssim`, `loss` and others.
         white : float
@@ -210,8 +211,9 @@ def _measured(cut: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """The residual's mean and s.d. in grey levels of 255, and its autocorrelation beside the noise's."""
     residual = cut["noisy"] - cut["denoised"]
     noise = cut["noisy"] - cut["clean"] if "clean" in cut else None
+    known = residual[~np.isnan(residual)]
     return {
-        "residual": [255 * float(residual.mean()), 255 * float(residual.std())],
+        "residual": [255 * float(known.mean()), 255 * float(known.std())] if known.size else [0.0, 0.0],
         "correlation": _plotted(autocorrelation(residual)),
         "noise": None if noise is None else _plotted(autocorrelation(noise)),
     }

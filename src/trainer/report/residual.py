@@ -51,25 +51,33 @@ def autocorrelation(residual: np.ndarray) -> Autocorrelation:
     Parameters
     ----------
     residual : ndarray of float, shape (H, W, C)
-        Left as it is.
+        Left as it is. Pairs with a NaN are not counted.
 
     Returns
     -------
     Autocorrelation
     """
-    mean = residual.mean(axis=(0, 1), dtype=np.float64)
-    planes = np.ascontiguousarray((residual - mean).transpose(2, 0, 1), dtype=np.float32)
-    variance = float(np.mean(planes * planes))
+    known = ~np.isnan(residual)
+    residual = np.where(known, residual, 0)
+    mean = residual.sum(axis=(0, 1), dtype=np.float64) / np.maximum(known.sum(axis=(0, 1)), 1)
+    planes, known = (
+        np.ascontiguousarray(values.transpose(2, 0, 1), dtype=np.float32)
+        for values in (np.where(known, residual - mean, 0), known)
+    )
+    variance = float(np.sum(planes * planes)) / max(float(np.sum(known)), 1)
     # A residual that is constant but for rounding has no structure to speak of.
     if variance <= (1e-6 * max(1.0, float(np.abs(residual).max()))) ** 2:
         nothing = [float("nan")] * (MAX_LAG + 1)
         return Autocorrelation(nothing, nothing)
-    return Autocorrelation(*(_along(axis, planes, variance) for axis in (2, 1)))
+    return Autocorrelation(*(_along(axis, planes, known, variance) for axis in (2, 1)))
 
 
-def _along(axis: int, planes: np.ndarray, variance: float) -> list[float]:
-    moved, length = np.moveaxis(planes, axis, 0), planes.shape[axis]
-    return [
-        float(np.mean(moved[: length - lag] * moved[lag:])) / variance if lag < length else float("nan")
-        for lag in range(MAX_LAG + 1)
-    ]
+def _along(axis: int, planes: np.ndarray, known: np.ndarray, variance: float) -> list[float]:
+    values, weights = np.moveaxis(planes, axis, 0), np.moveaxis(known, axis, 0)
+    found = []
+    for lag in range(MAX_LAG + 1):
+        near, far = slice(0, max(0, len(values) - lag)), slice(lag, None)
+        pairs = float(np.sum(weights[near] * weights[far]))
+        total = float(np.sum(values[near] * values[far]))
+        found.append(total / pairs / variance if pairs else float("nan"))
+    return found

@@ -83,14 +83,15 @@ def brightness(shown: np.ndarray) -> int:
 
     Counts of a 12-bit sensor in a 16-bit file are, for example.
     """
-    white = float(np.quantile(shown, 0.995))
+    known = shown[~np.isnan(shown)]
+    white = float(np.quantile(known, 0.995)) if known.size else 0.0
     factor = 2 ** int(math.log2(1 / white)) if 0 < white < 1 else 1
     return min(factor, 2**16) if factor >= 8 else 1
 
 
 def to_levels(shown: np.ndarray) -> np.ndarray:
-    """Values (H, W, C) of [0, 1] as uint8; see `to_uint8`."""
-    return to_uint8(shown.transpose(2, 0, 1))
+    """Values (H, W, C) of [0, 1] as uint8, NaN as black; see `to_uint8`."""
+    return to_uint8(np.where(np.isnan(shown), np.float32(0), shown).transpose(2, 0, 1))
 
 
 def thumbnail(values: Tensor | np.ndarray, gain: float) -> str:

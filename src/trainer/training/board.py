@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from src.trainer.evaluation.no_data import blackened
 from src.trainer.report.residual import RESIDUAL_GAIN
 from src.util.atomic_file import refused
 from src.util.pictures.io import middle, shown
@@ -53,7 +54,7 @@ class Board:
             The picture's name.
         noisy, denoised, clean : Tensor
             (C, H, W) in [0, 1]; of more than three channels the first three are shown, of two the first, and
-            of a large picture the middle `PICTURE_EDGE` px.
+            of a large picture the middle `PICTURE_EDGE` px. NaN is black.
         step : int
             Where on the time axis.
         """
@@ -62,7 +63,7 @@ class Board:
         pictures = [seen, result, 0.5 + RESIDUAL_GAIN * (seen - result), *truth]
         tag = name.encode(errors="backslashreplace").decode()  # a file's name need not be text
         with self._refusals():
-            self.writer.add_image(tag, torch.cat(pictures, dim=2).clamp(0, 1), step)
+            self.writer.add_image(tag, blackened(torch.cat(pictures, dim=2)).clamp(0, 1), step)
 
     def flush(self) -> None:
         """Put everything on disk."""

@@ -26,12 +26,13 @@ from src.trainer.optim import WeightMean
 from src.trainer.parallel.distributed import ALONE, Processes
 from src.trainer.parallel.shared_norm import share_batch_norm
 from src.trainer.training.bystander import NoReporter, NoStore
+from src.trainer.training.due import last_step, validation_is_missing
 from src.trainer.training.file_list import keep_own_pictures
 from src.trainer.training.reporter import Reporter
 from src.trainer.training.step import TrainingStep
 from src.trainer.training.stopping import StopRequest
 from src.trainer.training.stopwatch import Stopwatch
-from src.trainer.training.trainer import Trainer, last_step, validation_is_missing
+from src.trainer.training.trainer import Trainer
 from src.util.atomic_file import write_atomically
 from src.util.config.yaml_document import Document
 from src.util.cores import usable_cores

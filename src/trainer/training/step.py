@@ -87,7 +87,7 @@ class TrainingStep:
             task = self.objective.task(images, generator, share or Share(0, count, count))
         with self.stopwatch.part("network"):
             denoised = self.network(task.input)
-            value = self.loss(denoised, task.target, task.mask, progress)
+            value = self.loss(denoised, task.target, _counted(task.mask, images), progress)
             if share is not None:
                 value = _part_of_mean(value, denoised, share)
             if denoised.device.type == "cpu":
@@ -113,6 +113,11 @@ class TrainingStep:
             )
         if self.grad_clip is not None:
             torch.nn.utils.clip_grads_with_norm_(self._parameters, self.grad_clip, norm)
+
+
+def _counted(mask: Tensor, images: Images) -> Tensor:
+    """A mask without the pixels that were filled in."""
+    return mask.masked_fill(images["missing"], 0) if "missing" in images else mask
 
 
 def _part_of_mean(value: LossValue, denoised: Tensor, share: Share) -> LossValue:

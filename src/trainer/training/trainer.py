@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from src.data_handlers.loading.sampling import Loader
 from src.data_handlers.samples.samples import Sample
@@ -20,11 +19,12 @@ from src.trainer.checkpoints.state import Best, TrainingState
 from src.trainer.config.run_config import RunConfig
 from src.trainer.evaluation.evaluate import Evaluated, evaluate, score_all
 from src.trainer.evaluation.masked_loss import MaskedLoss
-from src.trainer.optim import Scheduler
+from src.trainer.optim import Scheduler, freeze_norm
 from src.trainer.parallel.data_errors import agreed
 from src.trainer.parallel.distributed import ALONE, Processes
 from src.trainer.parallel.shared_norm import average_statistics
 from src.trainer.training.best import is_best, measure_of
+from src.trainer.training.due import is_due, last_step, validation_is_due, validation_is_missing
 from src.trainer.training.loss_record import LossRecord
 from src.trainer.training.reporter import BOARD_PICTURES, Reporter
 from src.trainer.training.step import TrainingStep
@@ -133,15 +133,16 @@ class Trainer:
     def train_batch(self, epoch: int, batch: Sample) -> None:
         """One step, reported when due."""
         share = self.loader.share(self.state.batch)
+        wanted = {*self.step.objective.images, "missing"} & batch.keys()
         images = {
-            name: batch[name][: share.images].to(self.network.device, non_blocking=True)
-            for name in self.step.objective.images
+            name: batch[name][: share.images].to(self.network.device, non_blocking=True) for name in wanted
         }
         # Not by the steps done: where the run was resumed with another batch size, they are of two sizes.
         seen = (epoch - 1) * len(self.loader) + self.state.batch
         progress = seen / (self.config.training.max_epochs * len(self.loader))
         rate = self._set_learning_rate(epoch, progress)
-        self._freeze_norm_if_due(progress)
+        if (frozen_from := self.config.training.freeze_norm) is not None and progress >= frozen_from:
+            freeze_norm(self.network.module)
         generator = make_generator(self.config.seed, "mask", self.state.step)
         self.state.step += 1
         where = partial(self._where, epoch, batch)
@@ -193,7 +194,7 @@ class Trainer:
     def save_if_due(self, epoch: int) -> None:
         """By the `checkpoint` block; the last epoch always."""
         block = self.config.checkpoint
-        due = block.save and _due(epoch, block.start_epoch, block.interval_epoch)
+        due = block.save and is_due(epoch, block.start_epoch, block.interval_epoch)
         if due or epoch == self.config.training.max_epochs:
             path = self.store.save_last(self.content(), epoch, block.save_all)
             self._saved = (self.state.step, path)
@@ -239,14 +240,6 @@ class Trainer:
             "environment": environment(self.network.device, self.processes.count),
         }
 
-    def _freeze_norm_if_due(self, progress: float) -> None:
-        """From `training.freeze_norm` on, let batch norm do in training what it does afterwards."""
-        share = self.config.training.freeze_norm
-        if share is not None and progress >= share:
-            for module in self.network.module.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
-
     def _set_learning_rate(self, epoch: int, progress: float) -> float:
         rate = self.config.training.init_lr * self.scheduler(epoch, progress)
         for group in self.step.optimizer.param_groups:
@@ -284,29 +277,3 @@ class Trainer:
         noisy, names = as_float(batch["noisy"]), sorted(set(batch["name"]))
         listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
         return f"{where}, values from {noisy.min():.4g} to {noisy.max():.4g} of {listed}"
-
-
-def last_step(config: RunConfig, state: TrainingState, batches: int) -> int:
-    """Number of the training's last step; an epoch has so many batches from here on."""
-    left = (config.training.max_epochs - state.epoch) * batches - min(state.batch, batches)
-    return state.step + max(0, left)
-
-
-def validation_is_due(config: RunConfig, epoch: int) -> bool:
-    """By `validation.val`, `start_epoch` and `interval_epoch`; the last epoch always."""
-    block = config.validation
-    last = epoch == config.training.max_epochs
-    return block.val and (last or _due(epoch, block.start_epoch, block.interval_epoch))
-
-
-def validation_is_missing(config: RunConfig, state: TrainingState) -> bool:
-    """Whether the latest epoch should have been validated, but the run was stopped before.
-
-    Only as long as the weights are that epoch's: a run that was stopped inside the next one has others.
-    """
-    at_its_end = state.epoch > 0 and state.batch == 0
-    return at_its_end and state.validated_epoch < state.epoch and validation_is_due(config, state.epoch)
-
-
-def _due(epoch: int, start: int, interval: int) -> bool:
-    return epoch >= start and (epoch - start) % interval == 0

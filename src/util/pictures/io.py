@@ -12,6 +12,7 @@ from src.util.atomic_file import write_atomically
 from src.util.errors import DataError, StorageError
 from src.util.pictures.conversion import as_float, as_tensor, from_float, to_float, to_uint8
 from src.util.pictures.formats.base import PictureInfo
+from src.util.pictures.formats.holes import Holes
 from src.util.pictures.formats.known import ENDINGS, JPEG_ENDINGS, TIFF_ENDINGS
 from src.util.pictures.formats.stored import open_picture
 from src.util.pictures.value_range import white_of
@@ -86,7 +87,7 @@ def count_pages(path: str | os.PathLike[str]) -> int:
         return 1  # whoever reads it is told why
 
 
-def read_picture(path: str | os.PathLike[str], page: int = 0) -> np.ndarray:
+def read_picture(path: str | os.PathLike[str], page: int = 0, missing_as_nan: bool = False) -> np.ndarray:
     """Decode a picture, upright, as it is seen.
 
     Parameters
@@ -95,6 +96,9 @@ def read_picture(path: str | os.PathLike[str], page: int = 0) -> np.ndarray:
         See `inspect_picture`. Transparency is dropped and a palette expanded, with a warning.
     page : int
         Of a TIFF of several pages, counted from 0.
+    missing_as_nan : bool
+        Whether floating-point values that a GeoTIFF says are missing are NaN; otherwise they are filled in,
+        as those of whole numbers always are.
 
     Returns
     -------
@@ -106,16 +110,21 @@ def read_picture(path: str | os.PathLike[str], page: int = 0) -> np.ndarray:
     DataError
         When the file is missing, damaged or of another kind: see `inspect_picture`.
     """
-    return read_described(path, page)[1]
+    return read_described(path, page, missing_as_nan)[1]
 
 
-def read_described(path: str | os.PathLike[str], page: int = 0) -> tuple[PictureInfo, np.ndarray]:
+def read_described(
+    path: str | os.PathLike[str], page: int = 0, missing_as_nan: bool = False
+) -> tuple[PictureInfo, np.ndarray]:
     """`inspect_picture` and `read_picture` of a file that is opened once."""
     with open_picture(path) as stored:
         info = stored.info(page)
         if info.change:
             warnings.warn(info.change, PictureWarning, stacklevel=3)
-        return info, stored.read(page, alpha=False).pixels
+        found = stored.read(page, alpha=False)
+    if missing_as_nan and found.holes is not None and found.pixels.dtype.kind == "f":
+        return info, Holes(found.holes.where, np.nan).put_into(found.pixels)
+    return info, found.pixels
 
 
 def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:

@@ -15,6 +15,10 @@ from src.util.errors import ConfigError, DataError
 
 DataRange = Literal["auto"] | float
 """`auto`, or the number that is white."""
+NanRule = Literal["stop", "keep"]
+"""What NaN is: a mistake, or a value that there is none of (`keep`), which stays so and is never counted."""
+
+ALL_NAN = "all of it is NaN, so nothing of it is counted or denoised"
 
 # Floating-point pictures within these limits are taken for [0, 1] with some noise on top.
 _ABOUT_0_TO_1 = (-0.5, 1.5)
@@ -71,6 +75,15 @@ def checked_range(data_range: object) -> DataRange:
     )
 
 
+def checked_nan(nan: object) -> NanRule:
+    """A `nan` that comes from Python, once it is known to be one; ConfigError otherwise."""
+    if nan == "stop":
+        return "stop"
+    if nan == "keep":
+        return "keep"
+    raise ConfigError(f"nan: expected 'stop' or 'keep', got {nan!r:.60}")
+
+
 def white_of(dtype: DTypeLike, data_range: DataRange = "auto", said: float | None = None) -> float:
     """The number that is white in pictures of a type.
 
@@ -106,7 +119,9 @@ def white_of(dtype: DTypeLike, data_range: DataRange = "auto", said: float | Non
     return 1.0 if dtype.kind == "f" else largest
 
 
-def checked_white(picture: np.ndarray, data_range: DataRange, name: str, said: float | None = None) -> float:
+def checked_white(
+    picture: np.ndarray, data_range: DataRange, name: str, said: float | None = None, nan: NanRule = "stop"
+) -> float:
     """`white_of` a picture, once its values are known to make sense with it.
 
     Parameters
@@ -119,6 +134,8 @@ def checked_white(picture: np.ndarray, data_range: DataRange, name: str, said: f
         The picture's, for messages.
     said : float, optional
         By the picture's header.
+    nan : "stop" or "keep"
+        Whether NaN is refused.
 
     Returns
     -------
@@ -127,18 +144,19 @@ def checked_white(picture: np.ndarray, data_range: DataRange, name: str, said: f
     Raises
     ------
     DataError
-        When a value is NaN or infinite, or nobody said what white is and the type does not tell either:
-        floating-point values far from [0, 1], whole numbers of 32 or 64 bits that use little of their range.
+        When a value is infinite, or NaN unless that is kept, or nobody said what white is and the type does
+        not tell either: floating-point values far from [0, 1], whole numbers of 32 or 64 bits that use little
+        of their range.
     """
     white = white_of(picture.dtype, data_range, said)
     if white >= _WIDE and white not in (data_range, said) and (hint := dark_hint(picture, white)):
         raise DataError(f"{name}, {picture.dtype}: {hint.line}")
     if picture.dtype.kind != "f" or not picture.size:
         return white
-    low, high = float(picture.min()), float(picture.max())
-    if not np.isfinite([low, high]).all():
-        count = np.count_nonzero(~np.isfinite(picture))
-        raise DataError(f"{name}: {count} of {picture.size} values are NaN or infinite; fill them in first")
+    ends = (np.min, np.max) if nan == "stop" else (np.fmin.reduce, np.fmax.reduce)  # which pass over NaN
+    low, high = (float(end(picture, axis=None)) for end in ends)
+    if np.isinf([low, high]).any() or (nan == "stop" and math.isnan(low)):
+        raise DataError(f"{name}: {_not_finite(picture, nan)}; fill them in first")
     if data_range == "auto" and (low < _ABOUT_0_TO_1[0] or high > _ABOUT_0_TO_1[1]):
         below = f"; 0 is black, values below it are kept (add {-low:g} first if {low:g} is black)"
         raise DataError(
@@ -146,6 +164,13 @@ def checked_white(picture: np.ndarray, data_range: DataRange, name: str, said: f
             f" white, such as data_range={_likely_white(max(-low, high)):g}{below if low < 0 else ''}"
         )
     return white
+
+
+def _not_finite(picture: np.ndarray, nan: NanRule) -> str:
+    if nan == "keep":
+        return f"{np.count_nonzero(np.isinf(picture))} of {picture.size} values are infinite"
+    hint = " (nan=keep leaves NaN as it is, uncounted)" if np.isnan(picture).any() else ""
+    return f"{np.count_nonzero(~np.isfinite(picture))} of {picture.size} values are NaN or infinite{hint}"
 
 
 def _likely_white(largest: float) -> float:

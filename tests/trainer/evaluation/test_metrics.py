@@ -125,3 +125,20 @@ def test_how_many_pictures_became_perfect_is_said_beside_the_mean_that_leaves_th
     assert mean_score([30.0, math.nan]).of == " of 1 pictures"  # too small for SSIM, say
     assert mean_score([math.inf, math.inf]) == MeanScore(math.inf, 0, 2, 2)
     assert math.isnan(mean_score([math.nan]).mean)
+
+
+def test_what_is_not_known_counts_in_no_score():
+    random = np.random.default_rng(0)
+    clean = random.random((40, 30, 2))
+    test = clean + random.normal(0, 0.1, clean.shape)
+    known = np.ones(clean.shape, bool)
+    assert psnr(clean, test, 1.0, known) == psnr(clean, test, 1.0)
+    assert ssim(clean, test, 1.0, known) == pytest.approx(ssim(clean, test, 1.0), abs=1e-12)
+    known[:, 20:] = False
+    left = (clean[:, :20], test[:, :20])
+    test[:, 20:] = 0.5
+    assert psnr(clean, test, 1.0, known) == pytest.approx(psnr(*left, 1.0))
+    assert ssim(clean, test, 1.0, known) == pytest.approx(ssim(*left, 1.0))
+    assert math.isnan(psnr(clean, test, 1.0, ~known & known))
+    known[::4, ::4] = False  # no window is whole
+    assert math.isnan(ssim(clean, test, 1.0, known))

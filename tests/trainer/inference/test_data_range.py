@@ -190,9 +190,9 @@ def test_missing_values_of_a_geotiff_stay_missing_and_spoil_nothing(
             extratags=[(42113, 2, 0, number, True)],
         )  # fmt: skip
     run.train(
-        "model.kwargs.in_channels=4", f"training.dataset_args.data_dir={noisy}", "training.max_epochs=1"
+        "model.kwargs.in_channels=4", f"training.dataset_args.data_dir={noisy}", "training.max_epochs=5"
     )
-    denoiser = FileDenoiser(load(run.files.checkpoint_file(1)))
+    denoiser = FileDenoiser(load(run.files.checkpoint_file(5)))
     results = {}
     for name in ("whole", "hole"):
         denoiser.file(tmp_path / f"{name}.tif", tmp_path / f"{name}_DN.tif")

@@ -75,3 +75,12 @@ def test_the_residual_stays_as_it_was():
     autocorrelation(residual)
     amplified(residual)
     assert np.array_equal(residual, before)
+
+
+def test_pairs_with_a_nan_do_not_count():
+    residual = np.random.default_rng(0).normal(size=(60, 50, 2))
+    residual[1:] += residual[:-1]
+    holed = np.concatenate([residual, np.full((7, 50, 2), np.nan)])
+    for found, expected in zip(autocorrelation(holed), autocorrelation(residual), strict=True):
+        assert found == pytest.approx(expected, abs=1e-5)
+    assert all(map(math.isnan, autocorrelation(holed * np.nan).rows))

@@ -161,3 +161,24 @@ def test_on_a_gpu_a_step_waits_for_nothing(masker, dtype):
         torch.cuda.set_sync_debug_mode("default")
     assert torch.cuda.memory_allocated() <= held
     assert torch.isfinite(record.take()).all()
+
+
+def test_what_was_filled_in_is_no_target(network):
+    missing = torch.zeros(2, 1, 8, 8, dtype=torch.bool)
+    missing[:, :, :3, :3] = True
+    noisy = batch()
+    losses = []
+    for seen, said in ((noisy, missing), (noisy.lerp(1 - noisy, missing.float()), missing), (noisy, None)):
+        optimizer = torch.optim.Adam(network.module.parameters(), lr=0.0)
+        step = TrainingStep(network, Hide(LeftHalf()), Loss("1*self_L2"), optimizer, Stopwatch(CPU))
+        images = {"noisy": seen} | ({} if said is None else {"missing": said})
+        losses.append(step(images, 0.0, make_generator(1, "mask"), str).total.item())
+    assert losses[0] == losses[1] < losses[2]
+    optimizer = torch.optim.SGD(network.module.parameters(), lr=1.0)
+    step, before = (
+        TrainingStep(network, Hide(LeftHalf()), Loss("1*self_L2"), optimizer, Stopwatch(CPU)),
+        weights(network),
+    )
+    images = {"noisy": noisy, "missing": torch.ones_like(missing)}
+    value = step(images, 0.0, make_generator(1, "mask"), str)
+    assert value.total == 0 and all(map(torch.equal, weights(network), before))

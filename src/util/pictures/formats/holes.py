@@ -1,4 +1,4 @@
-"""Values that a picture says are missing: no network sees the number that stands for them, nor changes it."""
+"""Values that are missing: no network sees what stands for them, nor changes it."""
 
 from typing import NamedTuple
 
@@ -6,11 +6,12 @@ import numpy as np
 
 
 class Holes(NamedTuple):
-    """Where values are missing, and the number that stands for them in the file.
+    """Where values are missing, and the number that stands for them.
 
     Attributes
     ----------
-    where : ndarray of bool, shape (H, W)
+    where : ndarray of bool, shape (H, W, 1) or (H, W, C)
+        In all channels, or in each for itself.
     number : float
         May be NaN.
     """
@@ -24,12 +25,12 @@ class Holes(NamedTuple):
         measured = (pixels == self.number).all(axis=2)
         if measured.any():  # by chance, as black is beside a missing 0: in one channel the next value
             pixels[measured, 0] = _next_to(self.number, pixels.dtype)
-        pixels[self.where] = self.number
+        np.copyto(pixels, self.number, casting="unsafe", where=self.where)
         return pixels
 
 
 def without_holes(pixels: np.ndarray, number: float | None) -> tuple[np.ndarray, Holes | None]:
-    """Fill in what is missing, so that it does not show in what lies around it.
+    """Fill in what a file says is missing.
 
     Parameters
     ----------
@@ -41,8 +42,8 @@ def without_holes(pixels: np.ndarray, number: float | None) -> tuple[np.ndarray,
     Returns
     -------
     (ndarray, Holes or None)
-        Pixels with the mean of their channel where all channels were missing, and where that is. None where
-        the type has no such number.
+        Pixels with values from around (see `filled`) where all channels were missing, and where that is. None
+        where the type has no such number.
     """
     if number is None or not _fits(number, pixels.dtype):
         return pixels, None
@@ -50,13 +51,87 @@ def without_holes(pixels: np.ndarray, number: float | None) -> tuple[np.ndarray,
         with np.errstate(over="ignore"):
             number = float(pixels.dtype.type(number))
     missing = np.isnan(pixels) if np.isnan(number) else pixels == number
-    where = missing.all(axis=2)  # in some channels alone it may be a value, as 0 is in shadows
-    if not where.any():
-        return pixels, Holes(where, number)
-    means = np.zeros(pixels.shape[2]) if where.all() else pixels[~where].mean(axis=0, dtype=np.float64)
-    filled = pixels.copy()
-    filled[where] = means if pixels.dtype.kind == "f" else np.rint(means)
-    return filled, Holes(where, number)
+    where = missing.all(axis=2, keepdims=True)  # in some channels alone it may be a value, as 0 is in shadows
+    return filled(pixels, where), Holes(where, number)
+
+
+def without_nan(pixels: np.ndarray) -> tuple[np.ndarray, Holes | None]:
+    """Fill in NaN, in each channel for itself.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (H, W, C)
+        Of any type; left as they are.
+
+    Returns
+    -------
+    (ndarray, Holes or None)
+        Pixels with values from around (see `filled`) for NaN, and where that was; as given and None where
+        there is none.
+    """
+    where = np.isnan(pixels)
+    return (filled(pixels, where), Holes(where, np.nan)) if where.any() else (pixels, None)
+
+
+def filled(pixels: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """Pixels with a smooth continuation of what lies around where values are missing.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (H, W, C)
+        Left as they are. What is not finite is not continued.
+    missing : ndarray of bool, shape (H, W, 1) or (H, W, C)
+        Where.
+
+    Returns
+    -------
+    ndarray
+        Of the same type and shape; a copy where anything is missing. Each channel is continued for itself,
+        within its own values; one of which nothing is known gets the mean of the others, a picture of which
+        nothing is known 0.
+
+    References
+    ----------
+    Pull-push: S. J. Gortler et al., "The Lumigraph", SIGGRAPH 1996. https://doi.org/10.1145/237170.237200
+    """
+    if not missing.any():
+        return pixels
+    known = np.isfinite(pixels) & ~missing
+    values = np.where(known, pixels, 0).astype(np.result_type(pixels.dtype, np.float32), copy=False)
+    continued = _continued(values, known)
+    result = pixels.copy()
+    exact = pixels.dtype.kind == "f"
+    np.copyto(result, continued if exact else np.rint(continued), casting="unsafe", where=missing)
+    return result
+
+
+def _continued(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Values, 0 where they are not known, with what the same picture at half the size has there."""
+    if known.all():
+        return values
+    height, width = values.shape[:2]
+    if height == width == 1:
+        return np.where(known, values, values[known].mean() if known.any() else 0)
+    count = _summed(known.astype(values.dtype))
+    coarse = _continued(_summed(values) / np.maximum(count, 1), count > 0)
+    coarse = _doubled(_doubled(coarse)[:height].swapaxes(0, 1))[:width].swapaxes(0, 1)
+    return np.where(known, values, coarse)
+
+
+def _summed(values: np.ndarray) -> np.ndarray:
+    """Sums of squares of 2 x 2 px, at the far borders of what there is of them."""
+    rows = values[::2].copy()
+    rows[: len(values) // 2] += values[1::2]
+    sums: np.ndarray = rows[:, ::2].copy()
+    sums[:, : values.shape[1] // 2] += rows[:, 1::2]
+    return sums
+
+
+def _doubled(values: np.ndarray) -> np.ndarray:
+    """Twice as many rows, linear between those that there are."""
+    before, after = np.concatenate([values[:1], values[:-1]]), np.concatenate([values[1:], values[-1:]])
+    rows = np.stack([0.75 * values + 0.25 * before, 0.75 * values + 0.25 * after], axis=1)
+    return rows.reshape(-1, *values.shape[1:])
 
 
 def _fits(number: float, dtype: np.dtype) -> bool:

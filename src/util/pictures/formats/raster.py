@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterable
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -172,6 +173,10 @@ def encode(page: Page, ending: str, metadata: Metadata, path: Path) -> tuple[byt
     lost = list(metadata.lost)
     if metadata.white is not None and ending not in _OF_ANY_WHITE:
         lost.append(f"that white is {metadata.white:g}")
+    if page.holes is not None and page.holes.where.any():
+        page = replace(page, pixels=np.where(page.holes.where, pixels.dtype.type(0), pixels), holes=None)
+        pixels = page.pixels
+        lost.append("which values are missing, they are black")
     if ending not in JPEG_ENDINGS:
         lost += jpeg.named(metadata.jpeg)
     if ending == ".png":

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from src.util.pictures.formats.holes import without_nan
 from src.util.pictures.formats.stored import open_picture
 from src.util.pictures.io import read_picture
 from tests.util.pictures.formats.conftest import noise
@@ -14,7 +15,7 @@ from tests.util.pictures.formats.conftest import noise
     [("uint8", "0", 0), ("int16", "-9999", -9999), ("float32", "nan", np.nan), ("float32", "0.1", 0.1),
      ("float32", "-1.7976931348623157e+308", -np.inf)],
 )  # fmt: skip
-def test_what_is_missing_is_the_mean_while_it_is_a_picture_and_missing_again_in_the_result(
+def test_what_is_missing_is_like_its_surroundings_in_a_picture_and_missing_again_in_the_result(
     tmp_path, copy, dtype, said, number
 ):
     values = np.full((8, 9, 3), 7, dtype)
@@ -26,8 +27,9 @@ def test_what_is_missing_is_the_mean_while_it_is_a_picture_and_missing_again_in_
                      extratags=[(42113, 2, 0, said, True)])  # fmt: skip
     found = read_picture(tmp_path / "a.tif")
     assert np.array_equal(found[:6], before[:6])
-    mean = before[:6].reshape(-1, 3).mean(axis=0, dtype=float)
-    assert np.allclose(found[6:], mean if dtype == "float32" else np.rint(mean))
+    lowest, highest = before[:6].min(axis=(0, 1)), before[:6].max(axis=(0, 1))
+    assert ((lowest <= found[6:]) & (found[6:] <= highest)).all()
+    assert np.array_equal(found[6:, :, 1:], np.full((2, 9, 2), 7))  # of the far rows they know nothing
     copy(tmp_path / "a.tif", tmp_path / "b.tif")
     assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), values, equal_nan=True)
 
@@ -60,3 +62,38 @@ def test_a_number_of_no_pixel_makes_nothing_missing(tmp_path, said):
     with open_picture(tmp_path / "a.tif") as stored:
         page = stored.read()
     assert page.holes is None and np.array_equal(page.pixels[..., 0], picture)
+
+
+def test_nan_is_filled_with_a_smooth_continuation_in_each_channel_for_itself():
+    slope = np.mgrid[:61, :80].sum(axis=0)[..., None] / np.float32(140)
+    slope = np.concatenate([slope, 1 - slope], axis=2, dtype=np.float32)
+    holed = slope.copy()
+    holed[20:35, 30:50, 0] = np.nan
+    holed[:8, 70:, 1] = np.nan
+    before = holed.copy()
+    found, holes = without_nan(holed)
+    assert np.array_equal(holed, before, equal_nan=True)
+    assert np.array_equal(found[~np.isnan(holed)], holed[~np.isnan(holed)])
+    assert np.abs(found - slope).max() < 0.1 and found.dtype == np.float32
+    assert np.array_equal(found, without_nan(holed)[0])
+    assert np.array_equal(holes.put_into(found), holed, equal_nan=True)
+
+
+def test_where_nothing_is_known_the_fill_is_what_other_channels_have_or_black():
+    picture = np.full((9, 7, 2), np.nan, np.float64)
+    assert (without_nan(picture)[0] == 0).all()
+    picture[..., 0] = 0.25
+    assert (without_nan(picture)[0] == 0.25).all()
+    whole = np.ones((9, 7, 2), np.float32)
+    assert without_nan(whole)[0] is whole and without_nan(whole)[1] is None
+
+
+def test_what_is_missing_is_black_in_a_format_that_cannot_say_so(tmp_path):
+    values = noise((16, 18, 3), "uint8")
+    values[:9] = 255
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", extratags=[(42113, 2, 0, "255", True)])
+    for ending in (".png", ".jpg"):
+        with open_picture(tmp_path / "a.tif") as stored, open(tmp_path / f"a{ending}", "wb") as file:
+            lost = stored.write(file, [stored.read()], ending)
+        assert "which values are missing, they are black" in lost
+        assert read_picture(tmp_path / f"a{ending}")[:8].max() < 8
