@@ -21,7 +21,7 @@ from src.util.file_manager import expect_free, made_folder
 from src.util.logger import LOG, progress_bar
 from src.util.overlap import AT_ONCE, Here, at_once, overlapped
 from src.util.pictures.formats.base import EXPANDED, Page, StoredPicture
-from src.util.pictures.formats.known import MAX_PIXELS
+from src.util.pictures.formats.known import ENDINGS, MAX_PIXELS, WRITTEN
 from src.util.pictures.formats.stored import open_picture
 from src.util.pictures.io import channels_message, suits
 from src.util.pictures.value_range import checked_white, dark_hint
@@ -158,7 +158,7 @@ class FileDenoiser:
 
     def _page(self, stored: StoredPicture, number: int, here: Here, show: Show) -> Page:
         name = str(stored.path) if stored.pages == 1 else f"{stored.path}, page {number + 1}"
-        expanded = stored.info(number).change == EXPANDED
+        expanded = EXPANDED in stored.info(number).change
         page = stored.read(number)
         denoised = here(partial(self._denoised, page, name, expanded), last=number == stored.pages - 1)
         show(number, page.pixels, denoised)
@@ -192,6 +192,9 @@ class FileDenoiser:
             self._say_once("dark", f"{name}: {hint}")
 
     def _say_lost(self, path: Path, out: Path, lost: list[str]) -> None:
+        ending = path.suffix.lower()
+        if self.options.format == "same" and ending in ENDINGS and ending not in WRITTEN:
+            lost = [*lost, f"its format ({ending} is read alone; it is a PNG)"]
         if lost:
             self._say_once((out.suffix.lower(), *lost), f"{path}: lost in the result: {', '.join(lost)}")
 

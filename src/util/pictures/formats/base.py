@@ -15,6 +15,7 @@ BYTES_PER_PIXEL = 16
 """What a pixel may take, four channels of 32 bits: many channels make pictures large, too."""
 
 DROPPED, EXPANDED = "transparency is dropped", "a palette is expanded"
+FIRST_ALONE = "further pictures inside are left out"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class PictureInfo:
         NumPy's name of the values' type.
     alpha : bool
         Whether transparency comes with it.
+    space : str
+        The colours of its file where RGB is made of them, see `src.util.pictures.formats.colour`; or nothing.
     """
 
     height: int
@@ -44,6 +47,7 @@ class PictureInfo:
     orientation: int = 1
     dtype: str = "uint8"
     alpha: bool = False
+    space: str = ""
 
     @property
     def stored_size(self) -> tuple[int, int]:

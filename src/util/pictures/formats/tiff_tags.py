@@ -5,20 +5,25 @@ import math
 from operator import index
 from typing import Any
 
+import numpy as np
 import tifffile
 
 from src.util.errors import DataError
+from src.util.pictures.formats.colour import CMYK, LAB, YCBCR
 from src.util.pictures.formats.orientation import TAG, UPRIGHT, checked, swaps
 
-WHITE_IS_0, BLACK_IS_0, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
+WHITE_IS_0, BLACK_IS_0, RGB, PALETTE = 0, 1, 2, 3
+_SEPARATED, _YCBCR, _CIE_LAB, ICC_LAB = 5, 6, 8, 9
 """Values of PhotometricInterpretation."""
-ICC, XMP, SUB_IFDS = 34675, 700, 330
+ICC, XMP, SUB_IFDS, REFERENCE = 34675, 700, 330, 532
 """Numbers of tags."""
 _RESOLUTION_UNIT, _GDAL_NODATA = 296, 42113
 _GEOREFERENCES = (33550, 33922, 34264)
 _PER_INCH = {2: 1.0, 3: 2.54}
 _ALPHA = (1, 2)  # values of ExtraSamples: premultiplied or not
-_JPEG = (6, 7)
+_JPEG = (6, 7)  # values of Compression
+_INK_SET, _SUBSAMPLING = 332, 530
+_SPACES = {_SEPARATED: CMYK, _YCBCR: YCBCR, _CIE_LAB: LAB, ICC_LAB: LAB}
 
 
 def check_kind(tags: Any, name: str) -> None:
@@ -29,9 +34,7 @@ def check_kind(tags: Any, name: str) -> None:
     DataError
         Beginning with the name given.
     """
-    if tags.photometric not in (WHITE_IS_0, BLACK_IS_0, RGB, PALETTE, YCBCR) or (
-        tags.photometric == YCBCR and tags.compression not in _JPEG
-    ):
+    if not _has_known_colours(tags):
         found = getattr(tags.photometric, "name", tags.photometric)
         raise DataError(f"{name}: expected grey, RGB or more channels, got {found}; convert it first")
     if tags.dtype is None or tags.dtype.kind not in "uif" or tags.bitspersample in (1, 2, 4):
@@ -42,6 +45,34 @@ def check_kind(tags: Any, name: str) -> None:
         raise DataError(f"{name}: only a small copy of a raw picture; develop it to a 16-bit TIFF first")
     if tags.imagedepth > 1:
         raise DataError(f"{name}: expected pictures, found a volume; split it first")
+
+
+def _has_known_colours(tags: Any) -> bool:
+    space = colour_space(tags)
+    channels, alpha = channels_of(tags)
+    if not space:
+        return tags.photometric in (WHITE_IS_0, BLACK_IS_0, RGB, PALETTE, _YCBCR)
+    if channels != 3 or tags.dtype not in (np.uint8, np.uint16):
+        return False
+    if space == YCBCR:
+        plain = tags.planarconfig == tags.predictor == 1 and not alpha
+        return tags.dtype == np.uint8 and (plain or subsampling(tags) == (1, 1))
+    if space == LAB:  # tifffile takes a JPEG's three channels for YCbCr
+        return tags.compression not in _JPEG
+    return tags.tags.valueof(_INK_SET, default=1) == 1
+
+
+def colour_space(tags: Any) -> str:
+    """The colours of a page that is read as RGB, see `src.util.pictures.formats.colour`; else nothing."""
+    if tags.photometric == _YCBCR and tags.compression in _JPEG:
+        return ""  # the decoder makes it RGB
+    return _SPACES.get(tags.photometric, "")
+
+
+def subsampling(tags: Any) -> tuple[int, int]:
+    """Pixels across and down that share their chroma."""
+    across, down = tags.tags.valueof(_SUBSAMPLING, default=(2, 2))
+    return across, down
 
 
 def _truncated(tags: Any) -> tuple[int, ...] | None:
@@ -59,7 +90,8 @@ def channels_of(tags: Any) -> tuple[int, bool]:
     if tags.photometric == PALETTE:
         return 3, False
     alpha = bool(tags.extrasamples) and int(tags.extrasamples[-1]) in _ALPHA and tags.samplesperpixel > 1
-    return tags.samplesperpixel - alpha, alpha
+    inks = tags.photometric == _SEPARATED  # one more than the colours that become of them
+    return tags.samplesperpixel - alpha - inks, alpha
 
 
 def orientation_of(tags: Any) -> int:
@@ -78,7 +110,7 @@ def missing_number(tags: Any) -> float | None:
         number = float(tags.tags.valueof(_GDAL_NODATA, default=""))
     except (TypeError, ValueError):
         return None
-    return None if tags.photometric in (WHITE_IS_0, PALETTE) else number
+    return None if tags.photometric in (WHITE_IS_0, PALETTE) or colour_space(tags) else number
 
 
 def resolution(tags: Any) -> tuple[tuple[int, int], tuple[int, int], int] | None:
