@@ -36,6 +36,8 @@ class PictureInfo:
         NumPy's name of the values' type.
     alpha : bool
         Whether transparency comes with it.
+    white : float or None
+        The number that is white, where the header says another than the type's largest.
     space : str
         The colours of its file where RGB is made of them, see `src.util.pictures.formats.colour`; or nothing.
     """
@@ -47,6 +49,7 @@ class PictureInfo:
     orientation: int = 1
     dtype: str = "uint8"
     alpha: bool = False
+    white: float | None = None
     space: str = ""
 
     @property

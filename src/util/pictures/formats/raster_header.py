@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from src.util.errors import DataError
 from src.util.pictures.formats import colour, heif, jpeg, png
-from src.util.pictures.formats.base import DROPPED, EXPANDED, FIRST_ALONE, PictureInfo, check_size
+from src.util.pictures.formats.base import DROPPED, EXPANDED, FIRST_ALONE, PictureInfo, check_size, damaged
 from src.util.pictures.formats.orientation import TAG, UPRIGHT, checked, swaps
 
 FORMATS = ["PNG", "JPEG", "BMP", "WEBP", "PPM", "GIF"]
@@ -71,7 +71,7 @@ def opened(file: BinaryIO, path: Path) -> Iterator[Image.Image]:
             with Image.open(shown, formats=[rare] if rare else FORMATS) as image:
                 yield image
         except UnidentifiedImageError:
-            raise DataError(f"{path}: not a picture ({NAMES} are read)") from None
+            raise damaged(path) if rare else DataError(f"{path}: not a picture ({NAMES} are read)") from None
         except DataError:
             raise
         except Exception as error:  # Pillow's readers raise anything on a damaged header
@@ -88,12 +88,12 @@ def _describe(image: Image.Image, kind: str, file: BinaryIO, path: Path, max_pix
     several = getattr(image, "n_frames", 1) > 1
     if several and kind not in _FIRST_OF_SEVERAL:
         raise DataError(f"{path}: expected one picture, the file holds several; split it first")
-    channels, dtype = _CHANNELS[image.mode], "uint8"
+    channels, dtype, white = _CHANNELS[image.mode], "uint8", None
     if kind == "PNG":  # of 16 bits Pillow's modes do not tell
         depth, channels = png.depth_and_channels(file)
         dtype = "uint16" if depth == 16 else "uint8"
     elif kind == "JPEG":
-        dtype = _jpeg_type(image, file, path)
+        dtype, white = _jpeg_range(image, file, path)
     elif kind == "PPM":
         dtype = _pnm_type(image, file, path)
     alpha = "A" in image.mode or "transparency" in image.info
@@ -107,14 +107,15 @@ def _describe(image: Image.Image, kind: str, file: BinaryIO, path: Path, max_pix
     if swaps(orientation):
         height, width = width, height
     change = ", ".join(filter(None, changes))
-    return PictureInfo(height, width, channels, change, orientation, dtype, alpha, space)
+    return PictureInfo(height, width, channels, change, orientation, dtype, alpha, white, space)
 
 
-def _jpeg_type(image: Image.Image, file: BinaryIO, path: Path) -> str:
+def _jpeg_range(image: Image.Image, file: BinaryIO, path: Path) -> tuple[str, float | None]:
+    """Type and, where it is another than the type's largest, the number that is white."""
     bits = jpeg.bits(file)
-    if bits > 8 and image.mode == "CMYK":
-        raise DataError(f"{path}: CMYK of {bits} bits is not read; convert it first")
-    return "uint8" if bits <= 8 else "uint16"
+    if bits < 8 or (bits > 8 and image.mode == "CMYK"):
+        raise DataError(f"{path}: a JPEG of {image.mode} in {bits} bits is not read; convert it first")
+    return "uint8" if bits == 8 else "uint16", None if bits in (8, 16) else 2**bits - 1
 
 
 def _pnm_type(image: Image.Image, file: BinaryIO, path: Path) -> str:

@@ -20,7 +20,7 @@ from src.util.pictures.formats.holes import without_holes
 from src.util.pictures.formats.known import TIFF_ENDINGS
 from src.util.pictures.formats.orientation import TAG, UPRIGHT, swaps, upright, without_orientation_in_xmp
 from src.util.pictures.formats.raster import encode
-from src.util.pictures.formats.tiff_colours import as_grey_or_rgb, inverted, stored_pixels
+from src.util.pictures.formats.tiff_colours import as_rgb, stored_samples
 from src.util.pictures.formats.tiff_layout import stored_layout
 from src.util.pictures.formats.tiff_pages import find_pages
 from src.util.pictures.formats.tiff_tags import (
@@ -102,19 +102,27 @@ class TiffPicture:
         size = (tags.imagelength, tags.imagewidth)
         height, width = size[::-1] if swaps(orientation) else size
         change = ", ".join(filter(None, changes))
-        return PictureInfo(height, width, channels, change, orientation, dtype, alpha, space)
+        return PictureInfo(height, width, channels, change, orientation, dtype, alpha, space=space)
 
     def read(self, page: int = 0, alpha: bool = True) -> Page:
         """Decode a page, upright."""
         tags = self._page(page)
         try:
-            pixels = upright(stored_pixels(tags), orientation_of(tags))
+            stored = stored_samples(tags)  # (planes, depth, H, W, samples)
         except Exception as error:  # as above
             raise damaged(self.path, error) from None
+        pixels = np.moveaxis(stored[:, 0], 0, 2).reshape(tags.imagelength, tags.imagewidth, -1)
+        pixels = upright(pixels, orientation_of(tags))
+        pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+        if tags.photometric == PALETTE:
+            pixels = _coloured(pixels[..., 0], tags.colormap)
         transparency = None
         if channels_of(tags)[1]:
             pixels, transparency = pixels[..., :-1], pixels[..., -1:]
-        pixels = as_grey_or_rgb(pixels, tags, self._raw(tags, ICC))
+        if tags.photometric == WHITE_IS_0:
+            pixels = _inverted(pixels, tags.bitspersample)
+        if colour_space(tags):
+            pixels = as_rgb(pixels, tags, self._raw(tags, ICC))
         pixels, holes = without_holes(np.ascontiguousarray(pixels), missing_number(tags))
         transparency = np.ascontiguousarray(transparency) if alpha and transparency is not None else None
         return Page(pixels, transparency, holes)
@@ -136,7 +144,7 @@ class TiffPicture:
                     lost.add(colour.lost(space))
                 if tiff_texts.is_spread(self._raw(tags, tiff_texts.DESCRIPTION)):
                     lost.add("the description, which names other files")
-                picture = inverted(page.pixels) if tags.photometric == WHITE_IS_0 else page.pixels
+                picture = _inverted(page.pixels) if tags.photometric == WHITE_IS_0 else page.pixels
                 array, layout = stored_layout(replace(page, pixels=picture), tags)
                 # ImageJ takes an uncompressed stack's pixels for one block behind its first page's tags.
                 joined = self._imagej_stack and not layout["compression"] and not layout["tile"]
@@ -213,3 +221,15 @@ class TiffPicture:
             return b""
         self._tiff.filehandle.seek(tag.valueoffset)
         return bytes(self._tiff.filehandle.read(tag.valuebytecount))
+
+
+def _inverted(pixels: np.ndarray, bits: int | None = None) -> np.ndarray:
+    """Black for white, in pictures of whole numbers, of so many bits or all; its own way back."""
+    unused = 8 * pixels.dtype.itemsize - bits if bits else 0
+    return (np.iinfo(pixels.dtype).max >> unused) - pixels if pixels.dtype.kind == "u" else pixels
+
+
+def _coloured(numbers: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    """The colours, of 16 bits, that the pixels' numbers stand for; as libtiff does it where they are of 8."""
+    bits = 8 if palette.max() > 255 else 0
+    return (palette[:, numbers] >> bits).astype(np.uint8).transpose(1, 2, 0)

@@ -1,4 +1,4 @@
-"""The pixels of a TIFF page as grey or RGB; `tags` is everywhere the page as tifffile gives it."""
+"""TIFF pages in other colours than grey and RGB; `tags` is everywhere the page as tifffile gives it."""
 
 from typing import Any
 
@@ -6,35 +6,27 @@ import numpy as np
 import tifffile
 
 from src.util.pictures.formats import colour
-from src.util.pictures.formats.tiff_tags import (
-    ICC_LAB,
-    PALETTE,
-    REFERENCE,
-    WHITE_IS_0,
-    colour_space,
-    subsampling,
-)
+from src.util.pictures.formats.tiff_tags import ICC_LAB, colour_space, subsampling
 
-_LUMA = 529
+_LUMA, _REFERENCE = 529, 532  # numbers of tags
 _BT601 = (0.299, 0.587, 0.114)
 _FULL_RANGE = (0, 255, 128, 255, 128, 255)
 
 
-def stored_pixels(tags: Any) -> np.ndarray:
-    """Decode a page: (H, W, samples), as they are stored. Raises what tifffile does."""
+def stored_samples(tags: Any) -> np.ndarray:
+    """Decode a page: (planes, depth, H, W, samples), as they are stored. Raises what tifffile does."""
     if colour_space(tags) == colour.YCBCR and subsampling(tags) != (1, 1):
-        return _with_all_chroma(tags)
-    stored = tags.asarray(squeeze=False, maxworkers=1)  # (planes, depth, H, W, samples)
-    pixels = np.moveaxis(stored[:, 0], 0, 2).reshape(tags.imagelength, tags.imagewidth, -1)
-    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+        return _with_all_chroma(tags)[np.newaxis, np.newaxis]
+    samples: np.ndarray = tags.asarray(squeeze=False, maxworkers=1)
+    return samples
 
 
-def as_grey_or_rgb(pixels: np.ndarray, tags: Any, icc: bytes) -> np.ndarray:
-    """What the pixels look like.
+def as_rgb(pixels: np.ndarray, tags: Any, icc: bytes) -> np.ndarray:
+    """The colours of a page that has a `colour_space`.
 
     Parameters
     ----------
-    pixels : ndarray, shape (H, W, samples)
+    pixels : ndarray of uint8 or uint16, shape (H, W, 3 or 4)
         As stored, without transparency.
     tags : tifffile.TiffPage
     icc : bytes
@@ -42,33 +34,16 @@ def as_grey_or_rgb(pixels: np.ndarray, tags: Any, icc: bytes) -> np.ndarray:
 
     Returns
     -------
-    ndarray, shape (H, W, C)
-        Black is 0; of other colours than grey and RGB, which see `src.util.pictures.formats.colour`, RGB.
+    ndarray, shape (H, W, 3)
+        Of the same type; see `src.util.pictures.formats.colour`.
     """
     space = colour_space(tags)
     if space == colour.CMYK:
         return colour.from_cmyk(pixels, icc)
     if space == colour.LAB:
         return colour.from_lab(pixels if tags.photometric == ICC_LAB else _as_in_profiles(pixels))
-    if space == colour.YCBCR:
-        return colour.from_ycbcr(
-            pixels, _fractions(tags, _LUMA, _BT601), _fractions(tags, REFERENCE, _FULL_RANGE)
-        )
-    if tags.photometric == PALETTE:
-        return _coloured(pixels[..., 0], tags.colormap)
-    return inverted(pixels, tags.bitspersample) if tags.photometric == WHITE_IS_0 else pixels
-
-
-def inverted(pixels: np.ndarray, bits: int | None = None) -> np.ndarray:
-    """Black for white, in pictures of whole numbers, of so many bits or all; its own way back."""
-    unused = 8 * pixels.dtype.itemsize - bits if bits else 0
-    return (np.iinfo(pixels.dtype).max >> unused) - pixels if pixels.dtype.kind == "u" else pixels
-
-
-def _coloured(numbers: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """The colours, of 16 bits, that the pixels' numbers stand for; as libtiff does it where they are of 8."""
-    bits = 8 if palette.max() > 255 else 0
-    return (palette[:, numbers] >> bits).astype(np.uint8).transpose(1, 2, 0)
+    luma, reference = _fractions(tags, _LUMA, _BT601), _fractions(tags, _REFERENCE, _FULL_RANGE)
+    return colour.from_ycbcr(pixels, luma, reference)
 
 
 def _as_in_profiles(lab: np.ndarray) -> np.ndarray:

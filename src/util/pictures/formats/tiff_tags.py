@@ -9,13 +9,13 @@ import numpy as np
 import tifffile
 
 from src.util.errors import DataError
-from src.util.pictures.formats.colour import CMYK, LAB, YCBCR
+from src.util.pictures.formats import colour
 from src.util.pictures.formats.orientation import TAG, UPRIGHT, checked, swaps
 
-WHITE_IS_0, BLACK_IS_0, RGB, PALETTE = 0, 1, 2, 3
-_SEPARATED, _YCBCR, _CIE_LAB, ICC_LAB = 5, 6, 8, 9
+WHITE_IS_0, BLACK_IS_0, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
+_SEPARATED, _CIE_LAB, ICC_LAB = 5, 8, 9
 """Values of PhotometricInterpretation."""
-ICC, XMP, SUB_IFDS, REFERENCE = 34675, 700, 330, 532
+ICC, XMP, SUB_IFDS = 34675, 700, 330
 """Numbers of tags."""
 _RESOLUTION_UNIT, _GDAL_NODATA = 296, 42113
 _GEOREFERENCES = (33550, 33922, 34264)
@@ -23,7 +23,9 @@ _PER_INCH = {2: 1.0, 3: 2.54}
 _ALPHA = (1, 2)  # values of ExtraSamples: premultiplied or not
 _JPEG = (6, 7)  # values of Compression
 _INK_SET, _SUBSAMPLING = 332, 530
-_SPACES = {_SEPARATED: CMYK, _YCBCR: YCBCR, _CIE_LAB: LAB, ICC_LAB: LAB}
+_SPACES = {
+    _SEPARATED: colour.CMYK, YCBCR: colour.YCBCR, _CIE_LAB: colour.LAB, ICC_LAB: colour.LAB
+}  # fmt: skip
 
 
 def check_kind(tags: Any, name: str) -> None:
@@ -51,28 +53,29 @@ def _has_known_colours(tags: Any) -> bool:
     space = colour_space(tags)
     channels, alpha = channels_of(tags)
     if not space:
-        return tags.photometric in (WHITE_IS_0, BLACK_IS_0, RGB, PALETTE, _YCBCR)
+        return tags.photometric in (WHITE_IS_0, BLACK_IS_0, RGB, PALETTE, YCBCR)
     if channels != 3 or tags.dtype not in (np.uint8, np.uint16):
         return False
-    if space == YCBCR:
+    if space == colour.CMYK:
+        return tags.samplesperpixel - alpha == 4 and bool(tags.tags.valueof(_INK_SET, default=1) == 1)
+    if space == colour.YCBCR:
         plain = tags.planarconfig == tags.predictor == 1 and not alpha
         return tags.dtype == np.uint8 and (plain or subsampling(tags) == (1, 1))
-    if space == LAB:  # tifffile takes a JPEG's three channels for YCbCr
-        return tags.compression not in _JPEG
-    return tags.tags.valueof(_INK_SET, default=1) == 1
+    return tags.compression not in _JPEG  # whose three channels tifffile takes for YCbCr
 
 
 def colour_space(tags: Any) -> str:
     """The colours of a page that is read as RGB, see `src.util.pictures.formats.colour`; else nothing."""
-    if tags.photometric == _YCBCR and tags.compression in _JPEG:
+    if tags.photometric == YCBCR and tags.compression in _JPEG:
         return ""  # the decoder makes it RGB
     return _SPACES.get(tags.photometric, "")
 
 
 def subsampling(tags: Any) -> tuple[int, int]:
     """Pixels across and down that share their chroma."""
-    across, down = tags.tags.valueof(_SUBSAMPLING, default=(2, 2))
-    return across, down
+    found = tags.tags.valueof(_SUBSAMPLING)
+    makes_sense = isinstance(found, tuple) and len(found) == 2 and {1, 2, 4}.issuperset(found)
+    return (found[0], found[1]) if makes_sense else (2, 2)
 
 
 def _truncated(tags: Any) -> tuple[int, ...] | None:
@@ -90,8 +93,8 @@ def channels_of(tags: Any) -> tuple[int, bool]:
     if tags.photometric == PALETTE:
         return 3, False
     alpha = bool(tags.extrasamples) and int(tags.extrasamples[-1]) in _ALPHA and tags.samplesperpixel > 1
-    inks = tags.photometric == _SEPARATED  # one more than the colours that become of them
-    return tags.samplesperpixel - alpha - inks, alpha
+    channels = tags.samplesperpixel - alpha
+    return 3 if tags.photometric == _SEPARATED and channels == 4 else channels, alpha
 
 
 def orientation_of(tags: Any) -> int:
