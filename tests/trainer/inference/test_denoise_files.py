@@ -111,13 +111,6 @@ def test_f12_a_name_with_dn_in_it_is_a_picture_like_any_other(trained, noisy_fol
 # Any picture in, the same kind of picture out
 
 
-@pytest.fixture
-def unchanged(trained):
-    """A network that gives back what it gets: what differs then is the files' doing."""
-    trained.network.module.forward = lambda images, window=None: images
-    return FileDenoiser(trained)
-
-
 def ramp(channels, dtype="uint16"):
     levels = np.arange(2**16, dtype=dtype).reshape(256, 256)
     return np.dstack([levels, levels[::-1], levels.T][:channels])
@@ -190,37 +183,6 @@ def test_a_jpeg_comes_out_as_png_unless_asked_otherwise(unchanged, tmp_path):
         with Image.open(tmp_path / kind / name) as image:
             assert image.size == size
             assert np.asarray(ImageOps.exif_transpose(image)).shape == (40, 30, 3)
-
-
-def test_what_is_read_alone_comes_out_as_png_and_is_said_where_another_was_asked_for(
-    unchanged, tmp_path, messages
-):
-    (tmp_path / "in").mkdir()
-    image = Image.effect_noise((40, 30), 50).convert("RGB").convert("P")
-    image.save(tmp_path / "in" / "a.gif")
-    for kind in ("auto", "same", "png"):
-        unchanged.options = FileOptions(format=kind)
-        assert unchanged.folder(tmp_path / "in", tmp_path / kind) == 0
-        assert np.array_equal(read_picture(tmp_path / kind / "a_DN.png"), np.asarray(image.convert("RGB")))
-    lost = [line for line in messages if "lost in the result" in line]
-    assert lost == [
-        f"WARNING {tmp_path / 'in' / 'a.gif'}: lost in the result: its format (.gif is read alone; it is a"
-        " PNG) (said once)"
-    ]
-    assert sum("a palette is expanded: the result is RGB" in line for line in messages) == 1
-
-
-def test_a_picture_for_print_comes_out_as_rgb_and_is_said_once(unchanged, tmp_path, messages):
-    (tmp_path / "in").mkdir()
-    inks = Image.effect_noise((40, 30), 50).convert("RGB").convert("CMYK")
-    for name in "ab":
-        inks.save(tmp_path / "in" / f"{name}.jpg")
-    assert unchanged.folder(tmp_path / "in", tmp_path / "out") == 0
-    with Image.open(tmp_path / "out" / "b_DN.png") as result:
-        assert (result.mode, result.size) == ("RGB", (40, 30))
-    assert [line for line in messages if "CMYK" in line] == [
-        f"WARNING {tmp_path / 'in' / 'a.jpg'}: lost in the result: CMYK (it is RGB) (said once)"
-    ]
 
 
 def test_a_grey_picture_a_foreign_range_and_few_bits_are_said_once(unchanged, tmp_path, messages):

@@ -70,7 +70,7 @@ def _precision(file: BinaryIO) -> int | None:
         marker, length = struct.unpack_from(">HH", head)
         if marker in _FRAMES:
             return file.tell() - 1
-        if marker < min(_FRAMES) or marker == _SCAN or length < 3:
+        if marker < min(_FRAMES) or marker == _SCAN or length < 2:
             return None
         file.seek(length - 3, os.SEEK_CUR)
     return None
