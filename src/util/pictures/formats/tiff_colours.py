@@ -43,7 +43,9 @@ def as_rgb(pixels: np.ndarray, tags: Any, icc: bytes) -> np.ndarray:
     if space == colour.LAB:
         return colour.from_lab(pixels if tags.photometric == ICC_LAB else _as_in_profiles(pixels))
     luma, reference = _fractions(tags, _LUMA, _BT601), _fractions(tags, _REFERENCE, _FULL_RANGE)
-    return colour.from_ycbcr(pixels, luma, reference)
+    spans = [white - black for black, white in zip(reference[::2], reference[1::2], strict=True)]
+    makes_sense = min(luma) > 0 and min(spans) > 0  # the header may be damaged
+    return colour.from_ycbcr(pixels, *((luma, reference) if makes_sense else (_BT601, _FULL_RANGE)))
 
 
 def _as_in_profiles(lab: np.ndarray) -> np.ndarray:

@@ -179,6 +179,14 @@ def test_luma_and_chroma_are_read_as_libtiff_reads_them(tmp_path, copy, shared, 
     assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), picture)
 
 
+@pytest.mark.parametrize("reference", [(0, 1, 0, 1, 128, 1, 255, 1, 128, 1, 255, 1), (0, 0, 255, 1), (7,)])
+def test_a_range_that_is_nonsense_is_the_full_one(tmp_path, reference):
+    ycc = np.asarray(Image.fromarray(SMOOTH).convert("YCbCr"))
+    tags = [(530, 3, 2, (1, 1), True), (532, 4, len(reference), reference, True)]
+    tifffile.imwrite(tmp_path / "a.tif", ycc, photometric="ycbcr", extratags=tags, metadata=None)
+    assert np.abs(read(tmp_path / "a.tif", "YCbCr").astype(int) - SMOOTH).max() <= 3
+
+
 def test_the_profile_of_luma_and_chroma_is_of_rgb_and_stays(tmp_path, copy):
     profile = ImageCms.ImageCmsProfile(SRGB).tobytes()
     Image.fromarray(SMOOTH).convert("YCbCr").save(tmp_path / "a.tif", icc_profile=profile)

@@ -82,6 +82,14 @@ def test_pictures_of_phones_are_read_and_come_out_as_png(tmp_path, copy, phone, 
         assert np.abs(np.asarray(result).astype(int) - picture).mean() < 6
 
 
+def test_a_heic_of_10_bits_is_read_in_8_and_that_is_said(tmp_path, copy):
+    heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
+    fine = SMOOTH.astype(np.uint16) << 8
+    heif.from_bytes("RGB;16", (48, 64), fine.tobytes()).save(tmp_path / "a.heic", quality=95)
+    assert copy(tmp_path / "a.heic", tmp_path / "b.png") == ["bits beyond 8"]
+    assert np.abs(read_picture(tmp_path / "b.png").astype(int) - SMOOTH).mean() < 6
+
+
 def test_they_stand_upright(tmp_path, copy, phone):
     """The container turns them, whatever their EXIF data says besides."""
     exif = Image.Exif()
