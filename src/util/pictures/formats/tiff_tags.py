@@ -56,6 +56,8 @@ def _has_known_colours(tags: Any) -> bool:
         return tags.photometric in (WHITE_IS_0, BLACK_IS_0, RGB, PALETTE, YCBCR)
     if channels != 3 or tags.dtype not in (np.uint8, np.uint16):
         return False
+    if tags.bitspersample != 8 * tags.dtype.itemsize:  # full ink is the type's largest number
+        return False
     if space == colour.CMYK:
         return tags.samplesperpixel - alpha == 4 and bool(tags.tags.valueof(_INK_SET, default=1) == 1)
     if space == colour.YCBCR:

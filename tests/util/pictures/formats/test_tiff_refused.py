@@ -92,6 +92,14 @@ def test_inks_that_are_not_the_usual_four_are_refused(tmp_path, inks, ink_set):
             function(tmp_path / "a.tif")
 
 
+def test_inks_of_12_bits_are_refused(tmp_path):
+    """By full ink of 16 bits they would be a pale picture."""
+    stored = noise((9, 9, 4), "uint16") >> 4
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="separated", bitspersample=12)
+    with pytest.raises(DataError, match="got SEPARATED"):
+        read_picture(tmp_path / "a.tif")
+
+
 def test_the_small_copy_in_a_raw_file_is_not_taken_for_its_picture(tmp_path):
     """As DNG has it: a preview, and the raw data in a directory below it."""
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
