@@ -104,7 +104,9 @@ def test_the_six_packages_are_the_ones_promised():
 def declared():
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     names = (re.match(r"[A-Za-z0-9_.-]+", line) for line in lines if not line.startswith(("#", "-")))
-    return {name[0].lower() for name in names if name}
+    extras = (ROOT / "pyproject.toml").read_text().partition("[project.optional-dependencies]")[2]
+    optional = re.findall(r'^\w+ = \["([A-Za-z0-9_.-]+)', extras.partition("\n[")[0], re.MULTILINE)
+    return {name[0].lower() for name in names if name} | set(optional)
 
 
 @each_file

@@ -8,6 +8,8 @@ import math
 import cv2
 import numpy as np
 
+from src.trainer.finish.flat_places import NoiseCurve
+
 _THRESHOLD = 2.0
 """Times the noise's variance that a difference may have before it counts as detail."""
 
@@ -17,9 +19,7 @@ def reach_of(sigma: float) -> int:
     return math.ceil(4 * sigma)
 
 
-def share_of_denoised(
-    noisy: np.ndarray, denoised: np.ndarray, sigma: float, noise: tuple[np.ndarray, np.ndarray]
-) -> np.ndarray:
+def share_of_denoised(noisy: np.ndarray, denoised: np.ndarray, sigma: float, noise: NoiseCurve) -> np.ndarray:
     """What share of a result the denoised image should have.
 
     Parameters
@@ -28,17 +28,17 @@ def share_of_denoised(
         1.0 is white.
     sigma : float
         Of the Gaussian that neighbourhoods are weighed by, px.
-    noise : (ndarray, ndarray)
-        Offset and slope of the noise's variance over brightness, of each channel; see `noise_variance`.
+    noise : NoiseCurve
+        How strong the noise is.
 
     Returns
     -------
     ndarray, shape (H, W, 1)
         1 where the difference looks like noise, towards 0 where it is much more.
     """
-    offset, slope = noise
     edge = 2 * reach_of(sigma) + 1
     difference = cv2.GaussianBlur((noisy - denoised) ** 2, (edge, edge), sigma, borderType=cv2.BORDER_REFLECT)
-    variance = offset + slope * np.maximum(denoised, 0)
-    excess = (difference.reshape(noisy.shape) / variance).mean(axis=2, keepdims=True) - np.float32(_THRESHOLD)
+    excess = (difference.reshape(noisy.shape) / noise(denoised)).mean(axis=2, keepdims=True) - np.float32(
+        _THRESHOLD
+    )
     return 1 / (1 + np.maximum(excess, 0))

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from src.trainer.finish.detail import reach_of, share_of_denoised
-from src.trainer.finish.flat_places import FEWEST, flat_places, noise_variance
+from src.trainer.finish.flat_places import FEWEST, NoiseCurve, flat_places
 from src.trainer.finish.light import LightGivenBack, gamma_of, skewness
 from src.trainer.finish.strips import Pair
 from src.util.config.schema import Block
@@ -77,7 +77,7 @@ class Finish(Block):
         if self.light is not None:
             gamma = gamma_of([skewness(pair, places)]) if self.gamma == "auto" else self.gamma
             light = LightGivenBack(pair, self.light, gamma)
-        noise = noise_variance(places, pair.rounding + 1e-10) if known else None
+        noise = NoiseCurve(places, pair.rounding + 1e-10) if known else None
         margin = 0 if self.detail is None else -(-reach_of(self.detail) // 4) * 4
         for top, bottom, first, last in pair.around(margin):
             noisy, result = pair.strip(first, last)

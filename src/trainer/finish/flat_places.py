@@ -12,38 +12,37 @@ from src.trainer.finish.strips import EDGE, Pair
 FEWEST = 16
 """With fewer places nothing is concluded."""
 
-_FLATTEST = 0.1
+_FLAT = 0.3
+_BINS = 8
+_QUANTILE = 0.4
 
 
 @dataclass(frozen=True)
 class FlatPlaces:
-    """The flattest tenth of an image's places of `EDGE` px squared, those without clipped values first.
+    """The flattest places of `EDGE` px squared of an image, the flattest first.
 
     Attributes
     ----------
     corners : ndarray of int, shape (P, 2)
-        Row and column of each, flattest first.
+        Row and column of each.
     level : ndarray, shape (P, C)
         Mean of the denoised image.
     variance : ndarray, shape (P, C)
         Of noisy minus denoised.
-    unclipped : ndarray of bool, shape (P,)
     """
 
     corners: np.ndarray
     level: np.ndarray
     variance: np.ndarray
-    unclipped: np.ndarray
 
 
 def flat_places(pair: Pair) -> FlatPlaces:
-    """Find the flat places; of an image smaller than one there are none."""
+    """Find the flat places: those where the denoised image varies least."""
     parts = [_of_strip(pair, *strip) for strip in pair.strips]
-    corners, level, structure, variance, unclipped = (np.concatenate(p) for p in zip(*parts, strict=True))
-    flatness = structure.mean(axis=1) / np.maximum(variance.mean(axis=1), pair.rounding + 1e-12)
-    count = max(FEWEST, round(_FLATTEST * len(corners)))
-    flattest = np.lexsort((flatness, ~unclipped))[:count]
-    return FlatPlaces(corners[flattest], level[flattest], variance[flattest], unclipped[flattest])
+    corners, level, structure, variance = (np.concatenate(part) for part in zip(*parts, strict=True))
+    order = np.argsort(structure.mean(axis=1), kind="stable")
+    flattest = order[: max(FEWEST, round(_FLAT * len(corners)))]
+    return FlatPlaces(corners[flattest], level[flattest], variance[flattest])
 
 
 def _of_strip(pair: Pair, top: int, bottom: int) -> tuple[np.ndarray, ...]:
@@ -58,12 +57,11 @@ def _of_strip(pair: Pair, top: int, bottom: int) -> tuple[np.ndarray, ...]:
         return cut.transpose(0, 2, 4, 1, 3).reshape(rows * columns, channels, EDGE * EDGE)
 
     level = places(denoised)
-    unclipped = np.asarray(~places(pair.clipped(noisy)).any(axis=(1, 2)))
-    return corners, level.mean(axis=2), level.var(axis=2), places(noisy - denoised).var(axis=2), unclipped
+    return corners, level.mean(axis=2), level.var(axis=2), places(noisy - denoised).var(axis=2)
 
 
-def noise_variance(places: FlatPlaces, least: float) -> tuple[np.ndarray, np.ndarray]:
-    """Variance of the noise as a line over brightness, fitted to the flat places by least squares.
+class NoiseCurve:
+    """Variance of the noise by brightness, in each channel.
 
     Parameters
     ----------
@@ -72,14 +70,23 @@ def noise_variance(places: FlatPlaces, least: float) -> tuple[np.ndarray, np.nda
     least : float
         No variance is taken for smaller than this.
 
-    Returns
-    -------
-    (ndarray, ndarray)
-        Offset and slope, shape (C,); the slope is not negative, nor the line anywhere below `least`.
+    Notes
+    -----
+    Where the network took texture off, too, the difference varies more than noise does: so of places of like
+    brightness not the mean counts, but a low quantile.
     """
-    level, variance = places.level.astype(np.float64), places.variance.astype(np.float64)
-    spread = level - level.mean(axis=0)
-    slope = (spread * variance).sum(axis=0) / np.maximum((spread**2).sum(axis=0), 1e-9)
-    slope = np.maximum(slope, 0)
-    offset = np.maximum(variance.mean(axis=0) - slope * level.mean(axis=0), least)
-    return offset.astype(np.float32), slope.astype(np.float32)
+
+    def __init__(self, places: FlatPlaces, least: float) -> None:
+        order = np.argsort(places.level, axis=0, kind="stable")
+        levels, variances = (
+            np.array_split(np.take_along_axis(values, order, axis=0), _BINS)
+            for values in (places.level, np.maximum(places.variance, least))
+        )
+        self._levels = np.stack([part.mean(axis=0) for part in levels], axis=1)
+        self._variances = np.stack([np.quantile(part, _QUANTILE, axis=0) for part in variances], axis=1)
+
+    def __call__(self, denoised: np.ndarray) -> np.ndarray:
+        """The variance at each value of an image (H, W, C), float32."""
+        channels = zip(self._levels, self._variances, strict=True)
+        curves = [np.interp(denoised[..., c], *curve) for c, curve in enumerate(channels)]
+        return np.stack(curves, axis=2).astype(np.float32)

@@ -20,8 +20,12 @@ GAMMAS = np.linspace(1, 3, 21)
 
 _COARSER = 4
 _PLACES = 400
+_FAR = 2.5
+"""How many standard deviations black and white must be away."""
 _ENOUGH = 2.0
 """Noise of a standard deviation under so many steps of the values says nothing of its shape."""
+_UNTOLD = 1.8
+"""Most often noise that is clipped nearly everywhere; where it is too weak to tell, all powers are alike."""
 _OFFSET = np.float32(0.055)
 
 
@@ -45,12 +49,16 @@ def skewness(pair: Pair, places: FlatPlaces) -> np.ndarray:
         Third moment over the cube of the standard deviation; no rows where the noise is too weak to tell.
     """
     rows = []
-    for number in np.flatnonzero(places.unclipped)[:_PLACES]:
+    deviation = np.sqrt(places.variance)
+    usable = deviation > _ENOUGH * pair.step
+    if pair.step:
+        # Not by whether values are clipped: that would keep places whose noise goes the other way by chance.
+        usable &= (places.level > _FAR * deviation) & (places.level < 1 - _FAR * deviation)
+    for number in np.flatnonzero(usable.any(axis=1))[:_PLACES]:
         top, left = places.corners[number]
         noisy, denoised = (strip[:, left : left + EDGE] for strip in pair.strip(top, top + EDGE))
-        strong = places.variance[number] > (_ENOUGH * pair.step) ** 2
-        if strong.any():
-            rows.append(np.stack([_skewness(noisy, denoised, gamma)[strong] for gamma in GAMMAS], axis=1))
+        found = np.stack([_skewness(noisy, denoised, gamma) for gamma in GAMMAS], axis=1)
+        rows.append(found[usable[number]])
     return np.concatenate(rows) if rows else np.empty((0, len(GAMMAS)), np.float32)
 
 
@@ -73,11 +81,11 @@ def gamma_of(found: Iterable[np.ndarray]) -> float:
     Returns
     -------
     float
-        In `GAMMAS`' range; 1 where there are too few places to tell.
+        In `GAMMAS`' range; where there are too few places to tell, `_UNTOLD`.
     """
     rows = [each for each in found if len(each)]
     if sum(map(len, rows)) < FEWEST:
-        return 1.0
+        return _UNTOLD
     median = np.median(np.concatenate(rows), axis=0)  # rises with the power
     return round(float(np.interp(0, np.maximum.accumulate(median), GAMMAS)), 2)
 

@@ -23,7 +23,7 @@ from src.util.logger import LOG, progress_bar
 from src.util.overlap import AT_ONCE, Here, at_once, overlapped
 from src.util.pictures.formats.base import EXPANDED, Page, PictureInfo, StoredPicture
 from src.util.pictures.formats.holes import without_nan
-from src.util.pictures.formats.known import MAX_PIXELS
+from src.util.pictures.formats.known import ENDINGS, MAX_PIXELS, WRITTEN
 from src.util.pictures.formats.stored import open_picture
 from src.util.pictures.io import channels_message, suits
 from src.util.pictures.value_range import ALL_NAN, checked_white, dark_hint, white_of
@@ -176,7 +176,7 @@ class FileDenoiser:
         if holes is not None and holes.where.all():
             self._say_once("nan", f"{name}: {ALL_NAN}")
         page = replace(page, pixels=pixels)
-        if info.change == EXPANDED:
+        if EXPANDED in info.change:
             self._say_once(EXPANDED, f"{name}: {EXPANDED}: the result is RGB")
         self._say_what_differs(page, white, channels, name)
         if not (suits(pixels.shape[2], channels) or config.test.each_channel):
@@ -202,6 +202,9 @@ class FileDenoiser:
             self._say_once(("dark", hint.number), f"{name}: {hint.line}")
 
     def _say_lost(self, path: Path, out: Path, lost: list[str]) -> None:
+        ending = path.suffix.lower()
+        if self.options.format == "same" and ending in ENDINGS and ending not in WRITTEN:
+            lost = [*lost, f"its format ({ending} is read alone; it is a PNG)"]
         if lost:
             self._say_once((out.suffix.lower(), *lost), f"{path}: lost in the result: {', '.join(lost)}")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from src.util.pictures.folder import list_pictures
-from src.util.pictures.formats.known import ENDINGS, JPEG_ENDINGS, stem_and_ending
+from src.util.pictures.formats.known import JPEG_ENDINGS, WRITTEN, stem_and_ending
 
 _SHOWN = 5  # names in a line that sums up
 
@@ -44,7 +44,7 @@ def result_names(pictures: Sequence[Path], kind: Format = "auto") -> dict[Path, 
 
 def _ending(path: Path, kind: Format) -> str:
     ending = path.suffix.lower()
-    if kind == "png" or ending not in ENDINGS or (kind == "auto" and ending in JPEG_ENDINGS):
+    if kind == "png" or ending not in WRITTEN or (kind == "auto" and ending in JPEG_ENDINGS):
         return ".png"
     return stem_and_ending(path.name)[1]
 

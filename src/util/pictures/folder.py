@@ -7,7 +7,7 @@ from pathlib import Path
 
 from src.util.errors import DataError
 from src.util.logger import LOG
-from src.util.pictures.formats.known import ENDINGS, MAGICS, RAW_ENDINGS
+from src.util.pictures.formats.known import ENDINGS, MAGICS, OPTIONAL, RAW_ENDINGS
 from src.util.pictures.own_results import without_results
 
 _DEBRIS = {"thumbs.db", "desktop.ini"}
@@ -114,6 +114,8 @@ def _passed_over(files: set[Path], folders: int, results: int) -> str:
     said = [f"{count} {ending}" for ending, count in sorted(counts.items())]
     if any(ending.lower() in RAW_ENDINGS for ending in counts):
         said.append("(develop raw files to 16-bit TIFF, without sharpening and noise reduction)")
+    endings = {ending.lower() for ending in counts}
+    said += [f"({kind.hint})" for kind in OPTIONAL if not kind.is_here and endings & {*kind.endings}]
     said += [f"{folders} folders named as pictures"] if folders else []
     said += [f"{results} results of test.py"] if results else []
     return ", ".join(said).replace(", (", " (")

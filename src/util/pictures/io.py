@@ -13,7 +13,7 @@ from src.util.errors import DataError, StorageError
 from src.util.pictures.conversion import as_float, as_tensor, from_float, to_float, to_uint8
 from src.util.pictures.formats.base import PictureInfo
 from src.util.pictures.formats.holes import Holes
-from src.util.pictures.formats.known import ENDINGS, JPEG_ENDINGS, TIFF_ENDINGS
+from src.util.pictures.formats.known import JPEG_ENDINGS, TIFF_ENDINGS, WRITTEN
 from src.util.pictures.formats.stored import open_picture
 from src.util.pictures.value_range import white_of
 
@@ -45,7 +45,7 @@ __all__ = [
 
 """Endings, in any case, that make a file a picture when a folder is listed."""
 
-_ENCODED = tuple(ending for ending in ENDINGS if ending != ".npy")
+_ENCODED = tuple(ending for ending in WRITTEN if ending != ".npy")
 
 
 class PictureWarning(UserWarning):
@@ -58,7 +58,7 @@ def inspect_picture(path: str | os.PathLike[str], page: int = 0) -> PictureInfo:
     Parameters
     ----------
     path : path
-        PNG, JPEG, BMP, WebP, PNM, TIFF or `.npy`, whatever its ending.
+        PNG, JPEG, BMP, WebP, PNM, GIF, TIFF, `.npy`, HEIC or AVIF, whatever its ending.
     page : int
         Of a TIFF of several pages, counted from 0.
 
@@ -93,7 +93,8 @@ def read_picture(path: str | os.PathLike[str], page: int = 0, missing_as_nan: bo
     Parameters
     ----------
     path : path
-        See `inspect_picture`. Transparency is dropped and a palette expanded, with a warning.
+        See `inspect_picture`. Transparency is dropped, a palette expanded and CMYK converted to RGB, with a
+        warning.
     page : int
         Of a TIFF of several pages, counted from 0.
     missing_as_nan : bool

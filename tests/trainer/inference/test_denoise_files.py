@@ -111,13 +111,6 @@ def test_f12_a_name_with_dn_in_it_is_a_picture_like_any_other(trained, noisy_fol
 # Any picture in, the same kind of picture out
 
 
-@pytest.fixture
-def unchanged(trained):
-    """A network that gives back what it gets: what differs then is the files' doing."""
-    trained.network.module.forward = lambda images, window=None: images
-    return FileDenoiser(trained)
-
-
 def ramp(channels, dtype="uint16"):
     levels = np.arange(2**16, dtype=dtype).reshape(256, 256)
     return np.dstack([levels, levels[::-1], levels.T][:channels])

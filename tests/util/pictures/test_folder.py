@@ -73,7 +73,7 @@ def test_what_is_no_picture_is_passed_over_in_one_line(tmp_path, messages):
     write_picture(tmp_path / "phone.jfif", RGB)
     shutil.copy(tmp_path / "good.png", tmp_path / "named_badly")
     (tmp_path / "empty.png").touch()
-    for name in ("a.xmp", "b.xmp", "notes.txt", "raw.CR2", "phone.heic", "clip", "GIF.gif"):
+    for name in ("a.xmp", "b.xmp", "notes.txt", "raw.CR2", "phone.mov", "clip"):
         (tmp_path / name).write_bytes(b"II*\0 of a raw file" if name.endswith("CR2") else b"GIF89a and so on")
     for folder in ("IMG_0.jpg", "@eaDir/IMG_1.jpg"):
         (tmp_path / folder).mkdir(parents=True)
@@ -81,7 +81,7 @@ def test_what_is_no_picture_is_passed_over_in_one_line(tmp_path, messages):
     names = [path.relative_to(tmp_path).as_posix() for path in list_pictures(tmp_path)]
     assert names == ["empty.png", "good.png", "named_badly", "phone.jfif"]
     assert messages == [
-        f"INFO {tmp_path}: passed over: 1 .CR2, 1 .gif, 1 .heic, 1 .txt, 2 .xmp, 1 without an ending"
+        f"INFO {tmp_path}: passed over: 1 .CR2, 1 .mov, 1 .txt, 2 .xmp, 1 without an ending"
         " (develop raw files to 16-bit TIFF, without sharpening and noise reduction), 1 folders named as"
         " pictures"
     ]

@@ -15,6 +15,7 @@ BYTES_PER_PIXEL = 16
 """What a pixel may take, four channels of 32 bits: many channels make pictures large, too."""
 
 DROPPED, EXPANDED = "transparency is dropped", "a palette is expanded"
+FIRST_ALONE = "further pictures inside are left out"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class PictureInfo:
         Whether transparency comes with it.
     white : float or None
         The number that is white, where the header says another than the type's largest.
+    space : str
+        The colours of its file where RGB is made of them, see `src.util.pictures.formats.colour`; or nothing.
     """
 
     height: int
@@ -47,6 +50,7 @@ class PictureInfo:
     dtype: str = "uint8"
     alpha: bool = False
     white: float | None = None
+    space: str = ""
 
     @property
     def stored_size(self) -> tuple[int, int]:

@@ -1,11 +1,16 @@
-"""JPEG, decoded so that a damaged file is refused, not completed in grey; its comments and IPTC data."""
+"""JPEG, decoded so that a damaged file is refused, not completed in grey; its comments and IPTC data.
+
+ITU-T T.81 for the frame header and what may stand before it.
+"""
 
 import os
 import re
 import struct
 from collections.abc import Iterator
+from io import BytesIO
 from typing import BinaryIO
 
+import imagecodecs
 import numpy as np
 import simplejpeg
 
@@ -13,7 +18,9 @@ import simplejpeg
 # More bytes left over at the end mean lost codes. There is no checksum: some damage looks like a picture.
 _HARMLESS = re.compile(r"\b[1-8] extraneous bytes before marker 0xd9|Invalid SOS parameters|Adobe|JFIF")
 
-_COMMENT, _PHOTOSHOP, _SCAN = 0xFFFE, 0xFFED, 0xFFDA
+_COMMENT, _PHOTOSHOP, _ADOBE, _SCAN = 0xFFFE, 0xFFED, 0xFFEE, 0xFFDA
+_FRAMES = set(range(0xFFC0, 0xFFD0)) - {0xFFC4, 0xFFC8, 0xFFCC}  # these are tables
+_COLOURS = {1: "GRAY", 3: "RGB", 4: "CMYK"}
 _RESOURCES, _IPTC = b"Photoshop 3.0\0", 0x0404
 _NAMES = {_COMMENT: "comment", _PHOTOSHOP: "IPTC data"}
 
@@ -34,7 +41,42 @@ def is_whole(file: BinaryIO) -> bool:
     return False
 
 
-def decode(stored: np.ndarray, channels: int) -> np.ndarray:
+def bits(file: BinaryIO) -> int:
+    """Bits of a value: 8 in a photo, up to 16 in a medical image; 8 where it is no JPEG at all."""
+    place = _precision(file)
+    if place is None:
+        return 8
+    file.seek(place)
+    return file.read(1)[0]
+
+
+def as_of_8_bits(file: BinaryIO) -> BinaryIO:
+    """The file with a header that Pillow reads, which knows no other number of bits."""
+    place = _precision(file)
+    if place is None or bits(file) == 8:
+        return file
+    file.seek(0)
+    stored = bytearray(file.read())
+    stored[place] = 8
+    return BytesIO(stored)
+
+
+def _precision(file: BinaryIO) -> int | None:
+    """Where the number of bits stands."""
+    file.seek(0)
+    if file.read(2) != b"\xff\xd8":
+        return None
+    while len(head := file.read(5)) == 5:
+        marker, length = struct.unpack_from(">HH", head)
+        if marker in _FRAMES:
+            return file.tell() - 1
+        if marker < min(_FRAMES) or marker == _SCAN or length < 2:
+            return None
+        file.seek(length - 3, os.SEEK_CUR)
+    return None
+
+
+def decode(stored: np.ndarray, channels: int, wide: bool = False) -> np.ndarray:
     """Decode a file to the last bit as OpenCV and Pillow do, which fill in what is missing.
 
     Parameters
@@ -42,25 +84,38 @@ def decode(stored: np.ndarray, channels: int) -> np.ndarray:
     stored : ndarray of uint8
         The file.
     channels : int
-        1 or 3, as its header says.
+        1, 3 or 4, as its header says.
+    wide : bool
+        Whether it has more than 8 bits; of damage in such a file the decoder says little.
 
     Returns
     -------
-    ndarray of uint8, shape (H, W, C)
-        Grey or RGB, as stored: not turned upright.
+    ndarray of uint8 or uint16, shape (H, W, C)
+        Grey, RGB, or inks of which 0 is none; as stored: not turned upright.
 
     Raises
     ------
     ValueError
         When something of the picture is noticeably missing or damaged, or of a kind that is not read.
     """
-    colours = "GRAY" if channels == 1 else "RGB"
+    if wide:
+        try:
+            pixels = np.asarray(imagecodecs.jpeg_decode(stored.tobytes()))
+        except RuntimeError as error:
+            raise ValueError(str(error)) from None
+        return pixels.reshape(*pixels.shape[:2], channels)
     try:
-        return simplejpeg.decode_jpeg(stored, colours)
+        pixels = simplejpeg.decode_jpeg(stored, _COLOURS[channels])
     except ValueError as error:
         if not _HARMLESS.search(str(error)):
             raise
-    return simplejpeg.decode_jpeg(stored, colours, strict=False)
+        pixels = simplejpeg.decode_jpeg(stored, _COLOURS[channels], strict=False)
+    # Adobe's programs, which leave their mark, store paper, not ink.
+    return 255 - pixels if channels == 4 and _is_of_adobe(stored.data) else pixels
+
+
+def _is_of_adobe(stored: memoryview) -> bool:
+    return any(marker == _ADOBE and body.startswith(b"Adobe") for marker, body in _segments(stored))
 
 
 def kept_segments(stored: memoryview) -> bytes:

@@ -1,12 +1,40 @@
 """What is known of picture files without opening one: how their names end, and how large they may be."""
 
 import os
+from importlib.util import find_spec
+from typing import NamedTuple
+
+
+class Optional(NamedTuple):
+    """A format that is read where a module is installed that decodes it; `package` is what to install."""
+
+    name: str
+    endings: tuple[str, ...]
+    module: str
+    package: str
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it can be read."""
+        return find_spec(self.module) is not None
+
+    @property
+    def hint(self) -> str:
+        """How it can be read."""
+        return f"{self.name} is read once {self.package} is installed (pip install {self.package})"
+
 
 JPEG_ENDINGS = (".jpg", ".jpeg", ".jfif", ".jpe")
 TIFF_ENDINGS = (".tif", ".tiff")
 _OME = ".ome"
-ENDINGS = (".png", *JPEG_ENDINGS, ".bmp", *TIFF_ENDINGS, ".webp", ".ppm", ".pgm", ".pnm", ".npy")
-"""Of all files that are read, in lower case."""
+WRITTEN = (".png", *JPEG_ENDINGS, ".bmp", *TIFF_ENDINGS, ".webp", ".ppm", ".pgm", ".pnm", ".npy")
+"""Of results, in lower case; those of pictures in other formats are PNGs."""
+
+HEIC = Optional("HEIC", (".heic", ".heif", ".hif"), "pi_heif", "pi-heif")
+AVIF = Optional("AVIF", (".avif",), "PIL._avif", "'pillow>=11.3'")  # an older one, or one built without it
+OPTIONAL = (HEIC, AVIF)
+ENDINGS = (*WRITTEN, ".gif", *(ending for kind in OPTIONAL if kind.is_here for ending in kind.endings))
+"""Of all files that are read."""
 
 RAW_ENDINGS = (
     ".3fr", ".arw", ".cr2", ".cr3", ".dng", ".erf", ".iiq", ".kdc", ".mrw", ".nef", ".nrw", ".orf", ".pef",

@@ -1,7 +1,7 @@
-"""PNG, JPEG, BMP, WebP and PNM: their pixels, and by Pillow what comes with them."""
+"""PNG, JPEG, BMP, WebP, PNM, GIF, HEIC and AVIF: their pixels, and by Pillow what comes with them."""
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from src.util.errors import DataError
-from src.util.pictures.formats import exif, jpeg, png
+from src.util.pictures.formats import colour, exif, jpeg, png
 from src.util.pictures.formats.base import Metadata, Page, PictureInfo, damaged
 from src.util.pictures.formats.known import JPEG_ENDINGS
 from src.util.pictures.formats.orientation import (
@@ -31,6 +31,8 @@ _UP_TO_16_BITS = (".png", *_OF_ANY_WHITE)
 _ENCODED = (*_UP_TO_16_BITS, *JPEG_ENDINGS, ".webp", ".bmp")
 _JPEG_QUALITY = 95
 _EXIF_MARK = b"Exif\0\0"
+_PNM_OF_TEXT = (b"P2", b"P3")
+_BY_PILLOW = {"BMP", "GIF", "HEIF", "AVIF"}  # of a BMP OpenCV misreads compressed palettes
 
 
 class RasterPicture:
@@ -60,8 +62,6 @@ class RasterPicture:
     def read(self, page: int = 0, alpha: bool = True) -> Page:
         """Decode the picture, upright."""
         info = self._info
-        if self.kind == "BMP":  # OpenCV misreads compressed palettes
-            return self._read_by_pillow(alpha)
         stored = self._bytes()
         if self.kind == "PNG" and not png.checksums_agree(stored.data):
             raise DataError(f"{self.path}: the picture is damaged (a checksum is wrong); copy the file again")
@@ -81,13 +81,23 @@ class RasterPicture:
         return lost
 
     def _decode(self, stored: np.ndarray) -> np.ndarray:
+        if self.kind in _BY_PILLOW:
+            return self._decode_by_pillow()
         if self.kind == "JPEG":
-            try:
-                return jpeg.decode(stored, self._info.channels)
-            except ValueError as error:
-                raise damaged(self.path, error) from None
+            return self._decode_jpeg(stored)
         pixels = png.decode(stored.data, self._info) if self.kind == "PNG" else None
         return self._decode_by_opencv(stored) if pixels is None else pixels
+
+    def _decode_jpeg(self, stored: np.ndarray) -> np.ndarray:
+        inks = self._info.space == colour.CMYK
+        try:
+            pixels = jpeg.decode(stored, 4 if inks else self._info.channels, self._info.dtype == "uint16")
+        except ValueError as error:
+            raise damaged(self.path, error) from None
+        if not inks:
+            return pixels
+        with opened(self._file, self.path) as image:
+            return colour.from_cmyk(pixels, image.info.get("icc_profile") or b"")
 
     def _decode_by_opencv(self, stored: np.ndarray) -> np.ndarray:
         info = self._info
@@ -95,6 +105,8 @@ class RasterPicture:
         depth = cv2.IMREAD_ANYDEPTH if info.dtype == "uint16" else 0
         if self.kind == "PNG":
             stored = png.without_remarks(stored.data)
+        if stored[:2].tobytes() in _PNM_OF_TEXT:
+            stored = np.append(stored, np.uint8(ord("\n")))  # without which OpenCV misses the last value
         pixels = _decoded(stored, colours | depth | cv2.IMREAD_IGNORE_ORIENTATION)
         if pixels is None or pixels.dtype != info.dtype:
             raise damaged(self.path)
@@ -103,14 +115,13 @@ class RasterPicture:
             raise DataError(f"{self.path}: header and content disagree about the size")
         return _red_first(np.ascontiguousarray(pixels))
 
-    def _read_by_pillow(self, alpha: bool) -> Page:
+    def _decode_by_pillow(self) -> np.ndarray:
         mode = {1: "L", 3: "RGB"}[self._info.channels]
         try:
             with opened(self._file, self.path) as image:
-                pixels = np.array(image.convert(mode)).reshape(self._info.height, self._info.width, -1)
+                return np.array(image.convert(mode)).reshape(*self._info.stored_size, -1)
         except DataError as error:
             raise damaged(self.path, error) from None
-        return Page(pixels, self._alpha(np.empty(0), pixels) if alpha and self._info.alpha else None)
 
     def _bytes(self) -> np.ndarray:
         try:
@@ -139,18 +150,30 @@ class RasterPicture:
             info: dict[Any, Any] = dict(image.info)
             several = getattr(image, "n_frames", 1) > 1
         stored = self._bytes().data if self.kind in ("PNG", "JPEG") else memoryview(b"")
-        lost = png.lost_chunks(stored) if self.kind == "PNG" else ()
         dpi = _dpi(info.get("dpi"))
         return Metadata(
-            icc=bytes(info.get("icc_profile") or b""),
+            icc=colour.profile_of_rgb(self._info.space, bytes(info.get("icc_profile") or b"")),
             exif=exif.of_result(bytes(info.get("exif") or b"").removeprefix(_EXIF_MARK)),
             xmp=without_orientation_in_xmp(_as_bytes(info.get("xmp"))),
             dpi=dpi[::-1] if dpi and swaps(self._info.orientation) else dpi,
             png=png.kept_chunks(stored, self._info.orientation) if self.kind == "PNG" else b"",
             jpeg=jpeg.kept_segments(stored) if self.kind == "JPEG" else b"",
             white=self._info.white,
-            lost=(*lost, "further pictures inside") if several else lost,
+            lost=tuple(self._lost(info, stored, several)),
         )
+
+    def _lost(self, info: dict[Any, Any], stored: memoryview, several: bool) -> Iterator[str]:
+        """What of the file no result takes."""
+        if self._info.space:
+            yield colour.lost(self._info.space)
+        if self.kind == "PNG":
+            yield from png.lost_chunks(stored)
+        if self.kind == "GIF" and info.get("comment"):
+            yield "comment"
+        if info.get("bit_depth", 8) > 8:  # of HEIC
+            yield "bits beyond 8"
+        if several:
+            yield "further pictures inside"
 
 
 def encode(page: Page, ending: str, metadata: Metadata, path: Path) -> tuple[bytes, list[str]]:

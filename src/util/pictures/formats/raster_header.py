@@ -1,4 +1,4 @@
-"""The headers of PNG, JPEG, BMP, WebP and PNM: size, channels and depth, and whether the file is whole."""
+"""The headers of PNG, JPEG and their like: size, channels and depth, and whether the file is whole."""
 
 import os
 import struct
@@ -13,15 +13,17 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from src.util.errors import DataError
-from src.util.pictures.formats import jpeg, png
-from src.util.pictures.formats.base import DROPPED, EXPANDED, PictureInfo, check_size
+from src.util.pictures.formats import colour, heif, jpeg, png
+from src.util.pictures.formats.base import DROPPED, EXPANDED, FIRST_ALONE, PictureInfo, check_size, damaged
 from src.util.pictures.formats.orientation import TAG, UPRIGHT, checked, swaps
 
-FORMATS = ["PNG", "JPEG", "BMP", "WEBP", "PPM"]
-NAMES = "PNG, JPEG, BMP, WebP, PNM, TIFF and .npy"
+FORMATS = ["PNG", "JPEG", "BMP", "WEBP", "PPM", "GIF"]
+NAMES = "PNG, JPEG, BMP, WebP, PNM, GIF, TIFF, .npy, HEIC and AVIF"
 
-# Pillow's mode -> channels once transparency is taken off and palettes are expanded.
-_CHANNELS = {"1": 1, "L": 1, "LA": 1, "I;16": 1, "I": 1, "RGB": 3, "RGBA": 3, "RGBX": 3, "P": 3, "PA": 3}
+# Pillow's mode -> channels once transparency is taken off, palettes are expanded and inks are colours.
+_CHANNELS = {"1": 1, "L": 1, "LA": 1, "I;16": 1, "I": 1,
+             "RGB": 3, "RGBA": 3, "RGBX": 3, "P": 3, "PA": 3, "CMYK": 3}  # fmt: skip
+_FIRST_OF_SEVERAL = {"JPEG", "GIF", "HEIF", "AVIF"}
 _PILLOW_GLOBALS = threading.Lock()
 
 
@@ -31,7 +33,7 @@ def describe(file: BinaryIO, path: Path, max_pixels: int) -> tuple[str, PictureI
     Parameters
     ----------
     file : binary file
-        Of one of `FORMATS`, whatever its ending.
+        Of one of `FORMATS`, HEIC or AVIF, whatever its ending.
     path : Path
         Its name in messages.
     max_pixels : int
@@ -61,14 +63,16 @@ def describe(file: BinaryIO, path: Path, max_pixels: int) -> tuple[str, PictureI
 def opened(file: BinaryIO, path: Path) -> Iterator[Image.Image]:
     """Pillow's lazy open with our own size limit and our own messages instead of its warnings."""
     file.seek(0)
+    rare = heif.pillows_name(file.read(64), path)
+    shown = jpeg.as_of_8_bits(file)
     with _PILLOW_GLOBALS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            with Image.open(file, formats=FORMATS) as image:
+            with Image.open(shown, formats=[rare] if rare else FORMATS) as image:
                 yield image
         except UnidentifiedImageError:
-            raise DataError(f"{path}: not a picture ({NAMES} are read)") from None
+            raise damaged(path) if rare else DataError(f"{path}: not a picture ({NAMES} are read)") from None
         except DataError:
             raise
         except Exception as error:  # Pillow's readers raise anything on a damaged header
@@ -82,20 +86,37 @@ def _describe(image: Image.Image, kind: str, file: BinaryIO, path: Path, max_pix
     check_size(path, (height, width, 4), 2, max_pixels)
     if image.mode not in _CHANNELS:
         raise DataError(f"{path}: expected a grey or RGB picture, got {image.mode}; convert it first")
-    if kind != "JPEG" and getattr(image, "n_frames", 1) > 1:
+    several = getattr(image, "n_frames", 1) > 1
+    if several and kind not in _FIRST_OF_SEVERAL:
         raise DataError(f"{path}: expected one picture, the file holds several; split it first")
     channels, dtype, white = _CHANNELS[image.mode], "uint8", None
     if kind == "PNG":  # of 16 bits Pillow's modes do not tell
         depth, channels = png.depth_and_channels(file)
         dtype = "uint16" if depth == 16 else "uint8"
+    elif kind == "JPEG":
+        dtype, white = _jpeg_range(image, file, path)
     elif kind == "PPM":
         dtype, white = _pnm_range(image, file, path)
     alpha = "A" in image.mode or "transparency" in image.info
-    change = DROPPED if alpha else EXPANDED if image.mode == "P" else ""
+    space = colour.CMYK if image.mode == "CMYK" else ""
+    changes = [
+        DROPPED if alpha else EXPANDED if image.mode == "P" else "",
+        colour.is_read_as_rgb(space) if space else "",
+        FIRST_ALONE if several and kind == "GIF" else "",
+    ]
     orientation = _orientation(image)
     if swaps(orientation):
         height, width = width, height
-    return PictureInfo(height, width, channels, change, orientation, dtype, alpha, white)
+    change = ", ".join(filter(None, changes))
+    return PictureInfo(height, width, channels, change, orientation, dtype, alpha, white, space)
+
+
+def _jpeg_range(image: Image.Image, file: BinaryIO, path: Path) -> tuple[str, float | None]:
+    """Type and, where it is another than the type's largest, the number that is white."""
+    bits = jpeg.bits(file)
+    if bits < 8 or (bits > 8 and image.mode == "CMYK"):
+        raise DataError(f"{path}: a JPEG of {image.mode} in {bits} bits is not read; convert it first")
+    return "uint8" if bits == 8 else "uint16", None if bits in (8, 16) else 2**bits - 1
 
 
 def _pnm_range(image: Image.Image, file: BinaryIO, path: Path) -> tuple[str, float | None]:

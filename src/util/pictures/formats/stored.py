@@ -20,7 +20,7 @@ def open_picture(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> 
     Parameters
     ----------
     path : path
-        PNG, JPEG, BMP, WebP, PNM, TIFF or `.npy`, whatever its ending.
+        PNG, JPEG, BMP, WebP, PNM, GIF, TIFF, `.npy`, HEIC or AVIF, whatever its ending.
     max_pixels : int
         Larger pictures are refused.
 

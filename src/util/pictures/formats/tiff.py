@@ -14,12 +14,13 @@ import numpy as np
 import tifffile
 
 from src.util.errors import DataError
-from src.util.pictures.formats import tiff_texts
+from src.util.pictures.formats import colour, tiff_texts
 from src.util.pictures.formats.base import DROPPED, EXPANDED, Metadata, Page, PictureInfo, check_size, damaged
 from src.util.pictures.formats.holes import without_holes
 from src.util.pictures.formats.known import TIFF_ENDINGS
 from src.util.pictures.formats.orientation import TAG, UPRIGHT, swaps, upright, without_orientation_in_xmp
 from src.util.pictures.formats.raster import encode
+from src.util.pictures.formats.tiff_colours import as_rgb, stored_samples
 from src.util.pictures.formats.tiff_layout import stored_layout
 from src.util.pictures.formats.tiff_pages import find_pages
 from src.util.pictures.formats.tiff_tags import (
@@ -32,6 +33,7 @@ from src.util.pictures.formats.tiff_tags import (
     bits_of,
     channels_of,
     check_kind,
+    colour_space,
     dpi,
     has_whole_words,
     missing_number,
@@ -49,6 +51,8 @@ _NOT_COPIED = {
     290, 291, 292, 293, 296, 317, 320, 322, 323, 324, 325, 338, 339, 340, 341, 347, 512, 513, 514, 515,
     517, 518, 519, 520, 521, 529, 530, 531, 532, 32997, 32998,
 }  # fmt: skip
+# Inks and their range, transfer function, white point and primaries.
+_OF_OTHER_COLOURS = {301, 318, 319, 332, 333, 334, 336, 337, 342}
 # Tags that point to more tags, or hold the noisy picture once more.
 _LOST = {SUB_IFDS: "SubIFDs", 34665: "EXIF data", 34853: "GPS data", 37724: "Photoshop's layers"}
 _CLASSIC_BYTES = 2**32 - 2**26
@@ -93,11 +97,17 @@ class TiffPicture:
         tags = self._page(page)
         channels, alpha = channels_of(tags)
         dtype = "uint8" if tags.photometric == PALETTE else tags.dtype.name
-        change = DROPPED if alpha else EXPANDED if tags.photometric == PALETTE else ""
+        space = colour_space(tags)
+        changes = [
+            DROPPED if alpha else EXPANDED if tags.photometric == PALETTE else "",
+            colour.is_read_as_rgb(space) if space else "",
+        ]
         orientation = orientation_of(tags)
         size = (tags.imagelength, tags.imagewidth)
         height, width = size[::-1] if swaps(orientation) else size
-        return PictureInfo(height, width, channels, change, orientation, dtype, alpha, white_of(tags))
+        change = ", ".join(filter(None, changes))
+        white = white_of(tags)
+        return PictureInfo(height, width, channels, change, orientation, dtype, alpha, white, space)
 
     def read(self, page: int = 0, alpha: bool = True) -> Page:
         """Decode a page, upright."""
@@ -106,7 +116,7 @@ class TiffPicture:
         if has_whole_words(tags):
             tags.bitspersample = 8 * tags.dtype.itemsize
         try:
-            stored = tags.asarray(squeeze=False, maxworkers=1)  # (planes, depth, H, W, samples)
+            stored = stored_samples(tags)  # (planes, depth, H, W, samples)
         except Exception as error:  # as above
             raise damaged(self.path, error) from None
         pixels = np.moveaxis(stored[:, 0], 0, 2).reshape(tags.imagelength, tags.imagewidth, -1)
@@ -123,6 +133,8 @@ class TiffPicture:
             pixels, transparency = pixels[..., :-1], pixels[..., -1:]
         if tags.photometric == WHITE_IS_0:
             pixels = _inverted(pixels, bits)
+        if colour_space(tags):
+            pixels = as_rgb(pixels, tags, self._raw(tags, ICC))
         pixels, holes = without_holes(np.ascontiguousarray(pixels), missing_number(tags))
         transparency = np.ascontiguousarray(transparency) if alpha and transparency is not None else None
         return Page(pixels, transparency, holes)
@@ -140,6 +152,8 @@ class TiffPicture:
             for number, page in enumerate(pages):
                 tags = self._page(number)
                 lost |= {name for code, name in _LOST.items() if code in tags.tags}
+                if space := colour_space(tags):
+                    lost.add(colour.lost(space))
                 if tiff_texts.is_spread(self._raw(tags, tiff_texts.DESCRIPTION)):
                     lost.add("the description, which names other files")
                 bits, picture = bits_of(tags), page.pixels
@@ -167,13 +181,11 @@ class TiffPicture:
             raise DataError(f"{self.path}: {self.pages} pages do not fit {ending}; TIFF holds them")
         (page,) = pages
         tags = self._page(0)
+        space = colour_space(tags)
         metadata = Metadata(
-            icc=self._raw(tags, ICC),
-            xmp=self._raw(tags, XMP),
-            dpi=dpi(tags),
-            white=white_of(tags),
-            lost=("TIFF tags",),
-        )
+            icc=colour.profile_of_rgb(space, self._raw(tags, ICC)), xmp=self._raw(tags, XMP), dpi=dpi(tags),
+            white=white_of(tags), lost=("TIFF tags", *([colour.lost(space)] if space else [])),
+        )  # fmt: skip
         encoded, lost = encode(page, ending, metadata, self.path)
         file.write(encoded)
         return lost
@@ -205,7 +217,7 @@ class TiffPicture:
 
         With `once`, those of a stack's first page are not repeated in the others.
         """
-        skipped = _NOT_COPIED | _LOST.keys()
+        skipped = _NOT_COPIED | _LOST.keys() | (_OF_OTHER_COLOURS if colour_space(tags) else set())
         if bits_of(tags) is None and white_of(tags) is not None:
             skipped -= {MAX_SAMPLE_VALUE}
         kept = [tag for tag in tags.tags.values() if tag.code not in skipped and int(tag.dtype) != 13]
@@ -221,6 +233,8 @@ class TiffPicture:
     def _true_of_result(self, tags: Any, code: int, raw: bytes) -> bytes:
         if code == TAG and orientation_of(tags) != UPRIGHT:
             return UPRIGHT.to_bytes(len(raw), "little" if self._tiff.byteorder == "<" else "big")
+        if code == ICC:
+            return colour.profile_of_rgb(colour_space(tags), raw)
         return without_orientation_in_xmp(raw) if code == XMP else tiff_texts.of_result(code, raw)
 
     def _raw(self, tags: Any, code: int) -> bytes:

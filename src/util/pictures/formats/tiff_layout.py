@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from src.util.pictures.formats.base import Page
-from src.util.pictures.formats.tiff_tags import BLACK_IS_0, PALETTE, RGB, YCBCR, bits_of, resolution
+from src.util.pictures.formats.tiff_tags import BLACK_IS_0, RGB, WHITE_IS_0, bits_of, resolution
 
 _WITHOUT_LOSS = {1: None, 5: "lzw", 8: "adobe_deflate", 32946: "deflate", 32773: "packbits",
                  34925: "lzma", 50000: "zstd"}  # fmt: skip
@@ -36,7 +36,7 @@ def stored_layout(page: Page, tags: Any) -> tuple[np.ndarray, dict[str, Any]]:
     predictor = int(tags.predictor) if compression and tags.predictor in (2, 3) else None
     if predictor and (predictor == 3) != (array.dtype.kind == "f"):
         predictor = None
-    photometric = RGB if tags.photometric in (PALETTE, YCBCR) else int(tags.photometric)
+    photometric = int(tags.photometric) if tags.photometric in (WHITE_IS_0, BLACK_IS_0) else RGB
     photometric = BLACK_IS_0 if array.shape[2] < 3 and photometric == RGB else photometric
     layout: dict[str, Any] = {
         "photometric": photometric,

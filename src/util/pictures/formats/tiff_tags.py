@@ -9,9 +9,11 @@ import numpy as np
 import tifffile
 
 from src.util.errors import DataError
+from src.util.pictures.formats import colour
 from src.util.pictures.formats.orientation import TAG, UPRIGHT, checked, swaps
 
 WHITE_IS_0, BLACK_IS_0, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
+_SEPARATED, _CIE_LAB, ICC_LAB = 5, 8, 9
 """Values of PhotometricInterpretation."""
 ICC, XMP, SUB_IFDS, MAX_SAMPLE_VALUE = 34675, 700, 330, 281
 """Numbers of tags."""
@@ -19,7 +21,11 @@ _RESOLUTION_UNIT, _GDAL_NODATA = 296, 42113
 _GEOREFERENCES = (33550, 33922, 34264)
 _PER_INCH = {2: 1.0, 3: 2.54}
 _ALPHA = (1, 2)  # values of ExtraSamples: premultiplied or not
-_JPEG = (6, 7)
+_JPEG = (6, 7)  # values of Compression
+_INK_SET, _SUBSAMPLING = 332, 530
+_SPACES = {
+    _SEPARATED: colour.CMYK, YCBCR: colour.YCBCR, _CIE_LAB: colour.LAB, ICC_LAB: colour.LAB
+}  # fmt: skip
 
 
 def check_kind(tags: Any, name: str) -> None:
@@ -30,9 +36,7 @@ def check_kind(tags: Any, name: str) -> None:
     DataError
         Beginning with the name given.
     """
-    if tags.photometric not in (WHITE_IS_0, BLACK_IS_0, RGB, PALETTE, YCBCR) or (
-        tags.photometric == YCBCR and tags.compression not in _JPEG
-    ):
+    if not _has_known_colours(tags):
         found = getattr(tags.photometric, "name", tags.photometric)
         raise DataError(f"{name}: expected grey, RGB or more channels, got {found}; convert it first")
     if tags.dtype is None or tags.dtype.kind not in "uif" or tags.bitspersample in (1, 2, 4):
@@ -43,6 +47,37 @@ def check_kind(tags: Any, name: str) -> None:
         raise DataError(f"{name}: only a small copy of a raw picture; develop it to a 16-bit TIFF first")
     if tags.imagedepth > 1:
         raise DataError(f"{name}: expected pictures, found a volume; split it first")
+
+
+def _has_known_colours(tags: Any) -> bool:
+    space = colour_space(tags)
+    channels, alpha = channels_of(tags)
+    if not space:
+        return tags.photometric in (WHITE_IS_0, BLACK_IS_0, RGB, PALETTE, YCBCR)
+    if channels != 3 or tags.dtype not in (np.uint8, np.uint16):
+        return False
+    if tags.bitspersample != 8 * tags.dtype.itemsize:  # full ink is the type's largest number
+        return False
+    if space == colour.CMYK:
+        return tags.samplesperpixel - alpha == 4 and bool(tags.tags.valueof(_INK_SET, default=1) == 1)
+    if space == colour.YCBCR:
+        plain = tags.planarconfig == tags.predictor == 1 and not alpha
+        return tags.dtype == np.uint8 and (plain or subsampling(tags) == (1, 1))
+    return tags.compression not in _JPEG  # whose three channels tifffile takes for YCbCr
+
+
+def colour_space(tags: Any) -> str:
+    """The colours of a page that is read as RGB, see `src.util.pictures.formats.colour`; else nothing."""
+    if tags.photometric == YCBCR and tags.compression in _JPEG:
+        return ""  # the decoder makes it RGB
+    return _SPACES.get(tags.photometric, "")
+
+
+def subsampling(tags: Any) -> tuple[int, int]:
+    """Pixels across and down that share their chroma."""
+    found = tags.tags.valueof(_SUBSAMPLING)
+    makes_sense = isinstance(found, tuple) and len(found) == 2 and {1, 2, 4}.issuperset(found)
+    return (found[0], found[1]) if makes_sense else (2, 2)
 
 
 def _truncated(tags: Any) -> tuple[int, ...] | None:
@@ -60,7 +95,8 @@ def channels_of(tags: Any) -> tuple[int, bool]:
     if tags.photometric == PALETTE:
         return 3, False
     alpha = bool(tags.extrasamples) and int(tags.extrasamples[-1]) in _ALPHA and tags.samplesperpixel > 1
-    return tags.samplesperpixel - alpha, alpha
+    channels = tags.samplesperpixel - alpha
+    return 3 if tags.photometric == _SEPARATED and channels == 4 else channels, alpha
 
 
 def bits_of(tags: Any) -> int | None:
@@ -86,7 +122,7 @@ def white_of(tags: Any) -> float | None:
     """
     if (bits := bits_of(tags)) is not None:
         return 2**bits - 1
-    if tags.dtype.kind not in "ui" or tags.photometric in (WHITE_IS_0, PALETTE):
+    if tags.dtype.kind not in "ui" or tags.photometric in (WHITE_IS_0, PALETTE) or colour_space(tags):
         return None
     try:
         largest = max(map(index, np.atleast_1d(tags.tags.valueof(MAX_SAMPLE_VALUE, default=0))))
@@ -112,7 +148,7 @@ def missing_number(tags: Any) -> float | None:
         number = float(tags.tags.valueof(_GDAL_NODATA, default=""))
     except (TypeError, ValueError):
         return None
-    return None if tags.photometric in (WHITE_IS_0, PALETTE) else number
+    return None if tags.photometric in (WHITE_IS_0, PALETTE) or colour_space(tags) else number
 
 
 def resolution(tags: Any) -> tuple[tuple[int, int], tuple[int, int], int] | None:

@@ -74,9 +74,30 @@ def test_what_is_no_picture_of_levels_is_refused(tmp_path):
     tifffile.imwrite(tmp_path / "complex.tif", np.zeros((9, 9), np.complex64))
     with pytest.raises(DataError, match="are not read"):
         read_picture(tmp_path / "complex.tif")
-    Image.new("LAB", (9, 9)).save(tmp_path / "lab.tif")
+    Image.new("LAB", (9, 9)).save(tmp_path / "lab.tif", compression="jpeg")
     with pytest.raises(DataError, match="CIELAB; convert it first"):
         read_picture(tmp_path / "lab.tif")
+
+
+@pytest.mark.parametrize(("inks", "ink_set"), [(1, 1), (3, 1), (4, 2), (5, 1)])
+def test_inks_that_are_not_the_usual_four_are_refused(tmp_path, inks, ink_set):
+    stored = noise((9, 9, inks), "uint8").squeeze()
+    planes = {"planarconfig": "contig", "extrasamples": [0] * (inks - 1)} if inks > 1 else {}
+    ink_tag = (332, 3, 1, ink_set, True)
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="minisblack", extratags=[ink_tag], **planes)
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as tiff:
+        tiff.pages[0].tags[262].overwrite(5)
+    for function in (inspect_picture, read_picture):
+        with pytest.raises(DataError, match=r"a\.tif: expected grey, RGB or more channels, got SEPARATED"):
+            function(tmp_path / "a.tif")
+
+
+def test_inks_of_12_bits_are_refused(tmp_path):
+    """By full ink of 16 bits they would be a pale picture."""
+    stored = noise((9, 9, 4), "uint16") >> 4
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="separated", bitspersample=12)
+    with pytest.raises(DataError, match="got SEPARATED"):
+        read_picture(tmp_path / "a.tif")
 
 
 def test_the_small_copy_in_a_raw_file_is_not_taken_for_its_picture(tmp_path):

@@ -1,0 +1,38 @@
+"""Pictures whose colours or formats no result has: what comes out instead, and that it is said."""
+
+import numpy as np
+from PIL import Image
+
+from src.trainer.inference.denoise_files import FileOptions
+from src.util.pictures.io import read_picture
+
+
+def test_what_is_read_alone_comes_out_as_png_and_is_said_where_another_was_asked_for(
+    unchanged, tmp_path, messages
+):
+    (tmp_path / "in").mkdir()
+    image = Image.effect_noise((40, 30), 50).convert("RGB").convert("P")
+    image.save(tmp_path / "in" / "a.gif")
+    for kind in ("auto", "same", "png"):
+        unchanged.options = FileOptions(format=kind)
+        assert unchanged.folder(tmp_path / "in", tmp_path / kind) == 0
+        assert np.array_equal(read_picture(tmp_path / kind / "a_DN.png"), np.asarray(image.convert("RGB")))
+    lost = [line for line in messages if "lost in the result" in line]
+    assert lost == [
+        f"WARNING {tmp_path / 'in' / 'a.gif'}: lost in the result: its format (.gif is read alone; it is a"
+        " PNG) (said once)"
+    ]
+    assert sum("a palette is expanded: the result is RGB" in line for line in messages) == 1
+
+
+def test_a_picture_for_print_comes_out_as_rgb_and_is_said_once(unchanged, tmp_path, messages):
+    (tmp_path / "in").mkdir()
+    inks = Image.effect_noise((40, 30), 50).convert("RGB").convert("CMYK")
+    for name in "ab":
+        inks.save(tmp_path / "in" / f"{name}.jpg")
+    assert unchanged.folder(tmp_path / "in", tmp_path / "out") == 0
+    with Image.open(tmp_path / "out" / "b_DN.png") as result:
+        assert (result.mode, result.size) == ("RGB", (40, 30))
+    assert [line for line in messages if "CMYK" in line] == [
+        f"WARNING {tmp_path / 'in' / 'a.jpg'}: lost in the result: CMYK (it is RGB) (said once)"
+    ]
