@@ -2,6 +2,7 @@
 
 import hashlib
 
+import numpy as np
 import torch
 
 
@@ -29,3 +30,8 @@ def derive_seed(seed: int, purpose: str, *counters: int) -> int:
 def make_generator(seed: int, purpose: str, *counters: int) -> torch.Generator:
     """A CPU generator seeded by `derive_seed` of the same arguments."""
     return torch.Generator().manual_seed(derive_seed(seed, purpose, *counters))
+
+
+def numpy_generator(seed: int) -> np.random.Generator:
+    """A generator of NumPy's for what needs its distributions; the seed is one of `derive_seed`."""
+    return np.random.Generator(np.random.PCG64(seed))

@@ -12,6 +12,7 @@ import numpy as np
 
 from src.util.errors import DataError
 from src.util.pictures.io import PictureInfo
+from src.util.seed import numpy_generator
 
 
 class Box(NamedTuple):
@@ -139,12 +140,12 @@ class DrawnSource(Source, Protocol):
     """A source that makes its pictures up, new ones in each epoch of a training."""
 
     @abstractmethod
-    def draw(self, number: int, random: np.random.Generator) -> Picture:
+    def draw(self, number: int, rng: np.random.Generator) -> Picture:
         """Make up a picture, a function of the random numbers alone."""
 
     def read(self, number: int) -> Picture:
         """The picture that stands for the first epoch's."""
-        return self.draw(number, np.random.default_rng(number))
+        return self.draw(number, numpy_generator(number))
 
 
 def place_of(where: str, name: str) -> str:

@@ -56,7 +56,7 @@ class CameraNoise(Block):
     )
 
 
-def add_camera_noise(clean: np.ndarray, options: CameraNoise, random: np.random.Generator) -> np.ndarray:
+def add_camera_noise(clean: np.ndarray, options: CameraNoise, rng: np.random.Generator) -> np.ndarray:
     """Put simulated camera noise onto a clean picture.
 
     Parameters
@@ -65,7 +65,7 @@ def add_camera_noise(clean: np.ndarray, options: CameraNoise, random: np.random.
         0 to 1; C is 1 or 3. Left as it is.
     options : CameraNoise
         How much, and of which kind.
-    random : Generator
+    rng : Generator
         Decides the draw.
 
     Returns
@@ -75,55 +75,53 @@ def add_camera_noise(clean: np.ndarray, options: CameraNoise, random: np.random.
     """
     image = clean if clean.shape[2] == 3 else np.repeat(clean, 3, axis=2)
     grey = clean.shape[2] == 1 or bool((image == image[..., :1]).all())
-    if random.random() < options.raw:
-        noisy = _in_raw_light(image, options, grey, random)
+    if rng.random() < options.raw:
+        noisy = _in_raw_light(image, options, grey, rng)
     else:
-        noisy = _in_picture(image, options, grey, random)
+        noisy = _in_picture(image, options, grey, rng)
     stored = np.rint(noisy.clip(0, 1) * 255).astype(np.uint8)
-    if random.random() < options.jpeg:
-        quality = int(random.integers(options.quality[0], options.quality[1] + 1))
+    if rng.random() < options.jpeg:
+        quality = int(rng.integers(options.quality[0], options.quality[1] + 1))
         _, encoded = cv2.imencode(".jpg", stored[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
         stored = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))[..., ::-1]
     return stored[..., : clean.shape[2]].astype(np.float32) / np.float32(255)
 
 
 def _in_raw_light(
-    image: np.ndarray, options: CameraNoise, grey: bool, random: np.random.Generator
+    image: np.ndarray, options: CameraNoise, grey: bool, rng: np.random.Generator
 ) -> np.ndarray:
-    gamma, curved = random.uniform(1.8, 2.6), random.random() < 0.4
+    gamma, curved = rng.uniform(1.8, 2.6), rng.random() < 0.4
     light = _to_light(image, gamma, curved)
-    to_raw = np.eye(3) if grey else np.linalg.inv(_colour_matrix(random))
-    gains = np.ones(3) if grey else np.array([random.uniform(1.2, 2.6), 1.0, random.uniform(1.2, 2.6)])
-    exposure = random.uniform(0.6, 1.0)  # how much of the sensor's range the picture takes
+    to_raw = np.eye(3) if grey else np.linalg.inv(_colour_matrix(rng))
+    gains = np.ones(3) if grey else np.array([rng.uniform(1.2, 2.6), 1.0, rng.uniform(1.2, 2.6)])
+    exposure = rng.uniform(0.6, 1.0)  # how much of the sensor's range the picture takes
     to_raw = (to_raw * (exposure / gains)[:, None]).astype(np.float32)
     raw = np.maximum(light @ to_raw.T, 0)
-    noise = _sensor_noise(raw, options, grey, random)
+    noise = _sensor_noise(raw, options, grey, rng)
     if grey:
         noise = np.repeat(noise[..., :1], 3, axis=2)
-    elif random.random() < options.mosaic:
-        noise = _demosaicked(noise, random)
-    if random.random() < 0.3:
-        noise = cv2.GaussianBlur(noise, (0, 0), random.uniform(0.3, 1.0))
+    elif rng.random() < options.mosaic:
+        noise = _demosaicked(noise, rng)
+    if rng.random() < 0.3:
+        noise = cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.3, 1.0))
     back = np.linalg.inv(to_raw.astype(np.float64)).astype(np.float32)
     # What the matrix cannot show of very pure colours stays as it was.
     lost = light - raw @ back.T
     return _from_light((np.maximum(raw + noise, 0) @ back.T + lost).clip(0, 1), gamma, curved)
 
 
-def _sensor_noise(
-    raw: np.ndarray, options: CameraNoise, grey: bool, random: np.random.Generator
-) -> np.ndarray:
+def _sensor_noise(raw: np.ndarray, options: CameraNoise, grey: bool, rng: np.random.Generator) -> np.ndarray:
     """Shot and read noise of each value: Gaussian, of a variance that grows with the signal [1]_."""
-    shot = np.exp(random.uniform(*np.log(options.shot)))
-    read = np.exp(_READ_SLOPE * np.log(np.clip(shot, *_FITTED)) + _READ_OFFSET + random.normal(0, 0.7))
+    shot = np.exp(rng.uniform(*np.log(options.shot)))
+    read = np.exp(_READ_SLOPE * np.log(np.clip(shot, *_FITTED)) + _READ_OFFSET + rng.normal(0, 0.7))
     deviation = np.sqrt(np.float32(shot) * raw + np.float32(read))
-    return deviation * random.standard_normal(raw.shape, np.float32)
+    return deviation * rng.standard_normal(raw.shape, np.float32)
 
 
-def _demosaicked(noise: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def _demosaicked(noise: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Keep each colour at its sites of a Bayer pattern, and fill in the others from those."""
     sites = np.zeros_like(noise)
-    top, left = random.integers(2, size=2)
+    top, left = rng.integers(2, size=2)
     sites[top::2, left::2, 0] = noise[top::2, left::2, 0]
     sites[1 - top :: 2, 1 - left :: 2, 2] = noise[1 - top :: 2, 1 - left :: 2, 2]
     for row, column in ((top, 1 - left), (1 - top, left)):
@@ -133,25 +131,23 @@ def _demosaicked(noise: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return np.stack(filled, axis=2)
 
 
-def _in_picture(
-    image: np.ndarray, options: CameraNoise, grey: bool, random: np.random.Generator
-) -> np.ndarray:
-    noise = random.standard_normal(image.shape, np.float32)
-    common = 1.0 if grey else random.beta(0.5, 1.5)  # of brightness, more than of colour
+def _in_picture(image: np.ndarray, options: CameraNoise, grey: bool, rng: np.random.Generator) -> np.ndarray:
+    noise = rng.standard_normal(image.shape, np.float32)
+    common = 1.0 if grey else rng.beta(0.5, 1.5)  # of brightness, more than of colour
     noise = np.float32(np.sqrt(common)) * noise[..., :1] + np.float32(np.sqrt(1 - common)) * noise
-    if random.random() < 0.75:
-        sigma = random.uniform(*options.blur)
+    if rng.random() < 0.75:
+        sigma = rng.uniform(*options.blur)
         noise = cv2.GaussianBlur(noise, (0, 0), sigma)
     noise /= noise.std() + np.float32(1e-6)
-    sigma = np.exp(random.uniform(*np.log(options.sigma))) / 255
-    signal = random.uniform(0, 1) if random.random() < 0.5 else 0.0  # share that grows with brightness
+    sigma = np.exp(rng.uniform(*np.log(options.sigma))) / 255
+    signal = rng.uniform(0, 1) if rng.random() < 0.5 else 0.0  # share that grows with brightness
     deviation = np.sqrt(1 - signal + signal * 2 * image)
     return image + np.float32(sigma) * deviation.astype(np.float32) * noise
 
 
-def _colour_matrix(random: np.random.Generator) -> np.ndarray:
+def _colour_matrix(rng: np.random.Generator) -> np.ndarray:
     """From a camera's colours to sRGB's: takes what the others see off each, and leaves grey as it is."""
-    others = -random.uniform(0.05, 0.55, (3, 3))
+    others = -rng.uniform(0.05, 0.55, (3, 3))
     np.fill_diagonal(others, 0)
     return others + np.diag(1 - others.sum(axis=1))
 

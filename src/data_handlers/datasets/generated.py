@@ -21,19 +21,21 @@ import numpy as np
 from pydantic import Field
 
 from src.data_handlers.datasets.base import DrawnSource, Picture
+from src.data_handlers.datasets.photographs import Photographs
 from src.util.pictures.io import PictureInfo
 
 # Pictures are drawn twice as large and reduced, so that edges lie between pixels, too.
 _FINER = 2
 _FIELDS = 3
+_TRUE_COLOURS = 0.7
 
 
 class Generated(DrawnSource):
-    """Dead leaves with gradients, stripes and textures, in colours as photographs have them.
+    """Dead leaves with gradients, stripes and textures; among them, if wanted, parts of photographs.
 
     Parameters
     ----------
-    count, size, textured, grey, dark
+    count, size, textured, grey, dark, photographs, photographed
         See their descriptions.
     """
 
@@ -44,6 +46,13 @@ class Generated(DrawnSource):
         textured: Annotated[float, Field(ge=0, le=1, description="share of shapes with a texture")] = 0.35,
         grey: Annotated[float, Field(ge=0, le=1, description="share of pictures without colour")] = 0.08,
         dark: Annotated[float, Field(ge=0, le=1, description="share of pictures in little light")] = 0.3,
+        photographs: Annotated[
+            str | None,
+            Field(description="folder of clean photographs, which lend colours and parts; None = none"),
+        ] = None,
+        photographed: Annotated[
+            float, Field(ge=0, le=1, description="share of pictures that are parts of photographs")
+        ] = 0.25,
     ) -> None:
         self.where = "generated pictures"
         self._count = count
@@ -51,6 +60,8 @@ class Generated(DrawnSource):
         self._textured = textured
         self._grey = grey
         self._dark = dark
+        self._photographs = Photographs(photographs, size) if photographs else None
+        self._photographed = photographed
 
     def __len__(self) -> int:
         return self._count
@@ -63,32 +74,43 @@ class Generated(DrawnSource):
         """Known without drawing it; see `Source`."""
         return PictureInfo(self._size, self._size, 3)
 
-    def draw(self, number: int, random: np.random.Generator) -> Picture:
+    def draw(self, number: int, rng: np.random.Generator) -> Picture:
         """Make up a picture of 8 bits; see `DrawnSource`."""
-        edge = _FINER * self._size
-        labels, count = _leaves(edge, random)
-        image = _coloured(labels, count, self._textured, random)
-        sigma = _FINER * (random.uniform(0.4, 1.1) if random.random() < 0.85 else random.uniform(1.1, 4))
-        image = cv2.GaussianBlur(image, (0, 0), sigma)
-        image = cv2.resize(image, (self._size, self._size), interpolation=cv2.INTER_AREA)
-        if random.random() < self._dark:
-            image = np.clip(image, 0, 1) * random.uniform(0.15, 0.7)
-        if random.random() < self._grey:
+        photographs = self._photographs
+        if photographs is not None and rng.random() < self._photographed:
+            image = photographs.part(rng)
+        else:
+            image = self._pile(rng)
+        if rng.random() < self._dark:
+            image = np.clip(image, 0, 1) * rng.uniform(0.15, 0.7)
+        if rng.random() < self._grey:
             image = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
         return Picture(self.name(number), np.rint(image.clip(0, 1) * 255).astype(np.uint8))
 
+    def _pile(self, rng: np.random.Generator) -> np.ndarray:
+        edge = _FINER * self._size
+        labels, count = _leaves(edge, rng)
+        if self._photographs is not None and rng.random() < _TRUE_COLOURS:
+            colours = self._photographs.colours(count, rng)
+        else:
+            colours = _colours(count, rng)
+        image = _coloured(labels, colours, self._textured, rng)
+        sigma = _FINER * (rng.uniform(0.4, 1.1) if rng.random() < 0.85 else rng.uniform(1.1, 4))
+        image = cv2.GaussianBlur(image, (0, 0), sigma)
+        return cv2.resize(image, (self._size, self._size), interpolation=cv2.INTER_AREA)
 
-def _leaves(edge: int, random: np.random.Generator) -> tuple[np.ndarray, int]:
+
+def _leaves(edge: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
     """Which shape each pixel (edge, edge) shows, and how many there are; 0 is what lies behind them."""
-    count = int(np.exp(random.uniform(np.log(10), np.log(800))))
-    smallest = _FINER * np.exp(random.uniform(0, np.log(12)))
-    largest = min(smallest * np.exp(random.uniform(np.log(4), np.log(80))), edge / 2)
+    count = int(np.exp(rng.uniform(np.log(10), np.log(800))))
+    smallest = _FINER * np.exp(rng.uniform(0, np.log(12)))
+    largest = min(smallest * np.exp(rng.uniform(np.log(4), np.log(80))), edge / 2)
     # Sizes with a density of r^-3 between the two.
-    share = random.random(count)
+    share = rng.random(count)
     radii = 1 / np.sqrt(share / smallest**2 + (1 - share) / max(largest, smallest) ** 2)
-    centres = random.uniform(-0.1, 1.1, (count, 2)) * edge
-    angles, kinds = random.uniform(0, 360, count), random.random(count)
-    flat = np.exp(random.uniform(np.log(0.2), 0, count))
+    centres = rng.uniform(-0.1, 1.1, (count, 2)) * edge
+    angles, kinds = rng.uniform(0, 360, count), rng.random(count)
+    flat = np.exp(rng.uniform(np.log(0.2), 0, count))
     labels = np.zeros((edge, edge), np.int32)
     for label in range(1, count):
         _draw(labels, label, centres[label], radii[label], flat[label], angles[label], kinds[label])
@@ -116,58 +138,60 @@ def _draw(
     cv2.fillConvexPoly(labels, np.rint(box).astype(np.int32), label)
 
 
-def _coloured(labels: np.ndarray, count: int, textured: float, random: np.random.Generator) -> np.ndarray:
-    """Shapes (H, W) in their colours, float32 (H, W, 3), about 0 to 1."""
-    edge = len(labels)
-    image = _colours(count, random)[labels]
+def _coloured(
+    labels: np.ndarray, colours: np.ndarray, textured: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Shapes (H, W) in their colours (count, 3), float32 (H, W, 3), about 0 to 1."""
+    edge, count = len(labels), len(colours)
+    image = colours[labels]
     ramp = np.linspace(-0.5, 0.5, edge, dtype=np.float32)
-    slopes = (random.laplace(0, 0.12, (count, 2)) * (random.random((count, 1)) < 0.6)).astype(np.float32)
+    slopes = (rng.laplace(0, 0.12, (count, 2)) * (rng.random((count, 1)) < 0.6)).astype(np.float32)
     shade = slopes[labels, 0] * ramp + slopes[labels, 1] * ramp[:, None]
-    strength = random.exponential(0.08, (count, _FIELDS)) * (random.random((count, _FIELDS)) < textured / 2)
+    strength = rng.exponential(0.08, (count, _FIELDS)) * (rng.random((count, _FIELDS)) < textured / 2)
     for number in range(_FIELDS):
-        field = _grating(edge, random) if random.random() < 0.4 else _texture(edge, random)
+        field = _grating(edge, rng) if rng.random() < 0.4 else _texture(edge, rng)
         shade += strength[:, number].astype(np.float32)[labels] * field
-    if random.random() < 0.5:  # light that falls unevenly
-        light = random.uniform(0.6, 1.3, (3, 3)).astype(np.float32)
+    if rng.random() < 0.5:  # light that falls unevenly
+        light = rng.uniform(0.6, 1.3, (3, 3)).astype(np.float32)
         image *= cv2.resize(light, (edge, edge), interpolation=cv2.INTER_CUBIC)[..., None]
     # Texture is mostly of brightness, and less of it where there is little.
-    tint = random.uniform(0.7, 1.3, 3).astype(np.float32)
+    tint = rng.uniform(0.7, 1.3, 3).astype(np.float32)
     image += (shade * np.minimum(image.mean(axis=2) * 2, 1))[..., None] * tint
     return image
 
 
-def _colours(count: int, random: np.random.Generator) -> np.ndarray:
+def _colours(count: int, rng: np.random.Generator) -> np.ndarray:
     """A colour for each shape, float32 (count, 3): of a few hues, mostly pale."""
-    brightness = random.beta(random.uniform(0.6, 2.5), random.uniform(0.6, 2.5), count)
-    hues = random.uniform(0, 1, random.integers(1, 5))
-    hue = hues[random.integers(len(hues), size=count)] + random.normal(0, 0.04, count)
-    saturation = np.minimum(random.exponential(random.uniform(0.05, 0.4), count), 1)
+    brightness = rng.beta(rng.uniform(0.6, 2.5), rng.uniform(0.6, 2.5), count)
+    hues = rng.uniform(0, 1, rng.integers(1, 5))
+    hue = hues[rng.integers(len(hues), size=count)] + rng.normal(0, 0.04, count)
+    saturation = np.minimum(rng.exponential(rng.uniform(0.05, 0.4), count), 1)
     angles = 2 * np.pi * (hue[:, None] + np.array([0, 1 / 3, 2 / 3]))
     colours = brightness[:, None] * (1 + saturation[:, None] * np.cos(angles))
     return colours.clip(0, 1).astype(np.float32)
 
 
-def _grating(edge: int, random: np.random.Generator) -> np.ndarray:
+def _grating(edge: int, rng: np.random.Generator) -> np.ndarray:
     """Parallel stripes (edge, edge), about -1 to 1."""
-    period = _FINER * np.exp(random.uniform(np.log(2.5), np.log(40)))
-    angle = random.uniform(0, np.pi)
+    period = _FINER * np.exp(rng.uniform(np.log(2.5), np.log(40)))
+    angle = rng.uniform(0, np.pi)
     place = np.arange(edge, dtype=np.float32) * (2 * np.pi / period)
     wave = np.sin(place * np.float32(np.cos(angle)) + place[:, None] * np.float32(np.sin(angle)))
-    return np.tanh(3 * wave) if random.random() < 0.5 else wave
+    return np.tanh(3 * wave) if rng.random() < 0.5 else wave
 
 
-def _texture(edge: int, random: np.random.Generator) -> np.ndarray:
+def _texture(edge: int, rng: np.random.Generator) -> np.ndarray:
     """Noise of several scales (edge, edge), each twice as coarse as the one before; deviation about 1."""
-    falloff = random.uniform(0.5, 1.4)  # from fine grain to clouds
-    stretch = random.integers(1, 5) if random.random() < 0.5 else 1  # along one axis, as fibres are
+    falloff = rng.uniform(0.5, 1.4)  # from fine grain to clouds
+    stretch = rng.integers(1, 5) if rng.random() < 0.5 else 1  # along one axis, as fibres are
     field = np.zeros((edge, edge), np.float32)
     energy, cell = 0.0, 2
     while cell < edge // 2:
         shape = max(2, edge // cell), max(2, edge // (cell * stretch))
         weight = cell ** (falloff - 1)
-        grid = random.standard_normal(shape, np.float32)
+        grid = rng.standard_normal(shape, np.float32)
         field += weight * cv2.resize(grid, (edge, edge), interpolation=cv2.INTER_LINEAR)
         energy += weight**2
         cell *= 2
     field = field / np.float32(np.sqrt(energy) * 0.7)
-    return field.T if random.random() < 0.5 else field
+    return field.T if rng.random() < 0.5 else field

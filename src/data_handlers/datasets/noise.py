@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from src.data_handlers.datasets.camera_noise import CameraNoise, add_camera_noise
 from src.util.config.schema import Block
 from src.util.pictures.io import to_float, to_uint8
+from src.util.seed import numpy_generator
 
 
 class NoiseOptions(Block):
@@ -97,7 +98,7 @@ def add_noise(clean: torch.Tensor, options: NoiseOptions, generator: torch.Gener
     if options.camera is not None:
         seed = int(torch.randint(2**62, (), generator=generator))
         image = np.ascontiguousarray(clean.permute(1, 2, 0).numpy())
-        taken = add_camera_noise(image, options.camera, np.random.default_rng(seed))
+        taken = add_camera_noise(image, options.camera, numpy_generator(seed))
         return torch.from_numpy(taken).permute(2, 0, 1)
     reach = options.kernel_edge - 1 if options.correlate else 0
     channels, height, width = clean.shape

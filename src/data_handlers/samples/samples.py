@@ -24,7 +24,7 @@ from src.util.pictures.io import (
     to_float,
 )
 from src.util.pictures.value_range import DataRange, NanRule, white_of
-from src.util.seed import derive_seed, make_generator
+from src.util.seed import derive_seed, make_generator, numpy_generator
 
 CACHE_BYTES = 128 * 2**20
 """Decoded pictures that each process may keep: small sets are read once, not once for each crop."""
@@ -196,7 +196,7 @@ class Samples(Dataset[Sample]):
     def _read(self, draw: int, number: int) -> Picture:
         if isinstance(self.source, DrawnSource):
             seed = derive_seed(self.seed, "picture", draw, number)
-            return self.source.draw(number, np.random.default_rng(seed))
+            return self.source.draw(number, numpy_generator(seed))
         return self.source.read(number)
 
     def _with_noise(self, picture: Picture, draw: int, number: int) -> Picture:

@@ -1,0 +1,68 @@
+"""Clean photographs as material for generated pictures: parts of them, and their colours."""
+
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from src.util.errors import DataError
+from src.util.pictures.folder import list_pictures
+from src.util.pictures.io import as_channels, inspect_picture, read_picture, to_float, to_uint8
+
+SHORT_SIDE = 900
+"""To which photographs are reduced, px: what noise and traces of compression they have goes."""
+
+_MOST_REDUCED = 3.0
+
+
+class Photographs:
+    """The photographs of a folder, reduced; read when they are first needed.
+
+    Parameters
+    ----------
+    folder : str
+        Looked through at any depth.
+    edge : int
+        Of the parts that will be asked for, px.
+
+    Raises
+    ------
+    DataError
+        When there is none, or one is smaller than a part.
+    """
+
+    def __init__(self, folder: str, edge: int) -> None:
+        self._paths = list_pictures(Path(folder), recursive=True)
+        self._edge = edge
+        for path in self._paths:
+            info = inspect_picture(path)
+            if min(info.height, info.width, SHORT_SIDE) < edge or info.channels not in (1, 3):
+                raise DataError(f"{path}: expected a photograph of at least {edge} px in 1 or 3 channels")
+
+    @cached_property
+    def _reduced(self) -> list[np.ndarray]:
+        return [_reduced(read_picture(path)) for path in self._paths]
+
+    def part(self, rng: np.random.Generator) -> np.ndarray:
+        """A square part at a random scale, float32 (edge, edge, 3), 0 to 1."""
+        image = self._reduced[rng.integers(len(self._reduced))]
+        most = min(_MOST_REDUCED, min(image.shape[:2]) / self._edge)
+        large = int(self._edge * np.exp(rng.uniform(0, np.log(most))))
+        top, left = (rng.integers(length - large + 1) for length in image.shape[:2])
+        part = image[top : top + large, left : left + large].astype(np.float32) / 255
+        return cv2.resize(part, (self._edge, self._edge), interpolation=cv2.INTER_AREA)
+
+    def colours(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """The colours of places of one photograph, float32 (count, 3), 0 to 1."""
+        image = self._reduced[rng.integers(len(self._reduced))]
+        rows, columns = (rng.integers(length, size=count) for length in image.shape[:2])
+        return image[rows, columns].astype(np.float32) / 255
+
+
+def _reduced(picture: np.ndarray) -> np.ndarray:
+    """A photograph in 8 bits and three channels, its short side at most `SHORT_SIDE`."""
+    picture = as_channels(picture if picture.dtype == np.uint8 else to_uint8(to_float(picture)), 3)
+    factor = min(1.0, SHORT_SIDE / min(picture.shape[:2]))
+    size = round(picture.shape[1] * factor), round(picture.shape[0] * factor)
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
