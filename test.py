@@ -22,6 +22,8 @@ def main() -> int:
         raise DataError(f"--test_img {flags.test_img}: there is no such file")
     if flags.test_dir is not None and not os.path.isdir(flags.test_dir):
         raise DataError(f"--test_dir {flags.test_dir}: there is no such folder")
+    if not (flags.test_img or flags.test_dir or flags.session or flags.pretrained or flags.export):
+        raise ConfigError("say what to denoise: --test_img PATH, --test_dir DIR, or -s RUN (its test images)")
     return _run(flags)
 
 
@@ -40,6 +42,8 @@ def _run(flags: argparse.Namespace) -> int:
     device, line = resolve_device(flags.gpu)
     LOG.info(line)
     trained = load_trained(device, flags.settings, flags.config, flags.session, flags.epoch, flags.pretrained)
+    if flags.session is None and flags.pretrained is None:
+        LOG.info("no network was named: this is the general one, which comes with the program")
     trained = trained.with_finish(flags.finish, flags.strength)
     trained.network.tiling = Tiling(flags.tile, flags.overlap)
     trained.network.ensemble = flags.ensemble

@@ -53,6 +53,13 @@ def has_gpu() -> bool:
     return torch.cuda.device_count() > 0
 
 
+def computes_bf16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 by itself; otherwise it takes longer than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
 def _own_gpu(choice: str | None, local_rank: int, count: int) -> tuple[torch.device, str]:
     """The GPU of one of several processes."""
     if choice not in (None, "auto"):

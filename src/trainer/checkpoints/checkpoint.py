@@ -7,6 +7,8 @@ from typing import Any
 import torch
 
 from src.trainer.checkpoints.archive import check_archive, check_content
+from src.trainer.checkpoints.exported import is_exported, read_exported
+from src.trainer.checkpoints.general import PATH, check_general
 from src.trainer.checkpoints.manifest import Entry, read_manifest, sha256, write_manifest
 from src.util.atomic_file import write_atomically
 from src.util.errors import CheckpointError
@@ -22,7 +24,7 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     Parameters
     ----------
     path : Path
-        A `.pth` file with `epoch` and `model_weights`.
+        A `.pth` file with `epoch` and `model_weights`, or what `--export` wrote.
     device : torch.device or str
         Where the tensors go, whatever device they were saved on.
 
@@ -38,9 +40,12 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
         is ever executed.
     """
     try:
-        check_archive(path)
-        content = torch.load(path, map_location=device, weights_only=True)
-        check_content(content)
+        if path.is_file() and is_exported(path):
+            content = read_exported(path, device)
+        else:
+            check_archive(path)
+            content = torch.load(path, map_location=device, weights_only=True)
+            check_content(content)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: there is no such checkpoint") from None
     except Exception as error:  # torch raises a dozen kinds for damaged or foreign files
@@ -60,14 +65,16 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
 
 
 def load_verified(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Read a checkpoint as `load_checkpoint`; one that lies in a run's folder must be what the run wrote.
+    """Read a checkpoint as `load_checkpoint`; one of a run's folder, or the general one, must be unchanged.
 
     Raises
     ------
     CheckpointError
         When a single bit differs.
     """
-    if run := run_around(path):
+    if path == PATH:
+        check_general()
+    elif run := run_around(path):
         try:
             store = CheckpointStore(run)
         except CheckpointError:  # its manifest is lost

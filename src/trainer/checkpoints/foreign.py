@@ -36,8 +36,6 @@ def say_foreign(path: Path) -> str:
             "it is of the form that PyTorch wrote before 1.6; if you trust it, convert it by"
             " torch.save(torch.load(OLD, weights_only=False), NEW)"
         )
-    if begin[8:10] == b'{"':
-        return "it is a safetensors file, as --export writes for other programs; take the .pth it was made of"
     if begin.startswith(MAGICS):
         return "it is a picture; pictures to be denoised are given by --test_img or --test_dir"
     if begin.startswith(_POINTER):

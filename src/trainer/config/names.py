@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from src.trainer.checkpoints.general import NAME, PATH
 from src.util.config.schema import Block, nearest, validate
 from src.util.config.yaml_document import Document, overlay, override, read_yaml
 from src.util.errors import CheckpointError, ConfigError
@@ -100,28 +101,29 @@ def find_checkpoint(run: FileManager | None, epoch: int | None, pretrained: str 
     epoch : int or None
         A checkpoint of that run.
     pretrained : str or None
-        A checkpoint's path, or its name in the run; `epoch` is ignored then.
+        A checkpoint's path, its name in the run, or `general`; `epoch` is ignored then.
 
     Returns
     -------
     Path or None
-        None for the newest one of the run, which its manifest tells.
+        None for the newest one of the run, which its manifest tells; the general network's where nothing is
+        named.
 
     Raises
     ------
-    ConfigError
-        When nothing says which checkpoint.
     CheckpointError
         When there is no such file.
     """
     if pretrained is None and run is None:
-        raise ConfigError("say which network: --pretrained CKPT (a .pth file), or -s RUN (a run's last one)")
+        pretrained = NAME
     if run is not None and pretrained is None and epoch is None:
         if not run.folder.is_dir():
             raise CheckpointError(f"-s {run.run_name}: there is no run {run.folder}")
         return None
     if pretrained is not None:
         path = (run.find_checkpoint(pretrained) if run else None) or Path(pretrained)
+        if pretrained == NAME and not os.path.lexists(path):
+            path = PATH
     else:
         assert run is not None and epoch is not None
         path = run.checkpoint_file(epoch)
@@ -165,7 +167,15 @@ def check_testing_names(
     configs: Sequence[str] | None, session: str | None, settings: Sequence[str],
     epoch: int | None, pretrained: str | None,
 ) -> None:  # fmt: skip
-    """Look at what the flags of `test.py` name; see `named_run` and `find_checkpoint`."""
+    """Look at what the flags of `test.py` name; see `named_run` and `find_checkpoint`.
+
+    Raises
+    ------
+    ConfigError
+        When a configuration or an epoch is named, but no network that it is of.
+    """
+    if session is None and pretrained is None and (configs or epoch is not None):
+        raise ConfigError("say which network: --pretrained CKPT (a .pth file), or -s RUN (a run's last one)")
     _document(configs, settings)
     run = None if session is None else named_run(session, settings, configs)
     find_checkpoint(run, epoch, pretrained)

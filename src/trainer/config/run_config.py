@@ -85,7 +85,8 @@ class TrainingBlock(Block):
     grad_clip: Annotated[float, Field(gt=0)] | None = None
     """Largest norm of the gradient; a longer one is scaled down to it. None = as it is."""
     init: str | None = None
-    """The weights to begin with: a checkpoint's path. None = random ones."""
+    """The weights to begin with: a checkpoint's path, or `general`, the network that comes with the program.
+    None = random ones."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """What the exponential mean of the weights keeps in each step, such as 0.999; the mean is then what is
     validated, saved and used. None = the weights of the last step."""

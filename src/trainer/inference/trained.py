@@ -16,6 +16,7 @@ from src.trainer.config.run_config import RunConfig
 from src.trainer.finish import Parts
 from src.trainer.network.network import Network
 from src.util.config.yaml_document import Document, override, read_yaml
+from src.util.device import computes_bf16
 from src.util.errors import CheckpointError, ConfigError
 from src.util.file_manager import FileManager, run_around
 from src.util.logger import LOG
@@ -97,6 +98,8 @@ def load_trained(
         reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise CheckpointError(f"{path}: does not fit the configuration's network: {reason}") from None
     network = build_model(given, device)
+    if network.precision == "bf16" and not computes_bf16(device):
+        network.precision = "fp32"
     network.module.load_state_dict(content["model_weights"])
     LOG.info("checkpoint %s, after epoch %d", path, content["epoch"])
     white = content.get("white")

@@ -29,6 +29,7 @@ from src.trainer.training.bystander import NoReporter, NoStore
 from src.trainer.training.due import last_step, validation_is_missing
 from src.trainer.training.file_list import keep_own_pictures
 from src.trainer.training.reporter import Reporter
+from src.trainer.training.start import start_from
 from src.trainer.training.step import TrainingStep
 from src.trainer.training.stopping import StopRequest
 from src.trainer.training.stopwatch import Stopwatch
@@ -79,6 +80,8 @@ def train(
         loader, validation = _build_loaders(config, device.type == "cuda", workers, processes)
     try:
         network = build_model(config, device)  # what does not fit the memory leaves no folder behind
+        if config.training.init is not None and not resume:
+            start_from(network, config.training.init)
         if processes.first and resume:
             files.open()
         elif processes.first:
@@ -161,8 +164,12 @@ def _fit(
         LOG.info("resumed %s after epoch %d, step %d", path, state.epoch, state.step)
     elif resume:
         LOG.info("nothing was saved before: from the beginning")
+        if config.training.init is not None:
+            start_from(network, config.training.init)
     if not processes.alone:  # machines of different kinds may have drawn other weights
         network.module.load_state_dict(processes.of_first(network.module.state_dict(), device))
+    if mean is not None and not state.step:
+        mean.load_state_dict(network.module.state_dict())
     if processes.first:
         with write_atomically(files.config_file) as file:
             file.write(to_yaml(config).encode())
