@@ -12,6 +12,8 @@ from src.trainer.finish.flat_places import NoiseCurve
 
 _THRESHOLD = 2.0
 """Times the noise's variance that a difference may have before it counts as detail."""
+_OUTLIER = 20.0
+"""At which a single pixel's stops to count: texture is many pixels, an impulse is one."""
 
 
 def reach_of(sigma: float) -> int:
@@ -37,8 +39,7 @@ def share_of_denoised(noisy: np.ndarray, denoised: np.ndarray, sigma: float, noi
         1 where the difference looks like noise, towards 0 where it is much more.
     """
     edge = 2 * reach_of(sigma) + 1
-    difference = cv2.GaussianBlur((noisy - denoised) ** 2, (edge, edge), sigma, borderType=cv2.BORDER_REFLECT)
-    excess = (difference.reshape(noisy.shape) / noise(denoised)).mean(axis=2, keepdims=True) - np.float32(
-        _THRESHOLD
-    )
-    return 1 / (1 + np.maximum(excess, 0))
+    times = np.minimum((noisy - denoised) ** 2 / noise(denoised), np.float32(_OUTLIER)).mean(axis=2)
+    around = cv2.GaussianBlur(times, (edge, edge), sigma, borderType=cv2.BORDER_REFLECT)
+    share: np.ndarray = 1 / (1 + np.maximum(around - np.float32(_THRESHOLD), 0))
+    return share[..., np.newaxis]

@@ -1,6 +1,6 @@
 """The last touch to a denoised image, for any network: nothing in it is trained."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Literal
 
 import numpy as np
@@ -56,13 +56,17 @@ class Finish(Block):
         """Whether anything is done at all."""
         return self.light is not None or self.detail is not None or self.strength < 1
 
-    def __call__(self, pair: Pair) -> Iterator[tuple[int, np.ndarray]]:
+    def __call__(
+        self, pair: Pair, told: Callable[[float], object] | None = None
+    ) -> Iterator[tuple[int, np.ndarray]]:
         """Finish an image of any size.
 
         Parameters
         ----------
         pair : Pair
             Noisy and denoised; left as they are.
+        told : callable, optional
+            Told the power of the light that was found.
 
         Yields
         ------
@@ -75,7 +79,11 @@ class Finish(Block):
         known = len(places.corners) >= FEWEST
         light = None
         if self.light is not None:
-            gamma = gamma_of([skewness(pair, places)]) if self.gamma == "auto" else self.gamma
+            gamma = self.gamma
+            if gamma == "auto":
+                gamma = gamma_of([skewness(pair, places)])
+                if told is not None:
+                    told(gamma)
             light = LightGivenBack(pair, self.light, gamma)
         noise = NoiseCurve(places, pair.rounding + 1e-10) if known else None
         margin = 0 if self.detail is None else -(-reach_of(self.detail) // 4) * 4

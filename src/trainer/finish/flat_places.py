@@ -3,6 +3,7 @@
 Shape letters: P places, C channels, N pixels of a place.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,12 +15,12 @@ FEWEST = 16
 
 _FLAT = 0.3
 _BINS = 8
-_QUANTILE = 0.4
+_QUANTILE = 0.3
 
 
 @dataclass(frozen=True)
 class FlatPlaces:
-    """The flattest places of `EDGE` px squared of an image, the flattest first.
+    """The flattest places of `EDGE` px squared of an image, of each brightness alike.
 
     Attributes
     ----------
@@ -37,11 +38,14 @@ class FlatPlaces:
 
 
 def flat_places(pair: Pair) -> FlatPlaces:
-    """Find the flat places: those where the denoised image varies least."""
+    """Find the flat places: those where the denoised image varies least, among those of like brightness."""
     parts = [_of_strip(pair, *strip) for strip in pair.strips]
     corners, level, structure, variance = (np.concatenate(part) for part in zip(*parts, strict=True))
-    order = np.argsort(structure.mean(axis=1), kind="stable")
-    flattest = order[: max(FEWEST, round(_FLAT * len(corners)))]
+    by_level = np.array_split(np.argsort(level.mean(axis=1), kind="stable"), _BINS)
+    varies = structure.mean(axis=1)
+    flattest = np.concatenate(
+        [like[np.argsort(varies[like], kind="stable")][: math.ceil(_FLAT * len(like))] for like in by_level]
+    )
     return FlatPlaces(corners[flattest], level[flattest], variance[flattest])
 
 

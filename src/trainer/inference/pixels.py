@@ -13,6 +13,7 @@ from src.trainer.finish import Finish
 from src.trainer.finish.strips import Pair
 from src.trainer.network.network import Network, Writer
 from src.util.errors import DataError
+from src.util.logger import LOG
 from src.util.pictures.conversion import from_float, span_of, to_float
 from src.util.pictures.io import as_channels, suits
 
@@ -63,7 +64,11 @@ def denoise_pixels(
     if not finish.changes and not apart:
         _run(network, picture, white, name, keep)
         return result
-    for top, band in finish(denoised_pair(network, picture, white, name, apart)):
+
+    def told(gamma: float) -> None:
+        LOG.info("%s: light is given back with gamma %g, found in it; test.finish.gamma sets it", name, gamma)
+
+    for top, band in finish(denoised_pair(network, picture, white, name, apart), told):
         keep(top, band.transpose(2, 0, 1))
     return result
 

@@ -1,0 +1,215 @@
+"""How good denoised images are, beside what else one call would give.
+
+    python -m benchmarks.quality                                    # eight kinds of noise, and the demo's images
+    python -m benchmarks.quality --pairs PolyU=polyu/noisy,polyu/gt --every 6 --sheet sheet.png
+    python -m benchmarks.quality --checkpoint output/mine/checkpoint/mine_012.pth
+
+All methods see the same images, and are compared after rounding to 8 bits. Colour is the mean, over the images,
+of how far their mean colour is off, in levels; rho is the share of the noise that is left in the result, as
+<denoised - clean, noise> / <noise, noise>. NLM is scikit-image's `denoise_nl_means` (patch 5, distance 9, h = 0.8
+sigma), once with its own estimate of sigma and once told the true one; wavelets are BayesShrink with their own
+estimate, and total variation is told sigma, too, as its weight. Estimates need PyWavelets (`pip install pywavelets`).
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_wavelet, estimate_sigma
+
+from benchmarks.quality_sets import KINDS, Pair, PairSet, built_in, demo_set, folders
+from src.trainer.evaluation.metrics import psnr, ssim
+from src.trainer.inference.denoiser import Denoiser
+from src.trainer.report.panel import panel
+from src.util.errors import DataError
+from src.util.pictures.io import write_picture
+
+Method = Callable[[Pair], np.ndarray]
+"""Denoises a pair's noisy image; the clean one tells those that are told sigma."""
+
+PANEL_EDGE = 160
+PANEL_PAIRS = 3
+
+
+class Row(NamedTuple):
+    """The figures of a method on a set."""
+
+    method: str
+    psnr: float
+    ssim: float
+    colour: float
+    rho: float
+    worse: int
+    seconds: float
+    results: list[np.ndarray]
+
+
+def methods(checkpoints: Sequence[Path], others: bool) -> dict[str, Method]:
+    """All methods by their names in the table."""
+    found: dict[str, Method] = {"noisy": lambda pair: pair.noisy}
+    if others:
+        found |= {"NLM, sigma told": lambda pair: _nlm(pair.noisy, _true_sigma(pair))}
+        found |= {"total variation, sigma told": _total_variation}
+        if _estimates():
+            found |= {
+                "NLM": lambda pair: _nlm(pair.noisy, _estimated_sigma(pair.noisy)),
+                "wavelets": _wavelets,
+            }
+    for name, path in (("general", "general"), *((path.stem, str(path)) for path in checkpoints)):
+        found |= {f"{name}, not finished": _network(path, "none"), name: _network(path, None)}
+    return found
+
+
+def _estimates() -> bool:
+    try:
+        import pywt  # noqa: F401
+    except ImportError:
+        print("PyWavelets is not installed: NLM with its own estimate of sigma and wavelets are left out")
+        return False
+    return True
+
+
+def _network(path: str, finish: str | None) -> Method:
+    denoiser = Denoiser.load(path, finish=finish)  # type: ignore[arg-type]
+    return lambda pair: denoiser(pair.noisy)
+
+
+def _true_sigma(pair: Pair) -> float:
+    return float((pair.noisy / 255 - pair.clean / 255).std())
+
+
+def _estimated_sigma(noisy: np.ndarray) -> float:
+    return float(estimate_sigma(noisy / 255, channel_axis=-1, average_sigmas=True))
+
+
+def _nlm(noisy: np.ndarray, sigma: float) -> np.ndarray:
+    if sigma < 1e-4:  # h must be above 0
+        return noisy
+    return _to_bytes(
+        denoise_nl_means(
+            noisy.astype(np.float32) / 255, patch_size=5, patch_distance=9, h=0.8 * sigma, sigma=sigma,
+            channel_axis=-1,
+        )
+    )  # fmt: skip
+
+
+def _total_variation(pair: Pair) -> np.ndarray:
+    return _to_bytes(
+        denoise_tv_chambolle(pair.noisy / 255, weight=max(_true_sigma(pair), 1e-4), channel_axis=-1)
+    )
+
+
+def _wavelets(pair: Pair) -> np.ndarray:
+    return _to_bytes(denoise_wavelet(pair.noisy / 255, channel_axis=-1, rescale_sigma=True))
+
+
+def _to_bytes(values: np.ndarray) -> np.ndarray:
+    return np.rint(values.clip(0, 1) * 255).astype(np.uint8)
+
+
+def measure(name: str, method: Method, pairs: PairSet) -> Row:
+    """One method on all pairs of a set."""
+    results, seconds = [], 0.0
+    for pair in pairs.pairs:
+        start = time.perf_counter()
+        results.append(method(pair).reshape(pair.clean.shape))
+        seconds += time.perf_counter() - start
+    scored = list(zip(pairs.pairs, results, strict=True))
+    before = [_psnr(pair.clean, pair.noisy) for pair in pairs.pairs]
+    after = [_psnr(pair.clean, result) for pair, result in scored]
+    off = [np.abs(r.mean((0, 1)) - p.clean.mean((0, 1))).mean() for p, r in scored]
+    megapixels = sum(pair.clean.shape[0] * pair.clean.shape[1] for pair in pairs.pairs) / 1e6
+    return Row(
+        name, float(np.mean(after)), float(np.mean([ssim(p.clean, r) for p, r in scored])),
+        float(np.mean(off)), float(np.mean([_rho(pair, result) for pair, result in scored])),
+        sum(new < old for new, old in zip(after, before, strict=True)), seconds / megapixels, results,
+    )  # fmt: skip
+
+
+def _psnr(clean: np.ndarray, other: np.ndarray) -> float:
+    """In dB; 99 for images that are the same, so that a mean over images stays finite."""
+    return min(psnr(clean, other), 99.0)
+
+
+def _rho(pair: Pair, result: np.ndarray) -> float:
+    noise = pair.noisy.astype(np.float64) - pair.clean
+    left = result.astype(np.float64) - pair.clean
+    energy = float((noise * noise).sum())
+    return float((left * noise).sum()) / energy if energy else 0.0
+
+
+def table(pairs: PairSet, rows: Sequence[Row]) -> list[str]:
+    """A set's figures in Markdown."""
+    lines = [f"**{pairs.name}**, {len(pairs.pairs)} images", ""]
+    lines += ["| method | PSNR, dB | SSIM | colour off, levels | rho | worse than noisy | s / MP |"]
+    lines += ["|---|---:|---:|---:|---:|---:|---:|"]
+    for row in rows:
+        figures = f"{row.psnr:.2f} | {row.ssim:.4f} | {row.colour:.2f} | {row.rho:.3f} | {row.worse}"
+        lines.append(f"| {row.method} | {figures} | {row.seconds:.2f} |")
+    return [*lines, ""]
+
+
+def sheet(pairs: PairSet, rows: Sequence[Row]) -> list[list[tuple[str, np.ndarray]]]:
+    """Middles of a few of a set's images, noisy, by each method, and clean."""
+    lines = []
+    for number in np.linspace(0, len(pairs.pairs) - 1, min(PANEL_PAIRS, len(pairs.pairs))).astype(int):
+        pair = pairs.pairs[number]
+        shown = [
+            (f"{row.method} {_psnr(pair.clean, row.results[number]):.1f}", row.results[number])
+            for row in rows
+        ]
+        lines.append([(caption, _middle(image)) for caption, image in (*shown, ("clean", pair.clean))])
+    return lines
+
+
+def _middle(image: np.ndarray) -> np.ndarray:
+    top, left = (max(0, edge - PANEL_EDGE) // 2 for edge in image.shape[:2])
+    part = image[top : top + PANEL_EDGE, left : left + PANEL_EDGE]
+    return part if part.shape[2] == 3 else np.repeat(part, 3, axis=2)
+
+
+def main() -> None:
+    """Measure and print."""
+    options = _options()
+    sets = [folders(*each, options.every) for each in options.pairs]
+    if not sets:
+        sets = [built_in(kind) for kind in KINDS] + [demo_set()]
+    ways = methods(options.checkpoint, not options.networks_alone)
+    drawn = []
+    for pairs in sets:
+        rows = [measure(name, method, pairs) for name, method in ways.items()]
+        print("\n".join(table(pairs, rows)), flush=True)
+        drawn += sheet(pairs, rows)
+    if options.sheet is not None:
+        write_picture(options.sheet, panel(drawn))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument(
+        "--pairs", type=_pairs, action="append", default=[], metavar="NAME=NOISY,CLEAN",
+        help="two folders, in place of the built-in photographs; may be said several times",
+    )  # fmt: skip
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="take each Nth pair of the folders")
+    parser.add_argument("--checkpoint", type=Path, action="append", default=[], help="one more network")
+    parser.add_argument("--networks-alone", action="store_true", help="leave scikit-image's methods out")
+    parser.add_argument("--sheet", type=Path, metavar="PNG", help="write crops side by side")
+    return parser.parse_args()
+
+
+def _pairs(text: str) -> tuple[str, Path, Path]:
+    name, _, paths = text.partition("=")
+    noisy, _, clean = paths.partition(",")
+    if not (name and noisy and clean):
+        raise argparse.ArgumentTypeError(f"expected NAME=NOISY,CLEAN, got '{text}'")
+    for folder in (noisy, clean):
+        if not Path(folder).is_dir():
+            raise DataError(f"--pairs: {folder}: there is no such folder")
+    return name, Path(noisy), Path(clean)
+
+
+if __name__ == "__main__":
+    main()
