@@ -191,7 +191,9 @@ def checked_white(
     """
     white = white_of(picture.dtype, data_range, said)
     if white >= _WIDE and white not in (data_range, said) and (hint := dark_hint(picture, white)):
-        raise RangeError(f"{name}, {picture.dtype}: {hint.found}; say", hint.number)
+        raise RangeError(
+            f"{name}, {picture.dtype}: {hint.found}; if its data has fewer bits, say", hint.number
+        )
     if picture.dtype.kind != "f" or not picture.size:
         return white
     ends = (np.min, np.max) if nan == "stop" else (np.fmin.reduce, np.fmax.reduce)  # which pass over NaN

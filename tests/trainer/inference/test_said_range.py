@@ -86,7 +86,9 @@ def test_of_several_wide_pictures_the_range_that_is_proposed_holds_the_brightest
     with pytest.raises(DataError) as caught:
         build_pictures(tiny_config(*settings), "training")
     lines = str(caught.value).splitlines()
-    assert len(lines) == 3 and all(line.endswith("; say data_range=65535") for line in lines)
+    assert len(lines) == 3 and all(
+        line.endswith("if its data has fewer bits, say data_range=65535") for line in lines
+    )
     assert FileDenoiser(grey()).folder(tmp_path / "wide", tmp_path / "out") == 3
     assert messages[-1].endswith("c.tif; data_range=65535 suits the brightest of them")
 
