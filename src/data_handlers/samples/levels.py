@@ -19,6 +19,7 @@ from src.util.pictures.value_range import (
     checked_white,
     dark_hint,
     white_of,
+    with_one_proposal,
 )
 
 LOOKED_AT = 8
@@ -130,7 +131,7 @@ def look_at_values(
         found = ", ".join(f"{white:g} in {count}" for white, count in whites.most_common())
         hints.append(f"{source.where}: pictures of several ranges: white is {found}")
     deep = [number for number, info in infos.items() if info.dtype != "uint8"]
-    problems: dict[int, str] = {}
+    problems: dict[int, DataError] = {}
     dark: list[Hint | None] = []
     for number in deep[:: max(1, len(deep) // LOOKED_AT)][:LOOKED_AT]:
         try:
@@ -140,20 +141,21 @@ def look_at_values(
             name = place_of(source.where, picture.name)
             white = noisy_white(picture, data_range, name, nan)
         except DataError as error:
-            problems[number] = str(error)
+            problems[number] = error
             continue
         known = picture.noisy[~np.isnan(picture.noisy)]
         if not known.size:
             hints.append(f"{name}: {ALL_NAN}")
             continue
         hint = dark_hint(known, white)
-        dark.append(hint and hint._replace(line=f"{name}: {hint.line}"))
+        dark.append(hint and hint._replace(found=f"{name}: {hint.found}"))
+    lines = dict(zip(problems, map(str, with_one_proposal(list(problems.values()))), strict=True))
     if not dark:  # the next ones will be no better
-        raise_together(list(problems.values()))
+        raise_together(list(lines.values()))
     if dark and all(dark):  # one dark picture is a dark picture
         # The number that is proposed must hold the brightest, too.
         hints.append(max(filter(None, dark), key=lambda hint: hint.number).line)
-    return whites.most_common(1)[0][0], hints, problems
+    return whites.most_common(1)[0][0], hints, lines
 
 
 def _middle(source: Source, number: int, info: PictureInfo) -> Picture:

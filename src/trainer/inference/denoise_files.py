@@ -1,6 +1,6 @@
 """A trained network on picture files: one, or all of a folder; what comes out is of the kind that went in."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,7 +13,7 @@ from src.trainer.evaluation.sanity import BLANK, is_blank
 from src.trainer.inference.finish_of_folder import with_common_light
 from src.trainer.inference.folder_page import FolderPage
 from src.trainer.inference.pixels import denoise_pixels
-from src.trainer.inference.result_files import Format, find_results, named
+from src.trainer.inference.result_files import Format, find_results, named, read_alone
 from src.trainer.inference.trained import Trained
 from src.trainer.report import Look
 from src.util.atomic_file import write_atomically
@@ -23,10 +23,10 @@ from src.util.logger import LOG, progress_bar
 from src.util.overlap import AT_ONCE, Here, at_once, overlapped
 from src.util.pictures.formats.base import EXPANDED, Page, PictureInfo, StoredPicture
 from src.util.pictures.formats.holes import without_nan
-from src.util.pictures.formats.known import ENDINGS, MAX_PIXELS, WRITTEN
+from src.util.pictures.formats.known import MAX_PIXELS
 from src.util.pictures.formats.stored import open_picture
 from src.util.pictures.io import channels_message, suits
-from src.util.pictures.value_range import ALL_NAN, checked_white, dark_hint, white_of
+from src.util.pictures.value_range import ALL_NAN, RangeError, checked_white, dark_hint, white_of
 
 Show = Callable[[int, np.ndarray, np.ndarray, float], None]
 """Is shown the number of a page, its noisy and its denoised pixels, and the number that is white in them."""
@@ -120,7 +120,7 @@ class FileDenoiser:
         self._finish = with_common_light(self.trained, list(results), self.options.max_pixels)
         due = {p: r for p, r in results.items() if self.options.overwrite or not r.exists()}
         page = FolderPage(self.trained, folder, out, results, self.options.max_pixels)
-        failed: list[Path] = []
+        failed: dict[Path, DataError] = {}
         with (
             progress_bar(len(results), "picture", len(results) - len(due)) as bar,
             closing(overlapped(partial(self._attempt, page), due.items(), self.options.held)) as outcomes,
@@ -131,7 +131,7 @@ class FileDenoiser:
                     page.take(done.looks)
                 else:
                     LOG.error("%s", done.error)
-                    failed.append(path)
+                    failed[path] = done.error
                 bar.update()
         page.close([path for path in results if path not in due], self.options.held)
         self._sum_up(len(results), len(results) - len(due), failed, out)
@@ -202,9 +202,8 @@ class FileDenoiser:
             self._say_once(("dark", hint.number), f"{name}: {hint.line}")
 
     def _say_lost(self, path: Path, out: Path, lost: list[str]) -> None:
-        ending = path.suffix.lower()
-        if self.options.format == "same" and ending in ENDINGS and ending not in WRITTEN:
-            lost = [*lost, f"its format ({ending} is read alone; it is a PNG)"]
+        if self.options.format == "same" and (found := read_alone(path)):
+            lost = [*lost, f"its format ({found} is read alone; it is a PNG)"]
         if lost:
             self._say_once((out.suffix.lower(), *lost), f"{path}: lost in the result: {', '.join(lost)}")
 
@@ -213,9 +212,11 @@ class FileDenoiser:
             self._said.add(key)
             LOG.warning("%s (said once)", line)
 
-    def _sum_up(self, count: int, kept: int, failed: list[Path], out: Path) -> None:
+    def _sum_up(self, count: int, kept: int, failed: Mapping[Path, DataError], out: Path) -> None:
         there = f", {kept} were there already (--overwrite makes them anew)" if kept else ""
         done = count - kept - len(failed)
         LOG.info("%d of %d pictures denoised%s; results: %s", done, count, there, out)
         if failed:
-            LOG.error("%d of %d pictures failed: %s", len(failed), count, named(failed))
+            whites = [error.number for error in failed.values() if isinstance(error, RangeError)]
+            range_ = f"; data_range={max(whites)} suits the brightest of them" if len(whites) > 1 else ""
+            LOG.error("%d of %d pictures failed: %s%s", len(failed), count, named([*failed]), range_)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from src.util.pictures.folder import list_pictures
-from src.util.pictures.formats.known import JPEG_ENDINGS, WRITTEN, stem_and_ending
+from src.util.pictures.formats import jpeg
+from src.util.pictures.formats.known import ENDINGS, JPEG_ENDINGS, WRITTEN, stem_and_ending
 
 _SHOWN = 5  # names in a line that sums up
 
@@ -46,7 +47,22 @@ def _ending(path: Path, kind: Format) -> str:
     ending = path.suffix.lower()
     if kind == "png" or ending not in WRITTEN or (kind == "auto" and ending in JPEG_ENDINGS):
         return ".png"
-    return stem_and_ending(path.name)[1]
+    return ".png" if read_alone(path) else stem_and_ending(path.name)[1]
+
+
+def read_alone(path: Path) -> str:
+    """The format of a picture, in words, where no result can be of it; else nothing."""
+    ending = path.suffix.lower()
+    if ending in ENDINGS and ending not in WRITTEN:
+        return ending
+    if ending not in JPEG_ENDINGS or not path.is_file():  # a pipe would keep us waiting
+        return ""
+    try:
+        with open(path, "rb") as file:
+            bits = jpeg.bits(file)
+    except OSError:  # whoever reads it says so
+        return ""
+    return f"{ending} of {bits} bits" if bits > 8 else ""
 
 
 def find_results(folder: Path, out: Path, kind: Format) -> dict[Path, Path]:

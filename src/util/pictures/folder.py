@@ -101,6 +101,8 @@ def _is_picture(path: Path) -> bool:
     ending = path.suffix.lower()
     if ending in ENDINGS or ending in RAW_ENDINGS:
         return ending in ENDINGS
+    if not path.is_file():  # a pipe would keep us waiting
+        return False
     try:
         with open(path, "rb") as file:
             return file.read(8).startswith(MAGICS)

@@ -6,6 +6,7 @@ type.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -37,14 +38,54 @@ class Hint(NamedTuple):
 
     Attributes
     ----------
-    line : str
-        To be said behind the picture's name.
+    found : str
+        What there is to say of the picture.
     number : float
         What it is about: the white that is proposed, or the one that does not fit.
+    is_proposed : bool
+        Whether it is the former.
     """
 
-    line: str
+    found: str
     number: float
+    is_proposed: bool = False
+
+    @property
+    def line(self) -> str:
+        """To be said behind the picture's name."""
+        bits = int(self.number).bit_length()
+        proposal = f"; if its data has {bits} bits, say data_range={self.number}"
+        return self.found + (proposal if self.is_proposed else "")
+
+
+class RangeError(DataError):
+    """Nobody said which number is white in a picture, and its type does not tell either.
+
+    Parameters
+    ----------
+    question : str
+        What was found and is to be said, before the number.
+    number : float
+        The white that is proposed.
+    remark : str
+        Behind the number.
+    """
+
+    def __init__(self, question: str, number: float, remark: str = "") -> None:
+        super().__init__(question, number, remark)  # with which it comes out of another process
+        self.question, self.number, self.remark = question, number, remark
+
+    def __str__(self) -> str:
+        return f"{self.question} data_range={self.number}{self.remark}"
+
+
+def with_one_proposal(errors: Sequence[DataError]) -> list[DataError]:
+    """What is wrong with the pictures of a folder, with one white proposed to all: of the brightest."""
+    number = max((error.number for error in errors if isinstance(error, RangeError)), default=0)
+    return [
+        RangeError(error.question, number, error.remark) if isinstance(error, RangeError) else error
+        for error in errors
+    ]
 
 
 def checked_range(data_range: object) -> DataRange:
@@ -144,13 +185,15 @@ def checked_white(
     Raises
     ------
     DataError
-        When a value is infinite, or NaN unless that is kept, or nobody said what white is and the type does
-        not tell either: floating-point values far from [0, 1], whole numbers of 32 or 64 bits that use little
-        of their range.
+        When a value is infinite, or NaN unless that is kept. `RangeError` when nobody said what white is
+        and the type does not tell either: floating-point values far from [0, 1], whole numbers of 32 or 64
+        bits that use little of their range.
     """
     white = white_of(picture.dtype, data_range, said)
     if white >= _WIDE and white not in (data_range, said) and (hint := dark_hint(picture, white)):
-        raise DataError(f"{name}, {picture.dtype}: {hint.line}")
+        raise RangeError(
+            f"{name}, {picture.dtype}: {hint.found}; if its data has fewer bits, say", hint.number
+        )
     if picture.dtype.kind != "f" or not picture.size:
         return white
     ends = (np.min, np.max) if nan == "stop" else (np.fmin.reduce, np.fmax.reduce)  # which pass over NaN
@@ -159,10 +202,10 @@ def checked_white(
         raise DataError(f"{name}: {_not_finite(picture, nan)}; fill them in first")
     if data_range == "auto" and (low < _ABOUT_0_TO_1[0] or high > _ABOUT_0_TO_1[1]):
         below = f"; 0 is black, values below it are kept (add {-low:g} first if {low:g} is black)"
-        raise DataError(
+        raise RangeError(
             f"{name}: floating-point values from {low:g} to {high:g}, not about 0 to 1; say which number is"
-            f" white, such as data_range={_likely_white(max(-low, high)):g}{below if low < 0 else ''}"
-        )
+            " white, such as", _likely_white(max(-low, high)), below if low < 0 else "",
+        )  # fmt: skip
     return white
 
 
@@ -173,7 +216,7 @@ def _not_finite(picture: np.ndarray, nan: NanRule) -> str:
     return f"{np.count_nonzero(~np.isfinite(picture))} of {picture.size} values are NaN or infinite{hint}"
 
 
-def _likely_white(largest: float) -> float:
+def _likely_white(largest: float) -> int:
     """The usual white that fits a largest value, noise included; where none does the next whole number."""
     fitting = (usual for usual in _USUAL_WHITES if usual * _FAR_BELOW <= largest <= _ABOUT_0_TO_1[1] * usual)
     return next(fitting, math.ceil(largest))
@@ -206,5 +249,4 @@ def dark_hint(picture: np.ndarray, white: float) -> Hint | None:
     bits = max(8, int(high).bit_length())
     if int(white).bit_length() - bits < _UNUSED_BITS:
         return None
-    likely = 2**bits - 1
-    return Hint(f"{below}; if its data has {bits} bits, say data_range={likely}", likely)
+    return Hint(below, 2**bits - 1, is_proposed=True)

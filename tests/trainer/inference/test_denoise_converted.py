@@ -1,6 +1,10 @@
 """Pictures whose colours or formats no result has: what comes out instead, and that it is said."""
 
+from pathlib import Path
+
+import imagecodecs
 import numpy as np
+import pytest
 from PIL import Image
 
 from src.trainer.inference.denoise_files import FileOptions
@@ -36,3 +40,18 @@ def test_a_picture_for_print_comes_out_as_rgb_and_is_said_once(unchanged, tmp_pa
     assert [line for line in messages if "CMYK" in line] == [
         f"WARNING {tmp_path / 'in' / 'a.jpg'}: lost in the result: CMYK (it is RGB) (said once)"
     ]
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.JFIF"])
+def test_a_jpeg_of_12_bits_comes_out_as_png_too(unchanged, tmp_path, messages, name):
+    """Nothing here writes such a one; a PNG holds its values."""
+    (tmp_path / "in").mkdir()
+    fine = np.add.outer(np.arange(40), np.arange(30)).astype(np.uint16) * 50
+    (tmp_path / "in" / name).write_bytes(imagecodecs.jpeg_encode(fine, 100, bitspersample=12))
+    unchanged.options = FileOptions(format="same")
+    assert unchanged.folder(tmp_path / "in", tmp_path / "out") == 0
+    ending = Path(name).suffix.lower()
+    read = [read_picture(path) for path in (tmp_path / "in" / name, tmp_path / "out" / "a_DN.png")]
+    assert read[0].max() > 3000 and np.array_equal(*read)
+    (lost,) = (line for line in messages if "lost in the result" in line)
+    assert f"its format ({ending} of 12 bits is read alone; it is a PNG)" in lost

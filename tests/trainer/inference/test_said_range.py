@@ -76,6 +76,23 @@ def test_nor_denoised_into_black(grey, tmp_path, dtype, ending):
     assert np.array_equal(Denoiser(grey().network, 65_535)(array), found)
 
 
+def test_of_several_wide_pictures_the_range_that_is_proposed_holds_the_brightest(
+    grey, tiny_config, tmp_path, messages
+):
+    largest = {"a": 900, "b": 65_535, "c": 4095}
+    for name, white in largest.items():
+        save(tmp_path / "wide" / f"{name}.tif", counts(1, white, "uint32"))
+    settings = ["model.kwargs.in_channels=1", f"training.dataset_args.data_dir={tmp_path / 'wide'}"]
+    with pytest.raises(DataError) as caught:
+        build_pictures(tiny_config(*settings), "training")
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 3 and all(
+        line.endswith("if its data has fewer bits, say data_range=65535") for line in lines
+    )
+    assert FileDenoiser(grey()).folder(tmp_path / "wide", tmp_path / "out") == 3
+    assert messages[-1].endswith("c.tif; data_range=65535 suits the brightest of them")
+
+
 @pytest.mark.parametrize("cache", ["null", "disk", "ram"])
 def test_a_header_s_range_is_white_from_training_to_the_scores(
     new_run, load, tmp_path, monkeypatch, cache, messages

@@ -9,7 +9,7 @@ import pytest
 
 from src.util.errors import DataError
 from src.util.pictures.folder import list_pictures, raise_together
-from src.util.pictures.io import write_picture
+from src.util.pictures.io import read_picture, write_picture
 from src.util.pictures.own_results import MARK
 
 RGB = np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -65,6 +65,17 @@ def test_a_link_to_a_folder_above_does_not_hang(tmp_path):
     write_picture(tmp_path / "a.png", RGB)
     (tmp_path / "loop").symlink_to(tmp_path)
     assert [path.name for path in list_pictures(tmp_path)] == ["a.png"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_does_not_hang(tmp_path, messages):
+    (tmp_path / "a.png").write_bytes(b"")
+    for name in ("pipe", "pipe.jpg"):
+        os.mkfifo(tmp_path / name)
+    assert [path.name for path in list_pictures(tmp_path)] == ["a.png", "pipe.jpg"]
+    assert messages == [f"INFO {tmp_path}: passed over: 1 without an ending"]
+    with pytest.raises(DataError, match=r"pipe\.jpg: expected a picture, found a pipe or device"):
+        read_picture(tmp_path / "pipe.jpg")
 
 
 def test_what_is_no_picture_is_passed_over_in_one_line(tmp_path, messages):

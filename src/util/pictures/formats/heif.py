@@ -1,6 +1,7 @@
 """HEIC and AVIF, which are read where what decodes them is installed.
 
 ISO/IEC 23008-12, High Efficiency Image File Format: the first box names the brands that a file is of.
+AOMedia: AV1 Codec ISO Media File Format Binding, 2.3, the box av1C.
 """
 
 import struct
@@ -12,6 +13,7 @@ from src.util.pictures.formats.known import AVIF, HEIC
 _OF_HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"}
 _OF_AVIF = {b"avif", b"avis"}
 _HEAD = 64
+_HIGH_BITDEPTH = 0x40  # in the third byte of av1C
 
 
 def pillows_name(head: bytes, path: Path) -> str | None:
@@ -46,3 +48,9 @@ def pillows_name(head: bytes, path: Path) -> str | None:
 
         pi_heif.register_heif_opener()
     return name
+
+
+def is_avif_beyond_8_bits(stored: memoryview) -> bool:
+    """Whether an AVIF has 10 or 12 bits, of which Pillow gives 8 and does not say so."""
+    _, _, configuration = bytes(stored).partition(b"av1C")
+    return bool(configuration[2:3]) and bool(configuration[2] & _HIGH_BITDEPTH)

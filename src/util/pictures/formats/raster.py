@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from src.util.errors import DataError
-from src.util.pictures.formats import colour, exif, jpeg, png
+from src.util.pictures.formats import colour, exif, heif, jpeg, png
 from src.util.pictures.formats.base import Metadata, Page, PictureInfo, damaged
 from src.util.pictures.formats.known import JPEG_ENDINGS
 from src.util.pictures.formats.orientation import (
@@ -149,7 +149,7 @@ class RasterPicture:
         with opened(self._file, self.path) as image:
             info: dict[Any, Any] = dict(image.info)
             several = getattr(image, "n_frames", 1) > 1
-        stored = self._bytes().data if self.kind in ("PNG", "JPEG") else memoryview(b"")
+        stored = self._bytes().data if self.kind in ("PNG", "JPEG", "AVIF") else memoryview(b"")
         dpi = _dpi(info.get("dpi"))
         return Metadata(
             icc=colour.profile_of_rgb(self._info.space, bytes(info.get("icc_profile") or b"")),
@@ -170,7 +170,7 @@ class RasterPicture:
             yield from png.lost_chunks(stored)
         if self.kind == "GIF" and info.get("comment"):
             yield "comment"
-        if info.get("bit_depth", 8) > 8:  # of HEIC
+        if info.get("bit_depth", 8) > 8 or (self.kind == "AVIF" and heif.is_avif_beyond_8_bits(stored)):
             yield "bits beyond 8"
         if several:
             yield "further pictures inside"

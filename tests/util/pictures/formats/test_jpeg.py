@@ -142,6 +142,16 @@ def test_no_thumbnail_shows_the_noisy_picture(tmp_path, copy, ending):
         assert other.getexif()[0x010F] == "Mak"
 
 
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
+def test_a_profile_in_three_segments_is_kept_whole(tmp_path, copy, ending):
+    profile = np.random.default_rng(6).integers(0, 256, 150_000, np.uint8).tobytes()
+    Image.fromarray(PICTURE).save(tmp_path / "a.jpg", icc_profile=profile)
+    assert (tmp_path / "a.jpg").read_bytes().count(b"ICC_PROFILE\0") == 3
+    assert copy(tmp_path / "a.jpg", tmp_path / f"b.{ending}") == []
+    with Image.open(tmp_path / f"b.{ending}") as result:
+        assert result.info["icc_profile"] == profile
+
+
 def test_damaged_segments_do_no_harm(tmp_path, copy):
     for number, end in enumerate([b"8BIM", b"8BIM\x04\x04\xff", b"8BIM\x04\x04\0\0\xff\xff\xff\xffa", b""]):
         segment = b"Photoshop 3.0\0" + end

@@ -91,6 +91,16 @@ def test_a_heic_of_10_bits_is_read_in_8_and_that_is_said(tmp_path, copy):
     assert np.abs(read_picture(tmp_path / "b.png").astype(int) - SMOOTH).mean() < 6
 
 
+@pytest.mark.parametrize(("bits", "lost"), [(8, []), (10, ["bits beyond 8"]), (12, ["bits beyond 8"])])
+def test_so_is_an_avif_of_10_or_12_bits(tmp_path, copy, bits, lost):
+    if not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    fine = SMOOTH.astype(np.uint16) << (bits - 8) if bits > 8 else SMOOTH
+    (tmp_path / "a.avif").write_bytes(imagecodecs.avif_encode(fine, 95, bitspersample=bits))
+    assert copy(tmp_path / "a.avif", tmp_path / "b.png") == lost
+    assert np.abs(read_picture(tmp_path / "b.png").astype(int) - SMOOTH).mean() < 6
+
+
 def test_they_stand_upright(tmp_path, copy, phone):
     """The container turns them, whatever their EXIF data says besides."""
     exif = Image.Exif()

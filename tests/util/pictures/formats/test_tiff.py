@@ -44,6 +44,7 @@ def test_any_type_and_number_of_channels_comes_out_as_it_is(tmp_path, copy, dtyp
     [{}, {"compression": "lzw", "predictor": True}, {"compression": "deflate"}, {"compression": "zstd"},
      {"compression": "packbits"}, {"compression": "lzma"}, {"tile": (32, 16), "compression": "lzw"},
      {"planarconfig": "separate"}, {"planarconfig": "separate", "tile": (16, 16)}, {"bigtiff": True},
+     {"bigtiff": True, "compression": "lzw", "predictor": True},
      {"byteorder": ">"}, {"byteorder": ">", "compression": "adobe_deflate", "predictor": True},
      {"rowsperstrip": 5}],
 )  # fmt: skip
