@@ -4,6 +4,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from src.trainer.checkpoints.general import NAME
 from src.trainer.config.names import begun_demo, check_training_names
 from src.util.errors import ConfigError
 from src.util.file_manager import FileManager, timestamp
@@ -64,7 +65,11 @@ def _start(flags: argparse.Namespace, config: "RunConfig", processes: "Processes
     if is_demo:
         if not processes.alone:
             raise ConfigError("the demo trains in one process; say by -c what several are to train")
-        run_demo(config, _run_name(flags), device, flags.thread, flags.resume)
+        from src.trainer.inference.trained import load_trained
+
+        general = load_trained(device, [], None, None, None, NAME)
+        known = general.network, general.config.test.finish
+        run_demo(config, _run_name(flags), device, flags.thread, flags.resume, known)
         return 0
     files = FileManager(config.output_folder, _run_name(flags))
     # What torchrun starts anew (--max-restarts) goes on where it was, but never with another's run.

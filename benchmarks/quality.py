@@ -1,14 +1,15 @@
 """How good denoised images are, beside what else one call would give.
 
-    python -m benchmarks.quality                                    # eight kinds of noise, and the demo's images
+    python -m benchmarks.quality            # eight kinds of noise, and the demo's images
     python -m benchmarks.quality --pairs PolyU=polyu/noisy,polyu/gt --every 6 --sheet sheet.png
     python -m benchmarks.quality --checkpoint output/mine/checkpoint/mine_012.pth
 
-All methods see the same images, and are compared after rounding to 8 bits. Colour is the mean, over the images,
-of how far their mean colour is off, in levels; rho is the share of the noise that is left in the result, as
-<denoised - clean, noise> / <noise, noise>. NLM is scikit-image's `denoise_nl_means` (patch 5, distance 9, h = 0.8
-sigma), once with its own estimate of sigma and once told the true one; wavelets are BayesShrink with their own
-estimate, and total variation is told sigma, too, as its weight. Estimates need PyWavelets (`pip install pywavelets`).
+All methods see the same images, and are compared after rounding to 8 bits. Colour is the mean, over the
+images, of how far their mean colour is off, in levels; rho is the share of the noise that is left in the
+result, as <denoised - clean, noise> / <noise, noise>. NLM is scikit-image's `denoise_nl_means` (patch 5,
+distance 9, h = 0.8 sigma), once with its own estimate of sigma and once told the true one; wavelets are
+BayesShrink with their own estimate; total variation is told sigma, too, as its weight. Estimates need
+PyWavelets (`pip install pywavelets`).
 """
 
 import argparse
@@ -174,7 +175,7 @@ def _middle(image: np.ndarray) -> np.ndarray:
 def main() -> None:
     """Measure and print."""
     options = _options()
-    sets = [folders(*each, options.every) for each in options.pairs]
+    sets = [folders(name, noisy, clean, options.every) for name, noisy, clean in options.pairs]
     if not sets:
         sets = [built_in(kind) for kind in KINDS] + [demo_set()]
     ways = methods(options.checkpoint, not options.networks_alone)

@@ -1,4 +1,4 @@
-"""Pairs of noisy and clean images for `benchmarks.quality`: folders, and scikit-image's photographs made noisy."""
+"""Noisy and clean images for `benchmarks.quality`: folders, and scikit-image's photographs made noisy."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

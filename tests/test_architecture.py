@@ -31,7 +31,13 @@ FLOORS = {
 }  # fmt: skip
 NEVER_TOGETHER = {"training", "inference"}
 # What a distribution is called where that differs from what is imported.
-DISTRIBUTION = {"cv2": "opencv-python-headless", "PIL": "pillow", "skimage": "scikit-image", "yaml": "pyyaml"}
+DISTRIBUTION = {
+    "cv2": "opencv-python-headless",
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "yaml": "pyyaml",
+    "pywt": "pywavelets",
+}
 MAX_FILE, MAX_FUNCTION = 300, 60
 REGISTRIES = {
     "src/data_handlers/__init__.py": "DATASETS",

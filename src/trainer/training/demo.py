@@ -1,9 +1,10 @@
-"""The demo: N2V and NL-N2V trained alike on the same noisy photographs, then compared on them."""
+"""The demo: N2V and NL-N2V trained alike on the same noisy photographs, then compared on them with others."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from skimage.restoration import denoise_nl_means
 from torch import Tensor
 
 from src.data_handlers.loading.sampling import build_loader
@@ -14,6 +15,7 @@ from src.trainer.config.reading import check_config
 from src.trainer.config.run_config import RunConfig
 from src.trainer.evaluation.evaluate import compare, evaluate
 from src.trainer.evaluation.metrics import mean_score
+from src.trainer.finish import Finish
 from src.trainer.network.network import Network
 from src.trainer.report.panel import panel
 from src.trainer.training.session import train
@@ -25,6 +27,9 @@ from src.util.pictures.io import to_uint8, write_picture
 # As published; everything else the two trainings have in common.
 N2V = {"masker_type": "N2V_Masker", "masker_args": {"strat_name": "uniform_withoutCP", "prox_radius": 3}}
 PANEL_EDGE = 256
+
+Finished = tuple[Network, Finish]
+"""A network, and what is given back after it."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,9 @@ class Row:
 
 
 def run_demo(
-    config: RunConfig, name: str, device: torch.device, workers: int, resume: bool = False
-) -> list[Row]:
+    config: RunConfig, name: str, device: torch.device, workers: int, resume: bool = False,
+    general: Finished | None = None,
+) -> list[Row]:  # fmt: skip
     """Train both methods, then print the table and write the picture.
 
     Parameters
@@ -57,11 +63,13 @@ def run_demo(
         Processes that load pictures.
     resume : bool
         Go on where a demo of this name was stopped.
+    general : (Network, Finish), optional
+        A network that has seen none of these photographs, to be compared with.
 
     Returns
     -------
     list of Row
-        Noisy, N2V, NL-N2V.
+        Noisy, NLM, N2V, NL-N2V and, if given, general.
 
     Raises
     ------
@@ -79,17 +87,18 @@ def run_demo(
     if not resume:
         for files in runs.values():  # a name that is taken is said before minutes are spent on the other
             files.expect_free()
-    networks = {}
+    networks: dict[str, Finished] = {}
     for method, its_config in {"N2V": n2v, "NL-N2V": config}.items():
         LOG.info("training %s", method)
         files = runs[method]
-        networks[method] = train(its_config, files, device, workers, resume and files.folder.is_dir())
-    rows, clean = _compare(pictures, networks)
+        network = train(its_config, files, device, workers, resume and files.folder.is_dir())
+        networks[method] = network, its_config.test.finish
+    rows, clean = _compare(pictures, networks | ({} if general is None else {"general": general}))
     picture = runs["NL-N2V"].images / "comparison.png"
     _write_panel(picture, rows, clean)
     for line in table(rows):
         LOG.info("%s", line)
-    LOG.info("side by side (noisy, N2V, NL-N2V, clean): %s", picture)
+    LOG.info("side by side (%s, clean): %s", ", ".join(row.method for row in rows), picture)
     return rows
 
 
@@ -102,21 +111,36 @@ def table(rows: list[Row]) -> list[str]:
         lines.append(f"{row.method:10}{psnr:10.2f}{row.mean('ssim'):10.4f}{psnr - noisy:+10.2f}")
     count = len(rows[0].pictures)
     lines.append(f"mean of all {count} photographs; rounded to 8 bits, SSIM of 7x7 uniform windows")
+    lines.append("NLM: scikit-image's denoise_nl_means, which is told how strong the noise is")
+    if rows[-1].method == "general":
+        lines.append("general: comes with the program, trained on nothing here (test.py --test_img PATH)")
     return lines
 
 
-def _compare(pictures: Samples, networks: dict[str, Network]) -> tuple[list[Row], list[Tensor]]:
+def _compare(pictures: Samples, networks: dict[str, Finished]) -> tuple[list[Row], list[Tensor]]:
     loader = build_loader(pictures, 1)
     rows: list[Row] = []
     clean: list[Tensor] = []
-    for method, network in networks.items():
-        results = [result for result in evaluate(network, loader, None) if result]
+    for method, (network, finish) in networks.items():
+        results = [result for result in evaluate(network, loader, None, finish=finish) if result]
         if not rows:
             clean = [result.clean for result in results if result.clean is not None]
             noisy = [result.noisy for result in results]
-            rows.append(Row("noisy", noisy, [compare(c, n) for c, n in zip(clean, noisy, strict=True)]))
+            pairs = list(zip(clean, noisy, strict=True))
+            means = [_non_local_means(c, n) for c, n in pairs]
+            rows.append(Row("noisy", noisy, [compare(c, n) for c, n in pairs]))
+            rows.append(Row("NLM", means, [compare(c, m) for c, m in zip(clean, means, strict=True)]))
         rows.append(Row(method, [r.denoised for r in results], [r.score.metrics for r in results]))
     return rows, clean
+
+
+def _non_local_means(clean: Tensor, noisy: Tensor) -> Tensor:
+    """What one call of scikit-image makes of a picture (C, H, W) when it is told the noise's sigma."""
+    sigma = float((noisy - clean).std())
+    denoised = denoise_nl_means(
+        noisy.numpy(), patch_size=5, patch_distance=9, h=0.8 * sigma, sigma=sigma, channel_axis=0
+    )
+    return torch.from_numpy(denoised).float()
 
 
 def _write_panel(path: Path, rows: list[Row], clean: list[Tensor]) -> None:

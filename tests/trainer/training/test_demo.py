@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from src.model import DenoisingNetwork
 from src.trainer.config.names import begun_demo
 from src.trainer.config.reading import demo_config, read_config
+from src.trainer.finish import Finish
+from src.trainer.network.network import Network
 from src.trainer.report.panel import CAPTION_HEIGHT, GAP
 from src.trainer.training import demo
 from src.util.errors import ConfigError, RunExistsError
@@ -18,16 +21,24 @@ TINY = [
 ]  # fmt: skip
 
 
+class Unchanging(DenoisingNetwork):
+    def forward(self, x):
+        return x
+
+
 @pytest.fixture
 def trained(tmp_path, messages):
     config = read_config("demo", [f"output_folder={tmp_path}", *TINY])
-    rows = demo.run_demo(config, "tiny", CPU, 0)
+    known = Network(Unchanging(), CPU), Finish(strength=0.5)
+    rows = demo.run_demo(config, "tiny", CPU, 0, general=known)
     return rows, tmp_path / "tiny_nl_n2v" / "img" / "comparison.png"
 
 
 def test_the_demo_trains_both_methods_alike_and_compares_them(trained, tmp_path, messages):
     rows, picture = trained
-    assert [row.method for row in rows] == ["noisy", "N2V", "NL-N2V"]
+    assert [row.method for row in rows] == ["noisy", "NLM", "N2V", "NL-N2V", "general"]
+    assert rows[-1].metrics == rows[0].metrics, "a network that changes nothing"
+    assert rows[1].mean("psnr") > rows[0].mean("psnr")
     assert all(
         (tmp_path / name / "checkpoint" / f"{name}_001.pth").is_file() for name in ("tiny_n2v", "tiny_nl_n2v")
     )
@@ -36,7 +47,7 @@ def test_the_demo_trains_both_methods_alike_and_compares_them(trained, tmp_path,
         assert re.search(rf"{row.method} +{row.mean('psnr'):.2f} +{row.mean('ssim'):.4f}", said)
     count = len(rows[0].pictures)
     assert f"mean of all {count} photographs; rounded to 8 bits" in said
-    assert f"(noisy, N2V, NL-N2V, clean): {picture}" in said
+    assert f"(noisy, NLM, N2V, NL-N2V, general, clean): {picture}" in said
 
 
 def test_a_demo_without_clean_photographs_is_refused_before_it_trains(tmp_path):
@@ -60,12 +71,12 @@ def test_the_two_runs_differ_in_the_masker_alone(trained, tmp_path):
     assert others(one) == others(other)
 
 
-def test_the_picture_shows_all_four_side_by_side_whole_where_they_are_small(trained):
+def test_the_picture_shows_all_side_by_side_whole_where_they_are_small(trained):
     rows, path = trained
     picture = read_picture(path)
     heights, widths = zip(*(p.shape[1:] for p in rows[0].pictures), strict=True)
     assert picture.shape[0] == sum(h + CAPTION_HEIGHT + GAP for h in heights) - GAP
-    assert picture.shape[1] == 4 * max(widths) + 3 * GAP
+    assert picture.shape[1] == 6 * max(widths) + 5 * GAP
     first = rows[0].pictures[0]
     shown = to_float(picture[CAPTION_HEIGHT:][: first.shape[1], : first.shape[2]])
     assert torch.allclose(shown, first.clamp(0, 1), atol=0.5 / 255 + 1e-6)
