@@ -31,4 +31,7 @@ LOSSES: dict[str, LossTerm] = {
     "target_L1": target_l1,
     "target_L2": target_l2,
 }
-"""What may stand behind the weights of a configuration's `training.loss`."""
+"""What may stand behind the weights of a configuration's `training.loss`.
+
+A name begins with `self_` where the target is the noisy image's hidden pixels, with `target_` where it is another
+image: an objective takes the terms that suit it."""
