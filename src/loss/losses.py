@@ -33,5 +33,5 @@ LOSSES: dict[str, LossTerm] = {
 }
 """What may stand behind the weights of a configuration's `training.loss`.
 
-A name begins with `self_` where the target is the noisy image's hidden pixels, with `target_` where it is another
-image: an objective takes the terms that suit it."""
+A name begins with `self_` where the target is hidden pixels of the noisy image, with `target_` where it is an
+image of its own: an objective takes the terms that suit it."""
