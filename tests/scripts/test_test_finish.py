@@ -8,7 +8,7 @@ from src.util.pictures.io import read_picture, write_picture
 
 @pytest.fixture
 def picture(tmp_path):
-    """Large enough for flat places to tell of its noise, with texture that no network of a few steps keeps."""
+    """Large enough for flat places to tell of its noise, with texture that is lost."""
     values = 128 + 12 * np.random.default_rng(0).standard_normal((96, 112, 3))
     values[:40, :40] += 90 * np.sin(np.mgrid[:40, :40].sum(axis=0))[..., None]
     write_picture(tmp_path / "my.photo.png", values.clip(0, 255).astype(np.uint8))

@@ -66,6 +66,14 @@ def test_workers_draw_the_same_pictures_and_noise(workers):
     assert not torch.equal(batches[0, 1][0]["clean"], batches[0, 2][0]["clean"])
 
 
+def test_pictures_that_never_come_again_are_not_kept():
+    source = samples()
+    for epoch in (1, 2):
+        for index in range(4):
+            source[epoch, index]
+    assert source._cache == {} and source._cached_bytes == 0
+
+
 def test_crops_are_parts_of_the_epochs_picture():
     whole, cropped = samples(), samples(crop_size=20, repeat_times=2)
     pictures = {sample["name"]: sample["noisy"] for sample in (whole[3, index] for index in range(4))}
@@ -187,6 +195,15 @@ def test_large_photographs_are_reduced_and_grey_ones_are_of_three_channels(tmp_p
     assert reduced.std() < 0.6 * noise.std()  # noise goes, as the mean over squares takes it
     part = parts.part(np.random.default_rng(0))
     assert part.shape == (64, 64, 3) and part.dtype == np.float32 and (part == part[..., :1]).all()
+
+
+def test_parts_of_photographs_come_at_several_scales(tmp_path):
+    """Of a ramp that rises by a level from pixel to pixel."""
+    ramp = np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None], (200, 200))
+    write_picture(tmp_path / "a.png", np.ascontiguousarray(ramp)[..., None])
+    parts, random = Photographs(str(tmp_path), 32), np.random.default_rng(0)
+    steps = [np.diff(parts.part(random)[:, 0, 0]).mean() * 255 for _ in range(40)]
+    assert 0.99 < min(steps) < 1.2 and 2.5 < max(steps) < 3.05
 
 
 @pytest.mark.parametrize(

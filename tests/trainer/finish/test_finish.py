@@ -88,7 +88,7 @@ def test_several_pictures_tell_it_together_and_too_few_places_do_not_tell():
 
 
 def test_noise_of_less_than_two_steps_tells_nothing():
-    clean = scene(256)
+    clean = np.full((256, 256, 3), (0.3, 0.31, 0.32))
     weak = clean + 1.2 / 255 * np.random.default_rng(2).standard_normal(clean.shape)
     assert found_gamma(iter([pair(stored(weak), clean)])) == 1.8
 
@@ -136,6 +136,15 @@ def test_detail_brings_texture_back_that_was_lost_and_leaves_noise_away():
     lost, flat = (slice(8, 56), slice(8, 56)), (slice(80, None), slice(80, None))
     assert after[lost].mean() < 0.5 * before[lost].mean()
     assert after[flat].mean() < 0.02 * 0.04**2
+
+
+def test_texture_that_is_lost_is_not_taken_for_noise_that_is_strong():
+    """The network left these places as flat as others of their brightness."""
+    random, clean = np.random.default_rng(0), np.full((128, 128, 3), 0.4)
+    stripes = 0.15 * np.sin(np.arange(128) * 1.3)[:, None, None] * (np.arange(128) % 64 < 16)[:, None]
+    noisy = (clean + stripes + 0.03 * random.standard_normal(clean.shape)).astype(np.float32)
+    result = finished(pair(noisy, clean), detail=3)
+    assert ((result - clean - stripes) ** 2).mean() < 0.5 * (stripes**2).mean()
 
 
 def test_without_flat_places_enough_no_detail_is_given_back():
