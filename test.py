@@ -118,8 +118,8 @@ def _add_network_flags(parser: argparse.ArgumentParser) -> None:
         " both (default: what belongs to the checkpoint)",
     )  # fmt: skip
     parser.add_argument(
-        "--strength", type=float, default=1.0, metavar="S",
-        help="how far to go from the picture, 0, to the result, 1 (the default)",
+        "--strength", type=float, metavar="S",
+        help="how far to go from the picture, 0, to the result, 1 (default: what belongs to the checkpoint)",
     )  # fmt: skip
 
 

@@ -45,6 +45,9 @@ REGISTRIES = {
     "src/masker/__init__.py": "MASKERS",
     "src/model/__init__.py": "MODELS",
     "src/model/denoiser.py": "NETWORKS",
+    "src/trainer/objective/__init__.py": "OBJECTIVES",
+    "src/trainer/optim/optimizers.py": "OPTIMIZERS",
+    "src/trainer/optim/schedulers.py": "SCHEDULERS",
 }
 
 

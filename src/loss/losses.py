@@ -31,4 +31,7 @@ LOSSES: dict[str, LossTerm] = {
     "target_L1": target_l1,
     "target_L2": target_l2,
 }
-"""What may stand behind the weights of a configuration's `training.loss`."""
+"""What may stand behind the weights of a configuration's `training.loss`.
+
+A name begins with `self_` where the target is hidden pixels of the noisy image, with `target_` where it is an
+image of its own: an objective takes the terms that suit it."""

@@ -104,7 +104,8 @@ class NL_BSN(DenoisingNetwork):  # noqa: N801  (the name is part of published YA
         self.stride, self.reach = self.bsn.stride, self.bsn.reach
         self.local_mean = None if local_mean is None else LocalMean(local_mean)
         if self.local_mean is not None and self.reach is not None:
-            self.reach += self.local_mean.reach
+            # The network's own counts from multiples of its stride.
+            self.reach += -(-self.local_mean.reach // self.stride) * self.stride
 
     def forward(self, x: Tensor) -> Tensor:
         """Denoise images.

@@ -30,7 +30,8 @@ class LocalMean(nn.Module):
         super().__init__()
         self.reach = math.ceil(3 * sigma)
         weights = [math.exp(-0.5 * (offset / sigma) ** 2) for offset in range(-self.reach, self.reach + 1)]
-        normalised = torch.tensor(weights) / math.fsum(weights)
+        # In numbers: arithmetic on a device without values would load PyTorch's compiler, for seconds.
+        normalised = torch.tensor([weight / math.fsum(weights) for weight in weights])
         self.register_buffer("weights", normalised, persistent=False)  # no part of the trained weights
 
     def forward(self, x: Tensor) -> Tensor:

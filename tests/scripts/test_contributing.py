@@ -27,7 +27,7 @@ CONFIG = {
             "data_dir": "pictures.npz", "crop_size": 32, "augmentations": ["flip"], "repeat_times": 2,
             "cache": "disk", "cache_folder": "cache",
         },
-        "batch_size": 4, "max_epochs": 2, "init_lr": 1e-3, "loss": "1*charbonnier",
+        "batch_size": 4, "max_epochs": 2, "init_lr": 1e-3, "loss": "1*self_charbonnier",
         "optimizer": {"type": "SGD", "SGD": {"momentum": 0.8}},
     },
     "validation": {"dataset_args": {"crop_size": None}},
@@ -125,6 +125,14 @@ def test_the_network_of_the_page_is_cut_into_tiles_that_give_the_whole(project):
         results.append(read_picture(project / f"tile{tile}" / "large_DN.png").astype(int))
     assert np.abs(results[0] - results[1]).max() <= 1  # of rounding to 8 bits
     assert np.abs(results[0] - picture).max() > 0
+
+
+def test_the_objective_of_the_page_trains(project):
+    words = ["training.objective=noisier", "training.loss=1*target_L2", "training.max_epochs=1"]
+    said = run(
+        project, "main.py", "-c", "mine.yaml", "-s", "noisier", *(w for x in words for w in ("--set", x))
+    )
+    assert "target_L2" in said
 
 
 def test_the_strategy_of_the_page_hides(project):

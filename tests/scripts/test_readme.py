@@ -3,7 +3,6 @@
 import argparse
 import inspect
 import re
-import runpy
 import shlex
 import shutil
 import subprocess
@@ -11,19 +10,20 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from pydantic import BaseModel
 
 from src.data_handlers import DATASETS
+from src.data_handlers.datasets.camera_noise import CameraNoise
 from src.data_handlers.datasets.noise import NoiseOptions
 from src.data_handlers.samples.view import View
 from src.masker import MASKERS
+from src.model import NL_BSN
 from src.trainer.config.reading import read_config
 from src.trainer.config.run_config import RunConfig
+from src.trainer.finish import Finish
 from src.trainer.optim import OPTIMIZERS, SCHEDULERS
 from src.util.errors import UserError
-from src.util.logger import start_console
 from src.util.script import INTERRUPTED
 from tests.trainer.conftest import config
 
@@ -33,7 +33,6 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "datasets" / "README.md"]
 TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 FLAG = re.compile(r"(?<![\w-])--?[a-z][\w-]*")
-DENOISING, TRAINING = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 HARMLESS = ("python3 -m venv", ". .venv/bin/activate", "git clone", "cd ", "tensorboard --logdir")
 
 
@@ -165,36 +164,6 @@ def test_no_command_is_left_unchecked():
     assert [c for c in commands() if not c.startswith((*checked, ".venv/bin/pip", *HARMLESS))] == []
 
 
-def ran(example, folder):
-    """What the names of an example hold after it was run as a file of its own."""
-    (folder / "example.py").write_text(example, encoding="utf-8")
-    return runpy.run_path(str(folder / "example.py"))
-
-
-def test_the_python_examples_run(trained, tmp_path):
-    """One by one, where `ckpt.pth` lies."""
-    shutil.copy(trained / "checkpoint" / "run_002.pth", tmp_path / "ckpt.pth")
-    start_console()  # after the training's own
-    assert ran(DENOISING, tmp_path)["denoised"].std() > 0
-    losses = ran(TRAINING, tmp_path)["losses"]
-    assert losses[-1] < losses[0] / 3
-
-
-def test_the_training_loop_of_the_example_learns_to_denoise(tmp_path):
-    """It gets crops worth learning from instead of its random ones, and goes round a little longer."""
-    waves = torch.linspace(0, 3, 64).mul(torch.arange(1, 5)[:, None]).sin()
-    clean = 0.5 + 0.2 * (waves[:, None, :, None] + waves.flip(0)[:, None, None]).expand(4, 3, 64, 64)
-    noisy = clean + 0.15 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
-    torch.save(noisy, tmp_path / "noisy.pt")
-    example = re.sub(r"crops = .*", f"crops = torch.load({str(tmp_path / 'noisy.pt')!r})", TRAINING)
-    assert "torch.load" in example
-    trained = ran(example.replace("range(60)", "range(150)"), tmp_path)
-    with torch.no_grad():
-        denoised = trained["network"].eval()(noisy)
-    gain = 10 * torch.log10((noisy - clean).square().mean() / (denoised - clean).square().mean())
-    assert gain > 6
-
-
 def test_the_tables_of_flags_name_each_flag(call):
     def helped(script):
         usage = call(script, "--help", device=(), workers=()).out
@@ -266,8 +235,13 @@ def test_the_row_of_a_nested_block_names_its_types_and_writes_the_default_one(bl
 
 def test_the_row_of_the_network_names_its_arguments():
     (row,) = (r for r in table(section("The other keys"), "key") if "model.kwargs" in r["key"])
-    named = {"bsn", "in_channels", "features", "pd_training", "pd_testing"}
-    assert named <= set(quoted(row["meaning"]))
+    assert set(inspect.signature(NL_BSN).parameters) <= set(quoted(row["meaning"]))
+
+
+def test_the_table_of_the_finish_names_each_key_and_its_default():
+    shown = {quoted(row["key"])[0]: row["default"] for row in table(section("Light and detail"), "key")}
+    defaults = {name: "none" if default is None else default for name, default in Finish()}
+    assert {name: value(default) for name, default in shown.items()} == defaults
 
 
 def test_the_table_of_datasets_names_each_and_its_arguments():
@@ -292,6 +266,13 @@ def test_the_text_on_noise_names_each_option_and_its_default():
     (text,) = re.findall(r"^`add_noise` holds (.*?)\n\n", section("Datasets"), re.MULTILINE | re.DOTALL)
     shown = {name: value(default) for name, default in re.findall(r"`(\w+)` \((\w+(?:\.\d+)?)\)", text)}
     assert shown == {name: field.default for name, field in NoiseOptions.model_fields.items()}
+
+
+def test_the_text_on_noise_of_cameras_names_each_option_and_its_default():
+    (text,) = re.findall(r"^`add_noise: \{camera(.*?)\n\n", section("Datasets"), re.MULTILINE | re.DOTALL)
+    shown = {name: yaml.safe_load(default) for name, default in re.findall(r"`(\w+)` \((.*?)\)", text)}
+    defaults = {name: field.default for name, field in CameraNoise.model_fields.items()}
+    assert shown == {n: list(d) if isinstance(d, tuple) else d for n, d in defaults.items()}
 
 
 def test_what_is_linked_is_there():

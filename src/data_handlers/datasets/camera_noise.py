@@ -21,7 +21,7 @@ from typing import Annotated
 
 import cv2
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from src.util.config.schema import Block
 
@@ -54,6 +54,13 @@ class CameraNoise(Block):
     quality: tuple[Annotated[int, Field(ge=1, le=100)], Annotated[int, Field(ge=1, le=100)]] = Field(
         (75, 99), description="of that compression"
     )
+
+    @field_validator("shot", "sigma", "blur", "quality")
+    @classmethod
+    def _is_a_range(cls, ends: tuple[float, float]) -> tuple[float, float]:
+        if ends[0] > ends[1]:
+            raise ValueError(f"expected the smaller end first, got [{ends[0]:g}, {ends[1]:g}]")
+        return ends
 
 
 def add_camera_noise(clean: np.ndarray, options: CameraNoise, rng: np.random.Generator) -> np.ndarray:

@@ -29,15 +29,17 @@ class Photographs:
     Raises
     ------
     DataError
-        When there is none, or one is smaller than a part.
+        When there is none, one is smaller than a part, or parts are larger than all are reduced to.
     """
 
     def __init__(self, folder: str, edge: int) -> None:
+        if edge > SHORT_SIDE:
+            raise DataError(f"size: expected at most {SHORT_SIDE} px with photographs, got {edge}")
         self._paths = list_pictures(Path(folder), recursive=True)
         self._edge = edge
         for path in self._paths:
             info = inspect_picture(path)
-            if min(info.height, info.width, SHORT_SIDE) < edge or info.channels not in (1, 3):
+            if min(info.height, info.width) < edge or info.channels not in (1, 3):
                 raise DataError(f"{path}: expected a photograph of at least {edge} px in 1 or 3 channels")
 
     @cached_property

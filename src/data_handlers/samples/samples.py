@@ -16,7 +16,7 @@ from src.data_handlers.samples.first_look import look_at_all
 from src.data_handlers.samples.levels import scaled
 from src.data_handlers.samples.used import UsedPictures
 from src.data_handlers.samples.view import View
-from src.util.errors import DataError
+from src.util.errors import ConfigError, DataError
 from src.util.pictures.formats.holes import without_nan
 from src.util.pictures.io import (
     PictureInfo,
@@ -62,6 +62,8 @@ class Samples(Dataset[Sample]):
     ------
     DataError
         When the source has no picture, or fewer than `n_data`.
+    ConfigError
+        When pictures that are drawn anew are to be cached, or noise of cameras has other channels than they.
 
     Examples
     --------
@@ -81,6 +83,13 @@ class Samples(Dataset[Sample]):
             raise DataError(f"{source.where}: no pictures in it")
         if view.n_data is not None and view.n_data > len(source):
             raise DataError(f"n_data: {view.n_data} pictures asked for, {source.where} has {len(source)}")
+        if view.cache is not None and isinstance(source, DrawnSource):
+            raise ConfigError(
+                f"cache: {source.where} are new ones in each epoch, and {view.cache} would keep the first"
+                " epoch's; leave it out"
+            )
+        if view.noise is not None and view.noise.camera is not None and channels not in (1, 3):
+            raise ConfigError(f"add_noise.camera: expected in_channels to be 1 or 3, got {channels}")
         self.view = view
         self.channels = channels
         self.seed = seed

@@ -128,10 +128,12 @@ class TrainingBlock(Block):
     @model_validator(mode="after")
     def _loss_suits_the_objective(self) -> "TrainingBlock":
         begin = OBJECTIVES[self.objective].terms
-        for name in Loss(self.loss, self.tmp_info).names:
-            if not name.startswith(begin):
-                suit = " or ".join(term for term in LOSSES if term.startswith(begin))
-                raise ValueError(f"loss: with `objective: {self.objective}` expected {suit}, got {name}")
+        logged = Loss(self.loss, self.tmp_info).names
+        for key, names in {"loss": [term.name for term in parse(self.loss)], "tmp_info": logged}.items():
+            for name in names:
+                if not name.startswith(begin):
+                    suit = " or ".join(term for term in LOSSES if term.startswith(begin))
+                    raise ValueError(f"{key}: with `objective: {self.objective}` expected {suit}, got {name}")
         return self
 
 

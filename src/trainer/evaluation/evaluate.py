@@ -207,10 +207,10 @@ def _evaluated(
     by_loss = masked_loss if clean is None and masked_loss and masked_loss.suits(noisy, name) else None
     seen = filled_in(noisy)
     denoised = here(lambda: network.denoise(seen, name), last=by_loss is None)
-    denoised = denoised if seen is noisy else denoised.masked_fill(noisy.isnan(), math.nan)
     dtype, white = batch.get("dtype", ["uint8"])[0], float(batch.get("white", [255])[0])
     if finish.changes:
-        denoised = finish.tensor(noisy, denoised, 0.0 if dtype.startswith("float") else 1 / white)
+        denoised = finish.tensor(seen, denoised, 0.0 if dtype.startswith("float") else 1 / white)
+    denoised = denoised if seen is noisy else denoised.masked_fill(noisy.isnan(), math.nan)
     metrics: dict[str, float] = {}
     if clean is not None:
         metrics = compare(clean, denoised, dtype, white, span_of(seen.numpy(), 1))

@@ -34,17 +34,19 @@ class Finish(Block):
     strength: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of the result in what is given; the rest is the noisy image."""
 
-    def chosen(self, parts: Parts | None, strength: float) -> "Finish":
-        """The same with other parts, those that were not used at their defaults; None leaves them alone.
+    def chosen(self, parts: Parts | None, strength: float | None) -> "Finish":
+        """The same with other parts, those that were not used at their defaults; None leaves all as it is.
 
         Raises
         ------
         ConfigError
             When `strength` is not from 0 to 1.
         """
-        if not 0 <= strength <= 1:
-            raise ConfigError(f"strength: expected a number from 0 to 1, got {strength:g}")
-        own: dict[str, float | None] = {"strength": strength}
+        own: dict[str, float | None] = {}
+        if strength is not None:
+            if not 0 <= strength <= 1:
+                raise ConfigError(f"strength: expected a number from 0 to 1, got {strength:g}")
+            own["strength"] = strength
         if parts is not None:
             light, detail = parts in ("light", "all"), parts in ("detail", "all")
             own |= {"light": (self.light or LIGHT) if light else None}

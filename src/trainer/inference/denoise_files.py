@@ -117,8 +117,9 @@ class FileDenoiser:
             How many pictures failed.
         """
         results = find_results(folder, out, self.options.format)
-        self._finish = with_common_light(self.trained, list(results), self.options.max_pixels)
         due = {p: r for p, r in results.items() if self.options.overwrite or not r.exists()}
+        if due:
+            self._finish = with_common_light(self.trained, list(results), self.options.max_pixels)
         page = FolderPage(self.trained, folder, out, results, self.options.max_pixels)
         failed: dict[Path, DataError] = {}
         with (

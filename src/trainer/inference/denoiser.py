@@ -97,7 +97,7 @@ class Denoiser:
         data_range: DataRange = "auto",
         nan: NanRule | None = None,
         finish: Parts | None = None,
-        strength: float = 1.0,
+        strength: float | None = None,
         config: str | None = None,
         settings: Sequence[str] = (),
     ) -> "Denoiser":
@@ -121,8 +121,8 @@ class Denoiser:
             of the training says.
         finish : {"none", "light", "detail", "all"}, optional
             What is given back of the picture after the network; None takes what the checkpoint says.
-        strength : float
-            How far to go from the picture (0) to the result (1).
+        strength : float, optional
+            How far to go from the picture (0) to the result (1); None takes what the checkpoint says.
         config : str, optional
             A configuration's name or path, for checkpoints that carry none (the original's).
         settings : sequence of str

@@ -50,7 +50,7 @@ class Trained:
     run: FileManager | None
     white: float | None = None
 
-    def with_finish(self, parts: Parts | None, strength: float) -> "Trained":
+    def with_finish(self, parts: Parts | None, strength: float | None) -> "Trained":
         """The same with another finish; see `Finish.chosen`."""
         test = self.config.test.model_copy(update={"finish": self.config.test.finish.chosen(parts, strength)})
         return replace(self, config=self.config.model_copy(update={"test": test}))

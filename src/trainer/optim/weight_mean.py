@@ -28,6 +28,7 @@ class WeightMean:
         self.module = module
         self.decay = decay
         self._mean = {name: value.detach().clone() for name, value in module.state_dict().items()}
+        self._swapped = False
 
     @torch.no_grad()
     def update(self, step: int) -> None:
@@ -41,7 +42,11 @@ class WeightMean:
 
     def state_dict(self) -> dict[str, Tensor]:
         """The mean under the names of the module's weights."""
-        return self._mean
+        return self.module.state_dict() if self._swapped else self._mean
+
+    def latest(self) -> dict[str, Tensor]:
+        """The weights of the latest step, also while the mean is in their place."""
+        return self._mean if self._swapped else self.module.state_dict()
 
     def load_state_dict(self, mean: dict[str, Tensor]) -> None:
         """Go on from a mean that was saved."""
@@ -63,3 +68,4 @@ class WeightMean:
             kept = value.clone()
             value.copy_(self._mean[name])
             self._mean[name].copy_(kept)
+        self._swapped = not self._swapped

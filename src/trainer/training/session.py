@@ -73,7 +73,7 @@ def train(
     Returns
     -------
     Network
-        As after the last step.
+        As it is saved after the last step.
     """
     # All pictures are looked at before a folder is made; validation often looks at those of the training.
     with said_once():
@@ -193,6 +193,8 @@ def _fit(
             config, store, reporter, step, build_scheduler(config), loader, validation, masked_loss, state,
             stop, processes,
         ).fit()  # fmt: skip
+    if mean is not None:
+        network.module.load_state_dict(mean.state_dict())
     if processes.first:
         _say_what_came_of_it(network, validation or loader, masked_loss)
     LOG.info("finished; the run is in %s", files.folder)

@@ -141,14 +141,15 @@ class Trainer:
         seen = (epoch - 1) * len(self.loader) + self.state.batch
         progress = seen / (self.config.training.max_epochs * len(self.loader))
         rate = self._set_learning_rate(epoch, progress)
-        if (frozen_from := self.config.training.freeze_norm) is not None and progress >= frozen_from:
+        frozen_from = self.config.training.freeze_norm
+        if frozen := frozen_from is not None and progress >= frozen_from:
             freeze_norm(self.network.module)
         generator = make_generator(self.config.seed, "mask", self.state.step)
         self.state.step += 1
         where = partial(self._where, epoch, batch)
         shared = None if self.processes.alone else share
         self._losses.add(self.step(images, progress, generator, where, shared))
-        if not self.config.training.sync_bn:
+        if not (self.config.training.sync_bn or frozen):
             average_statistics(self.network.module, share, self.processes)
         if self.step.mean is not None:
             self.step.mean.update(self.state.step)
@@ -225,14 +226,14 @@ class Trainer:
 
     def content(self) -> dict[str, Any]:
         """What a checkpoint holds: plain types and tensors."""
-        raw = self.network.module.state_dict()
-        weights = raw if self.step.mean is None else self.step.mean.state_dict()
+        mean = self.step.mean
+        weights = self.network.module.state_dict() if mean is None else mean.state_dict()
         if not all(torch.isfinite(value).all() for value in weights.values() if value.is_floating_point()):
             raise NonFiniteError(f"{self._where(self.state.epoch)}: a weight is not finite; it is not saved")
         return {
             "epoch": self.state.epoch,
             "model_weights": weights,
-            **({} if weights is raw else {"raw_weights": raw}),
+            **({} if mean is None else {"raw_weights": mean.latest()}),
             "optimizer_weights": self.step.optimizer.state_dict(),
             "config": self.config.model_dump(mode="json"),
             "white": self.loader.samples.white,

@@ -133,7 +133,12 @@ def _problem(schema: type[Block], detail: ErrorDetails, document: Document, pref
         meaning = field.description if field and field.description else "it has no default"
         return problem(where, f"missing: {meaning}", document)
     if detail["type"] == "value_error":
-        return problem(where, str(detail["ctx"]["error"]).removeprefix(f"{where[-1]}: "), document)
+        message = str(detail["ctx"]["error"])
+        inner = owner if field is None else _block_in(field.annotation)
+        key = message.partition(": ")[0]
+        if inner is not None and key in inner.model_fields:  # of a whole block, which names one of its keys
+            return problem((*where, key), message.removeprefix(f"{key}: "), document)
+        return problem(where, message.removeprefix(f"{where[-1]}: "), document)
     expected = describe(field.annotation, field.metadata) if field else "keys and values"
     found = detail["input"]
     hint = ""

@@ -24,9 +24,12 @@ def folders(blocks, fill_folder):
     pictures = fill_folder(root / "pictures", {"a.png": (20, 24, 3), "b.png": (20, 24, 3)})
     boxes = fill_folder(root / "boxes", {"0001_01.png": (20, 24, 3), "0002_20.png": (20, 24, 3)})
     return {
-        name: {} if name == "Demo" else {"data_dir": boxes if name in ("DND_val", "DND_test") else pictures}
+        name: {"data_dir": boxes if name in ("DND_val", "DND_test") else pictures}
         for name in DATASETS
-    } | {name: {"data_dir": str(root)} for name in ("SIDD_val", "SIDD_test")}
+    } | {
+        **{name: {"data_dir": str(root)} for name in ("SIDD_val", "SIDD_test")},
+        "Demo": {}, "Generated": {"count": 3, "size": 32},
+    }  # fmt: skip
 
 
 # All
@@ -35,7 +38,7 @@ def folders(blocks, fill_folder):
 @pytest.mark.filterwarnings("ignore:.*boxes are missing")
 def test_every_registered_dataset_gives_samples(folders):
     published = {f"{name}_{part}" for name in ("SIDD", "DND", "BSD68") for part in ("train", "val", "test")}
-    assert set(DATASETS) == published | {"Folder", "Demo"}
+    assert set(DATASETS) == published | {"Folder", "Demo", "Generated"}
     for name, arguments in folders.items():
         samples = build_samples(name, {**arguments, "crop_size": 16}, channels=3, seed=0, training=True)
         with warnings.catch_warnings(record=True) as told:
@@ -66,7 +69,7 @@ def test_arguments_of_source_and_view_never_share_a_name_and_all_say_what_they_m
     assert all(field.description for field in schema.model_fields.values())
 
 
-@pytest.mark.parametrize("name", sorted(set(DATASETS) - {"Demo", "Folder"}))
+@pytest.mark.parametrize("name", sorted(set(DATASETS) - {"Demo", "Folder", "Generated"}))
 def test_a_dataset_that_is_not_there_says_what_to_put_where(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=r"^datasets/\w+: no such folder; put .*https://.*`data_dir`"):
@@ -137,15 +140,18 @@ def test_clean_pictures_of_another_shape_are_named_before_the_first_comparison(f
         samples.check()
 
 
-def test_training_opens_clean_pictures_only_to_put_noise_onto_them(fill_folder, tmp_path):
+def test_where_clean_pictures_are_of_no_use_they_are_opened_only_to_put_noise_onto_them(
+    fill_folder, tmp_path
+):
     noisy = fill_folder(tmp_path / "noisy", {"a.png": (8, 8, 3)})
     clean = fill_folder(tmp_path / "clean", {"a.png": (8, 8, 3)})
     write_picture(Path(clean) / "a.png", np.full((8, 8, 3), 200, np.uint8))
 
     def sample(**options):
         samples = build_samples(
-            "Folder", {"data_dir": noisy, "clean_folder": clean} | options, channels=3, seed=0, training=True
-        )
+            "Folder", {"data_dir": noisy, "clean_folder": clean} | options, channels=3, seed=0, training=True,
+            clean=False,
+        )  # fmt: skip
         samples.check()
         return samples[0, 0]
 

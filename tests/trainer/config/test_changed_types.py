@@ -82,7 +82,7 @@ def test_a_configuration_laid_over_another_changes_types_too(messages):
 
 def test_a_schedule_that_was_chosen_is_named_when_another_takes_its_place(messages):
     text = CROP.replace("64}", "64}, scheduler: {type: step, step_size: 7}")
-    assert changed(text, "training.scheduler.type=cosine").training.scheduler.arguments == {}
+    assert changed(text, "training.scheduler.type=cosine").training.scheduler.arguments == {"warm_up": 0}
     assert messages == [
         "WARNING training.scheduler.step: left out, cosine has none: step_size (my.yaml, line 1)"
     ]

@@ -6,6 +6,7 @@ import inspect
 import pytest
 
 from src.data_handlers import DATASETS
+from src.data_handlers.datasets.camera_noise import CameraNoise
 from src.data_handlers.datasets.noise import NoiseOptions
 from src.data_handlers.samples.view import View
 from src.masker import MASKERS, StructN2V
@@ -47,6 +48,18 @@ def test_the_defaults_are_the_published_training():
         "training: {optimizer: {betas: [0.9]}}",
         "training: {scheduler: {step_size: 0}}",
         "training: {scheduler: {gamma: 0}}",
+        "training: {scheduler: {type: cosine, warm_up: 1}}",
+        "training: {optimizer: {type: AdamW, weight_decay: -1}}",
+        "training: {ema: 0}",
+        "training: {ema: 1}",
+        "training: {freeze_norm: 1.5}",
+        "test: {finish: {light: 0}}",
+        "test: {finish: {light: 257}}",
+        "test: {finish: {gamma: 0.5}}",
+        "test: {finish: {gamma: dark}}",
+        "test: {finish: {detail: 33}}",
+        "test: {finish: {strength: 1.5}}",
+        "test: {finish: light}",
         "training: {loss: self_L2}",
         "training: {loss: 1*self_L3}",
         "training: {tmp_info: [self_L3]}",
@@ -157,7 +170,7 @@ def test_every_argument_of_a_component_has_its_description(name):
         assert field.description, f"{name}: {key}"
 
 
-@pytest.mark.parametrize("block", [NoiseOptions, StructN2V])
+@pytest.mark.parametrize("block", [NoiseOptions, CameraNoise, StructN2V])
 def test_every_key_of_an_inner_block_has_its_description_and_unknown_ones_are_refused(block):
     assert [key for key, field in block.model_fields.items() if not field.description] == []
     with pytest.raises(ValueError, match="unknown_key"):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from src.trainer.optim.optimizers import Adam
+from src.trainer.optim.optimizers import Adam, AdamW
 
 
 def test_adam_is_as_published():
@@ -22,11 +22,22 @@ def test_the_first_update_of_adam_by_hand():
     assert weight.tolist() == pytest.approx([0.9, 1.1], abs=1e-6)
 
 
-def test_the_fused_update_is_adams():
+def test_adamw_takes_its_share_off_each_weight_besides_whatever_the_gradient():
+    weight = torch.nn.Parameter(torch.tensor([2.0, -1.0]))
+    optimizer = AdamW(betas=(0.8, 0.9), weight_decay=0.5)([weight], 0.1)
+    (weight * torch.tensor([3.0, 0.0])).sum().backward()
+    optimizer.step()
+    assert weight.tolist() == pytest.approx([2 * 0.95 - 0.1, -1 * 0.95], abs=1e-6)
+    (group,) = optimizer.param_groups
+    assert (group["betas"], AdamW().betas, AdamW().weight_decay) == ((0.8, 0.9), (0.9, 0.999), 0.01)
+
+
+@pytest.mark.parametrize("kind", [Adam, AdamW])
+def test_the_fused_update_is_the_other(kind):
     weights = {}
     for fused in (False, True):
         parameter = torch.nn.Parameter(torch.linspace(-1, 1, 50))
-        optimizer = Adam(fused=fused)([parameter], 0.1)
+        optimizer = kind(fused=fused)([parameter], 0.1)
         for step in range(3):
             parameter.grad = (parameter.detach() - step).clone()
             optimizer.step()

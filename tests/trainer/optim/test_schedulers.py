@@ -21,5 +21,11 @@ def test_cosine_falls_from_the_first_step_to_zero_at_the_end():
     assert rates == pytest.approx([1, (1 + math.sqrt(0.5)) / 2, 0.5, (1 - math.sqrt(0.5)) / 2, 0])
 
 
+def test_cosine_may_rise_first_and_has_the_rest_of_the_steps_to_fall():
+    rates = [Cosine(warm_up=0.2)(1, progress) for progress in (0.0, 0.1, 0.19, 0.2, 0.6, 1.0)]
+    assert rates == pytest.approx([0.01, 0.505, 0.9505, 1, 0.5, 0], abs=1e-9)
+    assert Cosine(warm_up=0.0)(1, 0.0) == 1
+
+
 def test_constant_stays():
     assert {Constant()(epoch, epoch / 100) for epoch in (1, 50, 100)} == {1.0}

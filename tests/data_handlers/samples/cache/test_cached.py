@@ -46,7 +46,8 @@ def test_pictures_of_every_registered_dataset_can_be_kept(blocks, fill_folder):
     root = blocks[0]
     pictures = fill_folder(root / "pictures", {"a.png": (20, 24, 3), "b.png": (20, 24, 3)})
     boxes = fill_folder(root / "boxes", {"0001_01.png": (20, 24, 3), "0002_20.png": (20, 24, 3)})
-    for name, make in DATASETS.items():
+    for name in DATASETS.keys() - {"Generated"}:  # which is refused: there are others in each epoch
+        make = DATASETS[name]
         where = boxes if name in ("DND_val", "DND_test") else pictures
         where = str(root) if name in ("SIDD_val", "SIDD_test") else where
         source = make() if name == "Demo" else make(data_dir=where)

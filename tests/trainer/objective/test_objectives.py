@@ -1,0 +1,144 @@
+"""What a network is trained to do: hide and predict, or imitate a clean image."""
+
+import pytest
+import torch
+
+from src.masker import MASKERS
+from src.trainer.config.build import build_pictures
+from src.trainer.evaluation.masked_loss import masked_loss_of
+from src.trainer.inference.testing import score_dataset
+from src.trainer.objective import OBJECTIVES
+from src.util.errors import ConfigError, DataError
+from src.util.seed import make_generator
+from src.util.share import Share, share_of
+from tests.trainer.conftest import config, problem, problems
+
+IMITATE = ["training.objective=imitate", "training.loss=1*target_L1"]
+GENERATED = [
+    "training.dataset=Generated",
+    "training.dataset_args={count: 8, size: 32, add_noise: {sigma: 25, quantise: true}}",
+]
+
+
+def images(count, seed=0):
+    levels = torch.randint(256, (count, 3, 64, 64), generator=torch.Generator().manual_seed(seed))
+    return levels.to(torch.uint8)
+
+
+@pytest.mark.parametrize("masker", MASKERS)
+def test_hide_gives_the_maskers_own_image_and_spots_and_the_noisy_image_for_target(masker):
+    noisy, objective = images(4), OBJECTIVES["hide"](MASKERS[masker]())
+    for number in range(2):
+        share = share_of(4, number, 2)
+        task = objective.task({"noisy": noisy[share.slice]}, make_generator(0, "mask", 5), share)
+        expected = MASKERS[masker]().mask_share(noisy[share.slice], make_generator(0, "mask", 5), share)
+        assert torch.equal(task.input, expected.image) and torch.equal(task.mask, expected.mask)
+        assert torch.equal(task.target, noisy[share.slice].float() / 255)
+    assert not torch.equal(task.input, task.target)
+
+
+def test_imitate_compares_all_pixels_with_the_clean_image():
+    noisy, clean = images(2), images(2, seed=1)
+    objective = OBJECTIVES["imitate"](MASKERS["Masker"]())
+    task = objective.task({"noisy": noisy, "clean": clean}, torch.Generator(), Share(0, 2, 2))
+    assert torch.equal(task.input, noisy.float() / 255) and torch.equal(task.target, clean.float() / 255)
+    assert torch.equal(task.mask, torch.ones(2, 1, 64, 64))
+
+
+@pytest.mark.parametrize("source", ["Generated", "Folder"])
+def test_imitating_brings_the_network_nearer_to_the_clean_images(new_run, clean_folder, source):
+    run = new_run("run")
+    of_folder = [f"training.dataset_args.clean_folder={clean_folder}", "training.dataset_args.repeat_times=6"]
+    own = GENERATED if source == "Generated" else of_folder
+    run.train(*IMITATE, *own, "training.max_epochs=8", "training.init_lr=1e-2", "validation.val=false")
+    losses = [each["target_L1"] for each in run.last["state"]["recent"]]
+    assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
+
+
+def test_what_is_imitated_is_the_clean_image_not_the_noisy_one(new_run, clean_folder):
+    """A network that gives what it gets would otherwise lose nothing."""
+    run = new_run("run")
+    run.train(*IMITATE, f"training.dataset_args.clean_folder={clean_folder}", "training.max_epochs=1")
+    settings = [*IMITATE, f"training.dataset_args.clean_folder={clean_folder}"]
+    sample = build_pictures(run.configure(*settings), "training")[1, 0]
+    assert (sample["noisy"] - sample["clean"]).abs().mean() > 0.05
+    assert "psnr_db" in run.scores[0]
+
+
+@pytest.mark.parametrize("dataset", ["Folder", "Demo"])
+def test_without_clean_images_there_is_nothing_to_imitate_and_one_line_says_what_to_do(tiny_config, dataset):
+    settings = [f"training.dataset={dataset}"] + ["training.dataset_args={crop_size: 32}"] * (
+        dataset == "Demo"
+    )
+    loaded = tiny_config(*IMITATE, *settings)
+    with pytest.raises(ConfigError) as caught:
+        build_pictures(loaded, "training")
+    assert caught.value.problems == [
+        f"training.objective: imitate needs clean images, {dataset} has none here: say where they are"
+        " (clean_folder) or put noise onto clean ones (add_noise)"
+    ]
+
+
+def test_hiding_opens_no_clean_images_to_train_on(tiny_config, clean_folder):
+    for path in clean_folder.iterdir():
+        path.write_bytes(b"damaged")
+    loaded = tiny_config(f"training.dataset_args.clean_folder={clean_folder}")
+    assert "clean" not in build_pictures(loaded, "training")[1, 0]
+
+
+def test_a_crop_that_cannot_be_masked_can_be_imitated(tiny_config):
+    """16 px hold no blind spot of the published masker."""
+    settings = ["training.dataset=Generated", "training.dataset_args={count: 2, size: 16, add_noise: {}}"]
+    build_pictures(tiny_config(*IMITATE, *settings), "training")
+    with pytest.raises(DataError, match="leaves 0: pixel_perc"):
+        build_pictures(tiny_config(*settings), "training")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "{objective: imitate}",
+            "training.loss: with `objective: imitate` expected target_L1 or target_L2, got self_L2",
+        ),
+        (
+            "{objective: imitate, loss: 1*target_L1 + 1*self_L1}",
+            "training.loss: with `objective: imitate` expected target_L1 or target_L2, got self_L1",
+        ),
+        (
+            "{loss: 1*target_L2}",
+            "training.loss: with `objective: hide` expected self_L1 or self_L2, got target_L2",
+        ),
+        (
+            "{tmp_info: [target_L2]}",
+            "training.tmp_info: with `objective: hide` expected self_L1 or self_L2, got target_L2",
+        ),
+        ("{objective: imitat}", "training.objective: no 'imitat' is known; did you mean 'imitate'?"),
+        ("{objective: guess}", "training.objective: no 'guess' is known; choose from hide, imitate"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_by_its_key_at_its_line(text, said):
+    assert problem(f"seed: 3\ntraining: {text}\n") == f"{said} (my.yaml, line 2)"
+
+
+def test_the_line_of_a_loss_that_does_not_suit_is_its_own():
+    (line,) = problems("training:\n  objective: imitate\n  batch_size: 3\n  loss: 1*self_L1\n")
+    assert line.startswith("training.loss: ") and line.endswith("(my.yaml, line 4)")
+
+
+def test_an_objective_needs_its_loss_said_and_both_are_kept():
+    training = config("training: {objective: imitate, loss: 1*target_L2}").training
+    assert (training.objective, training.loss) == ("imitate", "1*target_L2")
+    assert config("{}").training.objective == "hide"
+
+
+def test_pictures_without_a_clean_one_are_validated_and_tested_without_a_score(new_run, load, noisy_folder):
+    """There is no masked loss where nothing is hidden; the pictures are written all the same."""
+    run = new_run("run")
+    elsewhere = ["validation.dataset=Folder", f"validation.dataset_args={{data_dir: {noisy_folder}}}"]
+    run.train(*IMITATE, *GENERATED, *elsewhere)
+    assert "no score" in run.log and run.best == []
+    assert len(list((run.files.images / "val_002").glob("*_DN.png"))) == 3
+    assert masked_loss_of(run.configure(*IMITATE, *GENERATED)) is None
+    folder = score_dataset(load(run.files.checkpoint_file(2)), 0, None)
+    assert len(list(folder.glob("*_DN.png"))) == 3 and (folder / "report.html").is_file()
