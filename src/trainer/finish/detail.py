@@ -39,7 +39,8 @@ def share_of_denoised(noisy: np.ndarray, denoised: np.ndarray, sigma: float, noi
         1 where the difference looks like noise, towards 0 where it is much more.
     """
     edge = 2 * reach_of(sigma) + 1
-    times = np.minimum((noisy - denoised) ** 2 / noise(denoised), np.float32(_OUTLIER)).mean(axis=2)
+    times = np.minimum((noisy - denoised) ** 2 / noise(denoised), np.float32(_OUTLIER))
+    times = sum(times[..., channel] for channel in range(times.shape[2])) / np.float32(times.shape[2])
     around = cv2.GaussianBlur(times, (edge, edge), sigma, borderType=cv2.BORDER_REFLECT)
     share: np.ndarray = 1 / (1 + np.maximum(around - np.float32(_THRESHOLD), 0))
     return share[..., np.newaxis]

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from src.trainer.finish.flat_places import FEWEST, FlatPlaces
-from src.trainer.finish.strips import EDGE, Pair
+from src.trainer.finish.strips import Pair
 
 GAMMAS = np.linspace(1, 3, 21)
 """The powers that are tried: 1 is the image as it is, 2.2 about linear light of sRGB."""
@@ -48,26 +48,26 @@ def skewness(pair: Pair, places: FlatPlaces) -> np.ndarray:
     ndarray, shape (P * C, G)
         Third moment over the cube of the standard deviation; no rows where the noise is too weak to tell.
     """
-    rows = []
     deviation = np.sqrt(places.variance)
     usable = deviation > _ENOUGH * pair.step
     if pair.step:
         # Not by whether values are clipped: that would keep places whose noise goes the other way by chance.
         usable &= (places.level > _FAR * deviation) & (places.level < 1 - _FAR * deviation)
-    for number in np.flatnonzero(usable.any(axis=1))[:_PLACES]:
-        top, left = places.corners[number]
-        noisy, denoised = (strip[:, left : left + EDGE] for strip in pair.strip(top, top + EDGE))
-        found = np.stack([_skewness(noisy, denoised, gamma) for gamma in GAMMAS], axis=1)
-        rows.append(found[usable[number]])
-    return np.concatenate(rows) if rows else np.empty((0, len(GAMMAS)), np.float32)
+    (numbers,) = np.nonzero(usable.any(axis=1))
+    if not len(numbers):
+        return np.empty((0, len(GAMMAS)), np.float32)
+    numbers = numbers[:: -(-len(numbers) // _PLACES)]  # of all brightnesses
+    noisy, denoised = pair.places(places.corners[numbers])
+    return np.stack([_skewness(noisy, denoised, gamma)[usable[numbers]] for gamma in GAMMAS], axis=1)
 
 
 def _skewness(noisy: np.ndarray, denoised: np.ndarray, gamma: float) -> np.ndarray:
+    """Of places (P, N, C) in one light, shape (P, C)."""
     noise = to_light(noisy, gamma) - to_light(denoised, gamma)
-    noise = noise - noise.mean(axis=(0, 1))
+    noise -= noise.mean(axis=1, keepdims=True)
     square = noise**2
-    deviation = np.sqrt(square.mean(axis=(0, 1))) + np.float32(1e-12)
-    return (square * noise).mean(axis=(0, 1)) / deviation**3
+    deviation = np.sqrt(square.mean(axis=1)) + np.float32(1e-12)
+    return (square * noise).mean(axis=1) / deviation**3
 
 
 def gamma_of(found: Iterable[np.ndarray]) -> float:
@@ -140,8 +140,9 @@ def _coarse(values: np.ndarray) -> np.ndarray:
     missing = -height % _COARSER, -width % _COARSER
     if any(missing):
         values = np.pad(values, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
-    squares = values.reshape(len(values) // _COARSER, _COARSER, -1, _COARSER, channels)
-    return squares.mean(axis=(1, 3))
+    size = values.shape[1] // _COARSER, values.shape[0] // _COARSER
+    # Of whole squares the area's mean, in a tenth of NumPy's time.
+    return cv2.resize(values, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], channels)
 
 
 def _blurred(values: np.ndarray, sigma: float) -> np.ndarray:

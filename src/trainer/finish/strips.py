@@ -41,6 +41,17 @@ class Pair:
         rows = self.noisy[top:bottom].astype(np.float32)
         return rows / np.float32(self.white), self.denoised[top:bottom]
 
+    def places(self, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Places of `EDGE` px squared of both, (P, N, C) float32, by their corners (P, 2)."""
+        within = np.arange(EDGE)
+        rows = corners[:, 0, None, None] + within[:, None]
+        columns = corners[:, 1, None, None] + within
+        noisy, denoised = (
+            values[rows, columns].reshape(len(corners), EDGE * EDGE, -1).astype(np.float32)
+            for values in (self.noisy, self.denoised)
+        )
+        return noisy / np.float32(self.white), denoised
+
     @cached_property
     def strips(self) -> list[tuple[int, int]]:
         """First row and end of each strip."""
