@@ -96,9 +96,10 @@ def in_step(monkeypatch):
     def patch(number, who, happen):
         original, steps = TrainingStep.__call__, iter(range(10**9))
 
-        def patched(self, noisy, *arguments):
-            step = next(steps)  # each process counts its own
-            return original(self, happen(noisy) if step == number and rank() == who else noisy, *arguments)
+        def patched(self, images, *arguments):
+            if next(steps) == number and rank() == who:  # each process counts its own
+                images = {**images, "noisy": happen(images["noisy"])}
+            return original(self, images, *arguments)
 
         monkeypatch.setattr(TrainingStep, "__call__", patched)
         return lambda: monkeypatch.setattr(TrainingStep, "__call__", original)

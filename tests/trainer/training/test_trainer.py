@@ -127,10 +127,10 @@ def test_the_logged_loss_is_the_mean_of_the_last_hundred_steps(new_run, monkeypa
 def test_each_epoch_has_its_own_order_and_crops_and_each_step_its_own_spots(new_run, monkeypatch):
     batches, seeds, original = [], [], TrainingStep.__call__
 
-    def listen(self, noisy, progress, generator, *rest):
-        batches.append(noisy.clone())
+    def listen(self, images, progress, generator, *rest):
+        batches.append(images["noisy"].clone())
         seeds.append(generator.initial_seed())
-        return original(self, noisy, progress, generator, *rest)
+        return original(self, images, progress, generator, *rest)
 
     monkeypatch.setattr(TrainingStep, "__call__", listen)
     new_run("run").train("training.max_epochs=3", "training.dataset_args.crop_size=48")
