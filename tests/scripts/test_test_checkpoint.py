@@ -4,6 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,7 +15,7 @@ from tests.scripts.conftest import OF_ORIGINAL, ORIGINAL, pngs
 def test_k19_the_last_checkpoint_is_taken_and_never_random_weights(call, trained, picture):
     ended = call("test", "-s", "run", "--test_img", picture)
     assert ended.code == 0 and re.search(r"run_002\.pth, after epoch 2", ended.out)
-    ended = call("test", "--test_img", picture)
+    ended = call("test", "-c", "tiny.yaml", "--test_img", picture)
     assert ended.code == 2 and "say which network" in ended.err
     ended = call("test", "-s", "absent", "--test_img", picture)
     assert ended.code in (2, 4) and "absent" in ended.err
@@ -126,3 +127,29 @@ def test_k3_a_checkpoint_given_by_its_path_is_compared_with_its_runs_manifest(ca
     ended = call("test", "--pretrained", path, "--export", "w.safetensors")
     assert (ended.code, ended.err.count("\n")) == (4, 1)
     assert "run_002.pth: damaged (its SHA-256" in ended.err
+
+
+@pytest.mark.parametrize("flags", [[], ["--pretrained", "general"]])
+def test_without_a_network_the_general_one_denoises_at_once(call, picture, flags):
+    ended = call("test", *flags, "--test_img", picture)
+    assert ended.code == 0, ended.err
+    assert "general.safetensors" in ended.out
+    assert ("no network was named: this is the general one" in ended.out) == (not flags)
+    assert "light is given back with gamma" in ended.out
+    noisy, denoised = read_picture(picture), read_picture(Path("my.photo_DN.png"))
+    assert noisy.shape == denoised.shape
+    assert abs(noisy.mean() - denoised.mean()) < 1
+    assert (
+        np.abs(np.diff(denoised.astype(int), axis=1)).mean()
+        < 0.7 * np.abs(np.diff(noisy.astype(int), axis=1)).mean()
+    )
+
+
+def test_the_general_network_takes_any_number_of_channels(call, tmp_path):
+    counts = np.random.default_rng(0).poisson(200, (40, 50, 5)).astype(np.uint16)
+    np.save(tmp_path / "counts.npy", counts)
+    ended = call("test", "--test_img", "counts.npy", "--set", "data_range=1000")
+    assert ended.code == 0, ended.err
+    result = np.load(tmp_path / "counts_DN.npy")
+    assert result.shape == counts.shape and result.dtype == counts.dtype
+    assert result.std() < 0.5 * counts.std() and abs(result.mean() - 200) < 3

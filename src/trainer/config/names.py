@@ -163,19 +163,20 @@ def check_training_names(
         run.expect_free()
 
 
+def expect_network(
+    configs: Sequence[str] | str | None, session: str | None, epoch: int | None, pretrained: str | None
+) -> None:
+    """Raise ConfigError when a configuration or an epoch is named, but no network that it is of."""
+    if session is None and pretrained is None and (configs or epoch is not None):
+        raise ConfigError("say which network: --pretrained CKPT (a .pth file), or -s RUN (a run's last one)")
+
+
 def check_testing_names(
     configs: Sequence[str] | None, session: str | None, settings: Sequence[str],
     epoch: int | None, pretrained: str | None,
 ) -> None:  # fmt: skip
-    """Look at what the flags of `test.py` name; see `named_run` and `find_checkpoint`.
-
-    Raises
-    ------
-    ConfigError
-        When a configuration or an epoch is named, but no network that it is of.
-    """
-    if session is None and pretrained is None and (configs or epoch is not None):
-        raise ConfigError("say which network: --pretrained CKPT (a .pth file), or -s RUN (a run's last one)")
+    """Look at what the flags of `test.py` name; see `expect_network`, `named_run` and `find_checkpoint`."""
+    expect_network(configs, session, epoch, pretrained)
     _document(configs, settings)
     run = None if session is None else named_run(session, settings, configs)
     find_checkpoint(run, epoch, pretrained)

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from src.model import NL_BSN
+from src.trainer.checkpoints.general import NAME
 from src.trainer.finish import Finish, Parts
 from src.trainer.inference.pixels import NOTHING, denoise_pixels
 from src.trainer.inference.trained import load_trained
@@ -88,7 +89,7 @@ class Denoiser:
     @classmethod
     def load(
         cls,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] = NAME,
         device: str | torch.device = "auto",
         *,
         tile: int | Literal["auto"] = "auto",
@@ -106,7 +107,7 @@ class Denoiser:
         Parameters
         ----------
         path : path
-            A `.pth` file.
+            A `.pth` file, what `--export` wrote, or `general`, the network that comes with the program.
         device : str or torch.device
             `auto` (a GPU if there is one), `cpu`, `mps`, `cuda` or a GPU's number.
         tile, overlap : int or "auto"

@@ -10,7 +10,7 @@ import torch
 from src.trainer.checkpoints.checkpoint import CheckpointStore, load_verified
 from src.trainer.config.build import build_model, outline
 from src.trainer.config.components import with_settings
-from src.trainer.config.names import find_checkpoint, named_run
+from src.trainer.config.names import expect_network, find_checkpoint, named_run
 from src.trainer.config.reading import check_config, read_config
 from src.trainer.config.run_config import RunConfig
 from src.trainer.finish import Parts
@@ -75,13 +75,14 @@ def load_trained(
     epoch : int or None
         A checkpoint of that run; None takes its newest. Ignored when `pretrained` is given.
     pretrained : str or None
-        A checkpoint's path, or its name in the run.
+        A checkpoint's path, its name in the run, or `general`, which is taken where nothing is named.
 
     Raises
     ------
     CheckpointError
         When there is no such checkpoint, or it does not fit the network of the configuration.
     """
+    expect_network(config, session, epoch, pretrained)
     given = None if config is None else read_config(config, settings)
     run = None
     if session is not None:

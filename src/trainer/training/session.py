@@ -275,7 +275,9 @@ def _describe(config: RunConfig, network: Network, loader: Loader, done: int) ->
         loader.samples.pictures, training.max_epochs, len(loader), training.batch_size,
         config.masker.masker_type, config.seed,
     )  # fmt: skip
-    if steps < FEW_STEPS and not done:
+    if training.init is not None and not done:
+        LOG.info("weights to begin with: %s", training.init)
+    elif steps < FEW_STEPS and not done:
         hint = "raise training.dataset_args.repeat_times or training.max_epochs"
         LOG.info("note: %d steps are few for a network that starts from nothing: %s", steps, hint)
 

@@ -7,7 +7,6 @@ from src.trainer.checkpoints.checkpoint import load_verified
 from src.trainer.checkpoints.general import NAME, PATH
 from src.trainer.network.network import Network
 from src.util.errors import CheckpointError
-from src.util.logger import LOG
 
 
 def start_from(network: Network, init: str) -> None:
@@ -35,4 +34,3 @@ def start_from(network: Network, init: str) -> None:
                 f"training.init: {path}: another network: {name} has shape {there} there, {here} here"
             )
     network.module.load_state_dict(given)
-    LOG.info("weights to begin with: %s", path)

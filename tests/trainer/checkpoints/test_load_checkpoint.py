@@ -99,8 +99,9 @@ def as_before_1_6(path):
     torch.save(CONTENT, path, _use_new_zipfile_serialization=False)
 
 
-def as_exported(path):
-    safetensors.torch.save_file({"bsn.w": torch.ones(2)}, path, metadata={"format": "pt"})
+def as_cut_off_export(path):
+    safetensors.torch.save_file({"bsn.w": torch.ones(2)}, path)
+    path.write_bytes(path.read_bytes()[:-1])
 
 
 def as_picture(path):
@@ -117,7 +118,7 @@ def as_cut_off(path):
     ("write", "said"),
     [
         (as_before_1_6, r"before 1\.6; .*torch\.save\(torch\.load\(OLD, weights_only=False\), NEW\)"),
-        (as_exported, r"safetensors file, as --export writes .*\.pth"),
+        (as_cut_off_export, "incomplete"),
         (as_picture, "a picture; .*--test_img"),
         (as_cut_off, "cut off; copy or download it again"),
         (lambda path: path.write_bytes(b""), "empty"),
