@@ -1,0 +1,101 @@
+import re
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks import generated, quality
+from benchmarks.quality_sets import KINDS, Pair, PairSet, built_in
+from src.util.pictures.io import read_picture, write_picture
+
+
+@pytest.fixture
+def pairs():
+    """Two grey levels under white noise."""
+    rng = np.random.default_rng(0)
+    clean = [np.full((64, 64, 3), level, np.uint8) for level in (90, 150)]
+    noisy = [
+        (values + rng.normal(0, 10, values.shape)).round().clip(0, 255).astype(np.uint8) for values in clean
+    ]
+    return PairSet("levels", [Pair(str(n), *each) for n, each in enumerate(zip(noisy, clean, strict=True))])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_noise_is_the_same_at_each_call_and_the_images_are_many(kind):
+    first, second = built_in(kind), built_in(kind)
+    assert len(first.pairs) >= 10
+    for one, other in zip(first.pairs, second.pairs, strict=True):
+        assert np.array_equal(one.noisy, other.noisy) and one.noisy.shape == one.clean.shape
+        assert np.array_equal(one.noisy, one.clean) == (kind == "none")
+    assert (first.pairs[0].clean.shape[2] == 1) == kind.endswith("grey")
+
+
+def test_rows_of_noise_are_rows():
+    noise = [pair.noisy.astype(float) - pair.clean for pair in built_in("row stripes").pairs]
+    rows = np.mean([part.mean(axis=1).std() for part in noise])
+    columns = np.mean([part.mean(axis=0).std() for part in noise])
+    assert rows > 5 * columns
+
+
+def test_the_figures_are_those_of_the_result(pairs):
+    perfect = quality.measure("perfect", lambda pair: pair.clean, pairs)
+    assert (perfect.psnr, perfect.ssim, perfect.colour, perfect.rho, perfect.worse) == (99, 1, 0, 0, 0)
+    nothing = quality.measure("noisy", lambda pair: pair.noisy, pairs)
+    assert (
+        nothing.psnr == pytest.approx(28.1, abs=0.2) and nothing.rho == pytest.approx(1) and not nothing.worse
+    )
+    half = quality.measure(
+        "half", lambda pair: ((pair.noisy.astype(int) + pair.clean) // 2).astype(np.uint8), pairs
+    )
+    assert half.rho == pytest.approx(0.5, abs=0.02) and half.psnr == pytest.approx(34, abs=0.3)
+    off = quality.measure("off", lambda pair: pair.clean + np.uint8(30), pairs)
+    assert off.colour == 30 and off.worse == 2 and off.rho == pytest.approx(0, abs=0.05)
+
+
+def test_what_one_call_would_give_is_among_the_methods_and_makes_it_better(pairs):
+    found = quality.methods([], others=True)
+    rows = {name: quality.measure(name, method, pairs) for name, method in found.items()}
+    assert {"noisy", "NLM, sigma told", "total variation, sigma told", "general"} <= rows.keys()
+    for name, row in rows.items():
+        assert name == "noisy" or row.psnr > rows["noisy"].psnr + 3, name
+
+
+def test_the_table_and_the_sheet_are_of_the_folders_asked_for(monkeypatch, capsys, tmp_path, pairs):
+    for folder in ("noisy", "gt"):
+        (tmp_path / folder).mkdir()
+    for pair in pairs.pairs:
+        write_picture(tmp_path / "noisy" / f"{pair.name}.png", pair.noisy)
+        write_picture(tmp_path / "gt" / f"{pair.name}.png", pair.clean)
+    sheet = tmp_path / "sheet.png"
+    given = [
+        "--pairs",
+        f"mine={tmp_path / 'noisy'},{tmp_path / 'gt'}",
+        "--networks-alone",
+        "--sheet",
+        str(sheet),
+    ]
+    monkeypatch.setattr(sys, "argv", ["quality", *given])
+    quality.main()
+    out = capsys.readouterr().out
+    assert "**mine**, 2 images" in out
+    assert re.findall(r"^\| ([^|]+?) +\|", out, re.MULTILINE)[1:] == [
+        "noisy", "general, not finished", "general"
+    ]  # fmt: skip
+    assert read_picture(sheet).shape[1] > 4 * 64
+
+
+def test_the_loader_of_generated_images_is_set_beside_the_network(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["generated", "--workers", "0", "--seconds", "0.01"])
+    monkeypatch.setattr(generated, "read_config", _tiny(generated.read_config))
+    generated.main()
+    out = capsys.readouterr().out
+    assert re.search(r"the network takes [\d.]+ crops/s \(cpu, fp32\)", out)
+    assert re.search(r"0 workers: [\d.]+ crops/s, [\d.]+ x the network", out)
+
+
+def _tiny(read_config):
+    tiny = [
+        "model.kwargs.features=[4]", "training.dataset_args.size=32", "training.batch_size=2",
+        "training.precision=fp32",
+    ]  # fmt: skip
+    return lambda name, settings: read_config(name, [*settings, *tiny])
