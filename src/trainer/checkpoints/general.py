@@ -9,7 +9,7 @@ NAME = "general"
 """By which `--pretrained` and `training.init` ask for it."""
 
 PATH = Path(__file__).resolve().parents[2] / "model" / "general.safetensors"
-SHA256 = "c9c1d1c2e64b5ce898b42031d53ed6ebe9b06125258f501ac4c21c418e2f7ea7"
+SHA256 = "ee1fe1ec3043cca7a2e6a45f1b531496ce3107e46d9f71207ced2f21e49a00d9"
 """Of that file; `docs/general.md` says how it was made."""
 
 

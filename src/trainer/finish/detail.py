@@ -12,17 +12,18 @@ from src.trainer.finish.flat_places import NoiseCurve
 
 _THRESHOLD = 2.0
 """Times the noise's variance that a difference may have before it counts as detail."""
-_OUTLIER = 20.0
-"""At which a single pixel's stops to count: texture is many pixels, an impulse is one."""
+_LIKE_AROUND = 3.0
+"""Times the differences around it (their median in 5x5 px) that a pixel's may be, and the noise's standard
+deviation more: texture is many pixels, an impulse is one."""
 
 
 def reach_of(sigma: float) -> int:
-    """How far `share_of_denoised` looks, px."""
-    return math.ceil(4 * sigma)
+    """How far `with_detail` looks, px."""
+    return math.ceil(4 * sigma) + 2
 
 
-def share_of_denoised(noisy: np.ndarray, denoised: np.ndarray, sigma: float, noise: NoiseCurve) -> np.ndarray:
-    """What share of a result the denoised image should have.
+def with_detail(noisy: np.ndarray, denoised: np.ndarray, sigma: float, noise: NoiseCurve) -> np.ndarray:
+    """A denoised image with what was taken off beyond noise.
 
     Parameters
     ----------
@@ -35,12 +36,19 @@ def share_of_denoised(noisy: np.ndarray, denoised: np.ndarray, sigma: float, noi
 
     Returns
     -------
-    ndarray, shape (H, W, 1)
-        1 where the difference looks like noise, towards 0 where it is much more.
+    ndarray, shape (H, W, C)
+        The denoised image where the difference looks like noise, towards the noisy one where it is much more.
     """
-    edge = 2 * reach_of(sigma) + 1
-    times = np.minimum((noisy - denoised) ** 2 / noise(denoised), np.float32(_OUTLIER))
-    times = sum(times[..., channel] for channel in range(times.shape[2])) / np.float32(times.shape[2])
-    around = cv2.GaussianBlur(times, (edge, edge), sigma, borderType=cv2.BORDER_REFLECT)
-    share: np.ndarray = 1 / (1 + np.maximum(around - np.float32(_THRESHOLD), 0))
-    return share[..., np.newaxis]
+    variance = noise(denoised)
+    difference = noisy - denoised
+    planes = np.moveaxis(np.abs(difference), 2, 0)
+    around = np.stack([cv2.medianBlur(np.ascontiguousarray(plane), 5) for plane in planes], axis=2)
+    most = np.float32(_LIKE_AROUND) * around + np.sqrt(variance)
+    difference = np.clip(difference, -most, most)
+    times = difference**2 / variance
+    mean = sum(times[..., channel] for channel in range(times.shape[2])) / np.float32(times.shape[2])
+    edge = 2 * math.ceil(4 * sigma) + 1
+    mean = cv2.GaussianBlur(np.asarray(mean), (edge, edge), sigma, borderType=cv2.BORDER_REFLECT)
+    given = 1 - 1 / (1 + np.maximum(mean - np.float32(_THRESHOLD), 0))
+    result: np.ndarray = denoised + given[..., np.newaxis] * difference
+    return result

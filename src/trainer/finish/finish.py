@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from src.trainer.finish.detail import reach_of, share_of_denoised
+from src.trainer.finish.detail import reach_of, with_detail
 from src.trainer.finish.flat_places import FEWEST, NoiseCurve, flat_places
 from src.trainer.finish.light import LightGivenBack, gamma_of, skewness
 from src.trainer.finish.strips import Pair
@@ -94,8 +94,7 @@ class Finish(Block):
             if light is not None:
                 result = result + light.rows(first, last)
             if self.detail is not None and noise is not None:
-                share = share_of_denoised(noisy, result, self.detail, noise)
-                result = noisy + share * (result - noisy)
+                result = with_detail(noisy, result, self.detail, noise)
             if self.strength < 1:
                 result = noisy + np.float32(self.strength) * (result - noisy)
             yield top, result[top - first : bottom - first]
