@@ -48,7 +48,8 @@ class CameraNoise(Block):
         (1.5, 45.0), description="in the picture: standard deviation, grey levels; log-uniform"
     )
     blur: tuple[Positive, Positive] = Field(
-        (0.35, 1.1), description="in the picture: sigma of the Gaussian that correlates the noise, px"
+        (0.35, 1.8),
+        description="in the picture: sigma of the Gaussian that correlates the noise, px; log-uniform",
     )
     jpeg: Share = Field(0.3, description="share of pictures that are compressed after that")
     quality: tuple[Annotated[int, Field(ge=1, le=100)], Annotated[int, Field(ge=1, le=100)]] = Field(
@@ -143,7 +144,7 @@ def _in_picture(image: np.ndarray, options: CameraNoise, grey: bool, rng: np.ran
     common = 1.0 if grey else rng.beta(0.5, 1.5)  # of brightness, more than of colour
     noise = np.float32(np.sqrt(common)) * noise[..., :1] + np.float32(np.sqrt(1 - common)) * noise
     if rng.random() < 0.75:
-        sigma = rng.uniform(*options.blur)
+        sigma = np.exp(rng.uniform(*np.log(options.blur)))
         noise = cv2.GaussianBlur(noise, (0, 0), sigma)
     noise /= noise.std() + np.float32(1e-6)
     sigma = np.exp(rng.uniform(*np.log(options.sigma))) / 255
