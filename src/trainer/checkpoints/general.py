@@ -9,7 +9,7 @@ NAME = "general"
 """By which `--pretrained` and `training.init` ask for it."""
 
 PATH = Path(__file__).resolve().parents[2] / "model" / "general.safetensors"
-SHA256 = "ee1fe1ec3043cca7a2e6a45f1b531496ce3107e46d9f71207ced2f21e49a00d9"
+SHA256 = "c82aa9bdf82c0deb86bdd7275b36076348477071739b22077eeadf69c40ea8a5"
 """Of that file; `docs/general.md` says how it was made."""
 
 
