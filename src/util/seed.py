@@ -1,9 +1,12 @@
 """Counted randomness: a generator is a function of what it is for, never of what was drawn before."""
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:  # it takes seconds to load, and what cuts images into pieces has no use for it
+    import torch
 
 
 def derive_seed(seed: int, purpose: str, *counters: int) -> int:
@@ -27,8 +30,10 @@ def derive_seed(seed: int, purpose: str, *counters: int) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
-def make_generator(seed: int, purpose: str, *counters: int) -> torch.Generator:
+def make_generator(seed: int, purpose: str, *counters: int) -> "torch.Generator":
     """A CPU generator seeded by `derive_seed` of the same arguments."""
+    import torch
+
     return torch.Generator().manual_seed(derive_seed(seed, purpose, *counters))
 
 

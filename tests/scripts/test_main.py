@@ -239,8 +239,9 @@ def test_without_arguments_the_demo_is_trained(call, monkeypatch, tmp_path):
     assert ended.code == 0
     lines = ended.out.splitlines()
     table = next(i for i, line in enumerate(lines) if line.split()[:1] == ["method"])
-    assert [line.split()[0] for line in lines[table + 1 : table + 4]] == ["noisy", "N2V", "NL-N2V"]
-    picture = Path(lines[-1].removeprefix("side by side (noisy, N2V, NL-N2V, clean): "))
+    methods = [line.split()[0] for line in lines[table + 1 : table + 6]]
+    assert methods == ["noisy", "NLM", "N2V", "NL-N2V", "general"]
+    picture = Path(lines[-1].removeprefix("side by side (noisy, NLM, N2V, NL-N2V, general, clean): "))
     assert picture.suffix == ".png" and (tmp_path / picture).is_file()
     assert re.fullmatch(r"output/demo_\d{8}_\d{6}_nl_n2v", str(picture.parents[1]))
 
