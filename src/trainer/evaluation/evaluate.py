@@ -15,7 +15,7 @@ from src.trainer.evaluation.metrics import MeanScore, mean_score, psnr, ssim
 from src.trainer.evaluation.no_data import filled_in
 from src.trainer.evaluation.sanity import as_array, is_blank
 from src.trainer.evaluation.saving import save_pictures
-from src.trainer.finish import Finish
+from src.trainer.finish import NOTHING, Finish
 from src.trainer.network.network import Network
 from src.util.cores import usable_cores
 from src.util.overlap import AT_ONCE, Here, overlapped
@@ -37,7 +37,6 @@ METRICS = {
 }
 """Name in the code and in tables -> the metric."""
 
-NOTHING = Finish()
 MOST_AT_ONCE = 8
 SMALL_TOGETHER = 24_000_000
 """Values of the pictures in work where more than `AT_ONCE` are: eight of 1 MP with 3 channels."""

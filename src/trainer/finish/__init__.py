@@ -4,7 +4,7 @@
 noise; `strips` is how large images are gone through.
 """
 
-from src.trainer.finish.finish import Finish, Parts, found_gamma
+from src.trainer.finish.finish import NOTHING, Finish, Parts, found_gamma
 from src.trainer.finish.light import gamma_of
 
-__all__ = ["Finish", "Parts", "found_gamma", "gamma_of"]
+__all__ = ["NOTHING", "Finish", "Parts", "found_gamma", "gamma_of"]

@@ -106,6 +106,10 @@ class Finish(Block):
         return torch.from_numpy(np.concatenate(bands)).permute(2, 0, 1).contiguous()
 
 
+NOTHING = Finish()
+"""The network's result as it is."""
+
+
 def found_gamma(pairs: Iterator[Pair]) -> float:
     """The power of the light in which the noise of several images is fair; see `Finish.gamma`."""
     return gamma_of(skewness(pair, flat_places(pair)) for pair in pairs)

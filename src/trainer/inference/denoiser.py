@@ -15,8 +15,8 @@ from torch import Tensor
 
 from src.model import NL_BSN
 from src.trainer.checkpoints.general import NAME
-from src.trainer.finish import Finish, Parts
-from src.trainer.inference.pixels import NOTHING, denoise_pixels
+from src.trainer.finish import NOTHING, Finish, Parts
+from src.trainer.inference.pixels import denoise_pixels
 from src.trainer.inference.trained import load_trained
 from src.trainer.network.network import Network
 from src.trainer.network.tiling import Tiling

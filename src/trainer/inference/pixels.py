@@ -9,16 +9,13 @@ import numpy as np
 from torch import Tensor
 
 from src.model import NL_BSN
-from src.trainer.finish import Finish
+from src.trainer.finish import NOTHING, Finish
 from src.trainer.finish.strips import Pair
 from src.trainer.network.network import Network, Writer
 from src.util.errors import DataError
 from src.util.logger import LOG
 from src.util.pictures.conversion import from_float, span_of, to_float
 from src.util.pictures.io import as_channels, suits
-
-NOTHING = Finish()
-"""The network's result as it is."""
 
 
 def denoise_pixels(
