@@ -81,7 +81,7 @@ class NL_BSN(DenoisingNetwork):  # noqa: N801  (the name is part of published YA
                 ge=1,
                 le=8,
                 description="of UNet: edge, in px, of the squares of pixels that become channels; with 2 it"
-                " works on a quarter of the pixels, in a third of the time",
+                " works on a quarter of the pixels, in two fifths of the time",
             ),
         ] = 1,
         local_mean: Annotated[

@@ -25,7 +25,7 @@ class UNet(UShape):
         Whether enlargements keep the corner pixels in place, as published; otherwise the borders.
     unshuffle : int
         Edge of the squares of pixels that become channels before the first level, and pixels again behind the
-        last: with 2 the network works on a quarter of the pixels, in a third of the time [2]_.
+        last: with 2 the network works on a quarter of the pixels, in two fifths of the time [2]_.
 
     References
     ----------
