@@ -1,8 +1,8 @@
 """Simulated noise of cameras: drawn anew for each picture, from light to strong.
 
 Most of it arises in raw light, as a sensor's does, and goes through what a camera makes of raw light: white
-balance, demosaicking, colour matrix, tone curve. The rest is added to the finished picture, correlated
-as after a camera's own noise reduction.
+balance, demosaicking, colour matrix, tone curve and, in some, the camera's own noise reduction. The rest is
+added to the finished picture, correlated.
 
 H W: rows, columns; pictures are float32 (H, W, 3), white is 1.0.
 
@@ -34,6 +34,7 @@ _FITTED = (5e-4, 0.02)
 # Bilinear demosaicking as filters of one colour's sites, zero elsewhere.
 _GREEN = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]], np.float32) / 4
 _RED_BLUE = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32) / 4
+_BRIGHTNESS = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class CameraNoise(Block):
@@ -44,6 +45,9 @@ class CameraNoise(Block):
         (1e-4, 0.06), description="in raw light: variance of shot noise at white, of 1; log-uniform"
     )
     mosaic: Share = Field(0.8, description="of those in raw light, share that is demosaicked")
+    reduced: Share = Field(
+        0.3, description="of those in raw light, share that the camera's own noise reduction has been at"
+    )
     sigma: tuple[Positive, Positive] = Field(
         (1.5, 45.0), description="in the picture: standard deviation, grey levels; log-uniform"
     )
@@ -85,6 +89,8 @@ def add_camera_noise(clean: np.ndarray, options: CameraNoise, rng: np.random.Gen
     grey = clean.shape[2] == 1 or bool((image == image[..., :1]).all())
     if rng.random() < options.raw:
         noisy = _in_raw_light(image, options, grey, rng)
+        if rng.random() < options.reduced:
+            noisy = image + _left_by_reduction(image, noisy - image, rng)
     else:
         noisy = _in_picture(image, options, grey, rng)
     stored = np.rint(noisy.clip(0, 1) * 255).astype(np.uint8)
@@ -137,6 +143,24 @@ def _demosaicked(noise: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     kernels = (_RED_BLUE, _GREEN, _RED_BLUE)
     filled = [cv2.filter2D(sites[..., c], -1, kernel) for c, kernel in enumerate(kernels)]
     return np.stack(filled, axis=2)
+
+
+def _left_by_reduction(image: np.ndarray, noise: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Noise after a camera's own noise reduction: light and coarse where it is flat, as it was at edges.
+
+    Brightness goes through a bilateral filter: half the difference of what it makes of the noise and of
+    its opposite, for that leaves the image out. Colour is blurred. A part of the noise stays.
+    """
+    reach = np.exp(rng.uniform(np.log(0.5), np.log(2.5)))
+    tolerance = float(noise.std() * rng.uniform(1.5, 4.0))
+    bright, noise_bright = image @ _BRIGHTNESS, noise @ _BRIGHTNESS
+    more, less = (
+        cv2.bilateralFilter(bright + sign * noise_bright, 2 * int(np.ceil(2 * reach)) + 1, tolerance, reach)
+        for sign in (1, -1)
+    )
+    colour = cv2.GaussianBlur(noise - noise_bright[..., None], (0, 0), reach * rng.uniform(1.0, 2.0))
+    kept = np.float32(rng.uniform(0, 0.5))
+    return kept * noise + (1 - kept) * ((more - less)[..., None] / 2 + colour)
 
 
 def _in_picture(image: np.ndarray, options: CameraNoise, grey: bool, rng: np.random.Generator) -> np.ndarray:

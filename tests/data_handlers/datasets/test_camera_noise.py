@@ -6,7 +6,7 @@ import torch
 
 from src.data_handlers import build_samples
 from src.data_handlers.datasets import camera_noise
-from src.data_handlers.datasets.camera_noise import CameraNoise, add_camera_noise
+from src.data_handlers.datasets.camera_noise import CameraNoise, _left_by_reduction, add_camera_noise
 from src.data_handlers.datasets.demo import Demo
 from src.data_handlers.datasets.folder import Folder
 from src.data_handlers.samples.view import View
@@ -15,7 +15,7 @@ from src.util.errors import ConfigError
 from tests.trainer.conftest import config, problem
 
 IN_PICTURE = {"raw": 0.0, "jpeg": 0.0}
-IN_RAW = {"raw": 1.0, "jpeg": 0.0}
+IN_RAW = {"raw": 1.0, "jpeg": 0.0, "reduced": 0.0}
 
 
 def flat(level=0.5, size=64, channels=3):
@@ -188,3 +188,22 @@ def test_a_resolved_configuration_with_noise_of_cameras_loads_to_the_same():
     again = config(f"training: {{dataset: Demo, dataset_args: {loaded.training.dataset_args}}}"
                    .replace("None", "null").replace("True", "true").replace("False", "false"))  # fmt: skip
     assert again.training.dataset_args == loaded.training.dataset_args
+
+
+def test_what_noise_reduction_leaves_is_lighter_coarser_and_stronger_at_edges():
+    """Compared with the same draw untouched; the image itself is not smoothed."""
+    ratios, coarser = [], []
+    for seed in range(30):
+        before, after = (
+            noise(seed, raw=1.0, jpeg=0.0, shot=(0.01, 0.01), mosaic=0.0, reduced=share) for share in (0, 1)
+        )
+        ratios.append(after.std() / before.std())
+        coarser.append(correlation(after[..., 1]) - correlation(before[..., 1]))
+    assert 0.2 < np.median(ratios) < 0.8 and max(ratios) < 1.02
+    assert np.median(coarser) > 0.2
+    rng, edge = np.random.default_rng(0), np.where(np.arange(64) < 32, 0.2, 0.8).astype(np.float32)
+    image = np.broadcast_to(edge[:, None], (64, 64, 3)).copy()
+    added = np.repeat(rng.normal(0, 0.05, (64, 64, 1)).astype(np.float32), 3, axis=2)
+    left = np.stack([_left_by_reduction(image, added, np.random.default_rng(s)) for s in range(20)])
+    assert np.abs(left.mean(axis=(0, 2))).max() < 0.02  # no bright or dark line along the edge
+    assert left[:, 31:33].std() > 1.1 * left[:, 8:24].std()
