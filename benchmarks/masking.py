@@ -26,7 +26,7 @@ from torch.nn.functional import pad
 from src.masker import NonLocalMasker
 from src.masker.base import Masked, draw_points
 from src.masker.blind_spots import MIN_DISTANCE, count_spots
-from src.masker.non_local import paste_regions
+from src.masker.paste import paste_regions
 from src.model import UNet2
 from src.util.pictures.io import as_float
 
@@ -53,7 +53,8 @@ def mask_by_volume(masker: NonLocalMasker, batch: Tensor, generator: torch.Gener
         distances = (volume - references[:, None]).square().sum((2, 3, 4))
         nearest = torch.where(distances > 0, distances, torch.inf).argmin(1)
         found[:] = torch.stack((nearest // columns, nearest % columns), 1) * stride + radius
-    return paste_regions(batch, points, similar, 1 if masker.center_only else masker.repl_patch_edge)
+    edge = 1 if masker.center_only else masker.repl_patch_edge
+    return paste_regions(batch, points, similar[:, :, None], edge)
 
 
 def mask_by_loops(masker: NonLocalMasker, batch: Tensor, generator: torch.Generator) -> Masked:

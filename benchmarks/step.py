@@ -30,7 +30,8 @@ from benchmarks.settings import Bare, flags, headline, random_batch, with_settin
 from src.data_handlers.loading.sampling import build_loader, kill_workers
 from src.loss import Loss
 from src.masker.base import draw_points
-from src.masker.non_local import NonLocalMasker, paste_regions
+from src.masker.non_local import NonLocalMasker
+from src.masker.paste import paste_regions
 from src.masker.similarity import find_similar
 from src.trainer.checkpoints.state import TrainingState
 from src.trainer.config.build import (

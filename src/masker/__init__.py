@@ -1,8 +1,8 @@
 """Maskers: which pixels are hidden from the network, and what stands in their place.
 
 `base` says what a masker gives and takes; `non_local` and `n2v` are the two. Both hide at `blind_spots`.
-The search of the first is `similarity` (`levels` for 8-bit images, over `patches`), the fills of the second
-`replacement`.
+Those of the first lie on a `grid`, too; its search is `similarity` (`levels` for 8-bit images, over
+`patches`), whose finds `paste` puts there. The fills of the second are `replacement`.
 """
 
 from src.masker.base import Masked, Masker

@@ -1,6 +1,7 @@
 """The search in images of 8 bits, by their levels: whole numbers, so that every distance is exact.
 
-Letters: B images, C channels, H and W rows and columns, N spots, K candidates, D = s*s*C values of a patch.
+Letters: B images, C channels, H and W rows and columns, N spots, K found, D = s*s*C values of a
+patch, M candidates.
 """
 
 from functools import partial
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from src.masker.patches import chunk_bytes, entries_at, grid_size, in_groups, patch_view
+from src.masker.patches import Wanted, chunk_bytes, entries_at, grid_size, in_groups, patch_view
 
 WHITE = 255
 _MIDDLE = (WHITE + 1) // 2
@@ -24,7 +25,11 @@ PATCH_VALUES = range(2, (2**31 - 1) // WHITE**2)
 # So many products of two numbers from -128 to 127 add up in float32 without rounding, in any order.
 EXACT_IN_FLOAT = 2**24 // _MIDDLE**2
 
+# A candidate's key, distance * 2^31 + index, is no other's: the smaller key is the nearer candidate, or the
+# earlier one of two that are equally near. Distances of more than 31 bits do not occur, nor do such grids.
+_NEARER = 2**31
 _FARTHEST = 2**31 - 1
+_NEVER = 2**63 - 1
 
 
 def to_levels(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -54,8 +59,8 @@ def to_levels(images: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(has_levels[:, None, None, None], levels, images), has_levels
 
 
-def nearest_by_levels(levels: Tensor, corners: Tensor, edge: int, stride: int) -> Tensor:
-    """Find the candidate nearest to each patch; see `src.masker.similarity.find_similar`.
+def nearest_by_levels(levels: Tensor, corners: Tensor, wanted: Wanted) -> Tensor:
+    """Find the candidates nearest to each patch; see `src.masker.similarity.find_similar`.
 
     Parameters
     ----------
@@ -63,47 +68,57 @@ def nearest_by_levels(levels: Tensor, corners: Tensor, edge: int, stride: int) -
         (B, C, H, W) padded images, whole numbers from 0 to 255 in floating point.
     corners : Tensor
         (B, N, 2) int64, upper left corners of the patches around the spots.
-    edge : int
-        Edge of the patches, px; edge^2 * C is in `PATCH_VALUES`.
-    stride : int
-        Step of the grid of candidates, px.
+    wanted : Wanted
+        Patches of such an edge s that s^2 * C is in `PATCH_VALUES`.
 
     Returns
     -------
     Tensor
-        (B, N, 2) int64, upper left corners of the nearest candidates, the same on every device.
+        (B, N, K, 2) int64, upper left corners of the nearest candidates, nearest first, the same on every
+        device.
     """
     by_bytes = HAS_INTEGER_PRODUCT and levels.device.type == "cpu"
     # Around 0 they fit into signed bytes.
     centred = (levels - _MIDDLE).to(torch.int8 if by_bytes else torch.float32)
-    rows, columns = grid_size(levels, edge, stride)
-    # The bytes of one row of candidates, or of its distances.
-    row = columns * max(levels.shape[1] * edge**2 * centred.element_size(), 4 * corners.shape[1])
+    rows, columns = grid_size(levels, wanted.edge, wanted.stride)
+    # The bytes of one row of candidates, or of its keys.
+    row = columns * max(levels.shape[1] * wanted.edge**2 * centred.element_size(), 8 * corners.shape[1])
     group = 1 if by_bytes else chunk_bytes(levels.device) // (rows * row)
     step = max(1, chunk_bytes(levels.device) // (max(1, group) * row))
-    return in_groups(partial(_nearest, edge=edge, stride=stride, step=step), centred, corners, group)
+    search = partial(_nearest, wanted=wanted, step=step)
+    return in_groups(search, centred, corners, group, wanted.number)
 
 
-def _nearest(centred: Tensor, corners: Tensor, edge: int, stride: int, step: int) -> Tensor:
+def _nearest(centred: Tensor, corners: Tensor, wanted: Wanted, step: int) -> Tensor:
     """The same for images (B, C, H, W) of int8, B = 1, or float32, `step` rows of candidates at a time."""
-    patches, energies = patch_view(centred, edge), _energies(centred, edge)
+    stride = wanted.stride
+    patches, energies = patch_view(centred, wanted.edge), _energies(centred, wanted.edge)
     references = entries_at(patches, corners).flatten(2)
     own = entries_at(energies, corners)[..., None]
     grid, energies = patches[:, ::stride, ::stride], energies[:, ::stride, ::stride]
-    columns = grid.shape[2]
-    best = torch.full_like(corners[..., 0], _FARTHEST, dtype=torch.int32)
-    nearest = torch.zeros_like(corners[..., 0])
-    for top in range(0, grid.shape[1], step):
+    rows, columns = grid.shape[1:3]
+    index = torch.arange(rows * columns, device=corners.device)
+    best = corners.new_full((*corners.shape[:2], wanted.number), _NEVER)
+    for top in range(0, rows, step):
         # Of an image no wider than a patch this would be a view, whose overlapping rows _int_mm gets wrong.
         candidates = grid[:, top : top + step].flatten(3).flatten(1, 2).contiguous()
         products = _products(references, candidates)
         distances = torch.add(energies[:, top : top + step].flatten(1)[:, None], products, alpha=-2)
-        least, index = distances.masked_fill_(distances == -own, _FARTHEST).min(-1)
-        # Of equally near ones the first is taken, also across the chunks.
-        nearer = least < best
-        best = torch.where(nearer, least, best)
-        nearest = torch.where(nearer, index + top * columns, nearest)
+        distances.masked_fill_(distances == -own, _FARTHEST)
+        keys = distances.long().mul_(_NEARER).add_(index[top * columns : (top + step) * columns])
+        if wanted.exclude:
+            here = range(top, min(top + step, rows))
+            keys.masked_fill_(wanted.passed_over(corners, here, columns), _NEVER)
+        best = _smallest(torch.cat((best, _smallest(keys, wanted.number)), dim=-1), wanted.number)
+    nearest = best.remainder(_NEARER)
     return torch.stack((nearest // columns, nearest % columns), dim=-1) * stride
+
+
+def _smallest(keys: Tensor, count: int) -> Tensor:
+    """The smallest of keys (B, N, M), ascending."""
+    if count == 1:  # for which topk would take several times as long
+        return keys.amin(-1, keepdim=True)
+    return keys.topk(min(count, keys.shape[-1]), largest=False).values
 
 
 def _products(references: Tensor, candidates: Tensor) -> Tensor:

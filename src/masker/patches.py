@@ -1,15 +1,74 @@
 """Patches of images as both searches see them, and how much of them is held at once.
 
-Letters: B images, C channels, H and W rows and columns, I and J those of a grid of patches, N spots.
+Letters: B images, C channels, H and W rows and columns, I and J those of a grid of patches, N spots, K found.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 Search = Callable[[Tensor, Tensor], Tensor]
-"""(B, C, H, W) images and the corners (B, N, 2) of patches in them to the corners (B, N, 2) of others."""
+"""(B, C, H, W) images and the corners (B, N, 2) of patches in them to the corners (B, N, K, 2) of others."""
+
+
+class Wanted(NamedTuple):
+    """Which patches are compared, and how many of them are found for each spot."""
+
+    edge: int
+    """Edge s of the patches, px."""
+    stride: int
+    """Step of the grid of candidates, px."""
+    exclude: int = 0
+    """Candidates nearer to the spot than this are passed over, px from centre to centre, by the larger of
+    the distances in rows and columns."""
+    number: int = 1
+    """K, how many are found."""
+
+    def passed_over(self, corners: Tensor, rows: range, columns: int) -> Tensor:
+        """Whether each of some rows of candidates is too near to each patch.
+
+        Parameters
+        ----------
+        corners : Tensor
+            (B, N, 2) int64, upper left corners of the patches around the spots.
+        rows : range
+            Rows of the grid of candidates.
+        columns : int
+            How many there are.
+
+        Returns
+        -------
+        Tensor
+            (B, N, rows * columns) bool.
+        """
+        down, across = (
+            (self.stride * torch.arange(places.start, places.stop, device=corners.device) - own[..., None])
+            .abs()
+            .less(self.exclude)
+            for places, own in zip((rows, range(columns)), corners.unbind(-1), strict=True)
+        )
+        return (down[..., None] & across[..., None, :]).flatten(2)
+
+
+def fewest_candidates(stride: int, exclude: int, height: int, width: int) -> int:
+    """How many candidates are left for a spot at the worst place.
+
+    Parameters
+    ----------
+    stride, exclude : int
+        See `Wanted`.
+    height, width : int
+        From a patch's first place to its last, px.
+    """
+    grid, near = 1, 1
+    for last in (height, width):
+        places = last // stride + 1
+        grid *= places
+        # So many of them, side by side, can be nearer to a spot.
+        near *= min(places, max(0, -(-(2 * exclude - 1) // stride)))
+    return grid - near
 
 
 def chunk_bytes(device: torch.device) -> int:
@@ -38,8 +97,13 @@ def entries_at(grid: Tensor, places: Tensor) -> Tensor:
     return grid[image, places[..., 0], places[..., 1]]
 
 
-def in_groups(search: Search, images: Tensor, corners: Tensor, group: int) -> Tensor:
-    """Search a batch, so many images at once."""
+def found_for(corners: Tensor, count: int) -> Tensor:
+    """Room (B, N, K, 2) for what a search finds."""
+    return corners[:, :, None].repeat(1, 1, count, 1)
+
+
+def in_groups(search: Search, images: Tensor, corners: Tensor, group: int, count: int) -> Tensor:
+    """Search a batch for K patches a spot, so many images at once."""
     group = max(1, group)
     found = [search(images[i : i + group], corners[i : i + group]) for i in range(0, len(images), group)]
-    return torch.cat(found) if found else corners
+    return torch.cat(found) if found else found_for(corners, count)

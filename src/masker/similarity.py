@@ -1,9 +1,10 @@
-"""The most similar other patch of an image for each blind spot: a matrix product with an exact re-check.
+"""The most similar other patches of an image for each blind spot: a matrix product with an exact re-check.
 
-Letters: B images, C channels, H and W rows and columns, N spots, K candidates, L shortlisted, D = s*s*C
-values of a patch.
+Letters: B images, C channels, H and W rows and columns, N spots, K found, L shortlisted, M candidates,
+D = s*s*C values of a patch.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -12,11 +13,15 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
 from src.masker.levels import PATCH_VALUES, nearest_by_levels, to_levels
-from src.masker.patches import chunk_bytes, entries_at, grid_size, in_groups, patch_view
+from src.masker.patches import Wanted, chunk_bytes, entries_at, found_for, grid_size, in_groups, patch_view
 
-# Candidates for each spot whose distance is taken again in plain differences. One would do for photographs;
-# several settle near-ties finer than the rounding of the matrix product.
-RECHECKED = 5
+# Candidates for each spot, beside those wanted, whose distance is taken again in plain differences. None
+# would do for photographs; several settle near-ties finer than the rounding of the matrix product.
+RECHECKED = 4
+
+# What stands for a distance: of a duplicate, of a candidate that is passed over, of one taken already. Larger
+# than the one before by so much that rounding does not come into it.
+_DUPLICATE, _NEVER, _TAKEN = 2.0**1000, 2.0**1020, torch.inf
 
 # Odd, hence invertible modulo 2^64; otherwise arbitrary.
 _ROW, _COLUMN, _CHANNEL, _MIX = 0x2545F4914F6CDD1D, 0x1B03738712FAD5C9, 0x369DEA0F31A53F85, 0x5851F42D4C957F2D
@@ -36,6 +41,8 @@ class _Candidates(NamedTuple):
 class _References(NamedTuple):
     """The patches around the blind spots."""
 
+    corners: Tensor
+    """(B, N, 2) int64, where they lie."""
     values: Tensor
     """(B, N, D) float64."""
     hashes: Tensor
@@ -44,9 +51,10 @@ class _References(NamedTuple):
 
 @torch.no_grad()
 def find_similar(
-    batch: Tensor, points: Tensor, sim_patch_edge: int, repl_patch_edge: int, stride: int
-) -> Tensor:
-    """Find the candidate patch nearest to the patch around each blind spot.
+    batch: Tensor, points: Tensor, sim_patch_edge: int, repl_patch_edge: int, stride: int, exclude: int = 0,
+    count: int = 1,
+) -> Tensor:  # fmt: skip
+    """Find the candidate patches nearest to the patch around each blind spot.
 
     Parameters
     ----------
@@ -61,17 +69,23 @@ def find_similar(
         difference of the radii, s//2 - q//2.
     stride : int
         Step of the grid of candidates, px.
+    exclude : int
+        Candidates whose centre is nearer to the blind spot than this are passed over, px, by the larger of
+        the distances in rows and columns.
+    count : int
+        How many candidates are found, K; so many must be left, see `fewest_candidates`.
 
     Returns
     -------
     Tensor
-        (B, N, 2) int64, the centres of the nearest candidates, rows and columns in image coordinates.
+        (B, N, K, 2) int64, the centres of the nearest candidates, nearest first, rows and columns in image
+        coordinates.
 
     Notes
     -----
     A candidate is a patch of the padded image whose corner lies on the grid; the nearest has the smallest sum
-    of squared differences. Candidates at distance 0 do not count: the patch itself, and its exact duplicates.
-    The first in row-major order wins a tie, and is taken where all are at 0.
+    of squared differences. Candidates at distance 0 do not count: the patch itself, and its exact duplicates
+    come after all others. Of equally near ones the first in row-major order comes first.
 
     The distances are |p|^2 + |r|^2 - 2 p.r, one matrix product of N*K*D multiplications. An image of 8 bits
     (uint8, or whole multiples of 1/255) is compared by its levels, whose distances are whole numbers, equal
@@ -87,25 +101,26 @@ def find_similar(
     padded = pad(images, (margin,) * 4, mode="reflect")
     # A patch's corner in the padded image has the coordinates that its region's corner has in the image.
     corners = points.to(images.device) - radius
-    search = partial(_nearest_of_levels if known else _nearest_of_any, edge=sim_patch_edge, stride=stride)
-    return (search(padded, corners) + radius).to(points.device)
+    search = _nearest_of_levels if known else _nearest_of_any
+    found = search(padded, corners, Wanted(sim_patch_edge, stride, exclude, count))
+    return (found + radius).to(points.device)
 
 
-def _nearest_of_levels(levels: Tensor, corners: Tensor, edge: int, stride: int) -> Tensor:
-    """Corners (B, N, 2) of the candidates nearest to the patches of padded levels at `corners` (B, N, 2)."""
-    fits = levels.shape[1] * edge**2 in PATCH_VALUES
-    return (nearest_by_levels if fits else _nearest_of_floats)(levels, corners, edge, stride)
+def _nearest_of_levels(levels: Tensor, corners: Tensor, wanted: Wanted) -> Tensor:
+    """Corners (B, N, K, 2) of the candidates nearest to the patches of padded levels at some (B, N, 2)."""
+    fits = levels.shape[1] * wanted.edge**2 in PATCH_VALUES
+    return (nearest_by_levels if fits else _nearest_of_floats)(levels, corners, wanted)
 
 
-def _nearest_of_any(images: Tensor, corners: Tensor, edge: int, stride: int) -> Tensor:
+def _nearest_of_any(images: Tensor, corners: Tensor, wanted: Wanted) -> Tensor:
     """The same for padded images of any values, each of them by its levels if it has some."""
     comparable, has_levels = to_levels(images)
     # A GPU is not asked which have them, for that takes a wait: the levels are compared as any values are.
     if images.device.type != "cpu":
-        return _nearest_of_floats(comparable, corners, edge, stride)
-    nearest = torch.empty_like(corners)
+        return _nearest_of_floats(comparable, corners, wanted)
+    nearest = found_for(corners, wanted.number)
     for which, search in ((has_levels, _nearest_of_levels), (~has_levels, _nearest_of_floats)):
-        nearest[which] = search(comparable[which], corners[which], edge, stride)
+        nearest[which] = search(comparable[which], corners[which], wanted)
     return nearest
 
 
@@ -159,87 +174,97 @@ def _inverse(odd: int) -> int:
     return inverse - 2**64 if inverse >= 2**63 else inverse
 
 
-def _nearest_of_floats(images: Tensor, corners: Tensor, edge: int, stride: int) -> Tensor:
+def _nearest_of_floats(images: Tensor, corners: Tensor, wanted: Wanted) -> Tensor:
     """The same for padded images of any values, compared as they are."""
-    rows, columns = grid_size(images, edge, stride)
-    values = rows * columns * max(images.shape[1] * edge**2, corners.shape[1])
-    search = partial(_nearest_corners, edge=edge, stride=stride)
-    return in_groups(search, images, corners, _chunk_values(images) // values)
+    rows, columns = grid_size(images, wanted.edge, wanted.stride)
+    values = rows * columns * max(images.shape[1] * wanted.edge**2, corners.shape[1])
+    search = partial(_nearest_corners, wanted=wanted)
+    return in_groups(search, images, corners, _chunk_values(images) // values, wanted.number)
 
 
 def _chunk_values(tensor: Tensor) -> int:
     return chunk_bytes(tensor.device) // torch.float64.itemsize
 
 
-def _nearest_corners(images: Tensor, corners: Tensor, edge: int, stride: int) -> Tensor:
+def _nearest_corners(images: Tensor, corners: Tensor, wanted: Wanted) -> Tensor:
     """The same for so many images as are held at once."""
+    edge, stride = wanted.edge, wanted.stride
     # A mean of 0 lessens the cancellation.
     centred = images.double() - images.double().mean((1, 2, 3), keepdim=True)
     hashes = window_hashes(images, edge)
     patches = patch_view(centred, edge)
-    references = _References(entries_at(patches, corners).flatten(2), entries_at(hashes, corners))
+    references = _References(corners, entries_at(patches, corners).flatten(2), entries_at(hashes, corners))
     energies = avg_pool2d(centred.square().sum(1, keepdim=True), edge, stride, divisor_override=1)[:, 0]
     candidates = _Candidates(patches[:, ::stride, ::stride], hashes[:, ::stride, ::stride], energies)
-    return _first_nearest(candidates, references, _shortlist(candidates, references)) * stride
+    shortlist, rough = _shortlist(candidates, references, wanted)
+    columns = energies.shape[2]
+    places = torch.stack((shortlist // columns, shortlist % columns), dim=-1) * stride
+    # Not of centred images, so that the differences of levels are whole numbers.
+    return _first_nearest(patch_view(images.double(), edge), corners, places, rough, wanted.number)
 
 
-def _rounding(references: _References) -> float:
-    """Bound on the rounding of a sum of D products, relative to the sum of their magnitudes."""
-    return references.values.shape[-1] * torch.finfo(torch.float64).eps
+def _rounding(values: Tensor) -> float:
+    """Bound on the rounding of sums of D products of values (B, N, D), relative to their magnitudes."""
+    # The rest is for what is done to a single one.
+    return (values.shape[-1] + 8) * torch.finfo(torch.float64).eps
 
 
-def _shortlist(candidates: _Candidates, references: _References) -> Tensor:
-    """Row-major indices (B, N, L) of the candidates that may be nearest, ascending."""
+def _shortlist(candidates: _Candidates, references: _References, wanted: Wanted) -> tuple[Tensor, Tensor]:
+    """Row-major indices (B, N, L) of the candidates that may be nearest, ascending, and their distances."""
     images, rows, columns = candidates.hashes.shape
     spots, values = references.values.shape[1:]
     energy = references.values.square().sum(-1) + 2 * candidates.energies.amax((1, 2))[:, None]
-    tolerance = _rounding(references) * energy[..., None]
+    tolerance = _rounding(references.values) * energy[..., None]
     step = max(1, _chunk_values(energy) // (images * columns * max(spots, values)))
     distances = torch.empty(images, spots, 0, dtype=energy.dtype, device=energy.device)
     indices = torch.empty(images, spots, 0, dtype=torch.int64, device=energy.device)
     for row in range(0, rows, step):
         chunk = _Candidates(*(field[:, row : row + step].flatten(1, 2) for field in candidates))
         measured = _distances(chunk, references)
-        leading = _leading(measured, tolerance)
+        if wanted.exclude:
+            here = range(row, min(row + step, rows))
+            measured.masked_fill_(wanted.passed_over(references.corners, here, columns), _NEVER)
+        leading = _leading(measured, tolerance, wanted.number)
         distances = torch.cat((distances, measured.gather(-1, leading)), dim=-1)
         indices = torch.cat((indices, leading + row * columns), dim=-1)
-        leading = _leading(distances, tolerance)
+        leading = _leading(distances, tolerance, wanted.number)
         distances, indices = distances.gather(-1, leading), indices.gather(-1, leading)
-    return indices
+    return indices, distances
 
 
 def _distances(chunk: _Candidates, references: _References) -> Tensor:
-    """Distances (B, N, K) less each reference's own energy, infinite for duplicates."""
+    """Distances (B, N, M) less each reference's own energy, but for duplicates."""
     distances = torch.baddbmm(
         chunk.energies[:, None], references.values, chunk.values.flatten(2).mT, alpha=-2
     )
-    return distances.masked_fill_(references.hashes[..., None] == chunk.hashes[:, None], torch.inf)
+    return distances.masked_fill_(references.hashes[..., None] == chunk.hashes[:, None], _DUPLICATE)
 
 
-def _leading(distances: Tensor, tolerance: Tensor) -> Tensor:
-    """Positions (B, N, L), ascending, of the first that may be the smallest and of the smallest others."""
-    first = _first(distances <= distances.amin(-1, keepdim=True) + tolerance)
-    others = distances.scatter(-1, first, torch.inf)
-    nearest = others.topk(min(RECHECKED, distances.shape[-1]) - 1, largest=False).indices
+def _leading(distances: Tensor, tolerance: Tensor, count: int) -> Tensor:
+    """Positions (B, N, L), ascending, of K that may be the smallest and of the smallest others."""
+    count = min(count, distances.shape[-1])
+    others = distances.clone()
+    first = _take(others, count, lambda least: least + tolerance)
+    nearest = others.topk(min(RECHECKED, distances.shape[-1] - count), largest=False).indices
     return torch.cat((first, nearest), dim=-1).sort(dim=-1).values
 
 
-def _first(true: Tensor) -> Tensor:
-    """Position (..., 1) of the first True in each row."""
-    return true.view(torch.uint8).argmax(-1, keepdim=True)
+def _take(distances: Tensor, count: int, bound: Callable[[Tensor], Tensor]) -> Tensor:
+    """Positions (B, N, K) of the first that are, up to rounding, the smallest; they become `_TAKEN`."""
+    taken = []
+    for _ in range(count):
+        within = distances <= bound(distances.amin(-1, keepdim=True))
+        taken.append(within.view(torch.uint8).argmax(-1, keepdim=True))
+        distances.scatter_(-1, taken[-1], _TAKEN)
+    return torch.cat(taken, dim=-1)
 
 
-def _first_nearest(candidates: _Candidates, references: _References, shortlist: Tensor) -> Tensor:
-    """Places (B, N, 2) on the grid of the first of the nearest by plain differences."""
-    columns = candidates.hashes.shape[2]
-    measured = []
-    for index in shortlist.unbind(-1):
-        place = torch.stack((index // columns, index % columns), dim=-1)
-        distance = entries_at(candidates.values, place).flatten(2).sub_(references.values).square_().sum(-1)
-        measured.append(
-            distance.masked_fill_(entries_at(candidates.hashes, place) == references.hashes, torch.inf)
-        )
-    distances = torch.stack(measured, dim=-1)
-    least = distances.amin(-1, keepdim=True)
-    index = shortlist.gather(-1, _first(distances <= least * (1 + _rounding(references))))[..., 0]
-    return torch.stack((index // columns, index % columns), dim=-1)
+def _first_nearest(patches: Tensor, corners: Tensor, places: Tensor, rough: Tensor, count: int) -> Tensor:
+    """The first (B, N, K, 2) of the nearest of some places (B, N, L, 2) by plain differences."""
+    own = entries_at(patches, corners).flatten(2)
+    measured = [
+        entries_at(patches, place).flatten(2).sub_(own).square_().sum(-1) for place in places.unbind(2)
+    ]
+    distances = torch.where(rough < _DUPLICATE, torch.stack(measured, dim=-1), rough)
+    first = _take(distances, count, lambda least: least * (1 + _rounding(own)))
+    return places.take_along_dim(first[..., None], dim=2)

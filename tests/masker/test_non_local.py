@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from src.masker import NonLocalMasker
-from src.masker.non_local import paste_regions
+from src.masker.paste import paste_regions
 from src.masker.similarity import find_similar
 
 SMALL = {"sim_patch_edge": 9, "repl_patch_edge": 5, "speedup_factor": 3, "pixel_perc": 0.003}
@@ -29,7 +29,7 @@ def test_just_the_masked_pixels_change_and_together_in_all_channels(
 
 def test_regions_are_those_of_the_similar_patches(batch: torch.Tensor) -> None:
     points = torch.tensor([[2, 2], [20, 15], [40, 30]])
-    similar = find_similar(batch, points.expand(len(batch), -1, -1), 9, 5, 3)
+    similar = find_similar(batch, points.expand(len(batch), -1, -1), 9, 5, 3)[:, :, 0]
     image, mask = NonLocalMasker(**SMALL).mask_at(batch, points)
     assert mask.sum((1, 2, 3)).tolist() == [75] * len(batch)
     for b in range(len(batch)):
@@ -43,7 +43,7 @@ def test_regions_are_those_of_the_similar_patches(batch: torch.Tensor) -> None:
 
 def test_center_only_takes_the_centre_of_the_similar_patch(batch: torch.Tensor) -> None:
     points = torch.tensor([[2, 2], [20, 15], [40, 30]])
-    similar = find_similar(batch, points.expand(len(batch), -1, -1), 9, 5, 3)
+    similar = find_similar(batch, points.expand(len(batch), -1, -1), 9, 5, 3)[:, :, 0]
     image, mask = NonLocalMasker(**SMALL, center_only=True).mask_at(batch, points)
     assert mask.sum((1, 2, 3)).tolist() == [3] * len(batch)
     for b in range(len(batch)):
@@ -81,7 +81,9 @@ def test_m9_overlap_goes_to_the_spot_for_which_the_pixel_lies_further_down_and_r
     expected[..., 4:9, 3:8] = batch[..., 13:18, 13:18]
     expected[..., 2:7, 2:7] = batch[..., 4:9, 3:8]
     for order in ([0, 1], [1, 0]):
-        image, mask = paste_regions(batch, points[:, order].to(device), similar[:, order].to(device), edge=5)
+        image, mask = paste_regions(
+            batch, points[:, order].to(device), similar[:, order, None].to(device), edge=5
+        )
         assert torch.equal(image, expected)
         assert mask.sum() == 25 + 25 - 12
 

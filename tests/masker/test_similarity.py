@@ -10,8 +10,16 @@ from src.masker.levels import PATCH_VALUES, to_levels
 from src.masker.similarity import find_similar, window_hashes
 
 
-def brute_force(image: torch.Tensor, points: torch.Tensor, sim: int, repl: int, stride: int) -> torch.Tensor:
-    """Find (N, 2) similar centres for a (C, H, W) image by plain float64 differences of all pairs."""
+def brute_force(
+    image: torch.Tensor,
+    points: torch.Tensor,
+    sim: int,
+    repl: int,
+    stride: int,
+    exclude: int = 0,
+    count: int = 1,
+) -> torch.Tensor:
+    """Find (N, K, 2) similar centres for a (C, H, W) image by plain float64 differences of all pairs."""
     margin, radius = sim // 2 - repl // 2, repl // 2
     levels = (image * 255).round()
     image = levels if torch.equal(levels / 255, image) else image
@@ -23,8 +31,11 @@ def brute_force(image: torch.Tensor, points: torch.Tensor, sim: int, repl: int, 
         difference = candidates - windows[:, row - radius, column - radius][:, None, None]
         distance = (difference**2).sum((0, 3, 4))
         distance[~difference.any((0, 3, 4))] = np.inf
-        found.append(np.unravel_index(distance.argmin(), distance.shape))
-    return torch.from_numpy(np.array(found)) * stride + radius
+        order = distance.argsort(axis=None, kind="stable")
+        centres = np.stack(np.unravel_index(order, distance.shape), axis=-1) * stride + radius
+        far = np.abs(centres - (row, column)).max(-1) >= exclude
+        found.append(centres[far][:count])
+    return torch.from_numpy(np.array(found))
 
 
 def random_points(number: int, image: torch.Tensor, repl: int, generator: torch.Generator) -> torch.Tensor:
@@ -94,28 +105,40 @@ IMAGES = {
 }
 
 
+# Edges and stride, as published; and what is excluded, and how many are found.
+SEARCHES = pytest.mark.parametrize(
+    "search",
+    [
+        (21, 13, 5), (7, 7, 3), (9, 3, 1), (1, 1, 2),
+        (21, 13, 3, 21, 4), (7, 7, 3, 0, 3), (9, 3, 1, 1, 2), (9, 3, 2, 12, 1), (1, 1, 2, 5, 40),
+    ],
+    ids=str,
+)  # fmt: skip
+
+
+@SEARCHES
 @pytest.mark.parametrize("name", IMAGES)
-@pytest.mark.parametrize(("sim", "repl", "stride"), [(21, 13, 5), (7, 7, 3), (9, 3, 1), (1, 1, 2)])
 def test_agrees_with_brute_force(
-    name: str, sim: int, repl: int, stride: int, device: torch.device, generator: torch.Generator
+    name: str, search: tuple[int, ...], device: torch.device, generator: torch.Generator
 ) -> None:
     image = IMAGES[name](generator)
-    points = random_points(25, image, repl, generator)
-    found = find_similar(image[None].to(device), points[None].to(device), sim, repl, stride)[0].cpu()
-    assert torch.equal(found, brute_force(image, points, sim, repl, stride))
+    points = random_points(25, image, search[1], generator)
+    found = find_similar(image[None].to(device), points[None].to(device), *search)[0].cpu()
+    assert torch.equal(found, brute_force(image, points, *search))
 
 
+@pytest.mark.parametrize("options", [(), (14, 30)], ids=["nearest", "some farther off"])
 def test_agrees_with_brute_force_in_small_chunks(
-    generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
+    options: tuple[int, ...], generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Several images, and candidates that do not fit into one chunk."""
+    """Several images, and candidates that do not fit into one chunk, whose rows have fewer than are found."""
     batch = torch.stack([saturated(generator), nearly_periodic(generator)[:, :70, :70]])
     points = torch.stack([random_points(20, image, 5, generator) for image in batch])
-    whole = find_similar(batch, points, 9, 5, 3)
+    whole = find_similar(batch, points, 9, 5, 3, *options)
     monkeypatch.setattr(similarity, "chunk_bytes", lambda device: 80_000)
-    assert torch.equal(find_similar(batch, points, 9, 5, 3), whole)
+    assert torch.equal(find_similar(batch, points, 9, 5, 3, *options), whole)
     for image, spots, found in zip(batch, points, whole, strict=True):
-        assert torch.equal(found, brute_force(image, spots, 9, 5, 3))
+        assert torch.equal(found, brute_force(image, spots, 9, 5, 3, *options))
 
 
 # A processor's integer product, and the sums of floats that a GPU takes, and processors without it.
@@ -124,33 +147,35 @@ BY_BYTES = pytest.mark.parametrize("by_bytes", [True, False], ids=["bytes", "flo
 
 @BY_BYTES
 @pytest.mark.parametrize("name", [name for name in IMAGES if "photograph" in name])
-@pytest.mark.parametrize(("sim", "repl", "stride"), [(21, 13, 5), (7, 7, 3), (9, 3, 1), (1, 1, 2)])
+@SEARCHES
 def test_bytes_agree_with_brute_force(
-    name: str, sim: int, repl: int, stride: int, by_bytes: bool, device: torch.device,
-    generator: torch.Generator, monkeypatch: pytest.MonkeyPatch,
+    name: str, search: tuple[int, ...], by_bytes: bool, device: torch.device, generator: torch.Generator,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(by_levels, "HAS_INTEGER_PRODUCT", by_bytes)
     image = IMAGES[name](generator)
-    points = random_points(25, image, repl, generator)
+    points = random_points(25, image, search[1], generator)
     batch = (image * 255).round().to(torch.uint8)[None]
-    found = find_similar(batch.to(device), points[None].to(device), sim, repl, stride)[0].cpu()
-    assert torch.equal(found, brute_force(image, points, sim, repl, stride))
+    found = find_similar(batch.to(device), points[None].to(device), *search)[0].cpu()
+    assert torch.equal(found, brute_force(image, points, *search))
 
 
 @BY_BYTES
 @pytest.mark.parametrize("name", ["dark photograph, many ties", "black photograph", "overexposed photograph"])
+@pytest.mark.parametrize("options", [(), (14, 40)], ids=["nearest", "some farther off"])
 def test_levels_agree_with_brute_force_in_small_chunks(
-    name: str, by_bytes: bool, generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    name: str, by_bytes: bool, options: tuple[int, ...], generator: torch.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     """Two rows of candidates at a time, over whose borders they tie."""
     image = IMAGES[name](generator)
-    points = random_points(20, image, 5, generator)
+    points = random_points(10, image, 5, generator)
     columns = len(range(0, image.shape[2] + 4 - 9 + 1, 2))
     row = columns * 81 * len(image) * (1 if by_bytes else 4)
     monkeypatch.setattr(by_levels, "HAS_INTEGER_PRODUCT", by_bytes)
     monkeypatch.setattr(by_levels, "chunk_bytes", lambda device: 2 * row)
-    found = find_similar(image[None], points[None], 9, 5, 2)[0]
-    assert torch.equal(found, brute_force(image, points, 9, 5, 2))
+    found = find_similar(image[None], points[None], 9, 5, 2, *options)[0]
+    assert torch.equal(found, brute_force(image, points, 9, 5, 2, *options))
 
 
 def test_many_images_are_searched_in_groups(
@@ -202,7 +227,7 @@ def test_the_farthest_levels_do_not_overflow(by_bytes: bool, monkeypatch: pytest
     image[..., edge:] = 1
     image[..., -1, -1] = 0.2
     point = torch.tensor([[[edge // 2, edge // 2]]])
-    assert find_similar(image[None], point, edge, edge, edge).tolist() == [[[edge // 2, edge * 5 // 2]]]
+    assert find_similar(image[None], point, edge, edge, edge).tolist() == [[[[edge // 2, edge * 5 // 2]]]]
 
 
 @BY_BYTES
@@ -219,7 +244,7 @@ def test_large_patches_that_differ_in_one_level_are_told_apart(
     second[70, 80] += 1
     image = torch.cat((reference, first, second), dim=1)[None, None].to(torch.uint8)
     point = torch.tensor([[[edge // 2, edge // 2]]])
-    assert find_similar(image, point, edge, edge, edge).tolist() == [[[edge // 2, edge * 5 // 2]]]
+    assert find_similar(image, point, edge, edge, edge).tolist() == [[[[edge // 2, edge * 5 // 2]]]]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -14,7 +14,7 @@ def test_m7_exact_duplicates_are_passed_over_but_near_ones_are_not() -> None:
     point = torch.tensor([[[30, 30]]])
     image[0, 6, 18] = torch.nextafter(image[0, 6, 18], torch.tensor(2.0))
     # All patches a multiple of 12 px away are duplicates, but the one whose centre was changed.
-    assert find_similar(image[None], point, 9, 9, 2).tolist() == [[[6, 18]]]
+    assert find_similar(image[None], point, 9, 9, 2).tolist() == [[[[6, 18]]]]
 
 
 @pytest.mark.parametrize("others", [1, 3])
@@ -23,7 +23,7 @@ def test_m7_duplicates_are_passed_over_where_hardly_another_patch_is_left(others
     image = torch.full((1, 1, 30, 30), 0.3)
     for number in range(others):
         image[..., 19, 10 + 3 * number] = 0.31 + number / 100
-    assert find_similar(image, torch.tensor([[[4, 4]]]), 3, 3, 3).tolist() == [[[19, 10]]]
+    assert find_similar(image, torch.tensor([[[4, 4]]]), 3, 3, 3).tolist() == [[[[19, 10]]]]
 
 
 def test_m10_differences_too_small_to_square_are_no_duplicates() -> None:
@@ -31,7 +31,7 @@ def test_m10_differences_too_small_to_square_are_no_duplicates() -> None:
     image = torch.rand(1, 12, 12, generator=torch.Generator().manual_seed(0)).repeat(1, 4, 4)
     image[0, 6::12, 6::12] = 0
     image[0, 6, 18] = 1e-23
-    assert find_similar(image[None], torch.tensor([[[30, 30]]]), 9, 9, 2).tolist() == [[[6, 18]]]
+    assert find_similar(image[None], torch.tensor([[[30, 30]]]), 9, 9, 2).tolist() == [[[[6, 18]]]]
 
 
 def near_copies(bits: list[int], seed: int) -> torch.Tensor:
@@ -50,7 +50,7 @@ def near_copies(bits: list[int], seed: int) -> torch.Tensor:
 def tile_found(image: torch.Tensor, device: torch.device) -> int:
     """Give the number of the tile found for the last tile."""
     points = torch.tensor([[[73, 73]]], device=device)
-    row, column = find_similar(image[None].to(device), points, 21, 21, 21)[0, 0].tolist()
+    row, column = find_similar(image[None].to(device), points, 21, 21, 21)[0, 0, 0].tolist()
     return row // 21 * 4 + column // 21
 
 
@@ -76,7 +76,7 @@ def test_ties_do_not_depend_on_the_order_of_summation(generator: torch.Generator
         for first, second in ((tile, shuffled), (shuffled, tile)):
             image = torch.full((1, 9, 27), 0.3, dtype=torch.float64)
             image[0, :, :9], image[0, :, 9:18] = first, second
-            assert find_similar(image[None], torch.tensor([[[4, 22]]]), 9, 9, 9).tolist() == [[[4, 4]]]
+            assert find_similar(image[None], torch.tensor([[[4, 22]]]), 9, 9, 9).tolist() == [[[[4, 4]]]]
 
 
 def test_every_candidate_at_distance_0_gives_the_first(device: torch.device) -> None:
