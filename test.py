@@ -47,6 +47,7 @@ def _run(flags: argparse.Namespace) -> int:
     trained = trained.with_finish(flags.finish, flags.strength)
     trained.network.tiling = Tiling(flags.tile, flags.overlap)
     trained.network.ensemble = flags.ensemble
+    trained = trained.with_masked() if flags.masked else trained
     if flags.export is not None:
         export_weights(trained, flags.export, flags.overwrite)
         return 0
@@ -111,6 +112,11 @@ def _add_network_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ensemble", action="store_true",
         help="take the mean over the 8 flips and rotations: 8 times slower",
+    )  # fmt: skip
+    parser.add_argument(
+        "--masked", action="store_true",
+        help="hide from the network the pixels that it predicts, a grid of regions after the other, as in its"
+        " training: for networks that learnt to fill large holes; many times slower",
     )  # fmt: skip
     parser.add_argument(
         "--finish", choices=("none", "light", "detail", "all"),

@@ -174,7 +174,7 @@ def seams(network: Network, noisy: Tensor, whole: Tensor, tiling: Tiling) -> Sea
     network.tiling = tiling
     tiled = network.denoise(noisy, "tiled")
     module = network.module
-    assert isinstance(module, NL_BSN)
+    assert isinstance(network, Network) and isinstance(module, NL_BSN)
     rows, columns = (borders(length, tiling, module) for length in noisy.shape[1:])
     difference = (tiled - whole) * 255
     ratio = energy_across(tiled, rows, columns) / energy_across(whole, rows, columns)
@@ -236,7 +236,7 @@ def print_seams(options: argparse.Namespace) -> None:
         options.checkpoint, options.device, config=options.config, settings=options.settings
     ).network
     module = network.module
-    assert isinstance(module, NL_BSN)
+    assert isinstance(network, Network) and isinstance(module, NL_BSN)
     if options.picture is None:
         noise = np.random.default_rng(0).normal(0, NOISE, astronaut().shape)
         picture = (astronaut() + noise).round().clip(0, 255).astype(np.uint8)

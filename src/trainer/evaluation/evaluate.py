@@ -17,6 +17,7 @@ from src.trainer.evaluation.sanity import as_array, is_blank
 from src.trainer.evaluation.saving import save_pictures
 from src.trainer.finish import NOTHING, Finish
 from src.trainer.network.network import Network
+from src.trainer.network.whole_image import WholeImage
 from src.util.cores import usable_cores
 from src.util.overlap import AT_ONCE, Here, overlapped
 from src.util.pictures.conversion import span_of
@@ -146,6 +147,7 @@ def evaluate(
     then: Callable[[Evaluated], object] | None = None,
     held: int | None = None,
     finish: Finish = NOTHING,
+    whole: WholeImage | None = None,
 ) -> Iterator[Evaluated | None]:
     """Denoise and score pictures; some are scored while the next one is denoised.
 
@@ -163,9 +165,10 @@ def evaluate(
         Pictures that are in work at once; more than two only where they are small (`SMALL_TOGETHER`).
         None = two on a CPU, which the network has busy, else up to eight: a GPU denoises a small picture in
         less time than one core takes for its score.
-
     finish : Finish
         What is given back after the network.
+    whole : WholeImage, optional
+        How the network is used on a picture; None = as it is. The masked loss is the network's always.
 
     Yields
     ------
@@ -177,7 +180,7 @@ def evaluate(
         number, batch = numbered
         if "noisy" not in batch:
             return None
-        result = _evaluated(network, number, batch, masked_loss, here, finish)
+        result = _evaluated(network, number, batch, masked_loss, here, finish, whole or network)
         if then is not None:
             then(result)
         return result
@@ -198,14 +201,14 @@ def _may_join(held: Sequence[tuple[int, dict[str, Any]]], numbered: tuple[int, d
 
 def _evaluated(
     network: Network, number: int, batch: dict[str, Any], masked_loss: MaskedLoss | None, here: Here,
-    finish: Finish,
+    finish: Finish, whole: WholeImage,
 ) -> Evaluated:  # fmt: skip
     index = int(batch.get("index", [number])[0])
     noisy, name = batch["noisy"][0], batch["name"][0]
     clean = batch["clean"][0] if "clean" in batch else None
     by_loss = masked_loss if clean is None and masked_loss and masked_loss.suits(noisy, name) else None
     seen = filled_in(noisy)
-    denoised = here(lambda: network.denoise(seen, name), last=by_loss is None)
+    denoised = here(lambda: whole.denoise(seen, name), last=by_loss is None)
     dtype, white = batch.get("dtype", ["uint8"])[0], float(batch.get("white", [255])[0])
     if finish.changes:
         denoised = finish.tensor(seen, denoised, 0.0 if dtype.startswith("float") else 1 / white)

@@ -183,7 +183,7 @@ class FileDenoiser:
         if not (suits(pixels.shape[2], channels) or config.test.each_channel):
             raise DataError(f"{name}: {channels_message(pixels.shape[2], channels, page.alpha is not None)}")
         denoised = denoise_pixels(
-            self.trained.network, pixels, white, name, self._finish, config.test.each_channel
+            self.trained.whole, pixels, white, name, self._finish, config.test.each_channel
         )
         if is_blank(pixels, denoised, white):
             self._say_once("blank", f"{name}: {BLANK}")

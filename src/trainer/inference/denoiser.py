@@ -18,8 +18,8 @@ from src.trainer.checkpoints.general import NAME
 from src.trainer.finish import NOTHING, Finish, Parts
 from src.trainer.inference.pixels import denoise_pixels
 from src.trainer.inference.trained import load_trained
-from src.trainer.network.network import Network
 from src.trainer.network.tiling import Tiling
+from src.trainer.network.whole_image import WholeImage
 from src.util.device import resolve_device
 from src.util.errors import DataError
 from src.util.pictures.formats.holes import without_nan
@@ -52,8 +52,8 @@ class Denoiser:
 
     Parameters
     ----------
-    network : Network
-        Trained; its `tiling` and `ensemble` say how.
+    network : WholeImage
+        Trained: a `Network`, whose `tiling` and `ensemble` say how, or `Masked`.
     data_range : "auto" or float
         The number that is white; `auto` takes 255 for uint8, 65535 for uint16, 1.0 for floating point: an
         array has no header that says another.
@@ -77,7 +77,7 @@ class Denoiser:
     """
 
     def __init__(
-        self, network: Network, data_range: DataRange = "auto", nan: NanRule = "stop",
+        self, network: WholeImage, data_range: DataRange = "auto", nan: NanRule = "stop",
         finish: Finish = NOTHING, each_channel: bool = False,
     ) -> None:  # fmt: skip
         self.network = network
@@ -95,6 +95,7 @@ class Denoiser:
         tile: int | Literal["auto"] = "auto",
         overlap: int | Literal["auto"] = "auto",
         ensemble: bool = False,
+        masked: bool = False,
         data_range: DataRange = "auto",
         nan: NanRule | None = None,
         finish: Parts | None = None,
@@ -115,6 +116,9 @@ class Denoiser:
             cuts.
         ensemble : bool
             Take the mean over the 8 flips and rotations: eight times slower.
+        masked : bool
+            Hide from the network the pixels that it predicts, see `src.trainer.network.masked.Masked`: for
+            networks that learnt to fill large holes, and many times slower. Not together with `ensemble`.
         data_range : "auto" or float
             The number that is white; `auto` takes what the configuration of the training says.
         nan : "stop" or "keep", optional
@@ -140,9 +144,10 @@ class Denoiser:
         trained = trained.with_finish(finish, strength)
         trained.network.tiling = Tiling(tile, overlap)
         trained.network.ensemble = ensemble
+        trained = trained.with_masked() if masked else trained
         own = trained.config
         return cls(
-            trained.network, own.data_range if data_range == "auto" else data_range, nan or own.nan,
+            trained.whole, own.data_range if data_range == "auto" else data_range, nan or own.nan,
             own.test.finish, own.test.each_channel,
         )  # fmt: skip
 

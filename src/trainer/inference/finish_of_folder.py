@@ -60,6 +60,6 @@ def _pairs(trained: Trained, path: Path, max_pixels: int) -> Iterator[Pair]:
         top, left = (max(0, edge - _EDGE) // 2 for edge in pixels.shape[:2])
         part = np.ascontiguousarray(pixels[top : top + _EDGE, left : left + _EDGE])
         apart = config.test.each_channel and not suits(part.shape[2], config.model.kwargs["in_channels"])
-        yield denoised_pair(trained.network, part, white, str(path), apart)
+        yield denoised_pair(trained.whole, part, white, str(path), apart)
     except DataError:  # said when its turn comes
         return

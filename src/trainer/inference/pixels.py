@@ -11,7 +11,7 @@ from torch import Tensor
 from src.model import NL_BSN
 from src.trainer.finish import NOTHING, Finish
 from src.trainer.finish.strips import Pair
-from src.trainer.network.network import Network, Writer
+from src.trainer.network.whole_image import WholeImage, Writer
 from src.util.errors import DataError
 from src.util.logger import LOG
 from src.util.pictures.conversion import from_float, span_of, to_float
@@ -19,14 +19,14 @@ from src.util.pictures.io import as_channels, suits
 
 
 def denoise_pixels(
-    network: Network, picture: np.ndarray, white: float, name: str, finish: Finish = NOTHING,
+    network: WholeImage, picture: np.ndarray, white: float, name: str, finish: Finish = NOTHING,
     each_channel: bool = False,
 ) -> np.ndarray:  # fmt: skip
     """Denoise a picture of any type.
 
     Parameters
     ----------
-    network : Network
+    network : WholeImage
         Trained.
     picture : ndarray of whole or floating-point numbers, shape (H, W, C)
         Left as it is.
@@ -71,7 +71,7 @@ def denoise_pixels(
 
 
 def denoised_pair(
-    network: Network, picture: np.ndarray, white: float, name: str, apart: bool = False
+    network: WholeImage, picture: np.ndarray, white: float, name: str, apart: bool = False
 ) -> Pair:
     """A picture and what the network makes of it, in 32 bits; `apart`, of each channel by itself."""
     denoised = np.empty(picture.shape, np.float32)
@@ -86,7 +86,7 @@ def denoised_pair(
     return Pair(picture, denoised, white, 0.0 if picture.dtype.kind == "f" else 1 / white)
 
 
-def _run(network: Network, picture: np.ndarray, white: float, name: str, take: Writer) -> None:
+def _run(network: WholeImage, picture: np.ndarray, white: float, name: str, take: Writer) -> None:
     channels = _channels(network)
     try:
         as_channels(picture[:1, :1], channels)
@@ -103,5 +103,5 @@ def _run(network: Network, picture: np.ndarray, white: float, name: str, take: W
     network.denoise_bands(height, width, read, write, name)
 
 
-def _channels(network: Network) -> int:
+def _channels(network: WholeImage) -> int:
     return cast(NL_BSN, network.module).in_channels

@@ -91,7 +91,9 @@ def score_dataset(trained: Trained, workers: int, out: Path | None, overwrite: b
             numbers.append(result.index)
             bar.update()
 
-        results = evaluate(trained.network, loader, masked_loss, write, finish=config.test.finish)
+        results = evaluate(
+            trained.network, loader, masked_loss, write, finish=config.test.finish, whole=trained.whole
+        )
         scores = score_all(results, len(pictures.source), use)
     if not scores.pictures:
         raise DataError(f"{pictures.source.where}: none of {len(pictures)} pictures can be read any more")

@@ -7,14 +7,18 @@ from typing import Any
 
 import torch
 
+from src.masker import NonLocalMasker
 from src.trainer.checkpoints.checkpoint import CheckpointStore, load_verified
-from src.trainer.config.build import build_model, outline
+from src.trainer.config.build import build_masker, build_model, outline
 from src.trainer.config.components import with_settings
 from src.trainer.config.names import expect_network, find_checkpoint, named_run
 from src.trainer.config.reading import check_config, read_config
 from src.trainer.config.run_config import RunConfig
 from src.trainer.finish import Parts
+from src.trainer.network.masked import Masked
 from src.trainer.network.network import Network
+from src.trainer.network.whole_image import WholeImage
+from src.trainer.objective import OBJECTIVES
 from src.util.config.yaml_document import Document, override, read_yaml
 from src.util.device import computes_bf16
 from src.util.errors import CheckpointError, ConfigError
@@ -41,6 +45,8 @@ class Trained:
         folder was asked for, or there is no run.
     white : float or None
         The number that was white in the pictures it was trained on; None where the checkpoint does not say.
+    masked : Masked or None
+        Denoises whole pictures, pixel by pixel hidden; None where the network alone does.
     """
 
     path: Path
@@ -49,6 +55,34 @@ class Trained:
     network: Network
     run: FileManager | None
     white: float | None = None
+    masked: Masked | None = None
+
+    @property
+    def whole(self) -> WholeImage:
+        """What denoises whole pictures."""
+        return self.masked or self.network
+
+    def with_masked(self) -> "Trained":
+        """The same, which hides from the network the pixels that it predicts.
+
+        Raises
+        ------
+        ConfigError
+            When it did not learn so, or cannot be used so.
+        """
+        objective = self.config.training.objective
+        if not OBJECTIVES[objective].hides:
+            raise ConfigError(
+                f"--masked: {self.path} was trained with `objective: {objective}`, which hides nothing from"
+                " it: leave --masked out"
+            )
+        masker = build_masker(self.config)
+        if not isinstance(masker, NonLocalMasker):
+            raise ConfigError(
+                f"--masked: {self.path} was trained with `masker_type: {self.config.masker.masker_type}`,"
+                " which hides no regions (Masker does): leave --masked out"
+            )
+        return replace(self, masked=Masked(self.network, masker))
 
     def with_finish(self, parts: Parts | None, strength: float | None) -> "Trained":
         """The same with another finish; see `Finish.chosen`."""

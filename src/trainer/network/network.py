@@ -15,22 +15,19 @@ from torch import Tensor
 
 from src.model import DenoisingNetwork, Window, folded
 from src.trainer.network.tiling import Tiling, divide, padded_positions, stitch
-from src.util.errors import ConfigError, NonFiniteError, OutOfMemoryError
+from src.trainer.network.whole_image import Reader, WholeImage, Writer, expect_finite
+from src.util.errors import ConfigError, OutOfMemoryError
 from src.util.logger import LOG, progress_bar
 from src.util.memory import is_out_of_memory, keep_freed_memory
 
 SMALLEST_TILE = 64
 """Smaller tiles than these, px, are not tried when memory runs out: their margins are larger than they."""
 
-Reader = Callable[[np.ndarray, np.ndarray], Tensor]
-"""Gives a picture's pixels (C, H, W) in [0, 1] at these rows (H,) and columns (W,)."""
-Writer = Callable[[int, Tensor], None]
-"""Takes a band (C, rows, W) of the result, and its first row."""
 Precision = Literal["fp32", "tf32", "bf16"]
 
 
 @dataclass
-class Network:
+class Network(WholeImage):
     """A denoiser on its device, with the precision it is run in.
 
     Parameters
@@ -103,76 +100,33 @@ class Network:
         ):  # fmt: skip
             yield
 
-    def denoise(self, image: Tensor, name: str) -> Tensor:
-        """Denoise one whole picture, as it is.
-
-        Parameters
-        ----------
-        image : Tensor
-            (C, H, W) in [0, 1], on any device.
-        name : str
-            Said when something is wrong with the result.
-
-        Returns
-        -------
-        Tensor
-            (C, H, W) float32 on the CPU, not clipped.
-
-        Raises
-        ------
-        NonFiniteError
-            When the network gives NaN or infinity: such a picture is never scored nor written.
-        """
-        denoised = torch.empty(image.shape)
-
-        def write(top: int, band: Tensor) -> None:
-            denoised[:, top : top + band.shape[1]] = band
-
-        height, width = image.shape[1:]
-        self.denoise_bands(height, width, lambda rows, columns: image[:, rows[:, None], columns], write, name)
-        return denoised
-
-    @torch.no_grad()
-    def denoise_bands(self, height: int, width: int, read: Reader, write: Writer, name: str) -> None:
-        """Denoise one picture of any size within bounded memory; `denoise` for pictures that are no tensors.
-
-        Parameters
-        ----------
-        height, width : int
-            Of the picture, px.
-        read : Reader
-            Gives parts of the picture.
-        write : Writer
-            Takes the result, on the CPU; begins again at the top when memory runs out on the way.
-        name : str
-            Said when something is wrong with the result.
-
-        Raises
-        ------
-        NonFiniteError
-            When the network gives NaN or infinity.
-        """
+    @contextmanager
+    def inference(self) -> Iterator[None]:
+        """While the `with` block runs, evaluate as quickly as can be; then it is in the mode it was in."""
         was_training = self.module.training
         self.module.eval()
         try:
-            # For this image alone: weights may change and leave no trace (`.data`, a fused optimiser).
+            # For one picture alone: weights may change and leave no trace (`.data`, a fused optimiser).
             self._folded = folded(self.module)
-            while not self._fits(height, width, read, write, name):
-                if self.device.type == "cuda":
-                    torch.cuda.empty_cache()
+            yield
         finally:
             self._folded = None
             self.module.train(was_training)
+
+    @torch.no_grad()
+    def denoise_bands(self, height: int, width: int, read: Reader, write: Writer, name: str) -> None:
+        """Denoise one picture, whole or in tiles; see `WholeImage`."""
+        with self.inference():
+            while not self._fits(height, width, read, write, name):
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
 
     def _fits(self, height: int, width: int, read: Reader, write: Writer, name: str) -> bool:
         """Denoise a picture, or halve the tile where memory does not suffice and say False."""
         edge = self.tiling.edge(height, width, self.device.type, self.module.reach)
         try:
             for top, band in self._bands(height, width, edge, read):
-                if not torch.isfinite(band).all():
-                    raise NonFiniteError(
-                        f"{name}: the network's output is not finite; its weights are broken"
-                    )
+                expect_finite(band, name)
                 write(top, band[:, : height - top, :width])
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):

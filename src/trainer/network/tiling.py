@@ -185,3 +185,10 @@ def padded_positions(length: int, multiple: int) -> np.ndarray:
     missing = -length % multiple
     beyond = length - 2 - np.arange(missing) if missing < length else np.full(missing, length - 1)
     return np.concatenate([np.arange(length), beyond])
+
+
+def reflected(positions: np.ndarray, length: int) -> np.ndarray:
+    """Which pixels of an axis stand at positions on, before and behind it, for it is mirrored at its ends."""
+    period = max(1, 2 * (length - 1))
+    folded = positions % period
+    return np.minimum(folded, period - folded)

@@ -1,0 +1,183 @@
+"""Denoising pixels that are hidden from the network, as it learnt to.
+
+Shape letters: B images, N regions, C channels, H rows, W columns.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from src.masker import NonLocalMasker
+from src.masker.grid import grid_points
+from src.trainer.network.network import Network
+from src.trainer.network.tiling import reflected
+from src.trainer.network.whole_image import Reader, WholeImage, Writer, expect_finite
+from src.util.errors import ConfigError, OutOfMemoryError
+from src.util.logger import LOG, progress_bar
+from src.util.memory import is_out_of_memory
+
+BLOCK = 128
+"""Edge of the parts of a picture, px, which lie on a grid that begins in its corner."""
+
+_AT_ONCE = {"cuda": 2**20}
+_AT_ONCE_ELSEWHERE = 2**18
+"""Pixels that go through the network at once: with UNet2 [96, 192] in 32 bits 2**18 take about 0.6 GB."""
+
+Phase = Sequence[int]
+"""Row and column of the picture where the first core of a grid begins, px."""
+
+
+class _Span(NamedTuple):
+    """A block along one axis: `begin` to `end`, px, and the area around it, whose first pixel is `start`.
+
+    `pixels` (area) are those of the picture which the area shows; outside they are reflected ones.
+    """
+
+    begin: int
+    end: int
+    start: int
+    pixels: np.ndarray
+
+    @property
+    def block(self) -> slice:
+        """The block in its area."""
+        return slice(self.begin - self.start, self.end - self.start)
+
+    @property
+    def inside(self) -> np.ndarray:
+        """Where in the area its pixels stand, reflected ones where what they mirror does."""
+        return self.pixels - self.start
+
+
+class Masked(WholeImage):
+    """Denoises with a network that sees nothing of the pixels it predicts.
+
+    Regions on a grid are hidden, and of the network's result only their cores are kept; then the grid is
+    shifted by a core's edge, until each pixel was in one: `ceil(pitch / core)**2` passes. A pixel's result is
+    the mean over all cores that held it.
+
+    The picture is taken in blocks of `BLOCK` px, each with so much around it as the network sees. A result
+    depends on what is in that area alone, not on tiles, nor on how far the picture goes on.
+
+    Parameters
+    ----------
+    network : Network
+        Trained to predict what `masker` hides; its `tiling` makes no difference.
+    masker : NonLocalMasker
+        Searches what stands in a region's place inside the block and its surroundings.
+
+    Raises
+    ------
+    ConfigError
+        When regions on the masker's grid would touch, or the network cannot be used so.
+
+    Notes
+    -----
+    Beyond its border the picture is reflected, so that there are regions whose core lies at the border. What
+    is hidden inside is hidden in the reflection, too.
+    """
+
+    def __init__(self, network: Network, masker: NonLocalMasker) -> None:
+        edge = masker.repl_patch_edge
+        if masker.pitch <= edge:
+            raise ConfigError(
+                f"masker.masker_args.pitch: --masked expects more than repl_patch_edge ({edge}), got"
+                f" {masker.pitch}: regions would touch"
+            )
+        if network.module.reach is None:
+            raise ConfigError("--masked: how far this network looks is not known: leave --masked out")
+        if network.ensemble:
+            raise ConfigError("--masked and --ensemble: say one of them")
+        self.network = network
+        self.module = network.module
+        self.masker = masker
+        self.core = 1 if masker.center_only else masker.core_edge or edge
+        self.phases = [*product(range(0, masker.pitch, self.core), repeat=2)]
+        self._ring = (edge - self.core) // 2
+        self._margin = max(network.module.reach, edge)
+        # So much that any region has candidates enough beyond what is excluded around it.
+        beyond = masker.sim_patch_edge + masker.speedup_factor * math.ceil(math.sqrt(masker.similar))
+        self._least = edge + 2 * masker.exclude + beyond
+        self._at_once = _AT_ONCE.get(network.device.type, _AT_ONCE_ELSEWHERE)
+
+    @torch.no_grad()
+    def denoise_bands(self, height: int, width: int, read: Reader, write: Writer, name: str) -> None:
+        """Denoise one picture, block by block; see `WholeImage`."""
+        rows, columns = self._spans(height), self._spans(width)
+        passes = len(rows) * len(columns) * len(self.phases)
+        with self.network.inference(), progress_bar(passes, "pass") as bar:
+            for row in rows:
+                blocks = [self._block(read(row.pixels, c.pixels), row, c, name, bar) for c in columns]
+                band = torch.cat(blocks, dim=2)
+                expect_finite(band, name)
+                write(row.begin, band)
+
+    def _spans(self, length: int) -> list[_Span]:
+        stride, spans = self.module.stride, []
+        for begin in range(0, length, BLOCK):
+            end = min(begin + BLOCK, length)
+            before = max(self._margin, self._least - (end - begin))
+            start = max(begin - before, -self._ring) // stride * stride
+            stop = max(min(end + self._margin, length + self._ring), start + self._least)
+            spans.append(_Span(begin, end, start, reflected(np.arange(start, stop), length)))
+        return spans
+
+    def _block(self, area: Tensor, row: _Span, column: _Span, name: str, bar: "tqdm[Any]") -> Tensor:
+        """The result (C, H, W) of a block, of its area (C, ...), on the CPU."""
+        area = area[None].to(self.network.device)
+        total, count = area[0].new_zeros(area.shape[1:]), area.new_zeros(area.shape[2:])
+        due = self.phases
+        while due:
+            batch = due[: max(1, self._at_once // count.numel())]
+            try:
+                cores, masks = self._cores(area, batch, row, column)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._take_less(len(batch), count.numel(), name)
+                continue
+            # One by one: the order in which they are added up does not depend on the batch.
+            for core, mask in zip(cores, masks, strict=True):
+                total += core
+                count += mask[0]
+            due = due[len(batch) :]
+            bar.update(len(batch))
+        return (total / count)[:, row.block, column.block].cpu()
+
+    def _cores(
+        self, area: Tensor, phases: Sequence[Phase], row: _Span, column: _Span
+    ) -> tuple[Tensor, Tensor]:
+        """Cores in the network's result for an area (1, C, H, W), (B, C, H, W), 0 elsewhere; their mask."""
+        masked = [self.masker.mask_at(area, self._points(phase, row, column)) for phase in phases]
+        mask = torch.cat([each.mask for each in masked])
+        rows, columns = (torch.from_numpy(span.inside).to(area.device) for span in (row, column))
+        images = torch.cat([each.image for each in masked])[..., rows[:, None], columns]
+        return torch.where(mask > 0, self.network(images), 0), mask
+
+    def _points(self, phase: Phase, row: _Span, column: _Span) -> Tensor:
+        """Centres (N, 2) of the regions of a grid in an area."""
+        pitch, edge = self.masker.pitch, self.masker.repl_patch_edge
+        spans = (row, column)
+        height, width = (len(span.pixels) for span in spans)
+        top, left = ((p - self._ring - s.start) % pitch for p, s in zip(phase, spans, strict=True))
+        more = self.core - 1
+        points = grid_points(height + more, width + more, pitch, edge, (top, left))
+        # Where the area ends a region is moved into it by less than a core: else none would hold the last px.
+        return torch.minimum(points, torch.tensor((height, width)) - 1 - edge // 2)
+
+    def _take_less(self, images: int, pixels: int, name: str) -> None:
+        """Go on with half of so many images of so many pixels, where memory did not suffice for them."""
+        if images == 1:
+            raise OutOfMemoryError(
+                f"{name}: out of memory on {self.network.device}, even with one block of {pixels} px at once"
+            )
+        self._at_once = images // 2 * pixels
+        LOG.warning("%s: out of memory; going on with %d blocks at once", name, images // 2)
+        if self.network.device.type == "cuda":
+            torch.cuda.empty_cache()

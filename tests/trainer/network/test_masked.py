@@ -1,0 +1,224 @@
+"""Whole pictures denoised pixel by pixel hidden."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from src.masker import NonLocalMasker
+from src.masker.grid import grid_points
+from src.model import MODELS, DenoisingNetwork
+from src.trainer.network import masked as module
+from src.trainer.network.masked import Masked
+from src.trainer.network.network import Network
+from src.trainer.network.tiling import Tiling
+from src.util.errors import ConfigError, NonFiniteError, OutOfMemoryError
+
+CPU = torch.device("cpu")
+
+
+class Blur(DenoisingNetwork):
+    """A mean over 3x3 px, which notes how much it was given at once."""
+
+    reach = 1
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, images):
+        self.seen.append((len(images), images[0, 0].numel()))
+        return F.avg_pool2d(F.pad(images, [1] * 4, mode="replicate"), 3, 1)
+
+
+def unet():
+    """A network that looks 32 px far, and whose batch norms have seen images."""
+    torch.manual_seed(0)
+    network = MODELS["NL_BSN"](bsn="UNet2", in_channels=3, features=[4, 8])
+    for norm in (layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)):
+        norm.momentum = None
+    network(torch.rand(8, 3, 64, 64))
+    return Network(network, CPU)
+
+
+def masker(**changes):
+    options = {
+        "sim_patch_edge": 7,
+        "repl_patch_edge": 5,
+        "core_edge": 3,
+        "pitch": 8,
+        "exclude": 7,
+        "similar": 2,
+    }
+    return NonLocalMasker(**options | changes)
+
+
+def picture(height, width, channels=3):
+    return torch.rand(channels, height, width, generator=torch.Generator().manual_seed(height + width))
+
+
+def denoised(noisy, network=None, **changes):
+    return Masked(network or Network(Blur(), CPU), masker(**changes)).denoise(noisy, "a.png")
+
+
+@pytest.mark.parametrize("core", [None, 3])
+def test_a_pixel_has_the_mean_of_all_cores_that_held_it(core):
+    noisy, hide = picture(41, 46), masker(core_edge=core)
+    core = core or 5
+    ring = (5 - core) // 2
+    seen = F.pad(noisy[None], [ring] * 4, mode="reflect")
+    total, count = torch.zeros_like(noisy), torch.zeros(41, 46)
+    for phase in itertools.product(range(0, 8, core), repeat=2):
+        image, mask = hide.mask_at(seen, grid_points(*seen.shape[2:], 8, 5, phase))
+        inside = [slice(ring, ring + edge) for edge in noisy.shape[1:]]
+        image = F.pad(image[..., inside[0], inside[1]], [ring] * 4, mode="reflect")
+        total += (Blur()(image) * mask)[0][:, inside[0], inside[1]]
+        count += mask[0, 0][inside[0], inside[1]]
+    result = denoised(noisy, core_edge=None if core == 5 else core)
+    # At the end of rows and columns regions are moved inside.
+    known = count.new_zeros(41, 46, dtype=torch.bool)
+    known[:32, :32] = True
+    assert set(count[known].tolist()) == {1, 2, 4}
+    torch.testing.assert_close(result[:, known], (total / count)[:, known], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 150), (7, 64), (129, 21), (128, 12)])
+@pytest.mark.parametrize("core", [1, 5])
+def test_each_pixel_of_any_size_of_picture_is_in_a_core(size, core):
+    """One that never was would be no number, which is refused."""
+    noisy = picture(*size)
+    result = denoised(noisy, core_edge=core, pitch=6)
+    assert result.shape == noisy.shape and result.dtype == torch.float32
+    assert result.min() >= noisy.min() - 1e-6 and result.max() <= noisy.max() + 1e-6
+
+
+def test_a_picture_of_one_channel_is_denoised():
+    assert denoised(picture(40, 33, channels=1)).shape == (1, 40, 33)
+
+
+QUICK = {"sim_patch_edge": 9, "repl_patch_edge": 7, "core_edge": 5, "pitch": 9, "exclude": 9}
+
+
+@pytest.mark.parametrize(("more", "alike"), [(200, 128), (300, 256)])
+def test_a_result_does_not_depend_on_how_far_the_picture_goes_on(more, alike):
+    """One block that ends with its surroundings inside of both pictures is the same, to the bit."""
+    large = picture(340, 300)
+    whole, part = denoised(large, unet(), **QUICK), denoised(large[:, :more, :180], unet(), **QUICK)
+    assert torch.equal(part[:, :alike, :128], whole[:, :alike, :128])
+    assert not torch.equal(part[:, alike:], whole[:, alike:more, :180])
+
+
+def test_a_result_does_not_depend_on_tiles():
+    noisy, network = picture(90, 140), unet()
+    expected = denoised(noisy, network, **QUICK)
+    network.tiling = Tiling(40, 0)
+    assert torch.equal(denoised(noisy, network, **QUICK), expected)
+
+
+@pytest.mark.parametrize("place", [(70, 60), (3, 3), (0, 50), (130, 137), (135, 64)])
+def test_a_pixels_own_value_makes_no_difference_to_its_result(place):
+    """If no region in the network's sight may be filled with what stands around it."""
+    row, column = place
+    noisy, options = picture(136, 138), QUICK | {"exclude": 60}
+    before = denoised(noisy, unet(), **options)
+    noisy[:, row, column] += 1e-3
+    after = denoised(noisy, unet(), **options)
+    assert torch.equal(after[:, row, column], before[:, row, column])
+    assert not torch.equal(after, before)
+
+
+def test_so_much_at_once_that_memory_is_bounded(monkeypatch):
+    noisy, asked = picture(140, 300), []
+    expected = denoised(noisy, unet())
+    blur = Blur()
+    monkeypatch.setattr(module, "_AT_ONCE_ELSEWHERE", 50_000)
+
+    def read(rows, columns):
+        asked.append(len(rows) * len(columns))
+        return noisy[:, rows[:, None], columns]
+
+    bands = []
+    Masked(Network(blur, CPU), masker()).denoise_bands(140, 300, read, lambda *band: bands.append(band), "a")
+    assert max(count * pixels for count, pixels in blur.seen) <= 50_000
+    assert {count for count, _ in blur.seen} > {1, 2}
+    assert max(asked) < 150**2
+    assert [(top, band.shape) for top, band in bands] == [(0, (3, 128, 300)), (128, (3, 12, 300))]
+    torch.testing.assert_close(denoised(noisy, unet()), expected, rtol=0, atol=1e-4)
+
+
+class Tight(Blur):
+    """Has memory for so many images."""
+
+    def __init__(self, most):
+        super().__init__()
+        self.most = most
+
+    def forward(self, images):
+        if len(images) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().forward(images)
+
+
+def test_where_memory_runs_out_fewer_go_on_at_once(messages):
+    noisy = picture(60, 50)
+    torch.testing.assert_close(denoised(noisy, Network(Tight(2), CPU)), denoised(noisy))
+    assert [line for line in messages if "out of memory" in line] == [
+        "WARNING a.png: out of memory; going on with 4 blocks at once",
+        "WARNING a.png: out of memory; going on with 2 blocks at once",
+    ]
+
+
+def test_where_memory_does_not_suffice_for_one_it_is_said():
+    with pytest.raises(OutOfMemoryError, match=r"a\.png: out of memory on cpu, even with one block"):
+        denoised(picture(60, 60), Network(Tight(0), CPU))
+
+
+def test_another_error_is_no_lack_of_memory():
+    class Broken(Blur):
+        def forward(self, images):
+            raise RuntimeError("sizes do not match")
+
+    with pytest.raises(RuntimeError, match="sizes do not match"):
+        denoised(picture(60, 60), Network(Broken(), CPU))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_network_is_used_as_trained_and_left_in_its_mode(training):
+    network = unet()
+    before = {name: value.clone() for name, value in network.module.state_dict().items()}
+    network.module.train(training)
+    denoised(picture(40, 40), network, **QUICK)
+    assert network.module.training is training
+    assert all(torch.equal(value, before[name]) for name, value in network.module.state_dict().items())
+
+
+def test_a_result_that_is_not_finite_is_refused_by_the_pictures_name():
+    network = unet()
+    with torch.no_grad():
+        next(network.module.parameters()).fill_(math.nan)
+    with pytest.raises(NonFiniteError, match=r"a\.png: the network's output is not finite"):
+        denoised(picture(40, 40), network, **QUICK)
+
+
+class Unknown(Blur):
+    reach = None
+
+
+@pytest.mark.parametrize(
+    ("network", "changes", "said"),
+    [
+        (
+            Network(Blur(), CPU),
+            {"pitch": 5},
+            r"pitch: --masked expects more than repl_patch_edge \(5\)",
+        ),
+        (Network(Unknown(), CPU), {}, "--masked: how far this network looks is not known"),
+        (Network(Blur(), CPU, ensemble=True), {}, "--masked and --ensemble: say one of them"),
+    ],
+    ids=["pitch", "reach", "ensemble"],
+)
+def test_what_does_not_go_together_is_refused(network, changes, said):
+    with pytest.raises(ConfigError, match=said):
+        Masked(network, masker(**changes))
