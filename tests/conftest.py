@@ -13,11 +13,13 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import h5py
 import numpy as np
 import pytest
+import torch
 
+from src.trainer.config.build import build_model
 from src.trainer.config.reading import check_config
 from src.util.config.yaml_document import Document, override
 from src.util.logger import LOG
-from src.util.pictures.io import write_picture
+from src.util.pictures.io import read_picture, to_float, write_picture
 
 FULL = os.environ.get("NLN2V_FAULTS") == "full"
 SEED = int(os.environ.get("NLN2V_SEED", "2026"))
@@ -105,6 +107,26 @@ def tiny_config(tmp_path, noisy_folder):
         "log": {"iter_interval": 1},
     }
     return lambda *settings: check_config(override(Document(tiny, {}, "tiny"), settings))
+
+
+@pytest.fixture
+def following(tiny_config, noisy_folder, tmp_path):
+    """A checkpoint whose values stay within [0, 1] and follow the picture's, untrained for speed."""
+    config = tiny_config()
+    module = build_model(config, torch.device("cpu")).module
+    for norm in (layer for layer in module.modules() if isinstance(layer, torch.nn.BatchNorm2d)):
+        norm.momentum = None
+    pictures = to_float(read_picture(noisy_folder / "a.png"))[None]
+    with torch.no_grad():
+        module(pictures)
+        values = module.eval()(pictures)
+        last = module.bsn.tail[1]
+        scale = 0.15 / values.std(dim=(0, 2, 3))
+        last.weight *= scale[:, None, None, None]
+        last.bias.copy_((last.bias - values.mean(dim=(0, 2, 3))) * scale + 0.5)
+    content = {"epoch": 2, "model_weights": module.state_dict(), "config": config.model_dump(mode="json")}
+    torch.save(content, tmp_path / "ckpt.pth")
+    return tmp_path / "ckpt.pth"
 
 
 @pytest.fixture
