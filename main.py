@@ -51,6 +51,7 @@ def _run(flags: argparse.Namespace) -> int:
 
 
 def _start(flags: argparse.Namespace, config: "RunConfig", processes: "Processes", is_demo: bool) -> int:
+    from src.trainer.adapt.stages import adapt
     from src.trainer.evaluation.noise_report import noise_report
     from src.trainer.training.demo import run_demo
     from src.trainer.training.session import train
@@ -74,7 +75,12 @@ def _start(flags: argparse.Namespace, config: "RunConfig", processes: "Processes
     files = FileManager(config.output_folder, _run_name(flags))
     # What torchrun starts anew (--max-restarts) goes on where it was, but never with another's run.
     resume = flags.resume or processes.have_begun(files.folder)
-    train(config, files, device, flags.thread, resume, processes)
+    if config.adapt is None:
+        train(config, files, device, flags.thread, resume, processes)
+    elif processes.alone:
+        adapt(config, files, device, flags.thread, resume)
+    else:
+        raise ConfigError("adapt: a network is adapted in one process; leave torchrun out")
     return 0
 
 

@@ -20,7 +20,7 @@ Noise = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 """Makes a clean image, float32 (H, W, C) from 0 to 1, noisy; neither clipped nor rounded."""
 
 # A sensor at a high ISO, demosaicked; not compressed.
-_SENSOR = CameraNoise(raw=1, shot=(0.01, 0.01), mosaic=1, jpeg=0)
+_SENSOR = CameraNoise(raw=1, shot=(0.01, 0.01), mosaic=1, reduced=0, jpeg=0)
 
 
 class Pair(NamedTuple):

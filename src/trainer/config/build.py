@@ -84,6 +84,24 @@ def dataset_of(config: RunConfig, part: str) -> tuple[str, dict[str, Any]]:
     return blocks[named].dataset, own
 
 
+def noisy_images(config: RunConfig) -> Samples:
+    """The images of the training, each once and whole; those of other than 1 or 3 channels with all of them.
+
+    Raises
+    ------
+    DataError
+        As `build_pictures`.
+    """
+    as_they_are = {"dataset": None, "dataset_args": {"crop_size": None}}
+    scored = config.validation.model_copy(update=as_they_are)
+    samples = _samples(config.model_copy(update={"validation": scored}), "validation")
+    own = samples.source.inspect(0).channels
+    if own not in (1, 3):
+        samples.channels = own
+    samples.check()
+    return samples
+
+
 def build_pictures(config: RunConfig, part: str) -> Samples:
     """The pictures of `training`, `validation` or `test`, each looked at.
 
@@ -94,23 +112,29 @@ def build_pictures(config: RunConfig, part: str) -> Samples:
     DataError
         When pictures are missing, damaged, too small or of the wrong kind: a line for each.
     """
-    dataset, own = dataset_of(config, part)
     objective, training = OBJECTIVES[config.training.objective], part == "training"
-    needs_clean = training and "clean" in objective.images
-    samples = build_samples(
-        dataset, arguments(own, DATASETS[dataset], View),
-        channels=config.model.kwargs["in_channels"], seed=config.seed, training=training,
-        data_range=config.data_range, nan=config.nan, clean=needs_clean or not training,
-    )  # fmt: skip
+    samples = _samples(config, part)
     samples.check(config.training.batch_size if training else 1)
-    if needs_clean and "clean" not in samples[1, 0]:
+    if training and "clean" in objective.images and "clean" not in samples[1, 0]:
         raise ConfigError(
-            f"training.objective: {config.training.objective} needs clean images, {dataset} has none here:"
+            f"training.objective: {config.training.objective} needs clean images,"
+            f" {config.training.dataset} has none here:"
             " say where they are (clean_folder) or put noise onto clean ones (add_noise)"
         )
     if training and objective.hides and samples.view.crop is None:
         _check_sizes(samples, build_masker(config))
     return samples
+
+
+def _samples(config: RunConfig, part: str) -> Samples:
+    dataset, own = dataset_of(config, part)
+    training = part == "training"
+    return build_samples(
+        dataset, arguments(own, DATASETS[dataset], View),
+        channels=config.model.kwargs["in_channels"], seed=config.seed, training=training,
+        data_range=config.data_range, nan=config.nan,
+        clean=not training or "clean" in OBJECTIVES[config.training.objective].images,
+    )  # fmt: skip
 
 
 def _check_sizes(samples: Samples, masker: Masker) -> None:

@@ -12,8 +12,6 @@ from src.util.errors import CheckpointError, ConfigError
 from src.util.file_manager import FileManager
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
-ALIASES = {"folder": "nl_folder"}
-"""Other names of shipped configurations: what `-c folder` takes may change, its results keep a name."""
 
 
 class OutputBlock(Block):
@@ -40,11 +38,11 @@ def find_config(name: str) -> Path:
     candidates = [path] if path.name != name or path.suffix else []
     if path.name == name:
         stem = name.removesuffix(".yaml")
-        candidates += [CONFIGS / name, CONFIGS / f"{ALIASES.get(stem, stem)}.yaml"]
+        candidates += [CONFIGS / name, CONFIGS / f"{stem}.yaml"]
     for candidate in candidates:
         if os.path.isfile(candidate):  # False, unlike Path's, for what cannot be a file's name
             return candidate
-    known = sorted({*(file.stem for file in CONFIGS.glob("*.yaml")), *ALIASES})
+    known = sorted(file.stem for file in CONFIGS.glob("*.yaml"))
     raise ConfigError(f"-c {name}: there is no such configuration{nearest(name, known)}")
 
 

@@ -177,6 +177,34 @@ class TestBlock(Block):
     """Whether to write the network's values as they are: `NNNN_DN.npy`, float32 (H, W, C), 1.0 is white."""
 
 
+class AdaptBlock(Block):
+    """`adapt`: a network is adapted to the training images in stages, see `src.trainer.adapt.stages`."""
+
+    teacher: dict[str, Any] | None = None
+    """What the teacher's configuration says in place of this one's, in blocks: `model` and `masker` whole,
+    `training` key by key. It learns by hiding. None = the targets are the general network's alone."""
+    teacher_length: Annotated[float, Field(gt=0)] = 0.4
+    """Epochs of the teacher, in parts of `training.max_epochs`."""
+    teacher_share: Annotated[float, Field(ge=0, le=1)] = 0.35
+    """Of the teacher in the mean of its result and the general network's."""
+    real: Annotated[float, Field(ge=0, le=1)] = 0.3
+    """Share of the student's crops that are noisy images as they are."""
+    own: Annotated[float, Field(ge=0, le=1)] = 0.4
+    """Share of those that are targets under measured noise; the rest are generated images under it."""
+    crops: Annotated[int, Field(ge=1)] = 2_880
+    """Of an epoch of the student's."""
+    size: Annotated[int, Field(ge=16)] = 128
+    """Edge of the student's crops, px; no more than that of the smallest image."""
+    megapixels: Annotated[float, Field(gt=0)] = 8.0
+    """Of the targets of all images together; of larger images the middle is taken, of many some."""
+
+    @model_validator(mode="after")
+    def _shares_are_of_one(self) -> "AdaptBlock":
+        if self.real + self.own > 1:
+            raise ValueError(f"real: expected at most 1 together with own, got {self.real} and {self.own}")
+        return self
+
+
 class CheckpointBlock(Block):
     """`checkpoint`: when the network is saved, and what is kept."""
 
@@ -213,6 +241,8 @@ class RunConfig(OutputBlock):
     training: TrainingBlock = TrainingBlock()
     validation: ValidationBlock = ValidationBlock()
     test: TestBlock = TestBlock()
+    adapt: AdaptBlock | None = None
+    """None = one training, as the other blocks say."""
     checkpoint: CheckpointBlock = CheckpointBlock()
     log: LogBlock = LogBlock()
 

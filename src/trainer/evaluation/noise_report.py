@@ -8,7 +8,7 @@ import numpy as np
 
 from src.data_handlers.samples.samples import Samples
 from src.masker.base import Masker
-from src.trainer.config.build import build_masker, build_pictures
+from src.trainer.config.build import build_masker, noisy_images
 from src.trainer.config.run_config import RunConfig
 from src.trainer.evaluation.noise_correlation import MAX_LAG, SHARED, NoiseCorrelation, noise_correlation
 from src.util.logger import progress_bar
@@ -41,9 +41,7 @@ def noise_report(config: RunConfig) -> str:
     DataError
         When the pictures cannot be used.
     """
-    whole = {"dataset": None, "dataset_args": {"crop_size": None}}  # of the training pictures, then
-    scored = config.validation.model_copy(update=whole)
-    samples = build_pictures(config.model_copy(update={"validation": scored}), "validation")
+    samples = noisy_images(config)
     found = noise_correlation(_pictures(samples))
     if found is None:
         return (

@@ -14,6 +14,7 @@ import numpy as np
 
 from src.trainer.finish.flat_places import FEWEST, FlatPlaces
 from src.trainer.finish.strips import Pair
+from src.util.pictures.light import from_light, to_light
 
 GAMMAS = np.linspace(1, 3, 21)
 """The powers that are tried: 1 is the image as it is, 2.2 about linear light of sRGB."""
@@ -26,18 +27,6 @@ _ENOUGH = 2.0
 """Noise of a standard deviation under so many steps of the values says nothing of its shape."""
 _UNTOLD = 1.8
 """Most often noise that is clipped nearly everywhere; where it is too weak to tell, all powers are alike."""
-_OFFSET = np.float32(0.055)
-
-
-def to_light(values: np.ndarray, gamma: float) -> np.ndarray:
-    """Values as light, by sRGB's curve with another power; below black it goes on straight."""
-    scaled = (np.maximum(values, 0) + _OFFSET) / (1 + _OFFSET)
-    return scaled ** np.float32(gamma) + np.minimum(values, 0)
-
-
-def from_light(light: np.ndarray, gamma: float) -> np.ndarray:
-    """The way back from `to_light`, for light that is not below black."""
-    return np.maximum(light, 0) ** np.float32(1 / gamma) * (1 + _OFFSET) - _OFFSET
 
 
 def skewness(pair: Pair, places: FlatPlaces) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from src.data_handlers.loading.sampling import Loader, build_loader, kill_workers, worker_error
+from src.data_handlers.samples.samples import Samples
 from src.trainer.checkpoints.checkpoint import CheckpointStore
 from src.trainer.checkpoints.environment import changes_of_environment, environment
 from src.trainer.checkpoints.state import TrainingState
@@ -51,7 +52,7 @@ LOOKED_AT = 4
 
 def train(
     config: RunConfig, files: FileManager, device: torch.device, workers: int, resume: bool = False,
-    processes: Processes = ALONE,
+    processes: Processes = ALONE, pictures: Samples | None = None,
 ) -> Network:  # fmt: skip
     """Train a run to its last epoch.
 
@@ -69,6 +70,8 @@ def train(
         Go on from the newest whole checkpoint.
     processes : Processes
         Those that train it together, each of them here; the first alone touches the run's folder.
+    pictures : Samples, optional
+        What is trained on in place of the configuration's training images.
 
     Returns
     -------
@@ -77,7 +80,7 @@ def train(
     """
     # All pictures are looked at before a folder is made; validation often looks at those of the training.
     with said_once():
-        loader, validation = _build_loaders(config, device.type == "cuda", workers, processes)
+        loader, validation = _build_loaders(config, device.type == "cuda", workers, processes, pictures)
     try:
         network = build_model(config, device)  # what does not fit the memory leaves no folder behind
         if config.training.init is not None and not resume:
@@ -114,7 +117,7 @@ def _how_to_go_on(files: FileManager) -> str:
 
 
 def _build_loaders(
-    config: RunConfig, on_gpu: bool, workers: int, processes: Processes
+    config: RunConfig, on_gpu: bool, workers: int, processes: Processes, pictures: Samples | None
 ) -> tuple[Loader, Loader | None]:
     """The training batches, or this process's shares of them, and the validation pictures."""
     batch = config.training.batch_size
@@ -124,13 +127,13 @@ def _build_loaders(
             f" batch, got {batch}"
         )
     workers = min(workers, max(1, usable_cores() // processes.local_count))
-    training = build_pictures(config, "training")
+    training = build_pictures(config, "training") if pictures is None else pictures
     loader = build_loader(training, batch, workers, on_gpu, processes.rank, processes.count)
     validation = None
     if config.validation.val:
         # A batch is a picture for each process.
-        pictures, rank, count = build_pictures(config, "validation"), processes.rank, processes.count
-        validation = build_loader(pictures, count, workers, on_gpu, rank, count)
+        scored, rank, count = build_pictures(config, "validation"), processes.rank, processes.count
+        validation = build_loader(scored, count, workers, on_gpu, rank, count)
     counts = [len(training), len(validation.samples) if validation else 0]
     if counts != (theirs := processes.of_first(counts)):
         raise DataError(
