@@ -1,6 +1,11 @@
 """Noise as it was measured in real images: its strength by brightness, and what pixels and channels share.
 
 Shape letters: I images, C channels, L brightnesses, R lags to either side, H rows, W columns.
+
+References
+----------
+.. [1] R. B. Blackman and J. W. Tukey, "The Measurement of Power Spectra from the Point of View of
+   Communications Engineering", Bell System Technical Journal 37, 1958.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -83,10 +88,10 @@ class MeasuredNoise:
 def load_measured_noise(file: BinaryIO) -> MeasuredNoise:
     """Read what `MeasuredNoise.save` wrote."""
     with np.load(file) as content:
-        arrays = {field.name: content[field.name] for field in fields(MeasuredNoise)}
-    return MeasuredNoise(
-        **{name: float(value) if not value.ndim else value for name, value in arrays.items()}
-    )
+        gamma, levels, deviations, shared, strengths, step = (
+            content[each.name] for each in fields(MeasuredNoise)
+        )
+    return MeasuredNoise(float(gamma), levels, deviations, shared, strengths, float(step))
 
 
 @lru_cache(maxsize=32)
@@ -103,8 +108,11 @@ def _roots(noise: MeasuredNoise, height: int, width: int) -> np.ndarray:
     """Square roots (H, W // 2 + 1, C, C) of the cross-spectrum, which give white noise its correlation."""
     reach, channels = len(noise.shared) // 2, len(noise.levels)
     lags = np.arange(-reach, reach + 1)
+    # What far pixels share was measured with errors, which would add up to noise of all frequencies [1]_.
+    window = np.cos(np.pi / 2 * lags / (reach + 1)) ** 2
     around = np.zeros((height, width, channels, channels))
-    np.add.at(around, (lags[:, None] % height, lags % width), noise.shared)
+    tapered = noise.shared * np.outer(window, window)[..., None, None]
+    np.add.at(around, (lags[:, None] % height, lags % width), tapered)
     spectrum = np.fft.rfft2(around, axes=(0, 1)).conj()
     # As measured it is no spectrum to the last digit: some powers come out below 0.
     powers, axes = np.linalg.eigh((spectrum + spectrum.conj().swapaxes(2, 3)) / 2)

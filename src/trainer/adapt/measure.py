@@ -27,7 +27,7 @@ _FLAT = 0.5
 """Variance of the denoised image over the noise's, above which what varies is taken for the image."""
 _KEPT = 64
 _CLIPPED, _MOST_CLIPPED = 0.02, 0.4
-_ROUNDS = 3
+_ROUNDS = 30
 
 
 @dataclass(frozen=True)

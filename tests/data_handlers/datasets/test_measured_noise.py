@@ -22,10 +22,10 @@ def coefficient(a, b):
 
 @pytest.mark.parametrize("shape", [(96, 128), (97, 65), (3, 4)])
 def test_noise_is_shared_by_pixels_and_channels_in_the_direction_that_was_measured(shape):
-    shared = np.zeros((5, 5, 2, 2), np.float32)
-    shared[2, 2] = [[1, 0.3], [0.3, 1]]
-    shared[2, 3] = [[0.4, 0.35], [0, 0]]  # the first channel's pixel with both of the right neighbour
-    shared[2, 1] = shared[2, 3].T
+    shared = np.zeros((41, 41, 2, 2), np.float32)
+    shared[20, 20] = [[1, 0.3], [0.3, 1]]
+    shared[20, 21] = [[0.4, 0.35], [0, 0]]  # the first channel's pixel with both of the right neighbour
+    shared[20, 19] = shared[20, 21].T
     rng = np.random.default_rng(0)
     noise = np.stack(
         [made(shared).pattern(shape, rng) for _ in range(max(4, 60_000 // (shape[0] * shape[1])))]
