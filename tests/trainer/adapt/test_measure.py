@@ -60,7 +60,7 @@ def along_rows(noise, lag, channel=1):
 def test_strength_and_correlation_are_those_of_the_noise_whatever_the_network_leaves(
     left, kind, neighbour, farther
 ):
-    """That it leaves a part would make the noise weaker and finer, if only what it takes off were measured."""
+    """What it takes off alone would be weaker and finer where it leaves a part."""
     pairs = [pair(clean := scene(seed), kind(clean, seed), left) for seed in range(6)]
     noise = measured(pairs)
     for level in (0.3, 0.5, 0.7):
