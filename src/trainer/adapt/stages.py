@@ -60,18 +60,20 @@ def adapt(
     """
     assert config.adapt is not None
     images = noisy_images(config)
+    size = min(config.adapt.size, _smallest(images))
     teacher_config = teacher_of(config, images.channels)
+    masker = None if teacher_config is None else _masker_of(teacher_config)
     if not resume:
         files.create()
         with write_atomically(files.config_file) as file:
             file.write(to_yaml(config).encode())
         files.close()
     teacher = None
-    if teacher_config is not None:
+    if teacher_config is not None and masker is not None:
         LOG.info("stage 1 of 3: a teacher learns from the images")
         run = FileManager(files.folder, TEACHER)
         network = train(teacher_config, run, device, workers, resume=run.folder.is_dir())
-        teacher = Masked(network, _masker_of(teacher_config))
+        teacher = Masked(network, masker)
     LOG.info("stage 2 of 3: what the student is to make of each image")
     targets = _targets(config, images, teacher, made_folder(files.folder / TARGETS), device)
     LOG.info("stage 3 of 3: the student")
@@ -80,7 +82,7 @@ def adapt(
         student = config.model_copy(
             update={"validation": config.validation.model_copy(update={"val": False})}
         )
-    crops = _crops(targets, config, config.adapt, images.white)
+    crops = _crops(targets, config, config.adapt, size, images.white)
     return train(student, files, device, workers, resume=True, pictures=crops)
 
 
@@ -145,13 +147,21 @@ def _digest(module: torch.nn.Module) -> str:
     return hashlib.sha256(b"".join(values)).hexdigest()
 
 
-def _crops(targets: Targets, config: RunConfig, block: AdaptBlock, white: float) -> Samples:
-    smallest = min(min(image.noisy.shape[:2]) for image in targets.images)
-    if smallest < _SMALLEST:
-        raise DataError(
-            f"{config.training.dataset}: expected images of at least {_SMALLEST} px, got {smallest}"
-        )
-    source = Adapted(targets, block.crops, min(block.size, smallest), Shares(block.real, block.own))
+def _smallest(images: Samples) -> int:
+    """The shortest side of all images, px."""
+    sides = {}
+    for number in images.used.numbers:
+        info = images.source.inspect(number)
+        sides[number] = min(info.height, info.width)
+    smallest = min(sides, key=sides.__getitem__)
+    if sides[smallest] < _SMALLEST:
+        place = images.place(smallest)
+        raise DataError(f"{place}: expected an image of at least {_SMALLEST} px, got {sides[smallest]}")
+    return sides[smallest]
+
+
+def _crops(targets: Targets, config: RunConfig, block: AdaptBlock, size: int, white: float) -> Samples:
+    source = Adapted(targets, block.crops, size, Shares(block.real, block.own))
     view = View(augmentations=["flip", "rotate"])
     channels = config.model.kwargs["in_channels"]
     crops = Samples(source, view, channels=channels, seed=config.seed, training=True, data_range=1.0)

@@ -183,7 +183,7 @@ def _fit(
         LOG.info("%d processes share each batch%s", processes.count, own)
     if state.epoch >= config.training.max_epochs and not validation_is_missing(config, state):
         LOG.info("already finished: %d epochs; raise training.max_epochs to train on", state.epoch)
-        return network
+        return _as_saved(network, mean)
     steps = last_step(config, state, len(loader))
     reporter = Reporter(files, stopwatch, state.step, steps) if processes.first else NoReporter()
     step = TrainingStep(
@@ -196,11 +196,17 @@ def _fit(
             config, store, reporter, step, build_scheduler(config), loader, validation, masked_loss, state,
             stop, processes,
         ).fit()  # fmt: skip
-    if mean is not None:
-        network.module.load_state_dict(mean.state_dict())
+    _as_saved(network, mean)
     if processes.first:
         _say_what_came_of_it(network, validation or loader, masked_loss)
     LOG.info("finished; the run is in %s", files.folder)
+    return network
+
+
+def _as_saved(network: Network, mean: WeightMean | None) -> Network:
+    """With the mean of the weights, if there is one, in place of the latest step's."""
+    if mean is not None:
+        network.module.load_state_dict(mean.state_dict())
     return network
 
 

@@ -1,0 +1,152 @@
+"""A network adapted to images, stage by stage, and gone on with after a stop in any of them."""
+
+import numpy as np
+import pytest
+import torch
+
+from src.data_handlers.datasets.adapted import LIST, open_targets
+from src.trainer.adapt import stages
+from src.trainer.adapt.stages import TARGETS, TEACHER, adapt
+from src.trainer.checkpoints.checkpoint import load_checkpoint
+from src.trainer.inference.trained import load_trained
+from src.util.errors import ConfigError, DataError
+from src.util.file_manager import FileManager
+from tests.trainer.adapt.conftest import adapted, make_noisy
+from tests.trainer.conftest import CPU, config, problem
+
+
+def run(text, output, name="mine", resume=False, *settings):
+    files = FileManager(output, name)
+    made = config(text, f"output_folder={output}", *settings)
+    adapt(made, files, CPU, 0, resume)
+    return files
+
+
+def weights(files, epoch=2):
+    return load_checkpoint(files.checkpoint_file(epoch), CPU)["model_weights"]
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.fixture
+def finished(noisy, tmp_path):
+    return run(adapted(noisy), tmp_path / "output")
+
+
+def test_one_run_makes_teacher_targets_and_a_network_that_test_py_finds(finished, tmp_path):
+    assert (finished.folder / TEACHER / "checkpoint").is_dir() and (
+        finished.folder / TARGETS / LIST
+    ).is_file()
+    trained = load_trained(CPU, [f"output_folder={tmp_path / 'output'}"], None, "mine", None, None)
+    general = load_trained(CPU, [], None, None, None, "general")
+    assert trained.epoch == 2 and trained.white == 255 and trained.config.test.finish.detail == 3
+    assert not same(trained.network.module.state_dict(), general.network.module.state_dict())
+
+
+def test_a_run_stopped_after_any_stage_goes_on_to_the_same_weights(finished, noisy, tmp_path, monkeypatch):
+    whole, calls = weights(finished), []
+
+    class Killed(BaseException):
+        pass
+
+    def stop_before(number):
+        """Instead of the stage's beginning the process ends."""
+
+        def train(*arguments, **options):
+            calls.append(1)
+            if len(calls) == number:
+                raise Killed
+            return original(*arguments, **options)
+
+        return train
+
+    original, folder = stages.train, noisy
+    for number, name in ((1, "a"), (2, "b")):
+        calls.clear()
+        monkeypatch.setattr(stages, "train", stop_before(number))
+        with pytest.raises(Killed):
+            run(adapted(folder), tmp_path / "output", name)
+        monkeypatch.setattr(stages, "train", original)
+        assert same(weights(run(adapted(folder), tmp_path / "output", name, True)), whole)
+
+
+def test_damaged_or_missing_targets_are_made_anew_and_come_out_the_same(finished, noisy, tmp_path):
+    folder, whole = finished.folder / TARGETS, weights(finished)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (folder / "00001_target.npy").write_bytes(before["00001_target.npy"][:-8] + b"damaged!")
+    (folder / "00002_noisy.npy").unlink()
+    with pytest.raises(DataError, match=r"00001_target\.npy: missing or damaged"):
+        open_targets(folder)
+    for path in finished.checkpoints.iterdir():
+        path.unlink()
+    for path in (finished.manifest_file, finished.manifest_copy):
+        path.unlink()
+    assert same(weights(run(adapted(noisy), tmp_path / "output", "mine", True)), whole)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_targets_that_are_whole_are_not_made_again_unless_what_they_depend_on_changes(
+    finished, noisy, tmp_path, monkeypatch
+):
+    made = []
+    monkeypatch.setattr(stages.TargetMaker, "write", lambda *arguments: made.append(1))
+    run(adapted(noisy), tmp_path / "output", "mine", True)
+    assert not made
+    run(adapted(noisy), tmp_path / "output", "mine", True, "adapt.teacher_share=0.5")
+    assert made
+
+
+def test_the_target_is_the_mean_of_general_and_teacher_and_stays_near_the_image(noisy, tmp_path):
+    targets = {
+        share: open_targets(
+            run(
+                adapted(noisy), tmp_path / "output", f"s{share}", False, f"adapt.teacher_share={share}"
+            ).folder
+            / TARGETS
+        )
+        for share in (0, 0.5, 1)
+    }
+    none = run(adapted(noisy, "null"), tmp_path / "output", "none")
+    assert not (none.folder / TEACHER).exists()
+    for number, alone in enumerate(open_targets(none.folder / TARGETS).images):
+        general, both, teacher = (targets[share].images[number].target for share in (0, 0.5, 1))
+        assert np.array_equal(alone.target, general)
+        assert np.allclose(both, (general + teacher) / 2, atol=1e-6) and not np.allclose(
+            general, teacher, atol=0.01
+        )
+        assert 0.02 < np.std(general - alone.noisy) < 0.08
+
+
+@pytest.mark.parametrize(
+    ("channels", "dtype"), [(1, np.uint8), (3, np.uint16), (1, np.float32), (5, np.float32)]
+)
+def test_grey_16_bits_floats_and_many_channels(channels, dtype, tmp_path):
+    folder = make_noisy(tmp_path / "noisy", 2, 64, channels, dtype)
+    files = run(adapted(folder), tmp_path / "output")
+    targets = open_targets(files.folder / TARGETS)
+    assert targets.images[0].noisy.shape == (64, 64, channels)
+    assert targets.noise is not None and targets.noise.levels.shape[0] == channels
+    assert targets.noise.step == {np.uint8: 1 / 255, np.uint16: 1 / 65535}.get(dtype, 0)
+    assert (files.folder / TEACHER).is_dir() == (channels != 5)
+
+
+def test_a_single_image_will_do_and_large_ones_are_looked_at_in_part(tmp_path):
+    folder = make_noisy(tmp_path / "noisy", 1, 96)
+    text = adapted(folder / "0.png").replace("crops: 4", "crops: 4, megapixels: 0.0064")
+    targets = open_targets(run(text, tmp_path / "output").folder / TARGETS)
+    assert [image.noisy.shape for image in targets.images] == [(80, 80, 3)]
+
+
+def test_what_cannot_be_is_refused_before_anything_is_made(noisy, tmp_path):
+    n2v = "{masker: {masker_type: N2V_Masker, masker_args: {}}, training: {loss: 1*self_L1}}"
+    with pytest.raises(ConfigError, match=r"adapt\.teacher\.masker\.masker_type: expected Masker"):
+        run(adapted(noisy, n2v), tmp_path / "output")
+    with pytest.raises(ConfigError, match="self_L1 or self_L2"):
+        run(adapted(noisy, "{training: {loss: 1*target_L1}}"), tmp_path / "output")
+    small = make_noisy(tmp_path / "small", 1, 12)
+    with pytest.raises(DataError, match="at least 16 px"):
+        run(adapted(small, "null"), tmp_path / "output")
+    assert not (tmp_path / "output").exists()
+    assert "at most 1 together with own" in problem("adapt: {real: 0.7, own: 0.4}")
