@@ -119,11 +119,11 @@ class Masked(WholeImage):
                 write(row.begin, band)
 
     def _spans(self, length: int) -> list[_Span]:
-        stride, spans = self.module.stride, []
+        spans = []
         for begin in range(0, length, BLOCK):
             end = min(begin + BLOCK, length)
             before = max(self._margin, self._least - (end - begin))
-            start = max(begin - before, -self._ring) // stride * stride
+            start = max(begin - before, -self._ring)
             stop = max(min(end + self._margin, length + self._ring), start + self._least)
             spans.append(_Span(begin, end, start, reflected(np.arange(start, stop), length)))
         return spans
