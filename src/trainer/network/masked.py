@@ -81,6 +81,9 @@ class Masked(WholeImage):
     -----
     Beyond its border the picture is reflected, so that there are regions whose core lies at the border. What
     is hidden inside is hidden in the reflection, too.
+
+    A hidden pixel has its say in which patches are similar to those around it, and may stand in what fills a
+    region at least `exclude` px away.
     """
 
     def __init__(self, network: Network, masker: NonLocalMasker) -> None:
