@@ -160,6 +160,20 @@ def test_so_much_at_once_that_memory_is_bounded(monkeypatch):
     torch.testing.assert_close(denoised(small, unet()), expected, rtol=0, atol=1e-4)
 
 
+def test_where_much_is_excluded_it_is_searched_farther_off():
+    """In the picture, and where that is small in its reflection."""
+    assert denoised(picture(5, 9), core_edge=5, exclude=30).shape == (3, 5, 9)
+    asked, noisy = [], picture(130, 20)
+
+    def read(rows, columns):
+        asked.append(rows.tolist())
+        return noisy[:, rows[:, None], columns]
+
+    hidden = Masked(Network(Blur(), CPU), masker(core_edge=5, exclude=30))
+    hidden.denoise_bands(130, 20, read, lambda *_: None, "a")
+    assert len(asked) == 2 and all(rows == sorted(set(rows)) and len(rows) > 65 for rows in asked)
+
+
 def test_progress_is_told_pass_by_pass(monkeypatch):
     told = []
 
