@@ -18,6 +18,10 @@ _MIDDLE = (WHITE + 1) // 2
 # oneDNN multiplies bytes some ten times faster than floats; without it torch does so in plain loops.
 HAS_INTEGER_PRODUCT = torch.backends.mkldnn.is_available()
 
+# Candidates of several small images are compared at once, for what it takes to begin a calculation; more than
+# fits into a processor's caches would be slower.
+GROUP_BYTES = 2**22
+
 # Values of a patch: their squared differences must fit into 32 bits, and a product over a single one is wrong
 # in torch 2.13.
 PATCH_VALUES = range(2, (2**31 - 1) // WHITE**2)
@@ -26,10 +30,11 @@ PATCH_VALUES = range(2, (2**31 - 1) // WHITE**2)
 EXACT_IN_FLOAT = 2**24 // _MIDDLE**2
 
 # A candidate's key, distance * 2^31 + index, is no other's: the smaller key is the nearer candidate, or the
-# earlier one of two that are equally near. Distances of more than 31 bits do not occur, nor do such grids.
+# earlier one of two that are equally near.
 _NEARER = 2**31
-_FARTHEST = 2**31 - 1
-_NEVER = 2**63 - 1
+
+# What stands for a distance: of a duplicate, and of a candidate that is passed over.
+_DUPLICATE, _NEVER = 2**31 - 2, 2**31 - 1
 
 
 def to_levels(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -81,53 +86,59 @@ def nearest_by_levels(levels: Tensor, corners: Tensor, wanted: Wanted) -> Tensor
     # Around 0 they fit into signed bytes.
     centred = (levels - _MIDDLE).to(torch.int8 if by_bytes else torch.float32)
     rows, columns = grid_size(levels, wanted.edge, wanted.stride)
-    # The bytes of one row of candidates, or of its keys.
-    row = columns * max(levels.shape[1] * wanted.edge**2 * centred.element_size(), 8 * corners.shape[1])
-    group = 1 if by_bytes else chunk_bytes(levels.device) // (rows * row)
+    # The bytes of one row of candidates, or of its distances or keys.
+    key = 4 if wanted.number == 1 else 8
+    row = columns * max(levels.shape[1] * wanted.edge**2 * centred.element_size(), key * corners.shape[1])
+    group = (GROUP_BYTES if by_bytes else chunk_bytes(levels.device)) // (rows * row)
     step = max(1, chunk_bytes(levels.device) // (max(1, group) * row))
     search = partial(_nearest, wanted=wanted, step=step)
     return in_groups(search, centred, corners, group, wanted.number)
 
 
 def _nearest(centred: Tensor, corners: Tensor, wanted: Wanted, step: int) -> Tensor:
-    """The same for images (B, C, H, W) of int8, B = 1, or float32, `step` rows of candidates at a time."""
+    """The same for images (B, C, H, W) of int8 or float32, `step` rows of candidates at a time."""
     stride = wanted.stride
     patches, energies = patch_view(centred, wanted.edge), _energies(centred, wanted.edge)
     references = entries_at(patches, corners).flatten(2)
     own = entries_at(energies, corners)[..., None]
     grid, energies = patches[:, ::stride, ::stride], energies[:, ::stride, ::stride]
     rows, columns = grid.shape[1:3]
-    index = torch.arange(rows * columns, device=corners.device)
-    best = corners.new_full((*corners.shape[:2], wanted.number), _NEVER)
+    best = torch.empty(*corners.shape[:2], 0, dtype=torch.int64, device=corners.device)
     for top in range(0, rows, step):
         # Of an image no wider than a patch this would be a view, whose overlapping rows _int_mm gets wrong.
         candidates = grid[:, top : top + step].flatten(3).flatten(1, 2).contiguous()
         products = _products(references, candidates)
         distances = torch.add(energies[:, top : top + step].flatten(1)[:, None], products, alpha=-2)
-        distances.masked_fill_(distances == -own, _FARTHEST)
-        keys = distances.long().mul_(_NEARER).add_(index[top * columns : (top + step) * columns])
+        distances.masked_fill_(distances == -own, _DUPLICATE)
         if wanted.exclude:
             here = range(top, min(top + step, rows))
-            keys.masked_fill_(wanted.passed_over(corners, here, columns), _NEVER)
-        best = _smallest(torch.cat((best, _smallest(keys, wanted.number)), dim=-1), wanted.number)
+            distances.masked_fill_(wanted.passed_over(corners, here, columns), _NEVER)
+        keys = _smallest_keys(distances, top * columns, wanted.number)
+        best = torch.cat((best, keys), dim=-1).sort(dim=-1).values[..., : wanted.number]
     nearest = best.remainder(_NEARER)
     return torch.stack((nearest // columns, nearest % columns), dim=-1) * stride
 
 
-def _smallest(keys: Tensor, count: int) -> Tensor:
-    """The smallest of keys (B, N, M), ascending."""
-    if count == 1:  # for which topk would take several times as long
-        return keys.amin(-1, keepdim=True)
+def _smallest_keys(distances: Tensor, first: int, count: int) -> Tensor:
+    """The K smallest keys (B, N, K) for distances (B, N, M) of candidates from index `first` on."""
+    if count == 1:  # in a third of the time: torch's is the first of several minima
+        least, index = distances.min(-1, keepdim=True)
+        return least.long() * _NEARER + index + first
+    index = torch.arange(first, first + distances.shape[-1], device=distances.device)
+    keys = distances.long().mul_(_NEARER).add_(index)
     return keys.topk(min(count, keys.shape[-1]), largest=False).values
 
 
 def _products(references: Tensor, candidates: Tensor) -> Tensor:
-    """Exact scalar products (B, N, K) int32 of references (B, N, D) and candidates (B, K, D)."""
+    """Exact scalar products (B, N, K) int32 of references (B, N, D) and candidates (B, M, D)."""
     if references.dtype == torch.int8:
-        return torch._int_mm(references[0], candidates[0].mT)[None]
+        products = references.new_empty((*references.shape[:2], candidates.shape[1]), dtype=torch.int32)
+        for own, others, product in zip(references, candidates, products, strict=True):
+            torch._int_mm(own, others.mT, out=product)
+        return products
     pieces = zip(references.split(EXACT_IN_FLOAT, -1), candidates.split(EXACT_IN_FLOAT, -1), strict=True)
-    first, *others = (torch.bmm(a, b.mT).int() for a, b in pieces)
-    return sum(others, first)
+    first, *further = (torch.bmm(a, b.mT).int() for a, b in pieces)
+    return sum(further, first)
 
 
 def _energies(centred: Tensor, edge: int) -> Tensor:

@@ -178,17 +178,20 @@ def test_levels_agree_with_brute_force_in_small_chunks(
     assert torch.equal(found, brute_force(image, points, 9, 5, 2, *options))
 
 
+@BY_BYTES
 def test_many_images_are_searched_in_groups(
-    generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
+    by_bytes: bool, generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two at once and one that is left, as the memory of a GPU allows."""
+    """Two at once and one that is left, as the memory of a GPU or the caches of a processor allow."""
     batch = torch.stack([photograph(3, 40, 40, generator=generator) for _ in range(3)])
     points = torch.stack([random_points(10, image, 5, generator) for image in batch])
-    together = find_similar(batch, points, 9, 5, 3)
     candidates = len(range(0, 40 + 4 - 9 + 1, 3)) ** 2
-    monkeypatch.setattr(by_levels, "HAS_INTEGER_PRODUCT", False)
+    monkeypatch.setattr(by_levels, "HAS_INTEGER_PRODUCT", by_bytes)
+    monkeypatch.setattr(by_levels, "GROUP_BYTES", 2 * candidates * 81 * 3)
     monkeypatch.setattr(by_levels, "chunk_bytes", lambda device: 2 * candidates * 81 * 3 * 4)
-    assert torch.equal(find_similar(batch, points, 9, 5, 3), together)
+    found = find_similar(batch, points, 9, 5, 3, 9, 3)
+    for image, spots, centres in zip(batch, points, found, strict=True):
+        assert torch.equal(centres, brute_force(image, spots, 9, 5, 3, 9, 3))
 
 
 def test_each_image_of_a_batch_is_searched_as_if_alone(

@@ -81,6 +81,9 @@ class Masked(WholeImage):
     -----
     Beyond its border the picture is reflected, so that there are regions whose core lies at the border. What
     is hidden inside is hidden in the reflection, too.
+
+    A hidden pixel has its say in which patches are similar to those around it, and may stand in what fills a
+    region at least `exclude` px away.
     """
 
     def __init__(self, network: Network, masker: NonLocalMasker) -> None:
@@ -119,11 +122,11 @@ class Masked(WholeImage):
                 write(row.begin, band)
 
     def _spans(self, length: int) -> list[_Span]:
-        stride, spans = self.module.stride, []
+        spans = []
         for begin in range(0, length, BLOCK):
             end = min(begin + BLOCK, length)
             before = max(self._margin, self._least - (end - begin))
-            start = max(begin - before, -self._ring) // stride * stride
+            start = max(begin - before, -self._ring)
             stop = max(min(end + self._margin, length + self._ring), start + self._least)
             spans.append(_Span(begin, end, start, reflected(np.arange(start, stop), length)))
         return spans

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -85,11 +86,14 @@ def test_a_pixel_has_the_mean_of_all_cores_that_held_it(core):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 150), (7, 64), (129, 21), (128, 12)])
-@pytest.mark.parametrize("core", [1, 5])
-def test_each_pixel_of_any_size_of_picture_is_in_a_core(size, core):
+@pytest.mark.parametrize(
+    "changes",
+    [{"core_edge": 5, "similar": 40}, {"core_edge": None, "center_only": True}],
+)
+def test_each_pixel_of_any_size_of_picture_is_in_a_core(size, changes):
     """One that never was would be no number, which is refused."""
     noisy = picture(*size)
-    result = denoised(noisy, core_edge=core, pitch=6)
+    result = denoised(noisy, pitch=6, **changes)
     assert result.shape == noisy.shape and result.dtype == torch.float32
     assert result.min() >= noisy.min() - 1e-6 and result.max() <= noisy.max() + 1e-6
 
@@ -101,13 +105,21 @@ def test_a_picture_of_one_channel_is_denoised():
 QUICK = {"sim_patch_edge": 9, "repl_patch_edge": 7, "core_edge": 5, "pitch": 9, "exclude": 9}
 
 
-@pytest.mark.parametrize(("more", "alike"), [(200, 128), (300, 256)])
-def test_a_result_does_not_depend_on_how_far_the_picture_goes_on(more, alike):
-    """One block that ends with its surroundings inside of both pictures is the same, to the bit."""
-    large = picture(340, 300)
-    whole, part = denoised(large, unet(), **QUICK), denoised(large[:, :more, :180], unet(), **QUICK)
-    assert torch.equal(part[:, :alike, :128], whole[:, :alike, :128])
-    assert not torch.equal(part[:, alike:], whole[:, alike:more, :180])
+@pytest.mark.parametrize(("more", "alike", "axis"), [(200, 128, 1), (300, 256, 2)])
+def test_a_result_does_not_depend_on_how_far_the_picture_goes_on(more, alike, axis):
+    """A block that ends with its surroundings inside of both pictures is the same, to the bit."""
+    large = picture(340, 40).movedim(1, axis)
+    whole, part = denoised(large, unet(), **QUICK), denoised(large.narrow(axis, 0, more), unet(), **QUICK)
+    assert torch.equal(part.narrow(axis, 0, alike), whole.narrow(axis, 0, alike))
+    assert not torch.equal(part, whole.narrow(axis, 0, more))
+
+
+@pytest.mark.parametrize(("changed", "seen"), [(150, slice(100, 128)), (110, slice(128, 140))])
+def test_a_block_is_denoised_with_what_the_network_sees_around_it(changed, seen):
+    noisy = picture(170, 40)
+    before = denoised(noisy, unet(), **QUICK)
+    noisy[:, changed] = 0
+    assert (denoised(noisy, unet(), **QUICK) - before)[:, seen].abs().max() > 1e-3
 
 
 def test_a_result_does_not_depend_on_tiles():
@@ -130,22 +142,47 @@ def test_a_pixels_own_value_makes_no_difference_to_its_result(place):
 
 
 def test_so_much_at_once_that_memory_is_bounded(monkeypatch):
-    noisy, asked = picture(140, 300), []
-    expected = denoised(noisy, unet())
-    blur = Blur()
-    monkeypatch.setattr(module, "_AT_ONCE_ELSEWHERE", 50_000)
+    noisy, small, asked, bands, blur = picture(140, 170), picture(60, 50), [], [], Blur()
+    expected = denoised(small, unet())
+    monkeypatch.setattr(module, "_AT_ONCE_ELSEWHERE", 40_000)
 
     def read(rows, columns):
         asked.append(len(rows) * len(columns))
         return noisy[:, rows[:, None], columns]
 
-    bands = []
-    Masked(Network(blur, CPU), masker()).denoise_bands(140, 300, read, lambda *band: bands.append(band), "a")
-    assert max(count * pixels for count, pixels in blur.seen) <= 50_000
-    assert {count for count, _ in blur.seen} > {1, 2}
+    hidden = Masked(Network(blur, CPU), masker(core_edge=5))
+    hidden.denoise_bands(140, 170, read, lambda *band: bands.append(band), "a")
+    assert max(count * pixels for count, pixels in blur.seen) <= 40_000
+    assert {count for count, _ in blur.seen} >= {2, 4}
     assert max(asked) < 150**2
-    assert [(top, band.shape) for top, band in bands] == [(0, (3, 128, 300)), (128, (3, 12, 300))]
-    torch.testing.assert_close(denoised(noisy, unet()), expected, rtol=0, atol=1e-4)
+    assert [(top, band.shape) for top, band in bands] == [(0, (3, 128, 170)), (128, (3, 12, 170))]
+    monkeypatch.setattr(module, "_AT_ONCE_ELSEWHERE", 1)
+    torch.testing.assert_close(denoised(small, unet()), expected, rtol=0, atol=1e-4)
+
+
+def test_where_much_is_excluded_it_is_searched_farther_off():
+    """In the picture, and where that is small in its reflection."""
+    assert denoised(picture(5, 9), core_edge=5, exclude=30).shape == (3, 5, 9)
+    asked, noisy = [], picture(130, 20)
+
+    def read(rows, columns):
+        asked.append(rows.tolist())
+        return noisy[:, rows[:, None], columns]
+
+    hidden = Masked(Network(Blur(), CPU), masker(core_edge=5, exclude=30))
+    hidden.denoise_bands(130, 20, read, lambda *_: None, "a")
+    assert len(asked) == 2 and all(rows == sorted(set(rows)) and len(rows) > 65 for rows in asked)
+
+
+def test_progress_is_told_pass_by_pass(monkeypatch):
+    told = []
+
+    class Bar:
+        update = told.append
+
+    monkeypatch.setattr(module, "progress_bar", lambda total, unit: nullcontext(told.append(-total) or Bar))
+    denoised(picture(140, 40), core_edge=5)
+    assert told[0] == -8 and sum(told) == 0
 
 
 class Tight(Blur):
