@@ -3,8 +3,6 @@
 Letters: B images, C channels, H and W rows and columns, N spots, K similar patches.
 """
 
-from functools import partial
-from itertools import count
 from typing import Annotated, Literal
 
 import torch
@@ -21,7 +19,7 @@ from src.masker.base import (
 )
 from src.masker.grid import jittered_grid
 from src.masker.paste import paste_regions
-from src.masker.patches import fewest_candidates
+from src.masker.patches import fewest_candidates, smallest_with
 from src.masker.similarity import find_similar
 from src.util.pictures.conversion import as_float
 from src.util.share import Share
@@ -234,10 +232,9 @@ class NonLocalMasker(Masker):
                 f"sim_patch_edge: {sim} with repl_patch_edge {edge} expects "
                 f"images of at least {smallest}x{smallest} px, got {height}x{width} px"
             )
-        left = partial(fewest_candidates, self.speedup_factor, self.exclude)
-        found = left(height - edge, width - edge)
+        found = fewest_candidates(self.speedup_factor, self.exclude, height - edge, width - edge)
         if found < self.similar:
-            last = next(last for last in count(0, self.speedup_factor) if left(last, last) >= self.similar)
+            last = smallest_with(self.similar, self.speedup_factor, self.exclude)
             smallest = max(smallest, edge + last)
             raise ValueError(
                 f"{'exclude' if self.exclude else 'similar'}: exclude {self.exclude}, similar {self.similar} "

@@ -3,6 +3,7 @@
 Letters: B images, C channels, H and W rows and columns, I and J those of a grid of patches, N spots, K found.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -66,9 +67,18 @@ def fewest_candidates(stride: int, exclude: int, height: int, width: int) -> int
     for last in (height, width):
         places = last // stride + 1
         grid *= places
-        # So many of them, side by side, can be nearer to a spot.
-        near *= min(places, max(0, -(-(2 * exclude - 1) // stride)))
+        near *= min(places, most_near(stride, exclude))
     return grid - near
+
+
+def smallest_with(number: int, stride: int, exclude: int) -> int:
+    """The smallest `height` and `width`, px, for which `fewest_candidates` leaves so many."""
+    return stride * math.isqrt(most_near(stride, exclude) ** 2 + number - 1)
+
+
+def most_near(stride: int, exclude: int) -> int:
+    """How many candidates, side by side, can be nearer to a spot than `exclude`."""
+    return max(0, -(-(2 * exclude - 1) // stride))
 
 
 def chunk_bytes(device: torch.device) -> int:

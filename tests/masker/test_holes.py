@@ -135,7 +135,7 @@ def test_the_pitch_is_not_asked_where_spots_are_random() -> None:
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3, 5])
-@pytest.mark.parametrize(("exclude", "similar"), [(0, 30), (1, 4), (7, 1), (9, 4), (12, 9)])
+@pytest.mark.parametrize(("exclude", "similar"), [(0, 36), (1, 4), (7, 1), (9, 4), (12, 9)])
 def test_an_image_is_refused_just_where_some_spot_has_too_few_candidates(
     stride: int, exclude: int, similar: int
 ) -> None:

@@ -98,6 +98,10 @@ def test_a_problem_of_a_setting_is_placed_there():
         ("pixel_perc: 1e-9", "pixel_perc: expected at least 0.000245 for an image of 64x64 px"),
         ("sim_patch_edge: 1000001", "sim_patch_edge: "),
         ("sim_patch_edge: 301, repl_patch_edge: 1", "sim_patch_edge: "),
+        ("exclude: 26, similar: 4", "at least 68x68 px, got 64x64 px (some spots have 0 candidates)"),
+        ("exclude: 1000000000, speedup_factor: 1", "exclude: "),
+        ("similar: 1000000000000", "similar: "),
+        ("spots: grid, pitch: 66", "pitch: 66 expects images of at least 65x65 px, got 64x64 px"),
     ],
 )
 def test_m2_m4_blind_spots_that_cannot_be_placed_are_refused_at_once(arguments, expected):

@@ -78,7 +78,10 @@ def test_the_published_values(name):
     assert (validation.interval_epoch, validation.save_image, validation.num_of_saves) == (1, True, 10)
     assert config.log.iter_interval == 100
     if masker == "Masker":
-        values = {"sim_patch_edge": 21, "repl_patch_edge": 13, "speedup_factor": 5, "center_only": False}
+        values = {
+            "sim_patch_edge": 21, "repl_patch_edge": 13, "speedup_factor": 5, "center_only": False,
+            "exclude": 0, "similar": 1, "core_edge": None, "spots": "random", "pitch": 18,
+        }  # fmt: skip
     else:
         values = {"strat_name": "uniform_withoutCP", "prox_radius": 3, "structN2V": None}
     assert config.masker.masker_args == {**values, "pixel_perc": 0.002}
