@@ -25,7 +25,7 @@ MAY_IMPORT = {
 FLOORS = {
     "trainer": [
         "network", "finish", "checkpoints", "optim", "objective", "parallel", "config", "evaluation",
-        "report", "training", "inference",
+        "report", "training", "inference", "adapt",
     ],
     "data_handlers": ["datasets", "samples", "loading", "preparation", "submission"],
 }  # fmt: skip

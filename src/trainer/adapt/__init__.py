@@ -1,1 +1,5 @@
-"""Adapting the general network to the images at hand: `measure` tells their noise."""
+"""Adapting the general network to the images at hand.
+
+`stages` runs them: a teacher that learns from these images, `targets` made with it, and a student. `measure`
+tells the noise that is put on clean images for the student.
+"""

@@ -6,23 +6,26 @@ any run does; targets are made anew unless all of them are there, undamaged, and
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from src.data_handlers.datasets.adapted import LIST, Adapted, Shares, Targets, open_targets
-from src.data_handlers.samples.samples import Samples
+from src.data_handlers.samples.samples import EPOCH_CROPS, Samples
 from src.data_handlers.samples.view import View
 from src.masker import NonLocalMasker
 from src.trainer.adapt.targets import TargetMaker
+from src.trainer.adapt.work import work_of
 from src.trainer.checkpoints.general import NAME, SHA256
 from src.trainer.config.build import build_masker, noisy_images
 from src.trainer.config.reading import check_config, to_yaml
 from src.trainer.config.run_config import AdaptBlock, RunConfig
 from src.trainer.inference.trained import load_trained
-from src.trainer.network.masked import Masked
+from src.trainer.network.masked import Masked, passes
 from src.trainer.network.network import Network
+from src.trainer.training.reporter import Stage
 from src.trainer.training.session import train
 from src.util.atomic_file import write_atomically
 from src.util.config.yaml_document import Document
@@ -58,32 +61,34 @@ def adapt(
     Network
         The student's.
     """
-    assert config.adapt is not None
+    block = config.adapt
+    assert block is not None
     images = noisy_images(config)
-    size = min(config.adapt.size, _smallest(images))
-    teacher_config = teacher_of(config, images.channels)
-    masker = None if teacher_config is None else _masker_of(teacher_config)
+    size = min(block.size, _smallest(images))
+    teacher = teacher_of(config, images.channels)
+    masker = None if teacher is None else _masker_of(teacher)
     if not resume:
         files.create()
         with write_atomically(files.config_file) as file:
             file.write(to_yaml(config).encode())
         files.close()
-    teacher = None
-    if teacher_config is not None and masker is not None:
+    hidden, count = None, 2
+    if teacher is not None and masker is not None:
         LOG.info("stage 1 of 3: a teacher learns from the images")
-        run = FileManager(files.folder, TEACHER)
-        network = train(teacher_config, run, device, workers, resume=run.folder.is_dir())
-        teacher = Masked(network, masker)
-    LOG.info("stage 2 of 3: what the student is to make of each image")
-    targets = _targets(config, images, teacher, made_folder(files.folder / TARGETS), device)
-    LOG.info("stage 3 of 3: the student")
+        run, count = FileManager(files.folder, TEACHER), 3
+        stage = Stage("1 of 3, teacher", _later(config, size, teacher, masker, images.pictures))
+        network = train(teacher, run, device, workers, resume=run.folder.is_dir(), stage=stage)
+        hidden = Masked(network, masker)
+    LOG.info("stage %d of %d: what the student is to make of each image", count - 1, count)
+    targets = _targets(config, images, hidden, made_folder(files.folder / TARGETS), device)
+    LOG.info("stage %d of %d: the student", count, count)
     student = config
     if images.channels not in (1, 3):  # scored as they are they do not fit the network
-        student = config.model_copy(
-            update={"validation": config.validation.model_copy(update={"val": False})}
-        )
-    crops = _crops(targets, config, config.adapt, size, images.white)
-    return train(student, files, device, workers, resume=True, pictures=crops)
+        unscored = config.validation.model_copy(update={"val": False})
+        student = config.model_copy(update={"validation": unscored})
+    crops = _crops(targets, config, block, size, images.white)
+    stage = Stage(f"{count} of {count}, student", 0)
+    return train(student, files, device, workers, resume=True, pictures=crops, stage=stage)
 
 
 def teacher_of(config: RunConfig, channels: int) -> RunConfig | None:
@@ -107,6 +112,13 @@ def teacher_of(config: RunConfig, channels: int) -> RunConfig | None:
         "training": own["training"] | common | training | {"dataset_args": dataset_args},
     }
     return check_config(Document(own, {}, "adapt.teacher"))
+
+
+def _later(config: RunConfig, size: int, teacher: RunConfig, masker: NonLocalMasker, images: int) -> float:
+    """Work after the teacher's training, in parts of it."""
+    repeated = teacher.training.dataset_args["repeat_times"] or math.ceil(EPOCH_CROPS / images)
+    work = work_of(config, size, teacher, images * repeated, passes(masker))
+    return (work.targets + work.student) / work.teacher
 
 
 def _masker_of(config: RunConfig) -> NonLocalMasker:

@@ -22,7 +22,7 @@ from src.util.errors import ConfigError, OutOfMemoryError
 from src.util.logger import LOG, progress_bar
 from src.util.memory import is_out_of_memory
 
-BLOCK = 128
+BLOCK = 256
 """Edge of the parts of a picture, px, which lie on a grid that begins in its corner."""
 
 _AT_ONCE = {"cuda": 2**20}
@@ -53,6 +53,15 @@ class _Span(NamedTuple):
     def inside(self) -> np.ndarray:
         """Where in the area its pixels stand, reflected ones where what they mirror does."""
         return self.pixels - self.start
+
+
+def passes(masker: NonLocalMasker) -> int:
+    """In how many passes each pixel is in a core once at least."""
+    return math.ceil(masker.pitch / _core(masker)) ** 2
+
+
+def _core(masker: NonLocalMasker) -> int:
+    return 1 if masker.center_only else masker.core_edge or masker.repl_patch_edge
 
 
 class Masked(WholeImage):
@@ -100,7 +109,7 @@ class Masked(WholeImage):
         self.network = network
         self.module = network.module
         self.masker = masker
-        self.core = 1 if masker.center_only else masker.core_edge or edge
+        self.core = _core(masker)
         self.phases = [*product(range(0, masker.pitch, self.core), repeat=2)]
         self._ring = (edge - self.core) // 2
         self._margin = max(network.module.reach, edge)

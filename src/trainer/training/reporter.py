@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from src.trainer.evaluation.evaluate import Evaluated, Scores
 from src.trainer.training.board import Board
@@ -17,6 +17,21 @@ from src.util.file_manager import FileManager
 from src.util.logger import LOG, PROGRESS_LOG, progress_bar
 
 BOARD_PICTURES = 4
+
+
+class Stage(NamedTuple):
+    """Which of several trainings in a row this one is.
+
+    Attributes
+    ----------
+    name : str
+        Such as `1 of 3, teacher`.
+    later : float
+        How much work is left after it, in parts of its own.
+    """
+
+    name: str
+    later: float
 
 
 class Reporter:
@@ -30,14 +45,22 @@ class Reporter:
         Knows what the time of the steps went into.
     first_step, total_steps : int
         Where this process starts, and where the training ends.
+    stage : Stage or None
+        None where this is the only training.
     """
 
-    def __init__(self, files: FileManager, stopwatch: Stopwatch, first_step: int, total_steps: int) -> None:
+    def __init__(
+        self, files: FileManager, stopwatch: Stopwatch, first_step: int, total_steps: int,
+        stage: Stage | None = None,
+    ) -> None:  # fmt: skip
         self.files = files
         self.stopwatch = stopwatch
         self.total_steps = total_steps
         self.board = Board(files.tensorboard, first_step)
+        self.stage = stage
         self.bar = progress_bar(total_steps, "step", first_step)
+        if stage is not None:
+            self.bar.set_description(f"stage {stage.name}")
         self._last_step = first_step
         self._images = 0  # since the last report
         self._last_time = time.perf_counter()
@@ -67,6 +90,10 @@ class Reporter:
         speed = self._images / seconds
         self._last_step, self._last_time, self._images = step, time.perf_counter(), 0
         left = _duration(seconds / steps * (self.total_steps - step))
+        if self.stage is not None:
+            rest = self.total_steps * (1 + self.stage.later) - step
+            left += f" of this stage, about {_duration(seconds / steps * rest)}"
+            where = f"stage {self.stage.name}: {where}"
         self.bar.set_postfix(
             loss=f"{losses['total']:.3e}", lr=f"{learning_rate:.2e}", images_s=f"{speed:.1f}"
         )

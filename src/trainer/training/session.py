@@ -29,7 +29,7 @@ from src.trainer.parallel.shared_norm import share_batch_norm
 from src.trainer.training.bystander import NoReporter, NoStore
 from src.trainer.training.due import last_step, validation_is_missing
 from src.trainer.training.file_list import keep_own_pictures
-from src.trainer.training.reporter import Reporter
+from src.trainer.training.reporter import Reporter, Stage
 from src.trainer.training.start import start_from
 from src.trainer.training.step import TrainingStep
 from src.trainer.training.stopping import StopRequest
@@ -52,7 +52,7 @@ LOOKED_AT = 4
 
 def train(
     config: RunConfig, files: FileManager, device: torch.device, workers: int, resume: bool = False,
-    processes: Processes = ALONE, pictures: Samples | None = None,
+    processes: Processes = ALONE, pictures: Samples | None = None, stage: Stage | None = None,
 ) -> Network:  # fmt: skip
     """Train a run to its last epoch.
 
@@ -72,6 +72,8 @@ def train(
         Those that train it together, each of them here; the first alone touches the run's folder.
     pictures : Samples, optional
         What is trained on in place of the configuration's training images.
+    stage : Stage, optional
+        Which of several trainings it is.
 
     Returns
     -------
@@ -91,7 +93,7 @@ def train(
             files.create()
             processes.note_begun(files.folder)
         with LogFile(files.log_file) if processes.first else nullcontext():
-            return _fit(config, files, network, loader, validation, resume, processes)
+            return _fit(config, files, network, loader, validation, resume, processes, stage)
     except Exception as error:
         if lost := worker_error(error, loader.samples.source.where):
             raise DataError(f"{lost}; -r goes on from the last checkpoint") from None
@@ -145,7 +147,7 @@ def _build_loaders(
 
 def _fit(
     config: RunConfig, files: FileManager, network: Network,
-    loader: Loader, validation: Loader | None, resume: bool, processes: Processes,
+    loader: Loader, validation: Loader | None, resume: bool, processes: Processes, stage: Stage | None,
 ) -> Network:  # fmt: skip
     loaders = {"training": loader} | ({} if validation is None else {"validation": validation})
     keep_own_pictures(loaders, config, files, resume, processes)
@@ -185,7 +187,7 @@ def _fit(
         LOG.info("already finished: %d epochs; raise training.max_epochs to train on", state.epoch)
         return _as_saved(network, mean)
     steps = last_step(config, state, len(loader))
-    reporter = Reporter(files, stopwatch, state.step, steps) if processes.first else NoReporter()
+    reporter = Reporter(files, stopwatch, state.step, steps, stage) if processes.first else NoReporter()
     step = TrainingStep(
         network, build_objective(config), build_loss(config), optimizer, stopwatch,
         config.training.grad_clip, processes, mean,

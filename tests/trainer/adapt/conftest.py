@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tifffile
 
 from src.data_handlers.datasets.generated import Generated
 from src.util.pictures.io import write_picture
@@ -35,9 +36,10 @@ def make_noisy(folder, count=3, edge=96, channels=3, dtype=np.uint8):
         values = (noisy * top).round() if top > 1 else noisy
         if channels > 3:
             np.save(folder / f"{number}.npy", values.astype(dtype))
+        elif dtype == np.uint8:
+            write_picture(folder / f"{number}.png", values.astype(dtype))
         else:
-            ending = "tif" if np.dtype(dtype).kind == "f" else "png"
-            write_picture(folder / f"{number}.{ending}", values.astype(dtype))
+            tifffile.imwrite(folder / f"{number}.tif", values.astype(dtype).squeeze())
     return folder
 
 

@@ -102,6 +102,12 @@ def test_a_picture_of_one_channel_is_denoised():
     assert denoised(picture(40, 33, channels=1)).shape == (1, 40, 33)
 
 
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """So that small pictures have several."""
+    monkeypatch.setattr(module, "BLOCK", 128)
+
+
 QUICK = {"sim_patch_edge": 9, "repl_patch_edge": 7, "core_edge": 5, "pitch": 9, "exclude": 9}
 
 
