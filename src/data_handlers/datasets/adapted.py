@@ -29,8 +29,10 @@ class Target(NamedTuple):
     ----------
     name : str
         The image's.
-    noisy, target : ndarray of float32, shape (H, W, C)
-        1.0 is white; mapped from their files.
+    noisy : ndarray of float32 or uint8, shape (H, W, C)
+        1.0 is white, or 255. Mapped from its file, as the target.
+    target : ndarray of float32, shape (H, W, C)
+        1.0 is white.
     """
 
     name: str
@@ -155,7 +157,10 @@ class Adapted(DrawnSource):
     ) -> tuple[np.ndarray, np.ndarray]:
         top, left = (int(rng.integers(length - self._size + 1)) for length in image.noisy.shape[:2])
         place = slice(top, top + self._size), slice(left, left + self._size), channels
-        return np.asarray(image.noisy[place]), np.asarray(image.target[place])
+        noisy = np.asarray(image.noisy[place])
+        if noisy.dtype == np.uint8:
+            noisy = noisy.astype(np.float32) / np.float32(255)
+        return noisy, np.asarray(image.target[place])
 
     def _made_up(self, channels: int, rng: np.random.Generator) -> np.ndarray:
         image = self._generated.draw(0, rng).noisy.astype(np.float32) / 255

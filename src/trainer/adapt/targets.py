@@ -20,12 +20,11 @@ from src.trainer.adapt.measure import NoisePlaces, measure_noise, noise_places
 from src.trainer.finish import Finish, found_gamma
 from src.trainer.finish.strips import Pair
 from src.trainer.inference.pixels import denoised_pair
-from src.trainer.network.network import Network
 from src.trainer.network.whole_image import WholeImage
 from src.util.atomic_file import write_atomically
 from src.util.logger import LOG, progress_bar
 from src.util.pictures.formats.holes import without_nan
-from src.util.pictures.io import middle
+from src.util.pictures.io import middle, to_uint8
 
 LOOKED_AT = 16
 """Images that tell in which light the noise is fair."""
@@ -47,21 +46,21 @@ class TargetMaker:
 
     Parameters
     ----------
-    general : Network
-        Denoises any image.
+    before : WholeImage
+        The network that is to be adapted.
     teacher : WholeImage or None
-        Has learnt from these very images; None = the general network alone.
-    share : float
-        Of the teacher in the mean of the two.
+        Has learnt from these very images; None = the network before alone.
+    half : float
+        Standard deviation of the noise, grey levels of 255, at which the two count alike.
     finish : Finish
         What is given back after each of them.
     pixels : int
         Of all images together, at most; of larger ones the middle is taken.
     """
 
-    general: Network
+    before: WholeImage
     teacher: WholeImage | None
-    share: float
+    half: float
     finish: Finish
     pixels: int
 
@@ -87,11 +86,10 @@ class TargetMaker:
         places: list[NoisePlaces] = []
         with progress_bar(count, "target") as bar:
             for part in _parts(samples, numbers, edge):
-                pair = _pair(self.general, part)
+                pair = _pair(self.before, part)
                 places.append(noise_places(pair, gamma))
-                for file, values in zip(
-                    target_files(len(names)), (part.values, self._target(part, pair, finish)), strict=True
-                ):
+                contents = _stored(part), self._target(part, pair, finish)
+                for file, values in zip(target_files(len(names)), contents, strict=True):
                     files[file] = _write(folder / file, values)
                 names.append(part.name)
                 bar.update()
@@ -108,14 +106,16 @@ class TargetMaker:
     def _gamma(self, parts: Iterable[Part]) -> float:
         if self.finish.gamma != "auto":
             return self.finish.gamma
-        gamma = found_gamma(_pair(self.general, part) for part in parts)
+        gamma = found_gamma(_pair(self.before, part) for part in parts)
         LOG.info("the noise is fair in light of gamma %g", gamma)
         return gamma
 
     def _target(self, part: Part, pair: Pair, finish: Finish) -> np.ndarray:
         target = _finished(pair, finish)
         if self.teacher is not None:
-            share = np.float32(self.share)
+            # A prediction from outside costs an image detail, the more of what is lost the lighter the noise.
+            noise = 255 * float(np.std(part.values - pair.denoised))
+            share = np.float32(noise / (noise + self.half))
             target = (1 - share) * target + share * _finished(_pair(self.teacher, part), finish)
         return target
 
@@ -130,6 +130,13 @@ def _parts(samples: Samples, numbers: Iterable[int], edge: int) -> Iterator[Part
             values = values[..., :1]
         step = 0.0 if np.dtype(sample["dtype"]).kind == "f" else 1 / sample["white"]
         yield Part(sample["name"], np.ascontiguousarray(values), step)
+
+
+def _stored(part: Part) -> np.ndarray:
+    """In 8 bits where that is what the image has: a quarter of the room."""
+    if part.step != 1 / 255:
+        return part.values
+    return to_uint8(part.values.transpose(2, 0, 1))
 
 
 def _pair(network: WholeImage, part: Part) -> Pair:

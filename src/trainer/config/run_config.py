@@ -182,20 +182,25 @@ class AdaptBlock(Block):
 
     teacher: dict[str, Any] | None = None
     """What the teacher's configuration says in place of this one's, in blocks: `model` and `masker` whole,
-    `training` key by key. It learns by hiding. None = the targets are the general network's alone."""
-    teacher_length: Annotated[float, Field(gt=0)] = 0.4
+    `training` key by key. It learns by hiding. None = the targets are made without one."""
+    teacher_length: Annotated[float, Field(gt=0)] = 0.25
     """Epochs of the teacher, in parts of `training.max_epochs`."""
-    teacher_share: Annotated[float, Field(ge=0, le=1)] = 0.35
-    """Of the teacher in the mean of its result and the general network's."""
-    real: Annotated[float, Field(ge=0, le=1)] = 0.3
-    """Share of the student's crops that are noisy images as they are."""
-    own: Annotated[float, Field(ge=0, le=1)] = 0.4
-    """Share of those that are targets under measured noise; the rest are generated images under it."""
+    teacher_half: Annotated[float, Field(gt=0)] = 60.0
+    """Standard deviation of an image's noise, grey levels of 255, at which the teacher's result counts half
+    in the target; of lighter noise s it counts s / (s + teacher_half)."""
+    first_length: Annotated[float, Field(gt=0)] | None = 0.5
+    """Epochs of the first student, in parts of `training.max_epochs`. None = the general network stands in
+    its place."""
+    real: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of the student's crops that are noisy images as they are; the first one has none."""
+    own: Annotated[float, Field(ge=0, le=1)] = 0.3
+    """Share of those that are targets under measured noise, of the first student together with `real`; the
+    rest are generated images under it."""
     crops: Annotated[int, Field(ge=1)] = 2_880
     """Of an epoch of the student's."""
     size: Annotated[int, Field(ge=16)] = 128
     """Edge of the student's crops, px; no more than that of the smallest image."""
-    megapixels: Annotated[float, Field(gt=0)] = 8.0
+    megapixels: Annotated[float, Field(gt=0)] = 6.0
     """Of the targets of all images together; of larger images the middle is taken, of many some."""
 
     @model_validator(mode="after")

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 from src.trainer.evaluation.evaluate import Evaluated, Scores
 from src.trainer.training.board import Board
+from src.trainer.training.stage import Stage
 from src.trainer.training.stopwatch import Stopwatch
 from src.util.atomic_file import write_atomically
 from src.util.errors import StorageError
@@ -17,21 +18,6 @@ from src.util.file_manager import FileManager
 from src.util.logger import LOG, PROGRESS_LOG, progress_bar
 
 BOARD_PICTURES = 4
-
-
-class Stage(NamedTuple):
-    """Which of several trainings in a row this one is.
-
-    Attributes
-    ----------
-    name : str
-        Such as `1 of 3, teacher`.
-    later : float
-        How much work is left after it, in parts of its own.
-    """
-
-    name: str
-    later: float
 
 
 class Reporter:

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 
 from src.data_handlers.loading.sampling import Loader, build_loader, kill_workers, worker_error
-from src.data_handlers.samples.samples import Samples
 from src.trainer.checkpoints.checkpoint import CheckpointStore
 from src.trainer.checkpoints.environment import changes_of_environment, environment
 from src.trainer.checkpoints.state import TrainingState
@@ -29,7 +28,8 @@ from src.trainer.parallel.shared_norm import share_batch_norm
 from src.trainer.training.bystander import NoReporter, NoStore
 from src.trainer.training.due import last_step, validation_is_missing
 from src.trainer.training.file_list import keep_own_pictures
-from src.trainer.training.reporter import Reporter, Stage
+from src.trainer.training.reporter import Reporter
+from src.trainer.training.stage import Stage
 from src.trainer.training.start import start_from
 from src.trainer.training.step import TrainingStep
 from src.trainer.training.stopping import StopRequest
@@ -52,7 +52,7 @@ LOOKED_AT = 4
 
 def train(
     config: RunConfig, files: FileManager, device: torch.device, workers: int, resume: bool = False,
-    processes: Processes = ALONE, pictures: Samples | None = None, stage: Stage | None = None,
+    processes: Processes = ALONE, stage: Stage | None = None,
 ) -> Network:  # fmt: skip
     """Train a run to its last epoch.
 
@@ -70,10 +70,8 @@ def train(
         Go on from the newest whole checkpoint.
     processes : Processes
         Those that train it together, each of them here; the first alone touches the run's folder.
-    pictures : Samples, optional
-        What is trained on in place of the configuration's training images.
     stage : Stage, optional
-        Which of several trainings it is.
+        Where this is one of several trainings in a row: what it has from those before.
 
     Returns
     -------
@@ -82,11 +80,11 @@ def train(
     """
     # All pictures are looked at before a folder is made; validation often looks at those of the training.
     with said_once():
-        loader, validation = _build_loaders(config, device.type == "cuda", workers, processes, pictures)
+        loader, validation = _build_loaders(config, device.type == "cuda", workers, processes, stage)
     try:
         network = build_model(config, device)  # what does not fit the memory leaves no folder behind
-        if config.training.init is not None and not resume:
-            start_from(network, config.training.init)
+        if not resume:
+            _begin(network, config, stage)
         if processes.first and resume:
             files.open()
         elif processes.first:
@@ -119,7 +117,7 @@ def _how_to_go_on(files: FileManager) -> str:
 
 
 def _build_loaders(
-    config: RunConfig, on_gpu: bool, workers: int, processes: Processes, pictures: Samples | None
+    config: RunConfig, on_gpu: bool, workers: int, processes: Processes, stage: Stage | None
 ) -> tuple[Loader, Loader | None]:
     """The training batches, or this process's shares of them, and the validation pictures."""
     batch = config.training.batch_size
@@ -129,7 +127,8 @@ def _build_loaders(
             f" batch, got {batch}"
         )
     workers = min(workers, max(1, usable_cores() // processes.local_count))
-    training = build_pictures(config, "training") if pictures is None else pictures
+    given = None if stage is None else stage.pictures
+    training = build_pictures(config, "training") if given is None else given
     loader = build_loader(training, batch, workers, on_gpu, processes.rank, processes.count)
     validation = None
     if config.validation.val:
@@ -168,9 +167,9 @@ def _fit(
             raise CheckpointError(f"-r: {path}: its state is not one of this program ({error})") from None
         LOG.info("resumed %s after epoch %d, step %d", path, state.epoch, state.step)
     elif resume:
-        LOG.info("nothing was saved before: from the beginning")
-        if config.training.init is not None:
-            start_from(network, config.training.init)
+        if stage is None:
+            LOG.info("nothing was saved before: from the beginning")
+        _begin(network, config, stage)
     if not processes.alone:  # machines of different kinds may have drawn other weights
         network.module.load_state_dict(processes.of_first(network.module.state_dict(), device))
     if mean is not None and not state.step:
@@ -203,6 +202,14 @@ def _fit(
         _say_what_came_of_it(network, validation or loader, masked_loss)
     LOG.info("finished; the run is in %s", files.folder)
     return network
+
+
+def _begin(network: Network, config: RunConfig, stage: Stage | None) -> None:
+    """The weights before the first step, where they are another network's."""
+    if stage is not None and stage.weights is not None:
+        network.module.load_state_dict(stage.weights)
+    elif config.training.init is not None:
+        start_from(network, config.training.init)
 
 
 def _as_saved(network: Network, mean: WeightMean | None) -> Network:

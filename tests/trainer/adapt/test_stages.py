@@ -9,8 +9,9 @@ from src.trainer.adapt import stages
 from src.trainer.adapt.stages import TARGETS, TEACHER, adapt
 from src.trainer.checkpoints.checkpoint import load_checkpoint
 from src.trainer.inference.trained import load_trained
-from src.util.errors import ConfigError, DataError
+from src.util.errors import CheckpointError, ConfigError, DataError
 from src.util.file_manager import FileManager
+from tests.trainer.adapt.conftest import TEACHER as A_TEACHER
 from tests.trainer.adapt.conftest import adapted, make_noisy
 from tests.trainer.conftest import CPU, config, problem
 
@@ -28,6 +29,12 @@ def weights(files, epoch=2):
 
 def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def targets_of(noisy, output, teacher, *settings):
+    return open_targets(
+        run(adapted(noisy, teacher), output, "mine", False, *settings).folder / TARGETS
+    ).images
 
 
 @pytest.fixture
@@ -63,7 +70,7 @@ def test_a_run_stopped_after_any_stage_goes_on_to_the_same_weights(finished, noi
         return train
 
     original, folder = stages.train, noisy
-    for number, name in ((1, "a"), (2, "b")):
+    for number, name in ((1, "a"), (2, "b"), (3, "c")):
         calls.clear()
         monkeypatch.setattr(stages, "train", stop_before(number))
         with pytest.raises(Killed):
@@ -94,29 +101,33 @@ def test_targets_that_are_whole_are_not_made_again_unless_what_they_depend_on_ch
     monkeypatch.setattr(stages.TargetMaker, "write", lambda *arguments: made.append(1))
     run(adapted(noisy), tmp_path / "output", "mine", True)
     assert not made
-    run(adapted(noisy), tmp_path / "output", "mine", True, "adapt.teacher_share=0.5")
+    run(adapted(noisy), tmp_path / "output", "mine", True, "adapt.teacher_half=30")
     assert made
 
 
-def test_the_target_is_the_mean_of_general_and_teacher_and_stays_near_the_image(noisy, tmp_path):
-    targets = {
-        share: open_targets(
-            run(
-                adapted(noisy), tmp_path / "output", f"s{share}", False, f"adapt.teacher_share={share}"
-            ).folder
-            / TARGETS
-        )
-        for share in (0, 0.5, 1)
-    }
-    none = run(adapted(noisy, "null"), tmp_path / "output", "none")
-    assert not (none.folder / TEACHER).exists()
-    for number, alone in enumerate(open_targets(none.folder / TARGETS).images):
-        general, both, teacher = (targets[share].images[number].target for share in (0, 0.5, 1))
-        assert np.array_equal(alone.target, general)
-        assert np.allclose(both, (general + teacher) / 2, atol=1e-6) and not np.allclose(
-            general, teacher, atol=0.01
-        )
-        assert 0.02 < np.std(general - alone.noisy) < 0.08
+def test_a_target_is_nearer_to_the_teachers_result_the_stronger_the_noise(tmp_path):
+    """And without a teacher, or a first student, it is what the general network makes of the image."""
+    noisy = make_noisy(tmp_path / "noisy", 2)
+    alone = targets_of(noisy, tmp_path / "alone", "null", "adapt.first_length=null")
+    shares = []
+    for half in (12.0, 36.0, 1e9):
+        settings = "adapt.first_length=null", f"adapt.teacher_half={half}"
+        made = targets_of(noisy, tmp_path / f"{half}", A_TEACHER, *settings)
+        shares.append([image.target - other.target for image, other in zip(made, alone, strict=True)])
+    for image, half, third, none in zip(alone, *shares, strict=True):
+        assert np.abs(none).max() < 1e-6 and half.std() > 0.01
+        noise = 255 * (image.noisy / 255 - image.target).std()
+        ratio = (noise + 12) / (noise + 36)
+        assert np.median(third / half) == pytest.approx(ratio, rel=0.05)
+
+
+def test_a_first_student_comes_before_the_targets(noisy, tmp_path):
+    """Its result, not the general network's, is what the second one's targets are made of."""
+    general, first = (
+        targets_of(noisy, tmp_path / name, "null", f"adapt.first_length={length}")
+        for name, length in (("a", "null"), ("b", "1"))
+    )
+    assert all(0 < np.abs(a.target - b.target).max() < 0.3 for a, b in zip(general, first, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -148,5 +159,8 @@ def test_what_cannot_be_is_refused_before_anything_is_made(noisy, tmp_path):
     small = make_noisy(tmp_path / "small", 1, 12)
     with pytest.raises(DataError, match="at least 16 px"):
         run(adapted(small, "null"), tmp_path / "output")
+    other = adapted(noisy).replace("features: [32, 64]", "features: [32, 32]")
+    with pytest.raises(CheckpointError, match="another network: bsn"):
+        run(other, tmp_path / "output")
     assert not (tmp_path / "output").exists()
     assert "at most 1 together with own" in problem("adapt: {real: 0.7, own: 0.4}")
