@@ -1,5 +1,6 @@
 """Adapting the general network to the images at hand.
 
-`stages` runs them: a teacher that learns from these images, `targets` made with it, and a student. `measure`
-tells the noise that is put on clean images for the student.
+`plan` says which stages there are, `stages` runs them: a first student, a teacher that learns from these
+images alone, a student. `targets` are what students imitate, and `measure` tells the noise that is put on
+clean images for them.
 """

@@ -178,7 +178,7 @@ def _fit(
         with write_atomically(files.config_file) as file:
             file.write(to_yaml(config).encode())
     stopwatch = Stopwatch(device)
-    _describe(config, network, loader, state.step)
+    _describe(config, network, loader, state.step, stage)
     if not processes.alone:
         own = "" if config.training.sync_bn else ", but not batch norm: the network depends on their number"
         LOG.info("%d processes share each batch%s", processes.count, own)
@@ -284,7 +284,9 @@ def _restore_moments(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) ->
     optimizer.load_state_dict({**saved, "param_groups": groups})
 
 
-def _describe(config: RunConfig, network: Network, loader: Loader, done: int) -> None:
+def _describe(
+    config: RunConfig, network: Network, loader: Loader, done: int, stage: Stage | None
+) -> None:  # fmt: skip
     parameters = sum(p.numel() for p in network.module.parameters())
     training, steps = config.training, len(loader) * config.training.max_epochs
     LOG.info(
@@ -293,6 +295,8 @@ def _describe(config: RunConfig, network: Network, loader: Loader, done: int) ->
         loader.samples.pictures, training.max_epochs, len(loader), training.batch_size,
         config.masker.masker_type, config.seed,
     )  # fmt: skip
+    if stage is not None:
+        return
     if training.init is not None and not done:
         LOG.info("weights to begin with: %s", training.init)
     elif steps < FEW_STEPS and not done:
