@@ -6,8 +6,11 @@ import torch
 
 from src.data_handlers.datasets.adapted import LIST, open_targets
 from src.trainer.adapt import stages
+from src.trainer.adapt.plan import plan_of
 from src.trainer.adapt.stages import TARGETS, TEACHER, adapt
 from src.trainer.checkpoints.checkpoint import load_checkpoint
+from src.trainer.config.build import noisy_images
+from src.trainer.config.reading import read_config
 from src.trainer.inference.trained import load_trained
 from src.util.errors import CheckpointError, ConfigError, DataError
 from src.util.file_manager import FileManager
@@ -164,3 +167,18 @@ def test_what_cannot_be_is_refused_before_anything_is_made(noisy, tmp_path):
         run(other, tmp_path / "output")
     assert not (tmp_path / "output").exists()
     assert "at most 1 together with own" in problem("adapt: {real: 0.7, own: 0.4}")
+
+
+def test_the_shipped_recipe_has_three_stages(noisy):
+    """Its teacher hides what shares a pixel's noise; its students begin as the general network."""
+    recipe = read_config("folder", [f"training.dataset_args.data_dir={noisy}"])
+    plan = plan_of(recipe, noisy_images(recipe))
+    assert [plan.name(config) for config in plan.stages.values()] == [
+        "1 of 3, first student", "2 of 3, teacher", "3 of 3, student",
+    ]  # fmt: skip
+    first, teacher, student = plan.stages.values()
+    assert (first.training.max_epochs, teacher.training.max_epochs) == (4, 2)
+    assert first.adapt.real == 0 and teacher.training.objective == "hide" and teacher.training.init is None
+    assert teacher.masker.masker_args["exclude"] >= teacher.masker.masker_args["sim_patch_edge"]
+    assert student.training.init == "general" and plan.size == 96
+    assert plan.later(first) > plan.later(teacher) * 0.2 > 0 and plan.later(student) == 0

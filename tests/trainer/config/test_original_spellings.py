@@ -111,7 +111,8 @@ def test_c7_c12_files_as_the_original_writes_them_load_with_their_meaning(name, 
     if loaded.masker.masker_type == "Masker":
         expected = {
             "sim_patch_edge": 21, "repl_patch_edge": 13, "speedup_factor": 5, "pixel_perc": 0.002,
-            "center_only": False,
+            "center_only": False, "exclude": 0, "similar": 1, "core_edge": None, "spots": "random",
+            "pitch": 18,
         }  # fmt: skip
     else:
         expected = {

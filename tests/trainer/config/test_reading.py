@@ -13,9 +13,7 @@ def test_c5_a_configuration_is_a_name_with_or_without_ending_or_a_path(name, mon
     assert read_config(name) == read_config("demo")
 
 
-@pytest.mark.parametrize("name", ["folder", "folder.yaml"])
-def test_folder_is_another_name_of_nl_folder(name):
-    assert read_config(name) == read_config("nl_folder")
+def test_a_mistyped_name_is_told_the_nearest():
     with pytest.raises(ConfigError, match="did you mean 'folder'"):
         read_config("foldr")
 

@@ -20,7 +20,7 @@ PUBLISHED = {
 
 
 def test_the_promised_files_are_there():
-    assert {*PUBLISHED, "demo", "nl_folder", "n2v_folder"} <= {*NAMES}
+    assert {*PUBLISHED, "demo", "folder", "nl_folder", "n2v_folder"} <= {*NAMES}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -44,7 +44,8 @@ def test_what_a_shipped_file_names_can_be_built_and_takes_its_crop(name):
     # Autocast, which a local mean is kept out of, knows no device without values.
     device = torch.device("cpu" if config.model.kwargs["local_mean"] else "meta")
     network = build_model(config, device)
-    crop = training.dataset_args["crop_size"] or training.dataset_args["size"]
+    adapted = None if config.adapt is None else config.adapt.size
+    crop = adapted or training.dataset_args["crop_size"] or training.dataset_args["size"]
     height, width = (crop, crop) if isinstance(crop, int) else crop
     if build_objective(config).hides:
         build_masker(config).check_size(height, width)
