@@ -6,10 +6,11 @@
 
 All methods see the same images, and are compared after rounding to 8 bits. Colour is the mean, over the
 images, of how far their mean colour is off, in levels; rho is the share of the noise that is left in the
-result, as <denoised - clean, noise> / <noise, noise>. NLM is scikit-image's `denoise_nl_means` (patch 5,
-distance 9, h = 0.8 sigma), once with its own estimate of sigma and once told the true one; wavelets are
-BayesShrink with their own estimate; total variation is told sigma, too, as its weight. Estimates need
-PyWavelets (`pip install pywavelets`).
+result, as <denoised - clean, noise> / <noise, noise>. A network's finish finds the light of the noise in
+several images of a set together, as `test.py --test_dir` does in a folder. NLM is scikit-image's
+`denoise_nl_means` (patch 5, distance 9, h = 0.8 sigma), once with its own estimate of sigma and once told the
+true one; wavelets are BayesShrink with their own estimate; total variation is told sigma, too, as its weight.
+Estimates need PyWavelets (`pip install pywavelets`).
 """
 
 import argparse
@@ -23,13 +24,18 @@ from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_
 
 from benchmarks.quality_sets import KINDS, Pair, PairSet, built_in, demo_set, folders
 from src.trainer.evaluation.metrics import psnr, ssim
+from src.trainer.finish import found_gamma
 from src.trainer.inference.denoiser import Denoiser
+from src.trainer.inference.finish_of_folder import LOOKED_AT
+from src.trainer.inference.pixels import denoised_pair
 from src.trainer.report.panel import panel
 from src.util.errors import DataError
 from src.util.pictures.io import write_picture
 
 Method = Callable[[Pair], np.ndarray]
 """Denoises a pair's noisy image; the clean one tells those that are told sigma."""
+Way = Callable[[PairSet], Method]
+"""Makes a method for a set."""
 
 PANEL_EDGE = 160
 PANEL_PAIRS = 3
@@ -48,7 +54,7 @@ class Row(NamedTuple):
     results: list[np.ndarray]
 
 
-def methods(checkpoints: Sequence[Path], others: bool) -> dict[str, Method]:
+def ways(checkpoints: Sequence[Path], others: bool) -> dict[str, Way]:
     """All methods by their names in the table."""
     found: dict[str, Method] = {"noisy": lambda pair: pair.noisy}
     if others:
@@ -59,9 +65,14 @@ def methods(checkpoints: Sequence[Path], others: bool) -> dict[str, Method]:
                 "NLM": lambda pair: _nlm(pair.noisy, _estimated_sigma(pair.noisy)),
                 "wavelets": _wavelets,
             }
+    networks: dict[str, Way] = {}
     for name, path in (("general", "general"), *((path.stem, str(path)) for path in checkpoints)):
-        found |= {f"{name}, not finished": _network(path, "none"), name: _network(path, None)}
-    return found
+        networks |= {f"{name}, not finished": _network(path, "none"), name: _network(path, None)}
+    return {name: _of_any_set(method) for name, method in found.items()} | networks
+
+
+def _of_any_set(method: Method) -> Way:
+    return lambda pairs: method
 
 
 def _estimates() -> bool:
@@ -73,9 +84,22 @@ def _estimates() -> bool:
     return True
 
 
-def _network(path: str, finish: str | None) -> Method:
+def _network(path: str, finish: str | None) -> Way:
     denoiser = Denoiser.load(path, finish=finish)  # type: ignore[arg-type]
-    return lambda pair: denoiser(pair.noisy)
+    own = denoiser.finish
+
+    def of(pairs: PairSet) -> Method:
+        if own.light is not None and own.gamma == "auto":
+            denoiser.finish = own.model_copy(update={"gamma": _common_gamma(denoiser, pairs.pairs)})
+        return lambda pair: denoiser(pair.noisy)
+
+    return of
+
+
+def _common_gamma(denoiser: Denoiser, pairs: Sequence[Pair]) -> float:
+    count = min(LOOKED_AT, len(pairs))
+    some = (pairs[number * len(pairs) // count] for number in range(count))
+    return found_gamma(denoised_pair(denoiser.network, pair.noisy, 255, pair.name) for pair in some)
 
 
 def _true_sigma(pair: Pair) -> float:
@@ -178,10 +202,10 @@ def main() -> None:
     sets = [folders(name, noisy, clean, options.every) for name, noisy, clean in options.pairs]
     if not sets:
         sets = [built_in(kind) for kind in KINDS] + [demo_set()]
-    ways = methods(options.checkpoint, not options.networks_alone)
+    known = ways(options.checkpoint, not options.networks_alone)
     drawn = []
     for pairs in sets:
-        rows = [measure(name, method, pairs) for name, method in ways.items()]
+        rows = [measure(name, way(pairs), pairs) for name, way in known.items()]
         print("\n".join(table(pairs, rows)), flush=True)
         drawn += sheet(pairs, rows)
     if options.sheet is not None:

@@ -53,11 +53,22 @@ def test_the_figures_are_those_of_the_result(pairs):
 
 
 def test_what_one_call_would_give_is_among_the_methods_and_makes_it_better(pairs):
-    found = quality.methods([], others=True)
-    rows = {name: quality.measure(name, method, pairs) for name, method in found.items()}
+    found = quality.ways([], others=True)
+    rows = {name: quality.measure(name, way(pairs), pairs) for name, way in found.items()}
     assert {"noisy", "NLM, sigma told", "total variation, sigma told", "general"} <= rows.keys()
     for name, row in rows.items():
         assert name == "noisy" or row.psnr > rows["noisy"].psnr + 3, name
+
+
+def test_the_light_of_the_noise_is_found_in_the_images_of_a_set_together(monkeypatch, pairs):
+    asked = []
+    monkeypatch.setattr(quality, "found_gamma", lambda some: asked.append(len([*some])) or 1.7)
+    finish = []
+    monkeypatch.setattr(quality.Denoiser, "__call__", lambda self, noisy: finish.append(self.finish) or noisy)
+    known = quality.ways([], others=False)
+    for name in ("general", "general, not finished"):
+        quality.measure(name, known[name](pairs), pairs)
+    assert asked == [2] and [each.gamma for each in finish] == [1.7, 1.7, "auto", "auto"]
 
 
 def test_the_table_and_the_sheet_are_of_the_folders_asked_for(monkeypatch, capsys, tmp_path, pairs):
