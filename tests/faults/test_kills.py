@@ -10,10 +10,8 @@ from src.trainer.checkpoints.checkpoint import CheckpointStore
 from src.util.file_manager import FileManager
 from tests.faults.conftest import values
 from tests.faults.damage import signal_in
-from tests.faults.program import Program, run
-
-TRAIN = ("main.py", "-c", "tiny.yaml", "-s", "run", "-g", "cpu")
-RESUME = ("main.py", "-s", "run", "-r", "-g", "cpu")
+from tests.faults.killing import TRAIN, go_on, kill_at_random
+from tests.faults.program import run
 
 
 @pytest.fixture(scope="module")
@@ -27,28 +25,6 @@ def whole(tmp_path_factory, write_config, outcome):
         seconds.append(time.perf_counter() - began)
         assert ended.code == 0, ended.err
     return outcome(folder), min(seconds)
-
-
-def go_on(folder, workers=0):
-    """Start the run, or go on with it, as a user would."""
-    words = RESUME if (folder / "output" / "run" / "config.yaml").exists() else TRAIN
-    if words == TRAIN and (folder / "output" / "run").exists():
-        words = (*TRAIN, "-r")
-    return Program(folder, *words, "--thread", workers)
-
-
-def kill_at_random(folder, random, seconds, kills):
-    """Kill a run, and what goes on with it, up to five times; how often it was there to be killed."""
-    killed = 0
-    for _ in range(random.randint(1, 5)):
-        program = go_on(folder, random.choice([0, 0, 2]))
-        ended = program.wait(random.uniform(0, seconds))
-        program.kill()
-        program.wait()
-        killed += ended is None
-        kills.note("kills" if ended is None else "ended before the kill")
-        kills.expect(ended is None or ended.code == 0, f"{folder}: {ended}")
-    return killed
 
 
 def test_k1_b1_killed_at_random_moments_a_run_ends_as_the_undisturbed_one(
