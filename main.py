@@ -2,10 +2,11 @@
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.trainer.checkpoints.general import NAME
-from src.trainer.config.names import begun_demo, check_training_names
+from src.trainer.config.names import begun_demo, check_picture_name, check_training_names
 from src.util.errors import ConfigError
 from src.util.file_manager import FileManager, timestamp
 from src.util.flags import common_flags
@@ -13,15 +14,20 @@ from src.util.logger import LOG
 from src.util.script import run
 
 if TYPE_CHECKING:
+    import torch
+
     from src.trainer.config.run_config import RunConfig
+    from src.trainer.inference.trained import Trained
     from src.trainer.parallel.distributed import Processes
 
 
 def main() -> int:
     """Read the flags, then train, alone or as one of torchrun's processes."""
     flags = _flags()
-    begins = not (flags.resume or flags.print_config or flags.noise_report)
+    begins = not (flags.resume or flags.print_config or flags.noise_report is not None)
     check_training_names(flags.config, flags.session, flags.settings, begins, flags.resume)
+    if flags.noise_report:
+        check_picture_name(Path(flags.noise_report), "--noise-report")
     return _run(flags)
 
 
@@ -51,24 +57,24 @@ def _run(flags: argparse.Namespace) -> int:
 
 
 def _start(flags: argparse.Namespace, config: "RunConfig", processes: "Processes", is_demo: bool) -> int:
+    from src.trainer.adapt.noise_report import report_noise
     from src.trainer.adapt.stages import adapt
-    from src.trainer.evaluation.noise_report import noise_report
     from src.trainer.training.demo import run_demo
     from src.trainer.training.session import train
     from src.util.device import resolve_device
 
-    if flags.noise_report:
-        if processes.first:
-            print(noise_report(config), end="")
-        return 0
     device, line = resolve_device(flags.gpu, None if processes.alone else processes.local_rank)
     LOG.info(line)
+    if flags.noise_report is not None:
+        if processes.first:
+            picture = Path(flags.noise_report) if flags.noise_report else None
+            for text in report_noise(config, _general(device).network, picture):
+                print(text, end="", flush=True)
+        return 0
     if is_demo:
         if not processes.alone:
             raise ConfigError("the demo trains in one process; say by -c what several are to train")
-        from src.trainer.inference.trained import load_trained
-
-        general = load_trained(device, [], None, None, None, NAME)
+        general = _general(device)
         known = general.network, general.config.test.finish
         run_demo(config, _run_name(flags), device, flags.thread, flags.resume, known)
         return 0
@@ -84,6 +90,12 @@ def _start(flags: argparse.Namespace, config: "RunConfig", processes: "Processes
     return 0
 
 
+def _general(device: "torch.device") -> "Trained":
+    from src.trainer.inference.trained import load_trained
+
+    return load_trained(device, [], None, None, None, NAME)
+
+
 def _flags() -> argparse.Namespace:
     parser = common_flags("Train a denoiser on noisy pictures. Without -c: the demo, in a few minutes.")
     parser.add_argument("-r", "--resume", action="store_true", help="go on with the run of -s")
@@ -91,8 +103,9 @@ def _flags() -> argparse.Namespace:
         "--print-config", action="store_true", help="print the whole configuration, then stop"
     )
     parser.add_argument(
-        "--noise-report", action="store_true",
-        help="compare how far the noise of the training pictures reaches with what is hidden, and stop",
+        "--noise-report", nargs="?", const="", metavar="FILE.png",
+        help="measure the noise of the training pictures: how far it reaches, compared with what is hidden,"
+        " and how strong it is by brightness; draw it into FILE.png, if given, and stop",
     )  # fmt: skip
     flags = parser.parse_args()
     if flags.resume and flags.session is None:

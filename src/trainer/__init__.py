@@ -13,7 +13,7 @@ evaluation    scores, and what can be measured before a training
 report        pages and panels to look at
 training      the loop, what it says, and resuming
 inference     images to denoised images: files, folders, datasets, Python
-adapt         a network adapted to images in stages: trains, denoises, trains
+adapt         a network adapted to images in stages: trains, denoises, trains; what it measures, in words
 
 Training and inference never import each other. For the method read `training.trainer`, then `training.step`.
 """

@@ -174,7 +174,9 @@ def timestamp() -> str:
     return datetime.now().strftime("%Y%m%d_%H%M%S")
 
 
-def expect_free(path: Path, flag: str = "") -> None:
+def expect_free(
+    path: Path, flag: str = "", mend: str = "add --overwrite to replace it, or choose another place"
+) -> None:
     """Refuse to write what would replace something that is there: nothing we did not make is lost.
 
     Parameters
@@ -183,6 +185,8 @@ def expect_free(path: Path, flag: str = "") -> None:
         The file to be.
     flag : str
         What named it, for the message.
+    mend : str
+        What can be done, for the message.
 
     Raises
     ------
@@ -191,7 +195,7 @@ def expect_free(path: Path, flag: str = "") -> None:
     """
     if os.path.lexists(path):
         said = f"{flag} {path}".strip()
-        raise ConfigError(f"{said}: exists; add --overwrite to replace it, or choose another place")
+        raise ConfigError(f"{said}: exists; {mend}")
 
 
 def made_folder(folder: Path) -> Path:

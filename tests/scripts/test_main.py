@@ -246,14 +246,6 @@ def test_without_arguments_the_demo_is_trained(call, monkeypatch, tmp_path):
     assert re.fullmatch(r"output/demo_\d{8}_\d{6}_nl_n2v", str(picture.parents[1]))
 
 
-def test_a_report_on_noise_is_printed_and_makes_nothing(call, tiny_yaml, tmp_path):
-    before = set(tmp_path.rglob("*"))
-    ended = call("main", "-c", "tiny.yaml", "--noise-report")
-    assert (ended.code, ended.err) == (0, "")
-    assert "noise in 1 flat places of 3 pictures" in ended.out and "measure more pictures" in ended.out
-    assert set(tmp_path.rglob("*")) == before
-
-
 def test_help_names_every_flag(call):
     ended = call("main", "--help")
     assert ended.code == 0

@@ -76,6 +76,16 @@ class MeasuredNoise:
         spectrum = np.einsum("hwij,jhw->ihw", _roots(self, *shape), np.fft.rfft2(white))
         return np.ascontiguousarray(np.fft.irfft2(spectrum, shape).transpose(1, 2, 0), np.float32)
 
+    @property
+    def tapered(self) -> np.ndarray:
+        """What pixels share, less and less of it the farther they are.
+
+        What far pixels share was measured with errors, which would add up to noise of all frequencies [1]_.
+        """
+        reach = len(self.shared) // 2
+        window = np.cos(np.pi / 2 * np.arange(-reach, reach + 1) / (reach + 1)) ** 2
+        return np.asarray(self.shared * np.outer(window, window)[..., None, None])
+
     def of_channels(self, channels: list[int]) -> "MeasuredNoise":
         """The noise of some of the channels; the same object for the same ones."""
         return _of_channels(self, tuple(channels))
@@ -108,11 +118,8 @@ def _roots(noise: MeasuredNoise, height: int, width: int) -> np.ndarray:
     """Square roots (H, W // 2 + 1, C, C) of the cross-spectrum, which give white noise its correlation."""
     reach, channels = len(noise.shared) // 2, len(noise.levels)
     lags = np.arange(-reach, reach + 1)
-    # What far pixels share was measured with errors, which would add up to noise of all frequencies [1]_.
-    window = np.cos(np.pi / 2 * lags / (reach + 1)) ** 2
     around = np.zeros((height, width, channels, channels))
-    tapered = noise.shared * np.outer(window, window)[..., None, None]
-    np.add.at(around, (lags[:, None] % height, lags % width), tapered)
+    np.add.at(around, (lags[:, None] % height, lags % width), noise.tapered)
     spectrum = np.fft.rfft2(around, axes=(0, 1)).conj()
     # As measured it is no spectrum to the last digit: some powers come out below 0.
     powers, axes = np.linalg.eigh((spectrum + spectrum.conj().swapaxes(2, 3)) / 2)

@@ -6,6 +6,7 @@ Shape letters: P places, C channels, E edge of a place in px, I images.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import numpy as np
 
@@ -58,6 +59,15 @@ class NoisePlaces:
         """Those of these numbers, or where it is True."""
         return NoisePlaces(*(getattr(self, field.name)[which] for field in fields(self)))
 
+    def of_channels(self, channels: int) -> "NoisePlaces":
+        """Those of a grey image among colour images, as if of three equal channels."""
+        if self.level.shape[1] == channels:
+            return self
+        level, removed, noise = (
+            np.repeat(values, channels, axis=1) for values in (self.level, self.removed, self.noise)
+        )
+        return NoisePlaces(level, self.structure, removed, noise)
+
 
 def noise_places(pair: Pair, gamma: float) -> NoisePlaces:
     """The flattest places of an image, of each brightness alike.
@@ -87,16 +97,18 @@ def noise_places(pair: Pair, gamma: float) -> NoisePlaces:
 
 
 def _joined(parts: Sequence[NoisePlaces]) -> NoisePlaces:
+    channels = max(part.level.shape[1] for part in parts)
+    parts = [part.of_channels(channels) for part in parts]
     return NoisePlaces(
         *(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(NoisePlaces))
     )
 
 
 def _of_strip(pair: Pair, gamma: float, top: int, bottom: int) -> Iterator[np.ndarray]:
-    noisy, denoised = (_cut(values) for values in pair.strip(top, bottom))
+    noisy, denoised = (cut(values, EDGE) for values in pair.strip(top, bottom))
     light, denoised_light = to_light(noisy, gamma), to_light(denoised, gamma)
     removed = _variance(light - denoised_light, noisy)
-    noise, structure = _less_plane(light), _less_plane(denoised_light)
+    noise, structure = less_plane(light), less_plane(denoised_light)
     level, variance = denoised.mean(axis=2), noise.var(axis=2)
     step = slope_of_light(level, gamma) * pair.step
     clipped = pair.clipped(noisy).mean(axis=(1, 2))
@@ -106,11 +118,11 @@ def _of_strip(pair: Pair, gamma: float, top: int, bottom: int) -> Iterator[np.nd
     return (values[usable] for values in (level, share, removed, noise))
 
 
-def _cut(values: np.ndarray) -> np.ndarray:
-    """Places (P, C, E * E) of a strip (H, W, C)."""
-    rows, columns = (length // EDGE for length in values.shape[:2])
-    cut = values[: rows * EDGE, : columns * EDGE].reshape(rows, EDGE, columns, EDGE, values.shape[2])
-    return cut.transpose(0, 2, 4, 1, 3).reshape(rows * columns, values.shape[2], EDGE * EDGE)
+def cut(values: np.ndarray, edge: int) -> np.ndarray:
+    """Places (P, C, edge * edge) of a strip (H, W, C)."""
+    rows, columns = (length // edge for length in values.shape[:2])
+    places = values[: rows * edge, : columns * edge].reshape(rows, edge, columns, edge, values.shape[2])
+    return places.transpose(0, 2, 4, 1, 3).reshape(rows * columns, values.shape[2], edge * edge)
 
 
 def _variance(noise: np.ndarray, noisy: np.ndarray) -> np.ndarray:
@@ -122,18 +134,18 @@ def _variance(noise: np.ndarray, noisy: np.ndarray) -> np.ndarray:
     return np.where(black + white > _CLIPPED, one_sided, noise.var(axis=2))
 
 
-def _less_plane(places: np.ndarray) -> np.ndarray:
-    return places - (places @ _PLANES) @ _PLANES.T
+def less_plane(places: np.ndarray) -> np.ndarray:
+    """Places (P, C, edge * edge), each less the plane that fits it best."""
+    planes = _planes(math.isqrt(places.shape[2]))
+    return places - (places @ planes) @ planes.T
 
 
-def _planes() -> np.ndarray:
-    """Orthonormal planes over a place, (E * E, 3): constant, along its columns, along its rows."""
-    rows, columns = np.mgrid[:EDGE, :EDGE] - (EDGE - 1) / 2
-    planes = np.stack([np.ones(EDGE * EDGE), rows.ravel(), columns.ravel()], axis=1)
+@lru_cache
+def _planes(edge: int) -> np.ndarray:
+    """Orthonormal planes over a place, (edge * edge, 3): constant, along its columns, along its rows."""
+    rows, columns = np.mgrid[:edge, :edge] - (edge - 1) / 2
+    planes = np.stack([np.ones(edge * edge), rows.ravel(), columns.ravel()], axis=1)
     return (planes / np.linalg.norm(planes, axis=0)).astype(np.float32)
-
-
-_PLANES = _planes()
 
 
 def measure_noise(found: Sequence[NoisePlaces], gamma: float, step: float) -> MeasuredNoise | None:

@@ -6,38 +6,22 @@ Shape letters: H rows, W columns, C channels.
 import hashlib
 import io
 import json
-import math
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from src.data_handlers.datasets.adapted import LIST, NOISE, target_files
 from src.data_handlers.samples.samples import Samples
 from src.trainer.adapt.measure import NoisePlaces, measure_noise, noise_places
-from src.trainer.finish import Finish, found_gamma
+from src.trainer.adapt.parts import Part, chosen_of, fair_gamma, pair_of, parts_of
+from src.trainer.finish import Finish
 from src.trainer.finish.strips import Pair
-from src.trainer.inference.pixels import denoised_pair
 from src.trainer.network.whole_image import WholeImage
 from src.util.atomic_file import write_atomically
 from src.util.logger import LOG, progress_bar
-from src.util.pictures.formats.holes import without_nan
-from src.util.pictures.io import middle, to_uint8
-
-LOOKED_AT = 16
-"""Images that tell in which light the noise is fair."""
-SMALLEST = 256
-"""Edge of the parts that are taken of many images, px, at least."""
-
-
-class Part(NamedTuple):
-    """The middle of an image: values (H, W, C), float32 where 1.0 is white; `step` as in `Pair`."""
-
-    name: str
-    values: np.ndarray
-    step: float
+from src.util.pictures.io import to_uint8
 
 
 @dataclass(frozen=True)
@@ -76,17 +60,18 @@ class TargetMaker:
         made_by : dict
             What they depend on, kept in the list.
         """
-        count = min(len(samples), max(1, self.pixels // SMALLEST**2))
-        numbers = [number * len(samples) // count for number in range(count)]
-        edge = math.isqrt(self.pixels // count)
-        gamma = self._gamma(_parts(samples, numbers[:: -(-count // LOOKED_AT)], edge))
+        chosen = chosen_of(samples, self.pixels)
+        looked_at = parts_of(samples, chosen.numbers[:: chosen.every], chosen.edge)
+        gamma = fair_gamma(self.finish, (pair_of(self.before, part) for part in looked_at))
+        if self.finish.gamma == "auto":
+            LOG.info("the noise is fair in light of gamma %g", gamma)
         finish = self.finish.model_copy(update={"gamma": gamma})
         names: list[str] = []
         files: dict[str, str] = {}
         places: list[NoisePlaces] = []
-        with progress_bar(count, "target") as bar:
-            for part in _parts(samples, numbers, edge):
-                pair = _pair(self.before, part)
+        with progress_bar(len(chosen.numbers), "target") as bar:
+            for part in parts_of(samples, *chosen):
+                pair = pair_of(self.before, part)
                 places.append(noise_places(pair, gamma))
                 contents = _stored(part), self._target(part, pair, finish)
                 for file, values in zip(target_files(len(names)), contents, strict=True):
@@ -103,33 +88,14 @@ class TargetMaker:
         listed = {"made_by": made_by, "images": names, "files": files}
         _write(folder / LIST, json.dumps(listed, indent=0).encode())
 
-    def _gamma(self, parts: Iterable[Part]) -> float:
-        if self.finish.gamma != "auto":
-            return self.finish.gamma
-        gamma = found_gamma(_pair(self.before, part) for part in parts)
-        LOG.info("the noise is fair in light of gamma %g", gamma)
-        return gamma
-
     def _target(self, part: Part, pair: Pair, finish: Finish) -> np.ndarray:
         target = _finished(pair, finish)
         if self.teacher is not None:
             # A prediction from outside costs an image detail, the more of what is lost the lighter the noise.
             noise = 255 * float(np.std(part.values - pair.denoised))
             share = np.float32(noise / (noise + self.half))
-            target = (1 - share) * target + share * _finished(_pair(self.teacher, part), finish)
+            target = (1 - share) * target + share * _finished(pair_of(self.teacher, part), finish)
         return target
-
-
-def _parts(samples: Samples, numbers: Iterable[int], edge: int) -> Iterator[Part]:
-    for number in numbers:
-        sample = samples[0, number]
-        if "noisy" not in sample:  # lost, and `unreadable` says to go on
-            continue
-        values, _ = without_nan(np.ascontiguousarray(middle(sample["noisy"], edge).permute(1, 2, 0).numpy()))
-        if values.shape[2] == 3 and (values == values[..., :1]).all():
-            values = values[..., :1]
-        step = 0.0 if np.dtype(sample["dtype"]).kind == "f" else 1 / sample["white"]
-        yield Part(sample["name"], np.ascontiguousarray(values), step)
 
 
 def _stored(part: Part) -> np.ndarray:
@@ -137,12 +103,6 @@ def _stored(part: Part) -> np.ndarray:
     if part.step != 1 / 255:
         return part.values
     return to_uint8(part.values.transpose(2, 0, 1))
-
-
-def _pair(network: WholeImage, part: Part) -> Pair:
-    apart = part.values.shape[2] not in (1, 3)
-    pair = denoised_pair(network, part.values, 1.0, part.name, apart)
-    return Pair(pair.noisy, pair.denoised, 1.0, part.step)
 
 
 def _finished(pair: Pair, finish: Finish) -> np.ndarray:

@@ -9,7 +9,7 @@ from src.trainer.checkpoints.general import NAME, PATH
 from src.util.config.schema import Block, nearest, validate
 from src.util.config.yaml_document import Document, overlay, override, read_yaml
 from src.util.errors import CheckpointError, ConfigError
-from src.util.file_manager import FileManager
+from src.util.file_manager import FileManager, expect_free
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 
@@ -159,6 +159,17 @@ def check_training_names(
         run.expect_run()
     elif begins and configs and "RANK" not in os.environ:  # torchrun may start a run anew that has begun
         run.expect_free()
+
+
+def check_picture_name(path: Path, flag: str) -> None:
+    """Raise ConfigError when a picture that a flag names is no PNG, is there already, or has no folder."""
+    if path.suffix.lower() != ".png":
+        raise ConfigError(f"{flag} {path}: expected the name of a picture to be written, such as noise.png")
+    if os.environ.get("RANK", "0") != "0":  # the first of torchrun's processes may have written it by now
+        return
+    expect_free(path, flag, "remove it, or choose another name")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{flag} {path}: there is no folder {path.parent}; make it first")
 
 
 def expect_network(

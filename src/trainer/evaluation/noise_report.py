@@ -8,8 +8,6 @@ import numpy as np
 
 from src.data_handlers.samples.samples import Samples
 from src.masker.base import Masker
-from src.trainer.config.build import build_masker, noisy_images
-from src.trainer.config.run_config import RunConfig
 from src.trainer.evaluation.noise_correlation import MAX_LAG, SHARED, NoiseCorrelation, noise_correlation
 from src.util.logger import progress_bar
 from src.util.pictures.io import middle
@@ -22,13 +20,15 @@ FEW_PLACES = 30
 """With fewer, what is measured is mostly chance, or the pictures' own structure."""
 
 
-def noise_report(config: RunConfig) -> str:
+def noise_report(samples: Samples, masker: Masker) -> str:
     """Measure the noise of the training pictures, as they are trained on.
 
     Parameters
     ----------
-    config : RunConfig
-        Checked.
+    samples : Samples
+        The noisy pictures, whole.
+    masker : Masker
+        Of the training.
 
     Returns
     -------
@@ -39,15 +39,14 @@ def noise_report(config: RunConfig) -> str:
     Raises
     ------
     DataError
-        When the pictures cannot be used.
+        When a picture cannot be read.
     """
-    samples = noisy_images(config)
     found = noise_correlation(_pictures(samples))
     if found is None:
         return (
             f"{samples.source.where}: no noise was found: all places are constant, clipped or below 40 px\n"
         )
-    return "\n".join([*_measured(samples, found), *_advice(found.reach, build_masker(config))]) + "\n"
+    return "\n".join([*_measured(samples, found), *_advice(found.reach, masker)]) + "\n"
 
 
 def _pictures(samples: Samples) -> Iterator[tuple[np.ndarray, float]]:

@@ -1,7 +1,8 @@
 """`report.html` and `panel.png`: what a network did to pictures, to look at.
 
-`report` collects what they show, `page` writes the HTML and `panel` draws the panel; `views` makes pictures
-small enough, `residual` shows what was taken out of them, `kept` takes over what an earlier page showed.
+`report` collects what they show, `page` writes the HTML and `panel` draws the panel, `chart` curves for one.
+`views` makes pictures small enough, `residual` shows what was taken out of them, `kept` takes over what an
+earlier page showed.
 """
 
 from src.trainer.report.kept import Kept, kept_pictures, key_of

@@ -134,6 +134,16 @@ def test_any_number_of_channels(channels):
     assert deviation_at(noise, 0.5, channel=channels - 1) == pytest.approx(0.04, rel=0.12)
 
 
+def test_grey_images_among_coloured_ones_count_as_equal_channels():
+    pairs = [
+        pair(clean := scene(seed, channels=channels), white(clean, seed))
+        for seed, channels in enumerate((3, 1, 3, 1))
+    ]
+    noise = measured(pairs)
+    assert len(noise.levels) == 3 and len(noise.strengths) == 4
+    assert deviation_at(noise, 0.5) == pytest.approx(0.04, rel=0.12)
+
+
 def test_without_noise_or_places_nothing_is_said():
     flat, small = np.full((64, 64, 3), 0.5, np.float32), np.zeros((20, 20, 3), np.float32)
     for each in (pair(flat, 0 * flat), pair(small, white(small, 0))):

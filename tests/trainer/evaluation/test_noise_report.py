@@ -9,11 +9,16 @@ import tifffile
 from scipy.ndimage import convolve
 
 from src.data_handlers.samples.samples import Samples
+from src.trainer.config.build import build_masker, noisy_images
 from src.trainer.evaluation.noise_report import noise_report
 from src.util.errors import DataError
 from src.util.pictures.io import write_picture
 
 N2V = "masker.masker_type=N2V_Masker"
+
+
+def said_of(config):
+    return noise_report(noisy_images(config), build_masker(config))
 
 
 @pytest.fixture
@@ -29,7 +34,7 @@ def report(tiny_config, tmp_path):
             picture = (0.5 + 0.04 * noise) * white
             tifffile.imwrite(folder / f"{number}.tif", np.rint(picture).astype(dtype))
         settings = ("model.kwargs.in_channels=1", f"training.dataset_args.data_dir={folder}", *settings)
-        return noise_report(tiny_config(*settings))
+        return said_of(tiny_config(*settings))
 
     return measure
 
@@ -58,7 +63,7 @@ def test_what_is_advised_can_be_said(report, tiny_config):
     (setting,) = re.findall(r"--set (\S+)", said)
     config = tiny_config(N2V, setting)
     assert config.masker.masker_type == "Masker" and config.masker.masker_args["repl_patch_edge"] == 13
-    assert "hides them" not in noise_report(config)
+    assert "hides them" not in said_of(config)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +81,7 @@ def test_for_independent_noise_single_pixels_are_enough(report):
 def test_pictures_without_noise_are_told(tiny_config, tmp_path):
     (tmp_path / "flat").mkdir()
     write_picture(tmp_path / "flat" / "a.png", np.full((64, 64, 3), 90, np.uint8))
-    said = noise_report(tiny_config(f"training.dataset_args.data_dir={tmp_path / 'flat'}"))
+    said = said_of(tiny_config(f"training.dataset_args.data_dir={tmp_path / 'flat'}"))
     assert "no noise was found" in said
 
 
@@ -87,17 +92,17 @@ def test_simulated_noise_is_measured_too(tiny_config, tmp_path):
         f"training.dataset_args.data_dir={tmp_path / 'flat'}",
         "training.dataset_args.add_noise.sigma=10",
     ]
-    assert re.search(r"standard deviation (9|10)\.\d of 255", noise_report(tiny_config(*settings)))
+    assert re.search(r"standard deviation (9|10)\.\d of 255", said_of(tiny_config(*settings)))
 
 
 def test_of_many_pictures_some_from_everywhere_are_measured(tiny_config, noisy_folder, monkeypatch):
     monkeypatch.setattr("src.trainer.evaluation.noise_report.MOST_PICTURES", 2)
     seen, read = [], Samples.__getitem__
     monkeypatch.setattr(Samples, "__getitem__", lambda self, key: seen.append(key[1]) or read(self, key))
-    assert "of 2 pictures" in noise_report(tiny_config())
+    assert "of 2 pictures" in said_of(tiny_config())
     assert seen == [0, 1]
     shutil.copytree(noisy_folder, noisy_folder / "more")
-    noise_report(tiny_config())
+    said_of(tiny_config())
     assert seen == [0, 1, 0, 3]
 
 
@@ -108,6 +113,6 @@ def test_of_large_pictures_the_middle_is_measured(report, monkeypatch):
 
 def test_lost_pictures_are_passed_over_or_named(tiny_config, noisy_folder):
     (noisy_folder / "bad.png").write_bytes(b"")
-    assert "of 3 pictures" in noise_report(tiny_config("training.dataset_args.unreadable=skip"))
+    assert "of 3 pictures" in said_of(tiny_config("training.dataset_args.unreadable=skip"))
     with pytest.raises(DataError, match=r"bad\.png"):
-        noise_report(tiny_config())
+        said_of(tiny_config())
