@@ -15,11 +15,10 @@ import torch
 from src.data_handlers.datasets.adapted import LIST, Adapted, Shares, Targets, open_targets
 from src.data_handlers.samples.samples import Samples
 from src.data_handlers.samples.view import View
-from src.masker import NonLocalMasker
-from src.trainer.adapt.plan import Plan, plan_of
+from src.trainer.adapt.plan import Plan, masker_of, plan_of
 from src.trainer.adapt.targets import TargetMaker
 from src.trainer.checkpoints.general import NAME
-from src.trainer.config.build import build_masker, build_model, noisy_images
+from src.trainer.config.build import build_model, noisy_images
 from src.trainer.config.reading import to_yaml
 from src.trainer.config.run_config import RunConfig
 from src.trainer.inference.trained import load_trained
@@ -109,9 +108,7 @@ class _Stages:
         """Train the teacher, which then denoises what is hidden from it."""
         stage = Stage(self.plan.name(config), self.plan.later(config))
         network = train(config, run, self.device, self.workers, resume=run.folder.is_dir(), stage=stage)
-        masker = build_masker(config)
-        assert isinstance(masker, NonLocalMasker)
-        return Masked(network, masker)
+        return Masked(network, masker_of(config))
 
     def student(self, config: RunConfig, run: FileManager, before: Network, hidden: Masked | None) -> Network:
         """Train a student from the network before it, by targets that this one and the teacher make."""
