@@ -1,13 +1,11 @@
 """A training from its configuration to its last epoch: the run's folder, its parts, and resuming."""
 
 from contextlib import nullcontext
-from typing import Any
 
 import torch
 
 from src.data_handlers.loading.sampling import Loader, build_loader, kill_workers, worker_error
 from src.trainer.checkpoints.checkpoint import CheckpointStore
-from src.trainer.checkpoints.environment import changes_of_environment, environment
 from src.trainer.checkpoints.state import TrainingState
 from src.trainer.config.build import (
     build_loss,
@@ -17,7 +15,7 @@ from src.trainer.config.build import (
     build_pictures,
     build_scheduler,
 )
-from src.trainer.config.reading import check_config, to_yaml
+from src.trainer.config.reading import to_yaml
 from src.trainer.config.run_config import RunConfig
 from src.trainer.evaluation.masked_loss import MaskedLoss, masked_loss_of
 from src.trainer.evaluation.sanity import came_to_nothing
@@ -29,6 +27,7 @@ from src.trainer.training.bystander import NoReporter, NoStore
 from src.trainer.training.due import last_step, validation_is_missing
 from src.trainer.training.file_list import keep_own_pictures
 from src.trainer.training.reporter import Reporter
+from src.trainer.training.resuming import newest, restore
 from src.trainer.training.stage import Stage
 from src.trainer.training.start import start_from
 from src.trainer.training.step import TrainingStep
@@ -36,7 +35,6 @@ from src.trainer.training.stopping import StopRequest
 from src.trainer.training.stopwatch import Stopwatch
 from src.trainer.training.trainer import Trainer
 from src.util.atomic_file import write_atomically
-from src.util.config.yaml_document import Document
 from src.util.cores import usable_cores
 from src.util.errors import CheckpointError, ConfigError, DataError, OutOfMemoryError
 from src.util.file_manager import FileManager
@@ -157,10 +155,10 @@ def _fit(
     mean = None if config.training.ema is None else WeightMean(network.module, config.training.ema)
     store = CheckpointStore(files) if processes.first else NoStore(files)
     state = TrainingState()
-    if resume and (newest := _newest(store, device, processes)):
-        path, content = newest
+    if resume and (found := newest(store, device, processes)):
+        path, content = found
         try:
-            state = _restore(config, network, optimizer, mean, content, processes)
+            state = restore(config, network, optimizer, mean, content, processes)
         except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             if is_out_of_memory(error):
                 raise
@@ -228,62 +226,6 @@ def _say_what_came_of_it(network: Network, pictures: Loader, masked_loss: Masked
         LOG.warning("the network has not learned to denoise: %s; %s", reason, hint)
 
 
-def _newest(
-    store: CheckpointStore, device: torch.device, processes: Processes
-) -> tuple[str, dict[str, Any]] | None:
-    """The newest whole checkpoint, read by the first process for all; None where nothing was saved."""
-    found: tuple[str, dict[str, Any]] | None = None
-    if processes.first and not store.is_empty():
-        path, content = store.newest(device)
-        found = str(path), content
-    agreed: tuple[str, dict[str, Any]] | None = processes.of_first(found, device)
-    return agreed
-
-
-def _restore(
-    config: RunConfig, network: Network, optimizer: torch.optim.Optimizer, mean: WeightMean | None,
-    content: dict[str, Any], processes: Processes,
-) -> TrainingState:  # fmt: skip
-    """Put a checkpoint into network and optimiser; a changed network is refused, other changes are said."""
-    if "state" not in content:
-        raise CheckpointError("-r: this checkpoint has no training state; only runs of this program resume")
-    before = _flat(check_config(Document(content["config"], {}, "the checkpoint")).model_dump(mode="json"))
-    now = _flat(config.model_dump(mode="json"))
-    # What only the configuration before has were arguments of a type that is now another, which is listed.
-    changes = [
-        f"{key}: {before[key]} -> {value}" if key in before else f"{key}: {value}"
-        for key, value in sorted(now.items())
-        if key not in before or before[key] != value
-    ]
-    if any(change.startswith("model.") for change in changes):
-        listed = "; ".join(change for change in changes if change.startswith("model."))
-        raise CheckpointError(f"-r: the checkpoint is of another network ({listed}); start a new run for it")
-    if changes:
-        LOG.warning("resumed with changed settings: %s", "; ".join(changes))
-    now_here = environment(network.device, processes.count)
-    if other := changes_of_environment(content.get("environment", {}), now_here):
-        LOG.warning("resumed with %s: the last digits may differ from those of an unbroken run", other)
-    network.module.load_state_dict(content.get("raw_weights", content["model_weights"]))
-    if mean is not None:
-        mean.load_state_dict(content["model_weights"])
-    _restore_moments(optimizer, content["optimizer_weights"])
-    state = TrainingState.from_plain(content["state"])
-    if any(change.startswith(("training.loss:", "training.tmp_info:")) for change in changes):
-        state.recent.clear()  # of other terms
-    # Of an epoch that was left inside, as many pictures are passed over as were seen.
-    state.batch = state.batch * before["training.batch_size"] // config.training.batch_size
-    return state
-
-
-def _restore_moments(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-    """What the optimiser has seen; its settings are the configuration's, which may be others by now."""
-    groups = [
-        own | {key: before[key] for key in ("params", "lr")}  # the rate is set before each step
-        for own, before in zip(optimizer.param_groups, saved["param_groups"], strict=True)
-    ]
-    optimizer.load_state_dict({**saved, "param_groups": groups})
-
-
 def _describe(
     config: RunConfig, network: Network, loader: Loader, done: int, stage: Stage | None
 ) -> None:  # fmt: skip
@@ -302,10 +244,3 @@ def _describe(
     elif steps < FEW_STEPS and not done:
         hint = "raise training.dataset_args.repeat_times or training.max_epochs"
         LOG.info("note: %d steps are few for a network that starts from nothing: %s", steps, hint)
-
-
-def _flat(block: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in block.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
