@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.trainer.checkpoints.general import NAME
-from src.trainer.config.names import begun_demo, check_picture_name, check_training_names
+from src.trainer.config.names import begun_demo, check_image_name, check_training_names
 from src.util.errors import ConfigError
 from src.util.file_manager import FileManager, timestamp
 from src.util.flags import common_flags
@@ -27,7 +27,7 @@ def main() -> int:
     begins = not (flags.resume or flags.print_config or flags.noise_report is not None)
     check_training_names(flags.config, flags.session, flags.settings, begins, flags.resume)
     if flags.noise_report:
-        check_picture_name(Path(flags.noise_report), "--noise-report")
+        check_image_name(Path(flags.noise_report), "--noise-report")
     return _run(flags)
 
 
@@ -67,8 +67,8 @@ def _start(flags: argparse.Namespace, config: "RunConfig", processes: "Processes
     LOG.info(line)
     if flags.noise_report is not None:
         if processes.first:
-            picture = Path(flags.noise_report) if flags.noise_report else None
-            for text in report_noise(config, _general(device).network, picture):
+            image = Path(flags.noise_report) if flags.noise_report else None
+            for text in report_noise(config, _general(device).network, image):
                 print(text, end="", flush=True)
         return 0
     if is_demo:
@@ -97,14 +97,14 @@ def _general(device: "torch.device") -> "Trained":
 
 
 def _flags() -> argparse.Namespace:
-    parser = common_flags("Train a denoiser on noisy pictures. Without -c: the demo, in a few minutes.")
+    parser = common_flags("Train a denoiser on noisy images. Without -c: the demo, in a few minutes.")
     parser.add_argument("-r", "--resume", action="store_true", help="go on with the run of -s")
     parser.add_argument(
         "--print-config", action="store_true", help="print the whole configuration, then stop"
     )
     parser.add_argument(
         "--noise-report", nargs="?", const="", metavar="FILE.png",
-        help="measure the noise of the training pictures: how far it reaches, compared with what is hidden,"
+        help="measure the noise of the training images: how far it reaches, compared with what is hidden,"
         " and how strong it is by brightness; draw it into FILE.png, if given, and stop",
     )  # fmt: skip
     flags = parser.parse_args()

@@ -12,7 +12,7 @@ from src.util.script import run
 def main() -> int:
     """Read the flags, then cut."""
     flags = _flags()
-    # What reads pictures takes a second to load, which no help nor wrong flag should take.
+    # What reads images takes a second to load, which no help nor wrong flag should take.
     from src.data_handlers.preparation.sidd import prepare_sidd
 
     folders = flags.data_folder, flags.new_folder

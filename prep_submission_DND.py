@@ -14,7 +14,7 @@ EXAMPLE = """example: python prep_submission_DND.py --noisy datasets/DND_test \\
 def main() -> int:
     """Read the flags, then make a submission or check one."""
     flags = _flags()
-    # What reads pictures takes a second to load, which no help nor wrong flag should take.
+    # What reads images takes a second to load, which no help nor wrong flag should take.
     from src.data_handlers.submission.dnd import check_dnd, submit_dnd
 
     if flags.check is not None:

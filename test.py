@@ -9,8 +9,8 @@ from typing import Literal
 from src.trainer.config.names import check_testing_names
 from src.util.errors import ConfigError, DataError
 from src.util.flags import common_flags
+from src.util.images.formats.known import ENDINGS, MAX_PIXELS
 from src.util.logger import LOG
-from src.util.pictures.formats.known import ENDINGS, MAX_PIXELS
 from src.util.script import run
 
 
@@ -68,20 +68,20 @@ def _run(flags: argparse.Namespace) -> int:
 
 
 def _flags() -> argparse.Namespace:
-    parser = common_flags("Denoise pictures with a trained network, or score it on the dataset of `test`.")
+    parser = common_flags("Denoise images with a trained network, or score it on the dataset of `test`.")
     parser.add_argument("-e", "--epoch", type=int, help="checkpoint of the run of -s (default: its last)")
     parser.add_argument("--pretrained", metavar="CKPT", help="a checkpoint's path, or its name in the run")
-    parser.add_argument("--test_img", type=Path, metavar="PATH", help="denoise one picture to NAME_DN.EXT")
-    parser.add_argument("--test_dir", type=Path, metavar="DIR", help="denoise a folder's pictures")
+    parser.add_argument("--test_img", type=Path, metavar="PATH", help="denoise one image to NAME_DN.EXT")
+    parser.add_argument("--test_dir", type=Path, metavar="DIR", help="denoise a folder's images")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the results")
     parser.add_argument(
         "--format", choices=("auto", "same", "png"), default="auto",
-        help="of the results: auto (the default: as the picture, but PNG for JPEG), same (JPEG, too), or png",
+        help="of the results: auto (the default: as the image, but PNG for JPEG), same (JPEG, too), or png",
     )  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
     parser.add_argument(
         "--max-pixels", type=int, default=MAX_PIXELS, metavar="N",
-        help=f"refuse larger pictures (default: {MAX_PIXELS:,})",
+        help=f"refuse larger images (default: {MAX_PIXELS:,})",
     )  # fmt: skip
     parser.add_argument(
         "--export", type=Path, metavar="PATH", help="write the weights as safetensors, and stop"
@@ -98,16 +98,16 @@ def _flags() -> argparse.Namespace:
 
 
 def _add_network_flags(parser: argparse.ArgumentParser) -> None:
-    """How pictures go through the network."""
+    """How images go through the network."""
     parser.add_argument(
         "--tile", type=_pixels, default="auto", metavar="N",
-        help="denoise in parts of N px to bound the memory; 0: whole pictures; auto (the default): parts of"
+        help="denoise in parts of N px to bound the memory; 0: whole images; auto (the default): parts of"
         " large ones",
     )  # fmt: skip
     parser.add_argument(
         "--overlap", type=_pixels, default="auto", metavar="N",
         help="margin of N px that the network sees around each part; auto (the default): so much that the"
-        " parts give the whole picture's result",
+        " parts give the whole image's result",
     )  # fmt: skip
     parser.add_argument(
         "--ensemble", action="store_true",
@@ -120,12 +120,12 @@ def _add_network_flags(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--finish", choices=("none", "light", "detail", "all"),
-        help="what of the picture is given back after the network: its mean light, detail beyond noise, or"
+        help="what of the image is given back after the network: its mean light, detail beyond noise, or"
         " both (default: what belongs to the checkpoint)",
     )  # fmt: skip
     parser.add_argument(
         "--strength", type=float, metavar="S",
-        help="how far to go from the picture, 0, to the result, 1 (default: what belongs to the checkpoint)",
+        help="how far to go from the image, 0, to the result, 1 (default: what belongs to the checkpoint)",
     )  # fmt: skip
 
 

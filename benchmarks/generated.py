@@ -14,7 +14,7 @@ import torch
 from benchmarks.loader import crops_per_second
 from src.data_handlers.loading.sampling import build_loader
 from src.loss import Loss
-from src.trainer.config.build import build_model, build_objective, build_optimizer, build_pictures
+from src.trainer.config.build import build_images, build_model, build_objective, build_optimizer
 from src.trainer.config.reading import read_config
 from src.trainer.config.run_config import RunConfig
 from src.trainer.training.step import TrainingStep
@@ -23,7 +23,7 @@ from src.trainer.training.stopwatch import Stopwatch
 
 def network_takes(config: RunConfig, device: torch.device, steps: int) -> float:
     """Crops per second of training steps on one batch, of which the best counts."""
-    samples = build_pictures(config, "training")
+    samples = build_images(config, "training")
     loader = build_loader(samples, config.training.batch_size)
     loader.set_epoch(1)
     batch = next(iter(loader))
@@ -57,7 +57,7 @@ def main() -> None:
     taken = network_takes(config, torch.device(options.device), steps=4)
     print(f"the network takes {taken:.1f} crops/s ({options.device}, {config.training.precision})")
     for workers in options.workers:
-        loader = build_loader(build_pictures(config, "training"), config.training.batch_size, workers)
+        loader = build_loader(build_images(config, "training"), config.training.batch_size, workers)
         loader.set_epoch(1)
         given = crops_per_second(loader, config.training.batch_size, workers, options.seconds)
         print(f"{workers} workers: {given:.1f} crops/s, {given / taken:.1f} x the network")

@@ -1,4 +1,4 @@
-"""How time and memory grow: with picture, batch, blind spots, grid, workers and processes.
+"""How time and memory grow: with image, batch, blind spots, grid, workers and processes.
 
     python -m benchmarks.growth                       # the table of docs/performance.md
     python -m benchmarks.growth --only masking        # one part of it
@@ -32,7 +32,7 @@ from benchmarks.step import write_pieces
 from src.data_handlers.loading.sampling import build_loader, kill_workers
 from src.masker import Masked, NonLocalMasker
 from src.model import UNet2
-from src.trainer.config.build import build_pictures
+from src.trainer.config.build import build_images
 from src.trainer.config.reading import read_config
 from src.trainer.inference.pixels import denoise_pixels
 
@@ -77,12 +77,12 @@ def network(_: float = 0, edge: float = 64, batch: float = 2, width: float = 96)
 
 
 def inference(megapixels: float) -> Cost:
-    """Denoise one picture by UNet2 [32, 64]."""
+    """Denoise one image by UNet2 [32, 64]."""
     denoiser = random_network((32, 64), "cpu", "fp32")
     denoiser.denoise(torch.rand(3, 64, 64), "warm")
     edge = round(math.sqrt(megapixels * 1e6))
-    picture = np.random.default_rng(0).integers(0, 256, (edge, edge, 3), np.uint8)
-    return measure(lambda: denoise_pixels(denoiser, picture, 255, "random"), 1, CPU)
+    image = np.random.default_rng(0).integers(0, 256, (edge, edge, 3), np.uint8)
+    return measure(lambda: denoise_pixels(denoiser, image, 255, "random"), 1, CPU)
 
 
 def loading(workers: float) -> Cost:
@@ -93,8 +93,8 @@ def loading(workers: float) -> Cost:
             f"training.dataset_args.data_dir={folder}/pieces",
             "training.dataset_args.repeat_times=64",
         ]
-        pictures = build_pictures(read_config("sidd_train", settings), "training")
-        loader = build_loader(pictures, 32, int(workers))
+        images = build_images(read_config("sidd_train", settings), "training")
+        loader = build_loader(images, 32, int(workers))
         loader.set_epoch(1)
         batches = iter(loader)
         next(batches)

@@ -1,12 +1,12 @@
-"""Speed and memory of denoising large pictures, and how far tiles are from the whole.
+"""Speed and memory of denoising large images, and how far tiles are from the whole.
 
     python -m benchmarks.inference                           # 1 and 4 MP on the CPU
     python -m benchmarks.inference --sizes 24 100 --precisions bf16
     python -m benchmarks.inference --sizes --folder 8        # reading and writing beside the network
-    python -m benchmarks.inference --sizes --checkpoint ckpt.pth --picture noisy.png
+    python -m benchmarks.inference --sizes --checkpoint ckpt.pth --image noisy.png
 
 Each case of the first table is measured in a fresh process, with random weights and a random 8-bit RGB
-picture; its peak memory is all that the process ever held, Python, torch and the picture included. The ratios
+image; its peak memory is all that the process ever held, Python, torch and the image included. The ratios
 are taken in turns in this process. Seams are looked for in what a trained network gives.
 """
 
@@ -34,14 +34,14 @@ from src.trainer.inference.pixels import denoise_pixels
 from src.trainer.inference.trained import Trained
 from src.trainer.network.network import Network, Precision
 from src.trainer.network.tiling import Span, Tiling, divide
+from src.util.images.io import as_channels, read_image, to_float, write_image
 from src.util.overlap import AT_ONCE
-from src.util.pictures.io import as_channels, read_picture, to_float, write_picture
 
 NOISE = 25
-"""Standard deviation of the noise on the photograph that stands in for `--picture`, grey levels."""
+"""Standard deviation of the noise on the photograph that stands in for `--image`, grey levels."""
 
 PHOTOGRAPH = (2000, 3000, 3)
-"""Rows, columns and channels of a picture in a folder."""
+"""Rows, columns and channels of an image in a folder."""
 
 
 class Case(NamedTuple):
@@ -71,7 +71,7 @@ class Seams(NamedTuple):
 
 
 class Unplaced(Network):
-    """The obvious way: each tile denoised as if it were a picture of its own."""
+    """The obvious way: each tile denoised as if it were an image of its own."""
 
     def __call__(self, images: Tensor, window: Window | None = None) -> Tensor:
         """Denoise tiles without knowing where they lie."""
@@ -86,16 +86,16 @@ def random_network(features: tuple[int, ...], device: str, precision: Precision)
 
 
 def measure(case: Case) -> Cost:
-    """Denoise one picture, in the process that calls this."""
+    """Denoise one image, in the process that calls this."""
     torch.set_num_threads(case.threads)
     network = random_network(case.features, case.device, case.precision)
-    # Libraries are loaded and threads started by a small picture.
+    # Libraries are loaded and threads started by a small image.
     network.denoise(torch.rand(3, 64, 64), "warm")
     network.tiling = Tiling(case.tile)  # type: ignore[arg-type]
     height = round(math.sqrt(case.megapixels * 1e6 * 2 / 3))
-    picture = np.random.default_rng(0).integers(0, 256, (height, height * 3 // 2, 3), np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (height, height * 3 // 2, 3), np.uint8)
     start = time.perf_counter()
-    denoise_pixels(network, picture, 255, "random")
+    denoise_pixels(network, image, 255, "random")
     return Cost(time.perf_counter() - start, peak_memory(network.device))
 
 
@@ -139,7 +139,7 @@ def precision_ratios(features: tuple[int, ...], device: str, repeats: int) -> di
 
 
 def folder_seconds(network: Network, folder: Path, repeats: int) -> dict[str, float]:
-    """Seconds of denoising a folder's pictures: one after the other, and with the files' work beside."""
+    """Seconds of denoising a folder's images: one after the other, and with the files' work beside."""
     trained = Trained(Path("random"), 0, read_config("nl_folder", ()), network, None)
 
     def denoise(held: int) -> None:
@@ -170,7 +170,7 @@ def energy_across(result: Tensor, rows: list[int], columns: list[int]) -> float:
 
 
 def seams(network: Network, noisy: Tensor, whole: Tensor, tiling: Tiling) -> Seams:
-    """Compare the picture in tiles with the picture at once."""
+    """Compare the image in tiles with the image at once."""
     network.tiling = tiling
     tiled = network.denoise(noisy, "tiled")
     module = network.module
@@ -218,12 +218,12 @@ def print_ratios(options: argparse.Namespace) -> None:
 
 
 def print_folder(options: argparse.Namespace) -> None:
-    """Print what it is worth to read and write pictures while the network works."""
+    """Print what it is worth to read and write images while the network works."""
     network = random_network(tuple(options.features), options.device, options.precisions[-1])
     with TemporaryDirectory() as folder:
         for number in range(options.folder):
-            picture = np.random.default_rng(number).integers(96, 160, PHOTOGRAPH, np.uint8)
-            write_picture(Path(folder, f"{number}.png"), picture)
+            image = np.random.default_rng(number).integers(96, 160, PHOTOGRAPH, np.uint8)
+            write_image(Path(folder, f"{number}.png"), image)
         seconds = folder_seconds(network, Path(folder), options.repeats)
     each = ", ".join(f"{name} {value / options.folder:.2f} s" for name, value in seconds.items())
     ratio = seconds["one by one"] / seconds["overlapped"]
@@ -237,38 +237,38 @@ def print_seams(options: argparse.Namespace) -> None:
     ).network
     module = network.module
     assert isinstance(network, Network) and isinstance(module, NL_BSN)
-    if options.picture is None:
+    if options.image is None:
         noise = np.random.default_rng(0).normal(0, NOISE, astronaut().shape)
-        picture = (astronaut() + noise).round().clip(0, 255).astype(np.uint8)
+        image = (astronaut() + noise).round().clip(0, 255).astype(np.uint8)
     else:
-        picture = read_picture(options.picture)
+        image = read_image(options.image)
         edge = options.edge
-        picture = picture[:edge, :edge]
-    noisy = to_float(as_channels(picture, module.in_channels))
+        image = image[:edge, :edge]
+    noisy = to_float(as_channels(image, module.in_channels))
     print(f"{'':24}{'each tile for itself':^30}{'tiles that know their place':^30}")
     print(f"{'tile':>8} {'overlap':>8}      " + f"{'rms':>9} {'largest':>9} {'seams':>9} " * 2)
     for tile, overlap, *both in all_seams(network, noisy):
         figures = " ".join(f"{s.rms:9.4f} {s.largest:9.3f} {s.energy:9.4f}" for s in both)
         print(f"{tile:8} {overlap:8}      {figures}", flush=True)
     print("rms, largest: difference from the whole in grey levels; seams: squared second difference across")
-    print("the borders of tiles, over that of the whole picture's result at the same places (1 = no seam)")
+    print("the borders of tiles, over that of the whole image's result at the same places (1 = no seam)")
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", type=float, nargs="*", default=[1, 4], help="of pictures, MP")
+    parser.add_argument("--sizes", type=float, nargs="*", default=[1, 4], help="of images, MP")
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], choices=get_args(Precision))
-    parser.add_argument("--folder", type=int, default=0, help="pictures of 6 MP in one, to measure, too")
-    parser.add_argument("--whole", action="store_true", help="also each picture at once, without tiles")
+    parser.add_argument("--folder", type=int, default=0, help="images of 6 MP in one, to measure, too")
+    parser.add_argument("--whole", action="store_true", help="also each image at once, without tiles")
     parser.add_argument("--features", type=int, nargs="+", default=[96, 192], help="of UNet2")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU")
     parser.add_argument("--repeats", type=int, default=3, help="calls, of which the quickest counts")
     parser.add_argument("--checkpoint", type=Path, help="a trained network, to measure seams")
     parser.add_argument("-c", "--config", help="of a checkpoint that carries none (the original's)")
-    parser.add_argument("--picture", type=Path, help="a noisy picture (default: a photograph with noise)")
-    parser.add_argument("--edge", type=int, default=512, help="of the picture's corner that is used, px")
+    parser.add_argument("--image", type=Path, help="a noisy image (default: a photograph with noise)")
+    parser.add_argument("--edge", type=int, default=512, help="of the image's corner that is used, px")
     parser.add_argument("--set", action="append", default=[], dest="settings", help="as of test.py")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -4,7 +4,7 @@
     python -m benchmarks.loader --data SIDD_Medium_Srgb --step-images-per-second 700
 
 `SIDD_train` as published (crops of 256 px, batches of 32, flips and turns) reads pieces cut from the frames,
-the frames themselves, and either decoded once. The obvious loader reads a picture by OpenCV, cuts, flips and
+the frames themselves, and either decoded once. The obvious loader reads an image by OpenCV, cuts, flips and
 turns it, divides by 255 and lets PyTorch's DataLoader do the rest. All is measured in this process and its
 workers, one after the other; nothing else consumes the batches. The small cache that each worker has of its
 own is switched off: the published pieces are a hundred times as large. Frames that are decoded for each crop
@@ -37,8 +37,8 @@ from src.data_handlers.preparation.grid import crop_boxes
 from src.data_handlers.samples import samples as samples_module
 from src.data_handlers.samples.samples import Samples
 from src.util.cores import usable_cores
-from src.util.pictures.folder import list_pictures
-from src.util.pictures.io import as_tensor, read_picture, to_float, write_picture
+from src.util.images.folder import list_images
+from src.util.images.io import as_tensor, read_image, to_float, write_image
 
 NOISE = NoiseOptions(sigma=5, shot=25, correlate=True, kernel_edge=5, kernel_sigma=0.8, quantise=True)
 """Of the frames: such pieces are as large as SIDD's when stored as PNG."""
@@ -74,11 +74,11 @@ class Obvious(Dataset[Tensor]):
         return EPOCH
 
     def __getitem__(self, index: int) -> Tensor:
-        picture = cv2.imread(str(self.files[index % len(self.files)]))
-        assert picture is not None
-        picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-        top, left = (int(torch.randint(edge - self.crop + 1, ())) for edge in picture.shape[:2])
-        values = picture[top : top + self.crop, left : left + self.crop].astype(np.float32) / 255
+        image = cv2.imread(str(self.files[index % len(self.files)]))
+        assert image is not None
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        top, left = (int(torch.randint(edge - self.crop + 1, ())) for edge in image.shape[:2])
+        values = image[top : top + self.crop, left : left + self.crop].astype(np.float32) / 255
         values = np.rot90(values[:: 1 - 2 * int(torch.randint(2, ()))], int(torch.randint(4, ())))
         return torch.from_numpy(values.transpose(2, 0, 1).copy())
 
@@ -90,8 +90,8 @@ def write_frames(folder: Path, count: int, height: int, width: int) -> None:
         small = random.uniform(0.1, 0.8, (height // 200 + 2, width // 200 + 2, 3)).astype(np.float32)
         scene = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1)
         noisy = add_noise(to_float(scene), NOISE, torch.Generator().manual_seed(number))
-        picture = np.rint(noisy.permute(1, 2, 0).numpy() * 255).astype(np.uint8)
-        write_picture(folder / f"{number:04d}_NOISY_SRGB_010.PNG", picture)
+        image = np.rint(noisy.permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+        write_image(folder / f"{number:04d}_NOISY_SRGB_010.PNG", image)
 
 
 def link_frames(frames: list[Path], folder: Path) -> None:
@@ -105,10 +105,10 @@ def link_frames(frames: list[Path], folder: Path) -> None:
 def write_pieces(frames: list[Path], folder: Path, piece: int) -> None:
     """Cut frames as prep_SIDD.py does by default."""
     for frame in frames:
-        picture = read_picture(frame)
-        for number, box in enumerate(crop_boxes(picture.shape[0], picture.shape[1], piece, piece // 2)):
-            part = picture[box.top : box.top + piece, box.left : box.left + piece]
-            write_picture(folder / f"{frame.stem}_{number:04d}.png", part)
+        image = read_image(frame)
+        for number, box in enumerate(crop_boxes(image.shape[0], image.shape[1], piece, piece // 2)):
+            part = image[box.top : box.top + piece, box.left : box.left + piece]
+            write_image(folder / f"{frame.stem}_{number:04d}.png", part)
 
 
 def crops_per_second(batches: Iterable[Any], batch: int, workers: int, seconds: float) -> float:
@@ -125,8 +125,8 @@ def crops_per_second(batches: Iterable[Any], batch: int, workers: int, seconds: 
 
 def samples_of(folder: Path, crop: int, **options: Any) -> Samples:
     """`SIDD_train`, seen as published."""
-    pictures = len(list_pictures(folder))
-    repeats = -(-EPOCH // pictures // 16) * 16
+    images = len(list_images(folder))
+    repeats = -(-EPOCH // images // 16) * 16
     arguments = {"data_dir": str(folder), "crop_size": crop, "augmentations": ["flip", "rotate"], **options}
     return build_samples(
         "SIDD_train", {"repeat_times": repeats, **arguments}, channels=3, seed=0, training=True
@@ -152,7 +152,7 @@ def measure_obvious(options: argparse.Namespace, folder: Path) -> Rate:
     """Measure the obvious loader by its number of workers."""
     rates = {}
     for workers in options.workers:
-        dataset = Obvious(list_pictures(folder), options.crop)
+        dataset = Obvious(list_images(folder), options.crop)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of more workers than cores
             loader = DataLoader(dataset, options.batch, shuffle=True, num_workers=workers)
@@ -166,7 +166,7 @@ def all_rates(
     """Measure every way to read them."""
     disk = {"cache": "disk", "cache_folder": str(cache)}
     many = frames.with_name("many")
-    link_frames(list_pictures(frames), many)
+    link_frames(list_images(frames), many)
     yield "pieces, obvious", measure_obvious(options, pieces)
     yield "pieces", measure(options, pieces)
     yield "pieces, cache: disk", measure(options, pieces, **disk)
@@ -180,11 +180,11 @@ def all_rates(
 def parts_of_a_crop(folder: Path, options: argparse.Namespace) -> dict[str, float]:
     """Seconds that a worker takes for each part of a crop from a piece, of 8 bits on its way to a device."""
     samples = samples_of(folder, options.crop)
-    picture = samples.source.read(0)
+    image = samples.source.read(0)
     counter = iter(range(10**9))
 
     def cut() -> Any:
-        return picture.crop(samples.view.random_box(picture.shape, 0, 1, next(counter)))
+        return image.crop(samples.view.random_box(image.shape, 0, 1, next(counter)))
 
     def turned() -> Any:
         return samples.view.augment(cut(), 0, 1, next(counter))
@@ -263,9 +263,9 @@ def main() -> None:
         if options.data is None:
             write_frames(frames, options.frames, *options.frame)
         else:
-            for path in (find_frames(options.data) or list_pictures(options.data))[: options.frames]:
+            for path in (find_frames(options.data) or list_images(options.data))[: options.frames]:
                 (frames / path.name).symlink_to(path.resolve())
-        write_pieces(list_pictures(frames), pieces, options.piece)
+        write_pieces(list_images(frames), pieces, options.piece)
         for name, seconds in parts_of_a_crop(pieces, options).items():
             print(f"{name:<28}{seconds * 1e3:10.3f} ms")
         print_rates(options, frames, pieces, cache)

@@ -30,7 +30,7 @@ from src.masker.base import Masked, draw_points
 from src.masker.blind_spots import MIN_DISTANCE, count_spots
 from src.masker.paste import paste_regions
 from src.model import NL_BSN, UNet2
-from src.util.pictures.io import as_float
+from src.util.images.io import as_float
 
 HOLES = NonLocalMasker(speedup_factor=3, exclude=21, similar=4, core_edge=5, spots="grid", pitch=18)
 HOLES_BATCH = (16, 3, 64, 64)

@@ -30,7 +30,7 @@ from src.trainer.inference.finish_of_folder import LOOKED_AT
 from src.trainer.inference.pixels import denoised_pair
 from src.trainer.report.panel import panel
 from src.util.errors import DataError
-from src.util.pictures.io import write_picture
+from src.util.images.io import write_image
 
 Method = Callable[[Pair], np.ndarray]
 """Denoises a pair's noisy image; the clean one tells those that are told sigma."""
@@ -209,7 +209,7 @@ def main() -> None:
         print("\n".join(table(pairs, rows)), flush=True)
         drawn += sheet(pairs, rows)
     if options.sheet is not None:
-        write_picture(options.sheet, panel(drawn))
+        write_image(options.sheet, panel(drawn))
 
 
 def _options() -> argparse.Namespace:

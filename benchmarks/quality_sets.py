@@ -10,7 +10,7 @@ import numpy as np
 from src.data_handlers.datasets.camera_noise import CameraNoise, add_camera_noise
 from src.data_handlers.datasets.demo import Demo
 from src.data_handlers.datasets.folder import Folder
-from src.util.pictures.io import to_uint8
+from src.util.images.io import to_uint8
 from src.util.seed import derive_seed, numpy_generator
 
 EDGE = 256
@@ -102,12 +102,12 @@ def _parts() -> Iterator[tuple[str, np.ndarray]]:
 
 
 def demo_set() -> PairSet:
-    """The demo's own pictures, as `configs/demo.yaml` makes them."""
-    from src.trainer.config.build import build_pictures
+    """The demo's own images, as `configs/demo.yaml` makes them."""
+    from src.trainer.config.build import build_images
     from src.trainer.config.reading import read_config
 
-    samples = build_pictures(read_config("demo"), "test")
-    found = (samples[0, place] for place in range(samples.pictures))
+    samples = build_images(read_config("demo"), "test")
+    found = (samples[0, place] for place in range(samples.images))
     return PairSet(
         "the demo", [Pair(each["name"], to_uint8(each["noisy"]), to_uint8(each["clean"])) for each in found]
     )

@@ -24,7 +24,7 @@ from src.trainer.config.build import build_loss, build_masker, build_model, buil
 from src.trainer.config.reading import read_config
 from src.trainer.config.run_config import RunConfig
 from src.trainer.network.network import Network
-from src.util.pictures.io import as_float
+from src.util.images.io import as_float
 from src.util.seed import make_generator
 
 OPERATIONS = 15

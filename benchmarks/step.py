@@ -4,7 +4,7 @@
     python -m benchmarks.step --device cuda --batch 32 --steps 50
 
 bare     forward, loss, backward and update, for images and masks that lie on the device
-whole    `Trainer` with all of its parts: pictures from a folder of PNGs, masking, checks, log, TensorBoard
+whole    `Trainer` with all of its parts: images from a folder of PNGs, masking, checks, log, TensorBoard
 obvious  32 bits, loops over images and spots, differences of whole patches, and the loss read in each step
 
 They take turns in this process, so that whatever else the machine does meets all of them; each figure is the
@@ -35,12 +35,12 @@ from src.masker.paste import paste_regions
 from src.masker.similarity import find_similar
 from src.trainer.checkpoints.state import TrainingState
 from src.trainer.config.build import (
+    build_images,
     build_loss,
     build_masker,
     build_model,
     build_objective,
     build_optimizer,
-    build_pictures,
     build_scheduler,
 )
 from src.trainer.config.reading import read_config
@@ -53,7 +53,7 @@ from src.trainer.training.stopping import StopRequest
 from src.trainer.training.stopwatch import Stopwatch
 from src.trainer.training.trainer import Trainer
 from src.util.file_manager import FileManager
-from src.util.pictures.io import as_float, write_picture
+from src.util.images.io import as_float, write_image
 from src.util.seed import make_generator
 
 PIECE, PIECES = 512, 8
@@ -121,7 +121,7 @@ def write_pieces(folder: Path, pieces: int) -> None:
     waves = 127 + 60 * np.sin(np.mgrid[:PIECE, :PIECE].sum(axis=0) / 31)[..., None]
     for number in range(pieces):
         noisy = waves + random.normal(0, 12, (PIECE, PIECE, 3))
-        write_picture(folder / f"{number:03d}.png", noisy.round().clip(0, 255).astype(np.uint8))
+        write_image(folder / f"{number:03d}.png", noisy.round().clip(0, 255).astype(np.uint8))
 
 
 @contextmanager
@@ -129,8 +129,8 @@ def whole(config: RunConfig, device: torch.device, workers: int, folder: Path) -
     """Give the trainer as `main.py` builds it, but for checkpoints and validation."""
     files = FileManager(folder, "run")
     files.create()
-    pictures = build_pictures(config, "training")
-    loader = build_loader(pictures, config.training.batch_size, workers, device.type == "cuda")
+    images = build_images(config, "training")
+    loader = build_loader(images, config.training.batch_size, workers, device.type == "cuda")
     network, stopwatch = build_model(config, device), Adding(device)
     optimizer = build_optimizer(config, network.module.parameters())
     step = TrainingStep(network, build_objective(config), build_loss(config), optimizer, stopwatch)
@@ -214,7 +214,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5, help="steps of each turn")
     parser.add_argument("--obvious-steps", type=int, default=1, help="the same for the obvious step")
     parser.add_argument("--rounds", type=int, default=3, help="turns")
-    parser.add_argument("--workers", type=int, default=2, help="processes that load pictures")
+    parser.add_argument("--workers", type=int, default=2, help="processes that load images")
     options = parser.parse_args()
     print(headline(options))
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""NL-N2V: denoisers trained from noisy pictures alone."""
+"""NL-N2V: denoisers trained from noisy images alone."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""For all tests: their order, one thread, logging that no test leaves changed, tiny pictures and networks."""
+"""For all tests: their order, one thread, logging that no test leaves changed, tiny images and networks."""
 
 import logging
 import os
@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 # In this process and those it starts: more threads would change bits from machine to machine, and be slower
-# on pictures this small.
+# on images this small.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import h5py
@@ -18,8 +18,8 @@ import torch
 from src.trainer.config.build import build_model
 from src.trainer.config.reading import check_config
 from src.util.config.yaml_document import Document, override
+from src.util.images.io import read_image, to_float, write_image
 from src.util.logger import LOG
-from src.util.pictures.io import read_picture, to_float, write_picture
 
 FULL = os.environ.get("NLN2V_FAULTS") == "full"
 SEED = int(os.environ.get("NLN2V_SEED", "2026"))
@@ -59,7 +59,7 @@ def _logging_stays_as_it_was():
 
 @pytest.fixture(scope="session")
 def real_data():
-    """The folder of real pictures that NLN2V_DATA names; None where it names none."""
+    """The folder of real images that NLN2V_DATA names; None where it names none."""
     folder = Path(os.environ.get("NLN2V_DATA", "not set"))
     return folder if folder.is_dir() else None
 
@@ -80,14 +80,14 @@ def messages():
 
 @pytest.fixture
 def noisy_folder(tmp_path):
-    """Three noisy pictures: 64x64, 64x80 and 80x64 px."""
+    """Three noisy images: 64x64, 64x80 and 80x64 px."""
     random = np.random.default_rng(0)
     folder = tmp_path / "noisy"
     folder.mkdir()
     for name, size in {"a": (64, 64), "b": (64, 80), "c": (80, 64)}.items():
         waves = 127 + 80 * np.sin(np.mgrid[: size[0], : size[1]].sum(axis=0) / 9)
         noisy = waves[..., None] + random.normal(0, 25, (*size, 3))
-        write_picture(folder / f"{name}.png", noisy.clip(0, 255).astype(np.uint8))
+        write_image(folder / f"{name}.png", noisy.clip(0, 255).astype(np.uint8))
     return folder
 
 
@@ -111,15 +111,15 @@ def tiny_config(tmp_path, noisy_folder):
 
 @pytest.fixture
 def following(tiny_config, noisy_folder, tmp_path):
-    """A checkpoint whose values stay within [0, 1] and follow the picture's, untrained for speed."""
+    """A checkpoint whose values stay within [0, 1] and follow the image's, untrained for speed."""
     config = tiny_config()
     module = build_model(config, torch.device("cpu")).module
     for norm in (layer for layer in module.modules() if isinstance(layer, torch.nn.BatchNorm2d)):
         norm.momentum = None
-    pictures = to_float(read_picture(noisy_folder / "a.png"))[None]
+    images = to_float(read_image(noisy_folder / "a.png"))[None]
     with torch.no_grad():
-        module(pictures)
-        values = module.eval()(pictures)
+        module(images)
+        values = module.eval()(images)
         last = module.bsn.tail[1]
         scale = 0.15 / values.std(dim=(0, 2, 3))
         last.weight *= scale[:, None, None, None]
@@ -139,7 +139,7 @@ def make_sidd():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             for kind in ("NOISY", "GT"):
                 path = folder / name.replace("NOISY", kind).replace("noisy", kind.lower())
-                write_picture(path, random.integers(0, 256, (*size, 3), dtype=np.uint8))
+                write_image(path, random.integers(0, 256, (*size, 3), dtype=np.uint8))
         return folder
 
     return make

@@ -1,4 +1,4 @@
-"""Write docs/formats.md: what of a picture is in its result, found by reading results back.
+"""Write docs/formats.md: what of an image is in its result, found by reading results back.
 
     python -m docs.formats
 

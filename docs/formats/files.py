@@ -12,7 +12,7 @@ import numpy as np
 import tifffile
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin, features
 
-from src.util.pictures.formats.known import HEIC
+from src.util.images.formats.known import HEIC
 
 Make = Callable[[Path], object]
 
@@ -61,9 +61,9 @@ def _exif(turned: bool = False, exposure: bool = False) -> bytes:
 
 
 def _exif_with_thumbnail() -> bytes:
-    of_picture = struct.pack("<HHHI4sI", 1, ExifTags.Base.Make, 2, 4, b"Mak", 26)
+    of_image = struct.pack("<HHHI4sI", 1, ExifTags.Base.Make, 2, 4, b"Mak", 26)
     of_thumbnail = struct.pack("<HHHIII", 1, ExifTags.Base.Compression, 3, 1, 6, 0)
-    return b"Exif\0\0II*\0" + struct.pack("<I", 8) + of_picture + of_thumbnail
+    return b"Exif\0\0II*\0" + struct.pack("<I", 8) + of_image + of_thumbnail
 
 
 def _turned(path: Path) -> None:
@@ -189,7 +189,7 @@ FILES: dict[str, dict[str, Make]] = {
     },
     "NaN": {"TIFF": _tiff(_holed(np.nan, "float32")), "NPY": _npy(_holed(np.nan, "float32"))},
     "no data (GDAL)": {"TIFF": _tiff(_holed(0, "uint8"), extratags=[(_NO_DATA, "s", 0, "0")])},
-    "several pictures": _each("PNG WebP GIF AVIF HEIC TIFF", _several)
+    "several images": _each("PNG WebP GIF AVIF HEIC TIFF", _several)
     | {"JPEG": partial(_several, format="MPO")},
     "OME": {"TIFF": _tiff(_STACK, ome=True, metadata=_SCALE)},
     "ImageJ": {

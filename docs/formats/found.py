@@ -1,4 +1,4 @@
-"""What other programs find in a picture's file, property by property; None = it has none of it."""
+"""What other programs find in an image's file, property by property; None = it has none of it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -86,8 +86,8 @@ def _no_data(tiff: Any) -> Any:
     return number and (tiff.asarray() == float(number)).tolist()
 
 
-def _count(pictures: int) -> str:
-    return "all of them" if pictures > 1 else "the first"
+def _count(images: int) -> str:
+    return "all of them" if images > 1 else "the first"
 
 
 def _ome(tiff: Any) -> Any:
@@ -133,7 +133,7 @@ FOUND: dict[str, Callable[[Path], Any]] = {
     "32-bit floats": _exactly,
     "NaN": _exactly,
     "no data (GDAL)": _by_tifffile(_no_data),
-    "several pictures": _by_tifffile(
+    "several images": _by_tifffile(
         lambda tiff: _count(len(tiff.pages)), _by_pillow(lambda image: _count(getattr(image, "n_frames", 1)))
     ),
     "OME": _by_tifffile(_ome),

@@ -18,18 +18,18 @@ from src.trainer.inference.result_files import Format, result_names
 from src.trainer.inference.trained import Trained
 from src.util.config.yaml_document import Document
 from src.util.errors import DataError
+from src.util.images.formats.known import WRITTEN
 from src.util.logger import LOG
-from src.util.pictures.formats.known import WRITTEN
 
 PAGE = Path(__file__).parents[1] / "formats.md"
 NONE = "–"
 _CONFIG = {"model": {"kwargs": {"bsn": "UNet2", "features": [2, 4]}}, "nan": "keep"}
 _OF_ANY_TIFF = "TIFF tags"
 _TEXT = """\
-# Formats: for whoever wants to know what of a picture is in its result
+# Formats: for whoever wants to know what of an image is in its result
 
 `python -m docs.formats` makes this page: small files, each with one property, go through the program, and
-other programs read their results; a test does it again. A row is what a picture is, and what its result is:
+other programs read their results; a test does it again. A row is what an image is, and what its result is:
 of the same format with `--format same`, a PNG with `--format png`. Without `--format` a JPEG becomes a PNG,
 and all else is as with `same`. Of OME and ImageJ: axes, sizes, scale and time step.
 
@@ -38,8 +38,8 @@ and all else is as with `same`. Of OME and ImageJ: axes, sizes, scale and time s
 | kept | the result has the same |
 | upright, RGB, ... | the result has this instead |
 | lost | the result has none of it |
-| left out | the same, on purpose: it shows the noisy picture |
-| ..., said | a line says so, once for all pictures that are like it |
+| left out | the same, on purpose: it shows the noisy image |
+| ..., said | a line says so, once for all images that are like it |
 | refused | there is no result; a line says why, and what to do |
 | – | the format has no such thing, or it was not looked at |
 """
@@ -90,7 +90,7 @@ TABLES: Mapping[str, Mapping[str, Property]] = {
         "no data (GDAL)": Property("missing"),
     },
     "Files": {
-        "several pictures": Property("further pictures", shown=True),
+        "several images": Property("further images", shown=True),
         "OME": Property("description"),
         "ImageJ": Property("description"),
         "georeference": Property("tags"),
@@ -120,7 +120,7 @@ class Unchanged:
         self._trained = Trained(PAGE, 0, config, network, None)
 
     def result(self, path: Path, kind: Format) -> tuple[Path, str]:
-        """A picture's result, and all that was said; DataError where there is none."""
+        """An image's result, and all that was said; DataError where there is none."""
         out = path.with_name(f"{kind}_{result_names([path], kind)[path]}")
         listener = _Listener()
         LOG.addHandler(listener)
@@ -144,7 +144,7 @@ def _table(title: str, unchanged: Unchanged, folder: Path) -> str:
     rows = [
         row for name in ENDINGS if name not in missing() for row in _rows(name, columns, unchanged, folder)
     ]
-    head = ["picture", "result", *columns]
+    head = ["image", "result", *columns]
     return "\n".join([f"## {title}\n", _line(head), "|---" * len(head) + "|", *map(_line, rows), ""])
 
 
@@ -166,7 +166,7 @@ def _rows(
 
 
 def _cell(unchanged: Unchanged, folder: Path, name: str, column: str, kind: Format, result: str) -> str:
-    """What became of a property of a picture."""
+    """What became of a property of an image."""
     if name not in FILES[column]:
         return NONE
     path = folder / name / f"{column}{ENDINGS[name]}"

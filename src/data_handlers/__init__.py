@@ -1,8 +1,8 @@
-"""Datasets: where pictures come from, how they are seen, and how they reach the trainer.
+"""Datasets: where images come from, how they are seen, and how they reach the trainer.
 
-`datasets` has a source for each, `samples` shows its pictures as a network takes them, `loading` makes
+`datasets` has a source for each, `samples` shows its images as a network takes them, `loading` makes
 batches of those. `preparation` cuts downloads into pieces; `submission` makes what the benchmarks' servers
-take. Importing the package loads no torch: what cuts pictures into pieces lives here too, and has no use
+take. Importing the package loads no torch: what cuts images into pieces lives here too, and has no use
 for it.
 """
 
@@ -14,10 +14,10 @@ from src.data_handlers.datasets.base import Source
 from src.data_handlers.datasets.bsd68 import bsd68_test, bsd68_train, bsd68_val
 from src.data_handlers.datasets.demo import Demo
 from src.data_handlers.datasets.dnd import dnd_test, dnd_train
-from src.data_handlers.datasets.folder import Folder, PictureFiles
+from src.data_handlers.datasets.folder import Folder, ImageFiles
 from src.data_handlers.datasets.generated import Generated
 from src.data_handlers.datasets.sidd import sidd_test, sidd_train, sidd_val
-from src.util.pictures.value_range import DataRange, NanRule
+from src.util.images.value_range import DataRange, NanRule
 
 if TYPE_CHECKING:
     from src.data_handlers.samples.samples import Samples
@@ -66,7 +66,7 @@ def build_samples(
     channels, seed, training, data_range, nan
         See `Samples`.
     clean : bool
-        Whether the clean pictures are of use; otherwise those in files are not opened.
+        Whether the clean images are of use; otherwise those in files are not opened.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def build_samples(
     Raises
     ------
     DataError
-        When the pictures are not there.
+        When the images are not there.
     """
     from src.data_handlers.samples.samples import Samples
     from src.data_handlers.samples.view import View
@@ -83,9 +83,9 @@ def build_samples(
     of_view = inspect.signature(View).parameters
     view = View(**{key: value for key, value in dataset_args.items() if key in of_view})
     source = DATASETS[dataset](**{key: value for key, value in dataset_args.items() if key not in of_view})
-    if not clean and view.noise is None and isinstance(source, PictureFiles):
+    if not clean and view.noise is None and isinstance(source, ImageFiles):
         source = source.noisy_alone()  # half the decoding
-    if nan == "keep" and isinstance(source, PictureFiles):
+    if nan == "keep" and isinstance(source, ImageFiles):
         source = source.with_missing_as_nan()
     return Samples(
         source, view, channels=channels, seed=seed, training=training, data_range=data_range, nan=nan

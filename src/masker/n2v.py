@@ -22,7 +22,7 @@ from src.masker.base import (
 from src.masker.blind_spots import cpu_generator
 from src.masker.replacement import STRATEGIES
 from src.util.config.schema import Block
-from src.util.pictures.conversion import as_float
+from src.util.images.conversion import as_float
 
 
 class StructN2V(Block):

@@ -21,7 +21,7 @@ from src.masker.grid import jittered_grid
 from src.masker.paste import paste_regions
 from src.masker.patches import fewest_candidates, smallest_with
 from src.masker.similarity import find_similar
-from src.util.pictures.conversion import as_float
+from src.util.images.conversion import as_float
 from src.util.share import Share
 
 

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 
 class Window(NamedTuple):
-    """Where a tile lies in its picture, in pixels of the map it is about, all multiples of the stride."""
+    """Where a tile lies in its image, in pixels of the map it is about, all multiples of the stride."""
 
     top: int
     left: int
     height: int
-    """Of the whole picture, as `width`."""
+    """Of the whole image, as `width`."""
     width: int
 
     def reduced(self, stride: int) -> "Window":
@@ -33,8 +33,8 @@ class DenoisingNetwork(nn.Module):
     stride : int
         Height and width of what it is given are multiples of this, in px, and so are the edges of tiles.
     reach : int or None
-        How far it looks: so far from its inner edges, in px, a tile differs from the whole picture. None =
-        not known; pictures are then cut into tiles only where the user says how far these must overlap.
+        How far it looks: so far from its inner edges, in px, a tile differs from the whole image. None =
+        not known; images are then cut into tiles only where the user says how far these must overlap.
     """
 
     stride: int = 1
@@ -63,12 +63,12 @@ class DenoisingNetwork(nn.Module):
         x : Tensor
             As for `forward`.
         window : Window
-            Where in their pictures the tiles lie, for networks to which that makes a difference.
+            Where in their images the tiles lie, for networks to which that makes a difference.
 
         Returns
         -------
         Tensor
-            Farther than `reach` from the tiles' inner edges, what `forward` gives for the whole pictures.
+            Farther than `reach` from the tiles' inner edges, what `forward` gives for the whole images.
         """
         denoised: Tensor = self(x)
         return denoised

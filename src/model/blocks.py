@@ -52,7 +52,7 @@ class UpConv(nn.Module):
         Channels before and after.
     align_corners : bool
         Whether the centres of the corner pixels stay where they are, as published. The enlargement is then
-        by (2n - 1) / (n - 1), so that what it does at a place depends on how large the picture is.
+        by (2n - 1) / (n - 1), so that what it does at a place depends on how large the image is.
     """
 
     def __init__(self, in_channels: int, out_channels: int, align_corners: bool = True) -> None:
@@ -63,7 +63,7 @@ class UpConv(nn.Module):
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
         """Map (B, in_channels, H, W) to (B, out_channels, 2H, 2W), values >= 0.
 
-        With a window, `x` is a tile and is enlarged as the same place of the whole picture would be.
+        With a window, `x` is a tile and is enlarged as the same place of the whole image would be.
         """
         if self.align_corners and window is not None:
             enlarged = _enlarge_tile(x, window)
@@ -73,7 +73,7 @@ class UpConv(nn.Module):
 
 
 def _enlarge_tile(x: Tensor, window: Window) -> Tensor:
-    """Enlarge a tile by two with the corners of its whole picture aligned, not its own."""
+    """Enlarge a tile by two with the corners of its whole image aligned, not its own."""
     rows, columns = (
         _tile_coordinates(edge, start, whole, x.device)
         for edge, start, whole in zip(x.shape[-2:], window[:2], window[2:], strict=True)
@@ -235,7 +235,7 @@ def _reach(levels: int, blurred: bool) -> int:
 
 
 def _in_full(layer: nn.Module, x: Tensor) -> Tensor:
-    """Apply a layer in its own precision: bfloat16 has 8 significant bits, fewer than pictures have."""
+    """Apply a layer in its own precision: bfloat16 has 8 significant bits, fewer than images have."""
     kind = x.device.type
     if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
         return layer(x)

@@ -37,7 +37,7 @@ class NL_BSN(DenoisingNetwork):  # noqa: N801  (the name is part of published YA
         Channels at each level of the network; None takes the network's own default.
     upsample_align_corners : bool
         Whether enlargements keep the corner pixels in place, as published. With False a network does the same
-        everywhere in a picture of any size.
+        everywhere in an image of any size.
     unshuffle : int
         Edge of the squares of pixels that become channels, for a network that takes it.
     local_mean : float, optional

@@ -79,13 +79,13 @@ class Terminated(KeyboardInterrupt):
 
 
 class NonFiniteError(UserError):
-    """A loss, weight or picture became NaN or infinite."""
+    """A loss, weight or image became NaN or infinite."""
 
     exit_code = 6
 
 
 class DataError(UserError):
-    """A picture or dataset that is missing, damaged or of the wrong kind."""
+    """An image or dataset that is missing, damaged or of the wrong kind."""
 
     exit_code = 7
 

@@ -44,7 +44,7 @@ class FileManager:
         self.logs = self.folder / "logs"
         self.tensorboard = self.folder / "tboard"
         self.config_file = self.folder / "config.yaml"
-        self.pictures_file = self.folder / "pictures.json"
+        self.images_file = self.folder / "pictures.json"
         self.manifest_file = self.folder / "manifest.json"
         self.manifest_copy = self.folder / "manifest.copy.json"
         self.log_file = self.logs / "train.log"

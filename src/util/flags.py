@@ -19,7 +19,7 @@ def common_flags(description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "-g", "--gpu", type=_device, help="a GPU's number, cpu, mps or auto (the default: a GPU if any)"
     )
-    parser.add_argument("--thread", type=_count, default=4, help="workers that load pictures (default: 4)")
+    parser.add_argument("--thread", type=_count, default=4, help="workers that load images (default: 4)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
         help="override a key of the configuration, for example training.batch_size=4; may be repeated",
@@ -66,7 +66,7 @@ def preparation_flags(description: str, data_folder: str, new_folder: str) -> ar
         "-nf", "--new_folder", type=Path, metavar="DIR", help=f"folder for the pieces (default: {new_folder})"
     )
     parser.add_argument(
-        "--jobs", type=_positive, metavar="N", help="pictures cut at a time (default: one for each core)"
+        "--jobs", type=_positive, metavar="N", help="images cut at a time (default: one for each core)"
     )
     return parser
 

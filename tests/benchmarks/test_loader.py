@@ -5,7 +5,7 @@ import torch
 
 from benchmarks import loader
 from src.data_handlers.samples import samples as samples_module
-from src.util.pictures.folder import list_pictures
+from src.util.images.folder import list_images
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def test_pieces_are_those_of_the_preparation(pieces):
 def test_frames_that_are_decoded_for_each_crop_are_as_many_as_siddes(pieces, tmp_path, monkeypatch):
     """Of a few, one is often shown twice in succession and decoded once."""
     monkeypatch.setattr(loader, "measure_obvious", lambda *_: None)
-    monkeypatch.setattr(loader, "measure", lambda options, folder, **view: len(list_pictures(folder)))
+    monkeypatch.setattr(loader, "measure", lambda options, folder, **view: len(list_images(folder)))
     rates = dict(loader.all_rates(None, tmp_path / "frames", pieces, tmp_path / "cache"))
     assert rates["frames"] == rates["frames, 16 crops at a time"] == loader.FRAMES == 320
     assert rates["frames, cache: disk"] == 1

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import generated, quality
 from benchmarks.quality_sets import KINDS, Pair, PairSet, built_in
-from src.util.pictures.io import read_picture, write_picture
+from src.util.images.io import read_image, write_image
 
 
 @pytest.fixture
@@ -75,8 +75,8 @@ def test_the_table_and_the_sheet_are_of_the_folders_asked_for(monkeypatch, capsy
     for folder in ("noisy", "gt"):
         (tmp_path / folder).mkdir()
     for pair in pairs.pairs:
-        write_picture(tmp_path / "noisy" / f"{pair.name}.png", pair.noisy)
-        write_picture(tmp_path / "gt" / f"{pair.name}.png", pair.clean)
+        write_image(tmp_path / "noisy" / f"{pair.name}.png", pair.noisy)
+        write_image(tmp_path / "gt" / f"{pair.name}.png", pair.clean)
     sheet = tmp_path / "sheet.png"
     given = [
         "--pairs",
@@ -92,7 +92,7 @@ def test_the_table_and_the_sheet_are_of_the_folders_asked_for(monkeypatch, capsy
     assert re.findall(r"^\| ([^|]+?) +\|", out, re.MULTILINE)[1:] == [
         "noisy", "general, not finished", "general"
     ]  # fmt: skip
-    assert read_picture(sheet).shape[1] > 4 * 64
+    assert read_image(sheet).shape[1] > 4 * 64
 
 
 def test_the_loader_of_generated_images_is_set_beside_the_network(monkeypatch, capsys):

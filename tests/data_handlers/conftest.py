@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 from scipy import io
 
-from src.data_handlers.datasets.base import Picture
+from src.data_handlers.datasets.base import Image
 from src.data_handlers.samples.samples import Samples
 from src.data_handlers.samples.view import View
 from src.util.errors import DataError
-from src.util.pictures.io import PictureInfo, write_picture
+from src.util.images.io import ImageInfo, write_image
 
 SHAPE = (2, 3, 16, 18, 3)
 
@@ -24,16 +24,16 @@ class Memory:
         return len(self.noisy)
 
     def name(self, number):
-        return f"picture {number}"
+        return f"image {number}"
 
     def inspect(self, number):
         if number in self.broken:
             raise DataError(f"{self.name(number)}: broken")
-        return PictureInfo(*self.noisy[number].shape)
+        return ImageInfo(*self.noisy[number].shape)
 
     def read(self, number):
         self.inspect(number)
-        return Picture(self.name(number), self.noisy[number], self.clean and self.clean[number])
+        return Image(self.name(number), self.noisy[number], self.clean and self.clean[number])
 
     def origin(self, number):
         return (f"{id(self)}",)
@@ -50,11 +50,11 @@ def seen(source, training=True, channels=3, seed=0, **options):
 
 
 def places(height, width, channels=3):
-    """A picture whose every value tells where it comes from: red its row, green its column."""
-    picture = np.zeros((height, width, 3), np.uint8)
-    picture[..., 0] = np.arange(height)[:, None]
-    picture[..., 1] = np.arange(width)
-    return picture[..., :channels]
+    """An image whose every value tells where it comes from: red its row, green its column."""
+    image = np.zeros((height, width, 3), np.uint8)
+    image[..., 0] = np.arange(height)[:, None]
+    image[..., 1] = np.arange(width)
+    return image[..., :channels]
 
 
 @pytest.fixture
@@ -64,14 +64,14 @@ def make_places():
 
 @pytest.fixture
 def fill_folder():
-    """Write random pictures of the given shapes into a folder."""
+    """Write random images of the given shapes into a folder."""
 
     def fill(folder, shapes):
         random = np.random.default_rng(0)
         for name, shape in shapes.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_picture(path, random.integers(0, 256, shape, dtype=np.uint8))
+            write_image(path, random.integers(0, 256, shape, dtype=np.uint8))
         return str(folder)
 
     return fill
@@ -116,14 +116,14 @@ def write_info():
 
 
 @pytest.fixture
-def write_image():
-    """Write one of DND's images; gives its path and the picture (H, W, 3)."""
+def write_dnd_image():
+    """Write one of DND's images; gives its path and the image (H, W, 3)."""
 
     def write(path, size, seed=0):
         path.parent.mkdir(exist_ok=True)
-        picture = np.random.default_rng(seed).random((*size, 3), dtype=np.float32)
+        image = np.random.default_rng(seed).random((*size, 3), dtype=np.float32)
         with h5py.File(path, "w", userblock_size=512) as file:
-            file.create_dataset("InoisySRGB", data=picture.transpose(2, 1, 0), chunks=True, compression=3)
-        return path, picture
+            file.create_dataset("InoisySRGB", data=image.transpose(2, 1, 0), chunks=True, compression=3)
+        return path, image
 
     return write

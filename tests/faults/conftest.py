@@ -14,7 +14,7 @@ import yaml
 
 from src.trainer.checkpoints.checkpoint import CheckpointStore
 from src.util.file_manager import FileManager
-from src.util.pictures.io import write_picture
+from src.util.images.io import write_image
 from tests.conftest import FULL, SEED, TRIED
 
 if sys.platform == "win32":
@@ -63,17 +63,17 @@ def trials(record_property):
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory):
-    """Three noisy pictures of 32 px, read by every training here."""
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory):
+    """Three noisy images of 32 px, read by every training here."""
+    folder = tmp_path_factory.mktemp("images")
     random_ = np.random.default_rng(0)
     for name in "abc":
-        write_picture(folder / f"{name}.png", random_.integers(60, 190, (32, 32, 3), dtype=np.uint8))
+        write_image(folder / f"{name}.png", random_.integers(60, 190, (32, 32, 3), dtype=np.uint8))
     return folder
 
 
 @pytest.fixture(scope="session")
-def write_config(pictures):
+def write_config(images):
     """Write `tiny.yaml` into a folder: a training of a second, with everything that writes."""
 
     def write(folder, **training):
@@ -83,7 +83,7 @@ def write_config(pictures):
             "training": {
                 "dataset": "Folder",
                 "dataset_args": {
-                    "data_dir": str(pictures), "crop_size": 24, "augmentations": ["flip", "rotate"],
+                    "data_dir": str(images), "crop_size": 24, "augmentations": ["flip", "rotate"],
                     "add_noise": {"sigma": 20}, "repeat_times": 2,
                 },
                 "batch_size": 1, "max_epochs": 3, "init_lr": 1e-3, "scheduler": {"type": "cosine"},

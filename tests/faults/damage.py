@@ -92,7 +92,7 @@ def little_memory(more):
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def lose_picture(path, how, step):
+def lose_image(path, how, step):
     """Before the training step number so many: `delete`, `truncate`, `empty`, `zero` or `unmount` it."""
     from src.data_handlers.samples import samples
     from src.trainer.training.step import TrainingStep

@@ -1,6 +1,6 @@
 """JPEGs that other readers complete in grey, from the command line: named, or left out where asked to.
 
-Of smooth pictures one in five shows no trace of 40 bytes that were zeroed: a JPEG has no checksum.
+Of smooth images one in five shows no trace of 40 bytes that were zeroed: a JPEG has no checksum.
 """
 
 import cv2
@@ -11,11 +11,11 @@ from tests.faults.program import run
 
 RANDOM = np.random.default_rng(5)
 SCENE = cv2.resize(RANDOM.integers(50, 200, (12, 12, 3), dtype=np.uint8), (64, 64))
-PICTURE = np.rint(SCENE + RANDOM.normal(0, 12, SCENE.shape)).clip(0, 255).astype(np.uint8)
+IMAGE = np.rint(SCENE + RANDOM.normal(0, 12, SCENE.shape)).clip(0, 255).astype(np.uint8)
 
 
 def encoded(*options):
-    return bytearray(cv2.imencode(".jpg", PICTURE, [*options])[1].tobytes())
+    return bytearray(cv2.imencode(".jpg", IMAGE, [*options])[1].tobytes())
 
 
 def cut_off():
@@ -42,7 +42,7 @@ DAMAGED = {"cut.jpg": cut_off, "zeroed.jpg": zeroed, "restart.jpg": without_a_re
 
 @pytest.fixture
 def folder(tmp_path, write_config):
-    """Two whole pictures among three damaged ones, and a configuration that reads each once in an epoch."""
+    """Two whole images among three damaged ones, and a configuration that reads each once in an epoch."""
     (tmp_path / "photos").mkdir()
     write_config(tmp_path)
     for name, damage in {"a.jpg": encoded, "z.jpg": encoded, **DAMAGED}.items():
@@ -71,7 +71,7 @@ def test_a_damaged_jpeg_stops_the_training_and_is_named(folder, name):
         (folder / "photos" / other).unlink()
     ended = train(folder, "stop")
     assert ended.code == 7
-    assert f"{folder}/photos/{name}: the picture is " in ended.err
+    assert f"{folder}/photos/{name}: the image is " in ended.err
     assert "Traceback" not in ended.err
 
 
@@ -79,5 +79,5 @@ def test_damaged_jpegs_are_listed_and_left_out(folder):
     ended = train(folder, "skip")
     assert ended.code == 0, ended.err
     for name in DAMAGED:
-        assert f"{folder}/photos/{name}: the picture is " in ended.err
+        assert f"{folder}/photos/{name}: the image is " in ended.err
     assert "Traceback" not in ended.err

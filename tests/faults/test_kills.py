@@ -59,7 +59,7 @@ def test_negative_control_a_single_step_more_is_noticed(tmp_path, write_config):
 
 PHASES = {
     "a step": "src.trainer.training.step:TrainingStep.__call__",
-    "a validation": "src.trainer.training.reporter:Reporter.picture",
+    "a validation": "src.trainer.training.reporter:Reporter.image",
     "the masked loss": "src.trainer.training.trainer:evaluate",
     "a save": "src.trainer.checkpoints.checkpoint:write_atomically",
     "a manifest's save": "src.trainer.checkpoints.manifest:write_atomically",

@@ -11,12 +11,12 @@ from tests.trainer.adapt.conftest import adapted
 
 
 @pytest.fixture(scope="module")
-def begin(pictures):
+def begin(images):
     """Write the configuration of an adaptation of seconds into a folder."""
 
     def write(folder):
         folder.mkdir(parents=True)
-        config = yaml.safe_load(adapted(pictures))
+        config = yaml.safe_load(adapted(images))
         config |= {"checkpoint": {"interval_steps": 1}, "log": {"iter_interval": 1}, "validation": {}}
         config["adapt"] |= {"size": 16, "crops": 3}
         config["training"]["batch_size"] = 1

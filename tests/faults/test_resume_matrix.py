@@ -9,8 +9,8 @@ from tests.faults.program import run
 
 WORDS = ("main.py", "-s", "run", "-g", "cpu")
 STEP = "src.trainer.training.step:TrainingStep.__call__"
-VALIDATION = "src.trainer.training.reporter:Reporter.picture"
-PLACES = {  # epochs of six steps; validations of three pictures
+VALIDATION = "src.trainer.training.reporter:Reporter.image"
+PLACES = {  # epochs of six steps; validations of three images
     "inside an epoch": [(STEP, 8)],
     "at the end of an epoch": [(STEP, 5)],
     "in a validation": [(VALIDATION, 4)],

@@ -11,7 +11,7 @@ import torch
 from src.trainer.checkpoints.checkpoint import CheckpointStore, load_checkpoint
 from src.trainer.checkpoints.state import TrainingState
 from src.trainer.config.run_config import RunConfig
-from src.trainer.evaluation.evaluate import PictureScore, Scores
+from src.trainer.evaluation.evaluate import ImageScore, Scores
 from src.trainer.training import trainer
 from src.util.file_manager import FileManager
 
@@ -76,12 +76,12 @@ class Run:
 
     def validate(self, monkeypatch):
         """By the trainer's own choice of the best."""
-        scores = Scores(1, [PictureScore("a", {"psnr": self.scores[self.state.epoch]})])
+        scores = Scores(1, [ImageScore("a", {"psnr": self.scores[self.state.epoch]})])
         monkeypatch.setattr(trainer, "evaluate", lambda *arguments: [])
         monkeypatch.setattr(trainer, "score_all", lambda *arguments: scores)
         stub = MagicMock(store=self.store, state=self.state, content=self.content)
         stub.config, stub.validation.samples.white, stub.validation.samples.source = RunConfig(), None, [1]
-        stub._picture_epochs.return_value = set()
+        stub._image_epochs.return_value = set()
         trainer.Trainer.validate(stub, self.state.epoch)
         self.store.save_last(self.content(), self.state.epoch, keep_all=False)
 

@@ -20,7 +20,7 @@ WRITERS = {
     "the best": ("/best_ckpts/", 1),
     "the manifest": ("manifest.json", 5),
     "the manifest's copy": ("manifest.copy", 5),
-    "a picture": ("/img/", 3),
+    "an image": ("/img/", 3),
     "the log": ("train.log", 0),
     "TensorBoard": ("/tboard/", 0),
     "the table of scores": ("validation.csv", 1),
@@ -143,11 +143,11 @@ def reachable():
 
 @pytest.mark.parametrize("where", ["the output folder", "the run's folder", "its checkpoints"])
 def test_f3_f6_a_folder_that_is_read_only_is_refused_before_the_first_step(
-    reachable, pictures, write_config, where
+    reachable, images, write_config, where
 ):
     folder = write_config(reachable / "work")
-    shutil.copytree(pictures, reachable / "pictures")
-    words = ["main.py", "-c", "tiny.yaml", *WORDS, "--set", "training.dataset_args.data_dir=../pictures"]
+    shutil.copytree(images, reachable / "images")
+    words = ["main.py", "-c", "tiny.yaml", *WORDS, "--set", "training.dataset_args.data_dir=../images"]
     if where != "the output folder":
         assert run(folder, *words).code == 0
         words.append("-r")

@@ -6,7 +6,7 @@ import torch
 from src.masker import NonLocalMasker
 from src.masker.grid import jittered_grid
 from src.masker.similarity import find_similar
-from src.util.pictures.conversion import as_float
+from src.util.images.conversion import as_float
 from src.util.share import Share, share_of
 
 SMALL = {"sim_patch_edge": 9, "repl_patch_edge": 5, "speedup_factor": 3}

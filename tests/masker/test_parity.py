@@ -20,14 +20,14 @@ def files(pattern: str) -> list[pytest.param]:
 
 
 def as_batch(image: np.ndarray, scale: float = 1) -> torch.Tensor:
-    """Turn an H x W x C picture into a float32 batch of one."""
+    """Turn an H x W x C image into a float32 batch of one."""
     return torch.from_numpy(image).permute(2, 0, 1)[None].float() / scale
 
 
 @pytest.mark.parametrize("scale", [1, 255])
 @pytest.mark.parametrize("path", files("nl_masker_*.npz"))
 def test_non_local_masker(path: Path, scale: float, device: torch.device) -> None:
-    """Picks, picture and mask, whether in grey levels or in [0, 1]."""
+    """Picks, image and mask, whether in grey levels or in [0, 1]."""
     case = np.load(path)
     batch, points = as_batch(case["image"], scale).to(device), torch.from_numpy(case["points"]).to(device)
     masker = NonLocalMasker(

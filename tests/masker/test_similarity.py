@@ -1,4 +1,4 @@
-"""The search against brute force, by floats and, in pictures of 8 bits, by levels."""
+"""The search against brute force, by floats and, in images of 8 bits, by levels."""
 
 import numpy as np
 import pytest

@@ -43,8 +43,8 @@ def near_copies(bits: list[int], seed: int) -> torch.Tensor:
         row, column = torch.randint(21, (2,), generator=generator)
         # All values lie in [0.5, 1), where this is the last bit.
         tiles[tile, 0, row, column] -= off * 2**-24
-    picture = tiles.view(4, 4, 3, 21, 21).permute(2, 0, 3, 1, 4).reshape(3, 84, 84)
-    return torch.nn.functional.pad(picture, (0, 252))
+    image = tiles.view(4, 4, 3, 21, 21).permute(2, 0, 3, 1, 4).reshape(3, 84, 84)
+    return torch.nn.functional.pad(image, (0, 252))
 
 
 def tile_found(image: torch.Tensor, device: torch.device) -> int:

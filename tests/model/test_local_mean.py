@@ -88,13 +88,13 @@ def test_images_of_any_size_and_channels_keep_both(size, channels):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_tiles_give_the_whole_picture(kind):
+def test_tiles_give_the_whole_image(kind):
     network = Network(made(**KINDS[kind]), torch.device("cpu"))
-    picture = images(3, 130, 111)
-    whole = network.denoise(picture, "whole")
+    image = images(3, 130, 111)
+    whole = network.denoise(image, "whole")
     network.tiling = Tiling(48)
     tolerance = 1e-4 if network.module.bsn.up_branch[0].align_corners else 1e-5
-    torch.testing.assert_close(network.denoise(picture, "tiled"), whole, rtol=0, atol=tolerance)
+    torch.testing.assert_close(network.denoise(image, "tiled"), whole, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("kind", KINDS)

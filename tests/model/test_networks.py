@@ -151,8 +151,8 @@ def settled(network: str, **options) -> NL_BSN:
 
 @pytest.mark.parametrize("align_corners", [True, False])
 @pytest.mark.parametrize("network", NETWORKS)
-def test_a_tile_that_knows_its_place_equals_the_whole_picture(network: str, align_corners: bool) -> None:
-    """Farther than `reach` from the tile's inner edges, and up to the picture's own edges."""
+def test_a_tile_that_knows_its_place_equals_the_whole_image(network: str, align_corners: bool) -> None:
+    """Farther than `reach` from the tile's inner edges, and up to the image's own edges."""
     # Where corners are aligned, enlarging a tile rounds coordinates otherwise than enlarging the whole.
     tolerance = 1e-4 if align_corners else 1e-5
     model = settled(network, upsample_align_corners=align_corners)

@@ -7,7 +7,7 @@ import pytest
 
 from src.trainer.config.reading import to_yaml
 from src.util import script
-from src.util.pictures.io import read_picture, write_picture
+from src.util.images.io import read_image, write_image
 
 ROOT = Path(__file__).parents[2]
 ORIGINAL = ROOT / "tests" / "parity" / "unet2_005.pth"
@@ -82,11 +82,11 @@ def trained(call, tiny_yaml, tmp_path):
 
 
 @pytest.fixture
-def picture(tmp_path, noisy_folder):
-    """A colour picture of odd size, in another folder than the current one."""
+def image(tmp_path, noisy_folder):
+    """A colour image of odd size, in another folder than the current one."""
     path = tmp_path / "photos" / "my.photo.png"
     path.parent.mkdir()
-    write_picture(path, read_picture(noisy_folder / "b.png")[:51, :67])
+    write_image(path, read_image(noisy_folder / "b.png")[:51, :67])
     return path
 
 
@@ -96,5 +96,5 @@ def ckpt(trained):
 
 
 def pngs(folder):
-    """The pictures in a folder, but for the contact sheet of them."""
+    """The images in a folder, but for the contact sheet of them."""
     return sorted(path.name for path in folder.glob("*.png") if path.name != "panel.png")

@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate
 from src.model import NETWORKS, DenoisingNetwork
 from src.trainer.evaluation.masked_loss import MaskedLoss
 from src.trainer.inference.trained import load_trained
-from src.util.pictures.io import read_picture, to_float, to_uint8, write_picture
+from src.util.images.io import read_image, to_float, to_uint8, write_image
 
 pytestmark = pytest.mark.minutes
 
@@ -93,10 +93,10 @@ def sensible(checkpoint):
     return denoiser
 
 
-def network_outputs(checkpoint, noisy_pictures):
-    """What the network gives for pictures (H, W, 3), asked directly."""
+def network_outputs(checkpoint, noisy_images):
+    """What the network gives for images (H, W, 3), asked directly."""
     network = load_trained(torch.device("cpu"), [], None, None, None, str(checkpoint)).network
-    return [network.denoise(to_float(noisy), "block").permute(1, 2, 0).numpy() for noisy in noisy_pictures]
+    return [network.denoise(to_float(noisy), "block").permute(1, 2, 0).numpy() for noisy in noisy_images]
 
 
 def seen_by_octave(file, variable):
@@ -117,8 +117,8 @@ def write_frames(folder, generator):
         scene = folder / "Data" / f"{number:04d}_001_S6_00100_00060_3200_L"
         scene.mkdir(parents=True)
         noisy = frame + generator.normal(0, 0.04, frame.shape)
-        for kind, picture in (("NOISY", noisy), ("GT", frame)):
-            write_picture(scene / f"{number:04d}_{kind}_SRGB_010.PNG", to_uint8(picture.transpose(2, 0, 1)))
+        for kind, image in (("NOISY", noisy), ("GT", frame)):
+            write_image(scene / f"{number:04d}_{kind}_SRGB_010.PNG", to_uint8(image.transpose(2, 0, 1)))
 
 
 def write_blocks(folder, generator):
@@ -164,7 +164,7 @@ def test_sidd_from_frames_to_the_upload(script, write_config, tmp_path):
     submitted = [np.frombuffer(block, np.uint8).reshape(256, 256, 3) for _, block in rows]
     cells = io.loadmat(tmp_path / "SubmitSrgb.mat")["DenoisedBlocksSrgb"]
     for number, block in enumerate(submitted):
-        assert np.array_equal(block, read_picture(tmp_path / "results" / f"{number:04d}_DN.png"))
+        assert np.array_equal(block, read_image(tmp_path / "results" / f"{number:04d}_DN.png"))
         assert np.array_equal(block, cells[number // 32, number % 32])
     chosen = [0, 31, 32, 700, 1279]
     given = network_outputs(denoiser, noisy[chosen])
@@ -267,7 +267,7 @@ def test_dnd_from_the_download_to_the_upload(script, write_config, dnd, tmp_path
             assert block.dtype == np.float32 and np.array_equal(block, values.clip(0, 1))
             if number in outputs:
                 assert np.array_equal(values, outputs[number])
-                piece = read_picture(tmp_path / "boxes" / f"{names[number]}.png")
+                piece = read_image(tmp_path / "boxes" / f"{names[number]}.png")
                 assert np.array_equal(piece, to_uint8(dnd.read(number).transpose(2, 0, 1)))
     seen = seen_by_octave(tmp_path / "submission" / "bundled" / "0050.mat", "Idenoised")
     assert seen in (None, "cell [1 20] single [512 512 3]")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from src.util.pictures.io import read_picture, write_picture
+from src.util.images.io import read_image, write_image
 from tests.scripts.conftest import ROOT
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -24,7 +24,7 @@ CONFIG = {
     "training": {
         "dataset": "Archive",
         "dataset_args": {
-            "data_dir": "pictures.npz", "crop_size": 32, "augmentations": ["flip"], "repeat_times": 2,
+            "data_dir": "images.npz", "crop_size": 32, "augmentations": ["flip"], "repeat_times": 2,
             "cache": "disk", "cache_folder": "cache",
         },
         "batch_size": 4, "max_epochs": 2, "init_lr": 1e-3, "loss": "1*self_charbonnier",
@@ -53,7 +53,7 @@ def project(tmp_path_factory):
     random = np.random.default_rng(0)
     clean = np.repeat(random.integers(60, 190, (4, 8, 8, 3)), 8, axis=1).repeat(8, axis=2)
     noisy = (clean + random.normal(0, 12, clean.shape)).clip(0, 255)
-    np.savez(folder / "pictures.npz", noisy=noisy.astype(np.uint8), clean=clean.astype(np.uint8))
+    np.savez(folder / "images.npz", noisy=noisy.astype(np.uint8), clean=clean.astype(np.uint8))
     (folder / "mine.yaml").write_text(yaml.safe_dump(CONFIG), encoding="utf-8")
     return folder
 
@@ -106,7 +106,7 @@ def test_the_recipes_train_are_resumed_cached_scored_and_reported(project):
     (cache,) = (project / "cache").glob("*.pictures")
     written = cache.stat().st_mtime_ns
     run(project, "main.py", "-s", "run", "-r", "--set", "training.max_epochs=3")
-    assert cache.stat().st_mtime_ns == written  # by the pictures' own values it was known to be right
+    assert cache.stat().st_mtime_ns == written  # by the images' own values it was known to be right
     run(project, "test.py", "-s", "run", "--out", "scored")
     assert (project / "scored" / "report.html").is_file()
     assert len(list((project / "scored").glob("*_DN_*.png"))) == 4
@@ -115,16 +115,16 @@ def test_the_recipes_train_are_resumed_cached_scored_and_reported(project):
 def test_the_network_of_the_page_is_cut_into_tiles_that_give_the_whole(project):
     if not (project / "output" / "run").exists():
         run(project, "main.py", "-c", "mine.yaml", "-s", "run")
-    picture = np.random.default_rng(1).integers(0, 256, (150, 170, 3), dtype=np.uint8)
-    write_picture(project / "large.png", picture)
+    image = np.random.default_rng(1).integers(0, 256, (150, 170, 3), dtype=np.uint8)
+    write_image(project / "large.png", image)
     results = []
     for tile in (0, 48):
         run(
             project, "test.py", "-s", "run", "--test_img", "large.png", "--tile", tile, "--out", f"tile{tile}"
         )
-        results.append(read_picture(project / f"tile{tile}" / "large_DN.png").astype(int))
+        results.append(read_image(project / f"tile{tile}" / "large_DN.png").astype(int))
     assert np.abs(results[0] - results[1]).max() <= 1  # of rounding to 8 bits
-    assert np.abs(results[0] - picture).max() > 0
+    assert np.abs(results[0] - image).max() > 0
 
 
 def test_the_objective_of_the_page_trains(project):

@@ -1,4 +1,4 @@
-"""docs/formats.md says what becomes of all that comes with a picture."""
+"""docs/formats.md says what becomes of all that comes with an image."""
 
 import re
 

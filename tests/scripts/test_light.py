@@ -80,8 +80,8 @@ def test_a_wrong_value_of_a_configuration_is_refused_before_anything_of_training
     assert not [name for name in modules if name.startswith("src.trainer.training")]
 
 
-def test_denoising_loads_nothing_of_training(ckpt, picture, tmp_path):
-    code, said, modules = loaded(tmp_path, "test", "--pretrained", ckpt, "--test_img", picture, "-g", "cpu")
+def test_denoising_loads_nothing_of_training(ckpt, image, tmp_path):
+    code, said, modules = loaded(tmp_path, "test", "--pretrained", ckpt, "--test_img", image, "-g", "cpu")
     assert code == 0, said
     assert modules.isdisjoint({"tensorboard", "scipy.stats"})
     assert not [name for name in modules if name.startswith("src.trainer.training")]

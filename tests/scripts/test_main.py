@@ -199,13 +199,11 @@ def test_t1_a_loss_that_is_not_finite_exits_6(call, trained):
     assert call("main", "-s", "run", "-r", *more, "training.init_lr=1e-3").code == 0
 
 
-def test_d7_what_is_named_as_a_picture_and_is_none_exits_7_before_a_run_is_made(
-    call, tiny_yaml, noisy_folder
-):
-    (noisy_folder / "notes.png").write_text("no picture")
+def test_d7_what_is_named_as_a_image_and_is_none_exits_7_before_a_run_is_made(call, tiny_yaml, noisy_folder):
+    (noisy_folder / "notes.png").write_text("no image")
     ended = call("main", "-c", "tiny.yaml", "-s", "run")
     assert ended.code == 7
-    assert "notes.png: not a picture" in ended.err
+    assert "notes.png: not an image" in ended.err
     assert not (tiny_yaml.parent / "output").exists()
 
 
@@ -241,9 +239,9 @@ def test_without_arguments_the_demo_is_trained(call, monkeypatch, tmp_path):
     table = next(i for i, line in enumerate(lines) if line.split()[:1] == ["method"])
     methods = [line.split()[0] for line in lines[table + 1 : table + 6]]
     assert methods == ["noisy", "NLM", "N2V", "NL-N2V", "general"]
-    picture = Path(lines[-1].removeprefix("side by side (noisy, NLM, N2V, NL-N2V, general, clean): "))
-    assert picture.suffix == ".png" and (tmp_path / picture).is_file()
-    assert re.fullmatch(r"output/demo_\d{8}_\d{6}_nl_n2v", str(picture.parents[1]))
+    image = Path(lines[-1].removeprefix("side by side (noisy, NLM, N2V, NL-N2V, general, clean): "))
+    assert image.suffix == ".png" and (tmp_path / image).is_file()
+    assert re.fullmatch(r"output/demo_\d{8}_\d{6}_nl_n2v", str(image.parents[1]))
 
 
 def test_help_names_every_flag(call):

@@ -10,10 +10,10 @@ import tifffile
 from PIL import Image, ImageCms
 from scipy.ndimage import uniform_filter
 
-from src.util.pictures.formats.known import HEIC
+from src.util.images.formats.known import HEIC
 
 ROWS, COLUMNS = np.mgrid[:64, :80]
-BLOB = np.exp(-((ROWS - 14) ** 2 + (COLUMNS - 20) ** 2) / 400)  # tells how a picture is turned
+BLOB = np.exp(-((ROWS - 14) ** 2 + (COLUMNS - 20) ** 2) / 400)  # tells how an image is turned
 LEVELS = np.stack([0.15 + 0.7 * BLOB, 0.8 - 0.4 * ROWS / 64, 0.2 + 0.5 * COLUMNS / 80], axis=2)
 LEVELS = (LEVELS + np.random.default_rng(3).normal(0, 0.03, LEVELS.shape)).clip(0, 1)
 RGB = np.rint(LEVELS * 255).astype(np.uint8)
@@ -24,13 +24,13 @@ STORED = {3: lambda seen: seen[::-1, ::-1], 5: lambda seen: seen.swapaxes(0, 1),
           6: np.rot90, 8: lambda seen: np.rot90(seen, -1)}  # fmt: skip
 
 
-def wide(white, picture=LEVELS):
-    return np.rint(picture * white).astype(np.uint16)
+def wide(white, image=LEVELS):
+    return np.rint(image * white).astype(np.uint16)
 
 
-def saved(picture, mode=None, turned=None, **options):
+def saved(pixels, mode=None, turned=None, **options):
     """Writes a file by Pillow."""
-    image = Image.fromarray(np.ascontiguousarray(STORED[turned](picture) if turned else picture))
+    image = Image.fromarray(np.ascontiguousarray(STORED[turned](pixels) if turned else pixels))
     image = image if mode is None else image.convert(mode, palette=Image.Palette.ADAPTIVE)
     if turned:
         options["exif"] = Image.Exif()
@@ -38,8 +38,8 @@ def saved(picture, mode=None, turned=None, **options):
     return lambda path: image.save(path, **options)
 
 
-def tiff(picture, photometric="minisblack", **options):
-    return lambda path: tifffile.imwrite(path, picture, photometric=photometric, metadata=None, **options)
+def tiff(image, photometric="minisblack", **options):
+    return lambda path: tifffile.imwrite(path, image, photometric=photometric, metadata=None, **options)
 
 
 def content(data):
@@ -62,7 +62,7 @@ TEXT = "P2\n80 64\n255\n" + "\n".join(" ".join(map(str, row)) for row in GREY)
 JPEG = cv2.imencode(".jpg", RGB[..., ::-1])[1].tobytes()
 
 # Name: what writes it, the ending of a result of its own format, type and white.
-PICTURES = {
+IMAGES = {
     "grey.png": (saved(GREY, turned=6), ".png", "uint8", 255),
     "colour.png": (saved(RGB, turned=3), ".png", "uint8", 255),
     "alpha.png": (saved(np.dstack([RGB, GREY]), turned=5), ".png", "uint8", 255),
@@ -98,7 +98,7 @@ BAD = {"cut.jpg": JPEG[: len(JPEG) // 2], "empty.png": b""}
 OTHERS = {"phone.xmp": b"<x:xmpmeta/>", "picasa.ini": b"[Picasa]", "IMG_1.CR2": b"II*\0" + bytes(50)}
 PASSED_OVER = (
     "passed over: 1 .CR2, 1 .ini, 1 .xmp (develop raw files to 16-bit TIFF, without sharpening and noise"
-    " reduction), 1 folders named as pictures"
+    " reduction), 1 folders named as images"
 )
 
 
@@ -107,7 +107,7 @@ def photos(tmp_path):
     folder = tmp_path / "photos"
     (folder / "IMG_0.jpg").mkdir(parents=True)
     (folder / "IMG_0.jpg" / "thumbnail.png").write_bytes(b"of another program")
-    for name, (write, *_) in PICTURES.items():
+    for name, (write, *_) in IMAGES.items():
         write(folder / name)
     for name, data in (BAD | OTHERS).items():
         (folder / name).write_bytes(data)
@@ -142,11 +142,11 @@ def check(path, dtype, white):
 
 
 def expected(kind):
-    """Result to the picture that it is of, where there is one."""
-    same = {f"{name.rpartition('.')[0]}_DN{PICTURES[name][1]}": name for name in PICTURES}
+    """Result to the image that it is of, where there is one."""
+    same = {f"{name.rpartition('.')[0]}_DN{IMAGES[name][1]}": name for name in IMAGES}
     if kind == "same":
         return same
-    return {f"{name.rpartition('.')[0]}_DN.png": name for name in PICTURES if name not in TIFF_ALONE}
+    return {f"{name.rpartition('.')[0]}_DN.png": name for name in IMAGES if name not in TIFF_ALONE}
 
 
 @pytest.mark.parametrize("method", ["nl_folder", "n2v_folder"])
@@ -160,10 +160,10 @@ def test_each_file_comes_out_right_or_is_named(call, photos, tmp_path, method):
     ended = call("main", "-c", method, "-s", "run", *(word for line in settings for word in ("--set", line)))
     assert ended.code == 0, ended.err
     assert PASSED_OVER in ended.out and all(f"{photos}/{name}: " in ended.err for name in BAD)
-    assert f"2 of {len(PICTURES) + 3} pictures cannot be read and are left out" in ended.err
+    assert f"2 of {len(IMAGES) + 3} images cannot be read and are left out" in ended.err
     used = json.loads((tmp_path / "output" / "run" / "pictures.json").read_text(encoding="utf-8"))
     pages = {"pages.tif, page 1", "pages.tif, page 2"}
-    assert set(used["training"]["pictures"]) == PICTURES.keys() - {"pages.tif"} | pages
+    assert set(used["training"]["pictures"]) == IMAGES.keys() - {"pages.tif"} | pages
     for kind in ("same", "png"):
         out = tmp_path / kind
         ended = call("test", "-s", "run", "--test_dir", photos, "--format", kind, "--out", out)
@@ -173,14 +173,14 @@ def test_each_file_comes_out_right_or_is_named(call, photos, tmp_path, method):
         named = {line.partition(f"{photos}/")[2].partition(": ")[0] for line in errors(ended.err)}
         assert named == BAD.keys() | (TIFF_ALONE if kind == "png" else set())
         for result, name in expected(kind).items():
-            check(out / result, *PICTURES[name][2:])
+            check(out / result, *IMAGES[name][2:])
         page = (out / "report.html").read_text(encoding="utf-8")
         assert "&lt;img src=x onerror=alert(1)&gt;.png" in page and "<img src=x" not in page
     assert Image.open(tmp_path / "same" / "PHONE_DN.JPG").info["icc_profile"] == PROFILE
 
 
 def errors(text):
-    """A line for each picture that there is no result of; the last one sums up."""
+    """A line for each image that there is no result of; the last one sums up."""
     lines = [line for line in text.splitlines() if line.startswith("error: ")]
-    assert f"{len(lines) - 1} of {len(PICTURES) + 2} pictures failed" in lines[-1]
+    assert f"{len(lines) - 1} of {len(IMAGES) + 2} images failed" in lines[-1]
     return lines[:-1]

@@ -8,7 +8,7 @@ import yaml
 from scipy import io
 
 from src.trainer.config.reading import read_config
-from src.util.pictures.io import write_picture
+from src.util.images.io import write_image
 from tests.scripts.conftest import ROOT
 
 FILES = sorted((ROOT / "tests" / "parity" / "yaml").glob("*.yaml"))
@@ -25,9 +25,9 @@ def write_dataset(folder, name):
     (folder / "RN").mkdir(parents=True)
     for number in range(2):
         piece = random.integers(0, 256, (64, 64, 3), dtype=np.uint8)
-        write_picture(folder / "RN" / f"{number:04d}_s001.png", piece)
+        write_image(folder / "RN" / f"{number:04d}_s001.png", piece)
         if name == "DND":
-            write_picture(folder / f"0001_{number + 1:02d}.png", piece[:52, :52])
+            write_image(folder / f"0001_{number + 1:02d}.png", piece[:52, :52])
     if name == "SIDD":
         for variable in ("ValidationNoisyBlocksSrgb", "ValidationGtBlocksSrgb", "BenchmarkNoisyBlocksSrgb"):
             blocks = random.integers(0, 256, (1, 2, 48, 48, 3), dtype=np.uint8)

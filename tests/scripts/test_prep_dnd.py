@@ -1,9 +1,9 @@
-"""`prep_DND.py` as it is called; what it does to the pictures is tested with `prepare_dnd`."""
+"""`prep_DND.py` as it is called; what it does to the images is tested with `prepare_dnd`."""
 
 import numpy as np
 import pytest
 
-from src.util.pictures.io import read_picture
+from src.util.images.io import read_image
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def test_p1_p2_the_documented_call_works(prep, make, tmp_path):
     make(range(1, 51), (100, 140))
     ended = prep("-c", 100, "-s", 50, "-df", "DND", "-nf", "NEW", "--split", "train", "--jobs", 2)
     assert (ended.code, ended.err) == (0, "")
-    assert "DND: 50 pictures give 100 pieces in NEW" in ended.out
+    assert "DND: 50 images give 100 pieces in NEW" in ended.out
     assert names(tmp_path / "NEW")[:3] == ["0001_s001.png", "0001_s002.png", "0002_s001.png"]
 
 
@@ -49,7 +49,7 @@ def test_the_crops_of_the_readme_are_the_default(prep, make_dnd, tmp_path):
     assert prep().code == 7  # for the images that are missing
     folder = tmp_path / "datasets" / "DND_train"
     assert names(folder) == ["0001_s001.png", "0001_s002.png"]
-    assert read_picture(folder / "0001_s002.png").shape == (512, 512, 3)
+    assert read_image(folder / "0001_s002.png").shape == (512, 512, 3)
 
 
 def test_p7_the_official_boxes_are_called_by_image_and_box_and_missing_images_are_named(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from src.util.pictures.io import read_picture, write_picture
+from src.util.images.io import read_image, write_image
 
 ROOT = Path(__file__).parents[2]
 HIDDEN = (".lock", ".manifest.jsonl")
@@ -55,7 +55,7 @@ def when_it_is_under_way(folder):
 def test_p1_p2_the_documented_call_works(prep, source, tmp_path):
     ended = prep("-c", 200, "-s", 100, "-df", "SIDD", "-nf", "NEW", "--jobs", 2)
     assert (ended.code, ended.err) == (0, "")
-    assert "SIDD: 8 pictures give 48 pieces in NEW" in ended.out
+    assert "SIDD: 8 images give 48 pieces in NEW" in ended.out
     assert "at most 6.0 MB" in ended.out  # 48 of 200x200 px in three colours, and 4 KB for each file
     assert "48 of 48 pieces are there: 48 made now" in ended.out
     assert len(pieces(tmp_path / "NEW")) == 48
@@ -69,7 +69,7 @@ def test_the_crops_of_the_readme_are_the_default(prep, source, make_sidd, tmp_pa
     assert prep().code == 0
     made = pieces(tmp_path / "datasets" / "SIDD_train")
     assert sorted(made) == ["0001_NOISY_SRGB_010_s001.png", "0001_NOISY_SRGB_010_s002.png"]
-    assert read_picture(tmp_path / "datasets" / "SIDD_train" / sorted(made)[0]).shape == (512, 512, 3)
+    assert read_image(tmp_path / "datasets" / "SIDD_train" / sorted(made)[0]).shape == (512, 512, 3)
 
 
 @pytest.mark.parametrize("flags", [("-s", 0), ("-c", 0), ("-c", -5), ("-s", "x"), ("--jobs", 0), ("-s", 2.5)])
@@ -123,7 +123,7 @@ def test_p10_killed_and_run_again_it_is_as_if_it_had_never_stopped(prep, source,
     left = list(new.glob("*.png"))
     assert 0 < len(left) < 8 * PIECES
     for path in left:
-        assert read_picture(path).shape == (48, 48, 3)
+        assert read_image(path).shape == (48, 48, 3)
     ended = prep(*GRID, "-df", "SIDD", "-nf", "NEW", "--jobs", 2)
     assert (ended.code, ended.err) == (0, "")
     prep(*GRID, "-df", "SIDD", "-nf", "WHOLE", "--jobs", 1)
@@ -160,7 +160,7 @@ def test_a_signal_ends_it_and_all_its_workers_and_leaves_only_whole_files(
 def test_where_the_disk_refuses_in_the_middle_nothing_is_half_written(prep, make_sidd, tmp_path):
     """The piece of a flat frame is small, that of a noisy one larger than a file may be."""
     source = make_sidd(tmp_path / "SIDD", {f"{n:04d}_NOISY_SRGB_010.PNG": (96, 96) for n in (1, 2)})
-    write_picture(source / "0001_NOISY_SRGB_010.PNG", read_picture(source / "0001_NOISY_SRGB_010.PNG") // 255)
+    write_image(source / "0001_NOISY_SRGB_010.PNG", read_image(source / "0001_NOISY_SRGB_010.PNG") // 255)
     flags = ("-c", 96, "-s", 96, "-df", source, "-nf", tmp_path / "NEW")
     limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))}
     process = start(*flags, "--jobs", 2, **limit)

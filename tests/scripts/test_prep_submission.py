@@ -9,7 +9,7 @@ from scipy import io
 
 from src.data_handlers.submission import dnd, sidd
 from src.data_handlers.submission.layout import DndLayout, SiddLayout
-from src.util.pictures.io import write_picture
+from src.util.images.io import write_image
 
 EDGE = 32
 pytestmark = pytest.mark.filterwarnings("ignore:.*boxes are missing")
@@ -36,12 +36,12 @@ def denoised(tmp_path, monkeypatch):
     names = {"of_sidd": [f"{n:04d}" for n in range(6)], "of_dnd": []}
     for number in range(6):
         names["of_dnd"].append(f"{number // 3 + 1:04d}_{number % 3 + 1:02d}.png")
-        write_picture(tmp_path / "DND_test" / names["of_dnd"][-1], noisy[number])
+        write_image(tmp_path / "DND_test" / names["of_dnd"][-1], noisy[number])
     for folder, given in names.items():
         with open(tmp_path / folder / "metrics.csv", "w", newline="") as file:
-            csv.writer(file).writerows([("picture", "name"), *((f"{n:04d}", g) for n, g in enumerate(given))])
+            csv.writer(file).writerows([("image", "name"), *((f"{n:04d}", g) for n, g in enumerate(given))])
         for number in range(6):
-            write_picture(tmp_path / folder / f"{number:04d}_DN.png", blocks[number])
+            write_image(tmp_path / folder / f"{number:04d}_DN.png", blocks[number])
     return blocks
 
 
@@ -97,7 +97,7 @@ def test_dnd_from_results_to_upload(submit, denoised, tmp_path):
 def test_swapped_colours_end_with_7_and_leave_nothing(submit, denoised, tmp_path, name, noisy, out):
     folder = tmp_path / f"of_{name.lower()}"
     for number, block in enumerate(denoised):
-        write_picture(folder / f"{number:04d}_DN.png", block[..., ::-1])
+        write_image(folder / f"{number:04d}_DN.png", block[..., ::-1])
     ended = submit(name, noisy, f"{name}_test", "--denoised", folder, "--out", out)
     assert ended.code == 7
     assert "BGR: red and blue are swapped" in ended.err and "Traceback" not in ended.err

@@ -3,26 +3,26 @@
 import numpy as np
 import pytest
 
-from src.util.pictures.io import read_picture, write_picture
+from src.util.images.io import read_image, write_image
 
 
 @pytest.fixture
-def picture(tmp_path):
+def image(tmp_path):
     """Large enough for flat places to tell of its noise, with texture that is lost."""
     values = 128 + 12 * np.random.default_rng(0).standard_normal((96, 112, 3))
     values[:40, :40] += 90 * np.sin(np.mgrid[:40, :40].sum(axis=0))[..., None]
-    write_picture(tmp_path / "my.photo.png", values.clip(0, 255).astype(np.uint8))
+    write_image(tmp_path / "my.photo.png", values.clip(0, 255).astype(np.uint8))
     return tmp_path / "my.photo.png"
 
 
 @pytest.fixture
-def denoise(call, ckpt, picture, tmp_path):
-    """Denoise the picture with such flags; gives the result."""
+def denoise(call, ckpt, image, tmp_path):
+    """Denoise the image with such flags; gives the result."""
 
     def denoised(*words):
-        ended = call("test", "--pretrained", ckpt, "--test_img", picture, "--overwrite", *words)
+        ended = call("test", "--pretrained", ckpt, "--test_img", image, "--overwrite", *words)
         assert ended.code == 0, ended.err
-        return read_picture(tmp_path / "my.photo_DN.png").astype(int)
+        return read_image(tmp_path / "my.photo_DN.png").astype(int)
 
     return denoised
 
@@ -36,8 +36,8 @@ def test_what_is_given_back_is_said_by_flags_or_the_configuration(denoise):
     assert np.array_equal(denoise(*own, "--finish", "none"), flags["none"])
 
 
-def test_strength_goes_from_the_picture_to_the_result(denoise, picture):
-    noisy, plain = read_picture(picture).astype(int), denoise()
+def test_strength_goes_from_the_image_to_the_result(denoise, image):
+    noisy, plain = read_image(image).astype(int), denoise()
     assert np.array_equal(denoise("--strength", 0), noisy)
     assert np.array_equal(denoise("--strength", 1), plain)
     half, inside = denoise("--strength", 0.5), (plain > 0) & (plain < 255)
@@ -57,8 +57,8 @@ def test_strength_goes_from_the_picture_to_the_result(denoise, picture):
         (("--set", "test.finish.dust=9"), "test.finish.dust: unknown key; choose from detail, gamma, light"),
     ],
 )
-def test_a_value_that_cannot_be_is_refused_in_one_line(call, ckpt, picture, tmp_path, words, said):
-    ended = call("test", "--pretrained", ckpt, "--test_img", picture, *words)
+def test_a_value_that_cannot_be_is_refused_in_one_line(call, ckpt, image, tmp_path, words, said):
+    ended = call("test", "--pretrained", ckpt, "--test_img", image, *words)
     (line,) = ended.complaints.splitlines()
     assert ended.code == 2 and said in line
     assert not (tmp_path / "my.photo_DN.png").exists()

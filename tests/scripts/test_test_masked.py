@@ -4,30 +4,30 @@ import numpy as np
 import pytest
 
 from src.trainer.inference.denoiser import Denoiser
-from src.util.pictures.io import read_picture
+from src.util.images.io import read_image
 
 
 @pytest.fixture
-def expected(following, picture):
-    return Denoiser.load(following, "cpu", masked=True)(read_picture(picture))
+def expected(following, image):
+    return Denoiser.load(following, "cpu", masked=True)(read_image(image))
 
 
-def test_a_picture_and_a_folder_are_denoised_hidden(call, following, picture, expected, tmp_path):
-    ended = call("test", "--pretrained", following, "--test_img", picture, "--masked")
+def test_a_image_and_a_folder_are_denoised_hidden(call, following, image, expected, tmp_path):
+    ended = call("test", "--pretrained", following, "--test_img", image, "--masked")
     assert ended.code == 0, ended.err
-    ended = call("test", "--pretrained", following, "--test_dir", picture.parent, "--masked", "--out", "out")
+    ended = call("test", "--pretrained", following, "--test_dir", image.parent, "--masked", "--out", "out")
     assert ended.code == 0, ended.err
     for folder in (tmp_path, tmp_path / "out"):
-        assert np.array_equal(read_picture(folder / "my.photo_DN.png"), expected)
-    plain = Denoiser.load(following, "cpu")(read_picture(picture))
+        assert np.array_equal(read_image(folder / "my.photo_DN.png"), expected)
+    plain = Denoiser.load(following, "cpu")(read_image(image))
     assert not np.array_equal(plain, expected)
 
 
-def test_the_test_pictures_are_scored_hidden(call, following, noisy_folder, tmp_path):
+def test_the_test_images_are_scored_hidden(call, following, noisy_folder, tmp_path):
     assert call("test", "--pretrained", following, "--masked", "--out", "scores").code == 0
-    result = read_picture(tmp_path / "scores" / "0000_DN.png")
+    result = read_image(tmp_path / "scores" / "0000_DN.png")
     denoiser = Denoiser.load(following, "cpu", masked=True)
-    assert np.array_equal(result, denoiser(read_picture(noisy_folder / "a.png")))
+    assert np.array_equal(result, denoiser(read_image(noisy_folder / "a.png")))
 
 
 @pytest.mark.parametrize(
@@ -37,14 +37,14 @@ def test_the_test_pictures_are_scored_hidden(call, following, noisy_folder, tmp_
         (("--set", "masker.masker_type=N2V_Masker"), "which hides no regions"),
     ],
 )
-def test_what_does_not_fit_is_refused_in_one_line(call, following, picture, tmp_path, words, said):
-    ended = call("test", "--pretrained", following, "--test_img", picture, "--masked", *words)
+def test_what_does_not_fit_is_refused_in_one_line(call, following, image, tmp_path, words, said):
+    ended = call("test", "--pretrained", following, "--test_img", image, "--masked", *words)
     (line,) = ended.complaints.splitlines()
     assert ended.code == 2 and said in line
     assert not (tmp_path / "my.photo_DN.png").exists()
 
 
-def test_the_general_network_is_refused_in_one_line(call, picture, tmp_path):
-    ended = call("test", "--test_img", picture, "--masked")
+def test_the_general_network_is_refused_in_one_line(call, image, tmp_path):
+    ended = call("test", "--test_img", image, "--masked")
     (line,) = ended.complaints.splitlines()
     assert ended.code == 2 and "--masked: " in line and "`objective: imitate`, which hides nothing" in line

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.util.pictures.io import read_picture, write_picture
+from src.util.images.io import read_image, write_image
 from tests.scripts.conftest import pngs
 
 
 def test_set_changes_the_checkpoints_own_configuration(call, ckpt, noisy_folder, tmp_path):
     ended = call("test", "--pretrained", ckpt, "--set", "test.dataset_args.n_data=2", "--out", "scores")
-    assert ended.code == 0 and "ONLY 2 OF 3 PICTURES" in ended.out
+    assert ended.code == 0 and "ONLY 2 OF 3 IMAGES" in ended.out
     ended = call("test", "--pretrained", ckpt, "--set", "test.dataset_arg.n_data=2", "--out", "scores")
     assert ended.code == 2 and "did you mean 'dataset_args'" in ended.err
 
@@ -22,7 +22,7 @@ def test_set_changes_the_checkpoints_own_configuration(call, ckpt, noisy_folder,
 def test_e13_e19_a_set_is_scored_into_a_folder_of_the_run(call, trained, noisy_folder, tmp_path):
     (tmp_path / "clean").mkdir()
     for path in noisy_folder.iterdir():
-        write_picture(tmp_path / "clean" / path.name, 255 - read_picture(path))
+        write_image(tmp_path / "clean" / path.name, 255 - read_image(path))
     scored = "test.dataset_args.clean_folder=clean"
     ended = call("test", "-s", "run", "--set", scored)
     assert ended.code == 0, ended.err
@@ -33,7 +33,7 @@ def test_e13_e19_a_set_is_scored_into_a_folder_of_the_run(call, trained, noisy_f
     assert [row["name"] for row in rows] == ["a.png", "b.png", "c.png"]
     assert len(pngs(folder)) == 9
     line = (folder / "metrics.txt").read_text().splitlines()[1]
-    assert re.match(r"PSNR \d+\.\d\d dB, SSIM -?0\.\d{4} \(rounded to 8 bits.*all 3 pictures\)$", line)
+    assert re.match(r"PSNR \d+\.\d\d dB, SSIM -?0\.\d{4} \(rounded to 8 bits.*all 3 images\)$", line)
     assert line in ended.out
     ended = call("test", "-s", "run", "--set", scored, "--set", "test.save_image=false")
     assert ended.code == 0

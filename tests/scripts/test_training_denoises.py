@@ -1,4 +1,4 @@
-"""Training from noisy pictures alone yields a denoiser, from the command line, with either method."""
+"""Training from noisy images alone yields a denoiser, from the command line, with either method."""
 
 import csv
 
@@ -8,7 +8,7 @@ import yaml
 from scipy.ndimage import gaussian_filter
 
 from src.trainer.evaluation.metrics import psnr
-from src.util.pictures.io import write_picture
+from src.util.images.io import write_image
 
 EDGE = 96
 CONFIG = {
@@ -29,15 +29,15 @@ PATCHES = {"sim_patch_edge": 13, "repl_patch_edge": 9, "speedup_factor": 4, "pix
 
 
 def scene(random):
-    """A grey picture of soft light and a few discs."""
+    """A grey image of soft light and a few discs."""
     rows, columns = np.mgrid[:EDGE, :EDGE] / EDGE
     light, across = random.uniform(0, 60, 2)
-    picture = 90 + light * rows + across * columns
+    image = 90 + light * rows + across * columns
     for _ in range(3):
         row, column, radius = random.uniform((0, 0, 0.1), (1, 1, 0.3))
         inside = np.hypot(rows - row, columns - column) < radius
-        picture[inside] += random.uniform(-60, 60)
-    return picture.clip(20, 235)
+        image[inside] += random.uniform(-60, 60)
+    return image.clip(20, 235)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def scene(random):
     [("N2V_Masker", {"pixel_perc": 0.004}, 0), ("Masker", PATCHES, 0.5)],
     ids=["independent noise", "noise that neighbours share"],
 )
-def test_a_network_that_saw_noisy_pictures_alone_denoises_them(masker, arguments, blur, call, tmp_path):
+def test_a_network_that_saw_noisy_images_alone_denoises_them(masker, arguments, blur, call, tmp_path):
     """Each the noise that it is made for; without blind spots the same training gains less than 2 dB."""
     random = np.random.default_rng(0)
     noisy_psnr = []
@@ -54,9 +54,9 @@ def test_a_network_that_saw_noisy_pictures_alone_denoises_them(masker, arguments
         clean = scene(random)
         noisy = clean + 30 * noise / noise.std()
         clean, noisy = (p.clip(0, 255).round().astype(np.uint8)[..., None] for p in (clean, noisy))
-        for folder, picture in (("clean", clean), ("noisy", noisy)):
+        for folder, image in (("clean", clean), ("noisy", noisy)):
             (tmp_path / folder).mkdir(exist_ok=True)
-            write_picture(tmp_path / folder / name, picture)
+            write_image(tmp_path / folder / name, image)
         noisy_psnr.append(psnr(clean, noisy))
     config = CONFIG | {"masker": {"masker_type": masker, "masker_args": arguments}}
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")

@@ -15,8 +15,8 @@ from src.trainer.training.session import train
 from src.util.config.yaml_document import override, parse_yaml
 from src.util.errors import ConfigError
 from src.util.file_manager import FileManager
+from src.util.images.io import read_image, write_image
 from src.util.logger import start_console
-from src.util.pictures.io import read_picture, write_picture
 
 CPU = torch.device("cpu")
 DEMO = "dataset: Demo, dataset_args: {crop_size: 64}"
@@ -47,10 +47,10 @@ def problem(text, *settings):
 
 @pytest.fixture
 def clean_folder(tmp_path, noisy_folder):
-    """A clean picture for each noisy one."""
+    """A clean image for each noisy one."""
     (tmp_path / "clean").mkdir()
     for path in noisy_folder.iterdir():
-        write_picture(tmp_path / "clean" / path.name, uniform_filter(read_picture(path), (7, 7, 0)))
+        write_image(tmp_path / "clean" / path.name, uniform_filter(read_image(path), (7, 7, 0)))
     return tmp_path / "clean"
 
 

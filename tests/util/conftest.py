@@ -1,4 +1,4 @@
-"""A picture that the tests of pictures share."""
+"""An image that the tests of images share."""
 
 import numpy as np
 import pytest

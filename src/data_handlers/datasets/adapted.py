@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from src.data_handlers.datasets.base import DrawnSource, Picture
+from src.data_handlers.datasets.base import DrawnSource, Image
 from src.data_handlers.datasets.generated import Generated
 from src.data_handlers.datasets.measured_noise import MeasuredNoise, load_measured_noise
 from src.util.errors import DataError
-from src.util.pictures.io import PictureInfo
+from src.util.images.io import ImageInfo
 
 LIST = "targets.json"
 NOISE = "noise.npz"
@@ -129,12 +129,12 @@ class Adapted(DrawnSource):
         """Its number, such as `crop 12`."""
         return f"crop {number}"
 
-    def inspect(self, number: int) -> PictureInfo:
+    def inspect(self, number: int) -> ImageInfo:
         """Known without drawing it; see `Source`."""
         channels = self._targets.images[0].noisy.shape[2]
-        return PictureInfo(self._size, self._size, channels if channels in (1, 3) else 1, dtype="float32")
+        return ImageInfo(self._size, self._size, channels if channels in (1, 3) else 1, dtype="float32")
 
-    def draw(self, number: int, rng: np.random.Generator) -> Picture:
+    def draw(self, number: int, rng: np.random.Generator) -> Image:
         """A noisy crop and what is to be made of it; see `DrawnSource`."""
         noise, kind = self._targets.noise, rng.random()
         which = int(rng.integers(len(self._targets.images)))
@@ -142,12 +142,12 @@ class Adapted(DrawnSource):
         channels = self._seen(image.noisy.shape[2], rng)
         noisy, clean = self._crop(image, channels, rng)
         if noise is None or kind < self._shares.real:
-            return Picture(self.name(number), noisy, clean, dtype="float32")
+            return Image(self.name(number), noisy, clean, dtype="float32")
         if kind >= self._shares.real + self._shares.own:
             clean = self._made_up(len(channels), rng)
         strength = float(noise.strengths[which] * np.exp(rng.normal(0, _VARIED)))
         noisy = noise.of_channels(channels).added_to(clean.clip(0, 1), strength, rng)
-        return Picture(self.name(number), noisy, clean, dtype="float32")
+        return Image(self.name(number), noisy, clean, dtype="float32")
 
     def _seen(self, channels: int, rng: np.random.Generator) -> list[int]:
         return list(range(channels)) if channels in (1, 3) else [int(rng.integers(channels))]

@@ -1,4 +1,4 @@
-"""Pictures and where they come from: what every dataset offers."""
+"""Images and where they come from: what every dataset offers."""
 
 import hashlib
 import os
@@ -11,12 +11,12 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from src.util.errors import DataError
-from src.util.pictures.io import PictureInfo
+from src.util.images.io import ImageInfo
 from src.util.seed import numpy_generator
 
 
 class Box(NamedTuple):
-    """A rectangle of a picture, counted from 0, in px."""
+    """A rectangle of an image, counted from 0, in px."""
 
     top: int
     left: int
@@ -25,8 +25,8 @@ class Box(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A noisy picture and, where it is known, the clean one.
+class Image:
+    """A noisy image and, where it is known, the clean one.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Picture:
         Type that the values had in their file, to which results are rounded.
     white, clean_white : float or None
         The numbers that are white in the files of `noisy` and `clean`; as a source gives them, where their
-        headers say so, see `PictureInfo.white`.
+        headers say so, see `ImageInfo.white`.
     """
 
     name: str
@@ -60,23 +60,23 @@ class Picture:
         """Bytes of all its values."""
         return self.noisy.nbytes + (0 if self.clean is None else self.clean.nbytes)
 
-    def map(self, change: Callable[[np.ndarray], np.ndarray]) -> "Picture":
+    def map(self, change: Callable[[np.ndarray], np.ndarray]) -> "Image":
         """The same change made to noisy and clean."""
         clean = None if self.clean is None else change(self.clean)
         return replace(self, noisy=change(self.noisy), clean=clean)
 
-    def crop(self, box: Box) -> "Picture":
+    def crop(self, box: Box) -> "Image":
         """The part inside the box."""
         rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
         return self.map(lambda values: values[rows, columns])
 
-    def turn(self, quarters: int) -> "Picture":
+    def turn(self, quarters: int) -> "Image":
         """Turned anticlockwise by so many quarters."""
         return self.map(lambda values: np.rot90(values, quarters))
 
 
 class Source(Protocol):
-    """Named pictures. A source has no randomness and can be sent to loader workers.
+    """Named images. A source has no randomness and can be sent to loader workers.
 
     A class that inherits from it sets `where` and writes `__len__`, `name` and `read`; what else it leaves
     out is as it stands here.
@@ -87,15 +87,15 @@ class Source(Protocol):
 
     @abstractmethod
     def __len__(self) -> int:
-        """How many pictures there are."""
+        """How many images there are."""
 
     @abstractmethod
     def name(self, number: int) -> str:
-        """The name of a picture, unique in the source."""
+        """The name of an image, unique in the source."""
 
     @abstractmethod
-    def read(self, number: int) -> Picture:
-        """The picture itself.
+    def read(self, number: int) -> Image:
+        """The image itself.
 
         Raises
         ------
@@ -103,8 +103,8 @@ class Source(Protocol):
             When it, or its clean partner, is missing, damaged or of the wrong kind.
         """
 
-    def inspect(self, number: int) -> PictureInfo:
-        """Size and channels of a picture; a source that knows them without decoding it is faster.
+    def inspect(self, number: int) -> ImageInfo:
+        """Size and channels of an image; a source that knows them without decoding it is faster.
 
         Raises
         ------
@@ -113,43 +113,43 @@ class Source(Protocol):
         """
         noisy = self.read(number).noisy
         height, width, channels = noisy.shape
-        return PictureInfo(height, width, channels, dtype=noisy.dtype.name)
+        return ImageInfo(height, width, channels, dtype=noisy.dtype.name)
 
     def origin(self, number: int) -> tuple[str, ...]:
-        """What a picture is made from, noisy and, where it is known, clean; see `stamp`.
+        """What an image is made from, noisy and, where it is known, clean; see `stamp`.
 
-        As long as this stays the same, so does the picture: by it, a cache knows whether it is still right.
-        A source that tells it without reading the picture saves one reading of all at each start.
+        As long as this stays the same, so does the image: by it, a cache knows whether it is still right.
+        A source that tells it without reading the image saves one reading of all at each start.
         """
-        picture = self.read(number)
-        values = [picture.noisy] if picture.clean is None else [picture.noisy, picture.clean]
+        image = self.read(number)
+        values = [image.noisy] if image.clean is None else [image.noisy, image.clean]
         return tuple(hashlib.sha256(each.tobytes()).hexdigest() for each in values)
 
 
 @runtime_checkable
 class CropSource(Source, Protocol):
-    """A source that reads a part of a picture without reading all of it."""
+    """A source that reads a part of an image without reading all of it."""
 
     @abstractmethod
-    def read_crop(self, number: int, box: Box) -> Picture:
-        """The part of a picture inside the box."""
+    def read_crop(self, number: int, box: Box) -> Image:
+        """The part of an image inside the box."""
 
 
 @runtime_checkable
 class DrawnSource(Source, Protocol):
-    """A source that makes its pictures up, new ones in each epoch of a training."""
+    """A source that makes its images up, new ones in each epoch of a training."""
 
     @abstractmethod
-    def draw(self, number: int, rng: np.random.Generator) -> Picture:
-        """Make up a picture, a function of the random numbers alone."""
+    def draw(self, number: int, rng: np.random.Generator) -> Image:
+        """Make up an image, a function of the random numbers alone."""
 
-    def read(self, number: int) -> Picture:
-        """The picture that stands for the first epoch's."""
+    def read(self, number: int) -> Image:
+        """The image that stands for the first epoch's."""
         return self.draw(number, numpy_generator(number))
 
 
 def place_of(where: str, name: str) -> str:
-    """Where a picture is, for messages: a source that is one file is not said twice."""
+    """Where an image is, for messages: a source that is one file is not said twice."""
     return where if where.endswith(name) else f"{where}: {name}"
 
 

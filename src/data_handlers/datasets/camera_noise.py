@@ -1,10 +1,10 @@
-"""Simulated noise of cameras: drawn anew for each picture, from light to strong.
+"""Simulated noise of cameras: drawn anew for each image, from light to strong.
 
 Most of it arises in raw light, as a sensor's does, and goes through what a camera makes of raw light: white
 balance, demosaicking, colour matrix, tone curve and, in some, the camera's own noise reduction. The rest is
-added to the finished picture, correlated.
+added to the finished image, correlated.
 
-H W: rows, columns; pictures are float32 (H, W, 3), white is 1.0.
+H W: rows, columns; images are float32 (H, W, 3), white is 1.0.
 
 References
 ----------
@@ -38,9 +38,9 @@ _BRIGHTNESS = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class CameraNoise(Block):
-    """`camera`: noise as cameras make it, its strength and kind drawn for each picture from these ranges."""
+    """`camera`: noise as cameras make it, its strength and kind drawn for each image from these ranges."""
 
-    raw: Share = Field(0.6, description="share of pictures whose noise arises in raw light")
+    raw: Share = Field(0.6, description="share of images whose noise arises in raw light")
     shot: tuple[Positive, Positive] = Field(
         (1e-4, 0.06), description="in raw light: variance of shot noise at white, of 1; log-uniform"
     )
@@ -49,13 +49,13 @@ class CameraNoise(Block):
         0.3, description="of those in raw light, share that the camera's own noise reduction has been at"
     )
     sigma: tuple[Positive, Positive] = Field(
-        (1.5, 45.0), description="in the picture: standard deviation, grey levels; log-uniform"
+        (1.5, 45.0), description="in the image: standard deviation, grey levels; log-uniform"
     )
     blur: tuple[Positive, Positive] = Field(
         (0.35, 1.8),
-        description="in the picture: sigma of the Gaussian that correlates the noise, px; log-uniform",
+        description="in the image: sigma of the Gaussian that correlates the noise, px; log-uniform",
     )
-    jpeg: Share = Field(0.3, description="share of pictures that are compressed after that")
+    jpeg: Share = Field(0.3, description="share of images that are compressed after that")
     quality: tuple[Annotated[int, Field(ge=1, le=100)], Annotated[int, Field(ge=1, le=100)]] = Field(
         (75, 99), description="of that compression"
     )
@@ -69,7 +69,7 @@ class CameraNoise(Block):
 
 
 def add_camera_noise(clean: np.ndarray, options: CameraNoise, rng: np.random.Generator) -> np.ndarray:
-    """Put simulated camera noise onto a clean picture.
+    """Put simulated camera noise onto a clean image.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def add_camera_noise(clean: np.ndarray, options: CameraNoise, rng: np.random.Gen
     Returns
     -------
     ndarray of float32, shape (H, W, C)
-        Clipped and rounded to 8 bits, as cameras store pictures.
+        Clipped and rounded to 8 bits, as cameras store images.
     """
     image = clean if clean.shape[2] == 3 else np.repeat(clean, 3, axis=2)
     grey = clean.shape[2] == 1 or bool((image == image[..., :1]).all())
@@ -92,7 +92,7 @@ def add_camera_noise(clean: np.ndarray, options: CameraNoise, rng: np.random.Gen
         if rng.random() < options.reduced:
             noisy = image + _left_by_reduction(image, noisy - image, rng)
     else:
-        noisy = _in_picture(image, options, grey, rng)
+        noisy = _in_image(image, options, grey, rng)
     stored = np.rint(noisy.clip(0, 1) * 255).astype(np.uint8)
     if rng.random() < options.jpeg:
         quality = int(rng.integers(options.quality[0], options.quality[1] + 1))
@@ -108,7 +108,7 @@ def _in_raw_light(
     light = _to_light(image, gamma, curved)
     to_raw = np.eye(3) if grey else np.linalg.inv(_colour_matrix(rng))
     gains = np.ones(3) if grey else np.array([rng.uniform(1.2, 2.6), 1.0, rng.uniform(1.2, 2.6)])
-    exposure = rng.uniform(0.6, 1.0)  # how much of the sensor's range the picture takes
+    exposure = rng.uniform(0.6, 1.0)  # how much of the sensor's range the image takes
     to_raw = (to_raw * (exposure / gains)[:, None]).astype(np.float32)
     raw = np.maximum(light @ to_raw.T, 0)
     noise = _sensor_noise(raw, options, grey, rng)
@@ -163,7 +163,7 @@ def _left_by_reduction(image: np.ndarray, noise: np.ndarray, rng: np.random.Gene
     return kept * noise + (1 - kept) * ((more - less)[..., None] / 2 + colour)
 
 
-def _in_picture(image: np.ndarray, options: CameraNoise, grey: bool, rng: np.random.Generator) -> np.ndarray:
+def _in_image(image: np.ndarray, options: CameraNoise, grey: bool, rng: np.random.Generator) -> np.ndarray:
     noise = rng.standard_normal(image.shape, np.float32)
     common = 1.0 if grey else rng.beta(0.5, 1.5)  # of brightness, more than of colour
     noise = np.float32(np.sqrt(common)) * noise[..., :1] + np.float32(np.sqrt(1 - common)) * noise

@@ -9,13 +9,13 @@ import numpy as np
 import skimage
 from pydantic import Field
 
-from src.data_handlers.datasets.base import Picture, Source, stamp
+from src.data_handlers.datasets.base import Image, Source, stamp
 from src.util.errors import DataError
-from src.util.pictures.io import PictureInfo, inspect_picture, read_picture
+from src.util.images.io import ImageInfo, inspect_image, read_image
 
 Photograph = Literal["astronaut", "chelsea", "coffee", "motorcycle", "rocket"]
 
-# Of the pictures in scikit-image's wheel, the colour photographs.
+# Of the images in scikit-image's wheel, the colour photographs.
 FILES: dict[Photograph, str] = {
     "astronaut": "astronaut.png",
     "chelsea": "chelsea.png",
@@ -45,7 +45,7 @@ class Demo(Source):
                 ge=0.1,
                 le=4,
                 description="factor by which each photograph is made larger (cubic) or smaller; enlarged, it"
-                " is as soft from pixel to pixel as the full-size picture of a camera",
+                " is as soft from pixel to pixel as the full-size image of a camera",
             ),
         ] = 1.0,
     ) -> None:
@@ -61,25 +61,25 @@ class Demo(Source):
         """Name of the photograph, such as `astronaut`."""
         return self._names[number]
 
-    def inspect(self, number: int) -> PictureInfo:
+    def inspect(self, number: int) -> ImageInfo:
         """Size and channels; see `Source`."""
         file = self._files[number]
         if not file.exists():
             raise DataError(f"{file}: missing in scikit-image {version('scikit-image')}; install another")
-        info = inspect_picture(file)
+        info = inspect_image(file)
         height, width = self._size(info.height, info.width)
         return replace(info, height=height, width=width)
 
-    def read(self, number: int) -> Picture:
+    def read(self, number: int) -> Image:
         """The photograph at its scale."""
-        picture = read_picture(self._files[number])
+        image = read_image(self._files[number])
         if self._scale != 1:
             from skimage.transform import resize  # it loads SciPy, which few commands need
 
-            size = self._size(*picture.shape[:2])
-            picture = resize(picture, size, order=3, anti_aliasing=self._scale < 1, preserve_range=True)
-            picture = np.rint(picture).clip(0, 255).astype(np.uint8)
-        return Picture(self.name(number), picture)
+            size = self._size(*image.shape[:2])
+            image = resize(image, size, order=3, anti_aliasing=self._scale < 1, preserve_range=True)
+            image = np.rint(image).clip(0, 255).astype(np.uint8)
+        return Image(self.name(number), image)
 
     def origin(self, number: int) -> tuple[str, ...]:
         """The photograph's file and the scale; see `Source`."""

@@ -14,7 +14,7 @@ from pydantic import Field
 from src.data_handlers.datasets.base import (
     Box,
     CropSource,
-    Picture,
+    Image,
     Source,
     as_prepared_elsewhere,
     expect_folder,
@@ -31,10 +31,10 @@ from src.data_handlers.datasets.dnd_mat import (
 )
 from src.data_handlers.datasets.folder import Folder
 from src.util.errors import DataError
-from src.util.pictures.folder import raise_together
-from src.util.pictures.io import PictureInfo, PictureWarning
+from src.util.images.folder import raise_together
+from src.util.images.io import ImageInfo, ImageWarning
 
-# Image and box, both counted from 1: the submission puts a picture in its place by its name.
+# Image and box, both counted from 1: the submission puts an image in its place by its name.
 _IMAGE_BOX = re.compile(r"(\d{4})_(\d{2})(_noisy)?\.\w+")
 
 
@@ -94,7 +94,7 @@ def _prepared_boxes(data_dir: str) -> Folder:
     raise_together(problems)
     missing = IMAGES * BOXES_PER_IMAGE - len(found)
     if missing:
-        warnings.warn(f"{data_dir}: {missing} of DND's 1,000 boxes are missing", PictureWarning, stacklevel=3)
+        warnings.warn(f"{data_dir}: {missing} of DND's 1,000 boxes are missing", ImageWarning, stacklevel=3)
     return source
 
 
@@ -120,17 +120,17 @@ class DndImages(CropSource):
         """The image's number in four digits."""
         return self._images[number].path.stem
 
-    def inspect(self, number: int) -> PictureInfo:
+    def inspect(self, number: int) -> ImageInfo:
         """Size and channels; see `Source`."""
-        return PictureInfo(*self._images[number].shape, 3, dtype="float32")
+        return ImageInfo(*self._images[number].shape, 3, dtype="float32")
 
-    def read(self, number: int) -> Picture:
+    def read(self, number: int) -> Image:
         """The whole image as float32: up to 430 MB."""
         return self.read_crop(number, Box(0, 0, *self._images[number].shape))
 
-    def read_crop(self, number: int, box: Box) -> Picture:
+    def read_crop(self, number: int, box: Box) -> Image:
         """A part of the image as float32; nothing else is read."""
-        return Picture(self.name(number), self._images[number].read(box))
+        return Image(self.name(number), self._images[number].read(box))
 
     def origin(self, number: int) -> tuple[str, ...]:
         """The image's file; see `Source`."""
@@ -163,18 +163,18 @@ class DndBoxes(Source):
         image, box = divmod(number, BOXES_PER_IMAGE)
         return f"{image + 1:04d}_{box + 1:02d}"
 
-    def inspect(self, number: int) -> PictureInfo:
+    def inspect(self, number: int) -> ImageInfo:
         """Size and channels of the box, which must be inside its image; see `Source`."""
         image, box = self._place(number)
         height, width = image.shape
         if box.top + box.height > height or box.left + box.width > width:
             raise DataError(f"{image.path}: its {height}x{width} px do not hold {box} of info.mat")
-        return PictureInfo(box.height, box.width, 3, dtype="float32")
+        return ImageInfo(box.height, box.width, 3, dtype="float32")
 
-    def read(self, number: int) -> Picture:
+    def read(self, number: int) -> Image:
         """The box as float32, as it is stored."""
         image, box = self._place(number)
-        return Picture(self.name(number), image.read(box))
+        return Image(self.name(number), image.read(box))
 
     def origin(self, number: int) -> tuple[str, ...]:
         """The image's file and the box; see `Source`."""

@@ -12,8 +12,8 @@ import numpy as np
 
 from src.data_handlers.datasets.base import Box
 from src.util.errors import DataError
-from src.util.pictures.formats.base import check_size
-from src.util.pictures.formats.known import MAX_PIXELS
+from src.util.images.formats.base import check_size
+from src.util.images.formats.known import MAX_PIXELS
 
 if TYPE_CHECKING:
     import h5py  # loaded where it is needed: every command knows all datasets

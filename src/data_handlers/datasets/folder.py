@@ -1,4 +1,4 @@
-"""Pictures in a folder, with or without clean ones beside them."""
+"""Images in a folder, with or without clean ones beside them."""
 
 import os
 from collections import defaultdict
@@ -9,21 +9,21 @@ from typing import Annotated
 
 from pydantic import Field
 
-from src.data_handlers.datasets.base import Picture, Source, stamp
+from src.data_handlers.datasets.base import Image, Source, stamp
 from src.util.errors import DataError
-from src.util.pictures.folder import list_pictures, raise_together
-from src.util.pictures.io import PictureInfo, count_pages, inspect_picture, read_described
+from src.util.images.folder import list_images, raise_together
+from src.util.images.io import ImageInfo, count_pages, inspect_image, read_described
 
 
-class PictureFiles(Source):
-    """Listed picture files, with or without clean ones; each page of a TIFF is a picture.
+class ImageFiles(Source):
+    """Listed image files, with or without clean ones; each page of a TIFF is an image.
 
     Parameters
     ----------
     folder : Path
         That all of the noisy ones are in, at any depth; their names start from it.
     noisy : list of Path
-        The pictures.
+        The images.
     clean : list of Path, optional
         The clean one of each.
     where : str, optional
@@ -44,18 +44,18 @@ class PictureFiles(Source):
         return len(self._pages)
 
     def name(self, number: int) -> str:
-        """Path of the picture from the folder on, with its ending, such as `holiday/beach.png`."""
+        """Path of the image from the folder on, with its ending, such as `holiday/beach.png`."""
         file, page = self._pages[number]
         name = self._noisy[file].relative_to(self._folder).as_posix()
         alone = page == 0 and (file, 1) != self._pages[min(number + 1, len(self) - 1)]
         return name if alone else f"{name}, page {page + 1}"
 
-    def inspect(self, number: int) -> PictureInfo:
-        """Size and channels, which the clean picture must share; see `Source`."""
+    def inspect(self, number: int) -> ImageInfo:
+        """Size and channels, which the clean image must share; see `Source`."""
         file, page = self._pages[number]
-        info = inspect_picture(self._noisy[file], page)
+        info = inspect_image(self._noisy[file], page)
         if self._clean is not None:
-            clean = inspect_picture(self._clean[file], page)
+            clean = inspect_image(self._clean[file], page)
             if (clean.height, clean.width, clean.channels) != (info.height, info.width, info.channels):
                 raise DataError(
                     f"{self._clean[file]}: {clean.size} px and {clean.channels} channel(s), but"
@@ -63,37 +63,37 @@ class PictureFiles(Source):
                 )
         return info
 
-    def read(self, number: int) -> Picture:
-        """The picture, and its clean partner where there is one."""
+    def read(self, number: int) -> Image:
+        """The image, and its clean partner where there is one."""
         file, page = self._pages[number]
         info, noisy = read_described(self._noisy[file], page, self._missing_as_nan)
-        picture = Picture(self.name(number), noisy, white=info.white)
+        image = Image(self.name(number), noisy, white=info.white)
         if self._clean is None:
-            return picture
+            return image
         info, clean = read_described(self._clean[file], page, self._missing_as_nan)
-        return replace(picture, clean=clean, clean_white=info.white)
+        return replace(image, clean=clean, clean_white=info.white)
 
-    def noisy_alone(self) -> "PictureFiles":
-        """The same pictures with no clean ones, which are then never opened."""
+    def noisy_alone(self) -> "ImageFiles":
+        """The same images with no clean ones, which are then never opened."""
         alone = copy(self)
         alone._clean = None
         return alone
 
-    def with_missing_as_nan(self) -> "PictureFiles":
-        """The same pictures, with NaN for the floating-point values that a GeoTIFF says are missing."""
+    def with_missing_as_nan(self) -> "ImageFiles":
+        """The same images, with NaN for the floating-point values that a GeoTIFF says are missing."""
         other = copy(self)
         other._missing_as_nan = True
         return other
 
     def origin(self, number: int) -> tuple[str, ...]:
-        """The files of the picture and of its clean partner; see `Source`."""
+        """The files of the image and of its clean partner; see `Source`."""
         file, page = self._pages[number]
         paths = [self._noisy[file]] if self._clean is None else [self._noisy[file], self._clean[file]]
         return tuple(stamp(path, page, *["NaN"][: self._missing_as_nan]) for path in paths)
 
 
-class Folder(PictureFiles):
-    """Pictures of one's own: those of a folder, a single one, or several of both; one is enough to train on.
+class Folder(ImageFiles):
+    """Images of one's own: those of a folder, a single one, or several of both; one is enough to train on.
 
     Parameters
     ----------
@@ -103,21 +103,21 @@ class Folder(PictureFiles):
     Raises
     ------
     DataError
-        When there is nothing at a path, a folder is empty or holds something that is no picture, or a clean
-        picture is missing.
+        When there is nothing at a path, a folder is empty or holds something that is no image, or a clean
+        image is missing.
     """
 
     def __init__(
         self,
         data_dir: Annotated[
             str | list[str],
-            Field(description="noisy pictures: a folder of them, one picture, or a list of such paths"),
+            Field(description="noisy images: a folder of them, one image, or a list of such paths"),
         ],
         clean_folder: Annotated[
             str | None,
             Field(
-                description="folder of the clean pictures, of the same names (endings may differ), for PSNR"
-                " and SSIM; of one picture the clean one itself will do; None = not known"
+                description="folder of the clean images, of the same names (endings may differ), for PSNR"
+                " and SSIM; of one image the clean one itself will do; None = not known"
             ),
         ] = None,
         recursive: Annotated[bool, Field(description="whether sub-folders are looked into")] = True,
@@ -126,10 +126,10 @@ class Folder(PictureFiles):
         if not paths:
             raise DataError("data_dir: expected at least one path, got none")
         clean_at = None if clean_folder is None else Path(clean_folder)
-        found: dict[Path, Path] = {}  # each picture, and the folder in which it has its place
+        found: dict[Path, Path] = {}  # each image, and the folder in which it has its place
         for path in paths:
-            pictures = _outside(_pictures(path, recursive), path, clean_at)
-            found |= {picture: path.parent if path.is_file() else path for picture in pictures}
+            images = _outside(_images(path, recursive), path, clean_at)
+            found |= {image: path.parent if path.is_file() else path for image in images}
         clean = None if clean_at is None else _partners(found, clean_at, recursive)
         if len(paths) == 1:
             super().__init__(next(iter(found.values())), list(found), clean, str(paths[0]))
@@ -138,51 +138,51 @@ class Folder(PictureFiles):
             super().__init__(_common(list(found)), list(found), clean, where)
 
 
-def _pictures(path: Path, recursive: bool) -> list[Path]:
+def _images(path: Path, recursive: bool) -> list[Path]:
     try:
         path.stat()
     except PermissionError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     except (OSError, ValueError):  # of what cannot be a file's name
         raise DataError(
-            f"{path}: no such folder or picture; put noisy pictures there, or set `data_dir`"
+            f"{path}: no such folder or image; put noisy images there, or set `data_dir`"
             " (--set training.dataset_args.data_dir=PATH)"
         ) from None
-    return [path] if path.is_file() else list_pictures(path, recursive)
+    return [path] if path.is_file() else list_images(path, recursive)
 
 
-def _common(pictures: list[Path]) -> Path:
-    """The folder that all pictures are in, which tells two of the same name apart."""
+def _common(images: list[Path]) -> Path:
+    """The folder that all images are in, which tells two of the same name apart."""
     try:
-        return Path(os.path.commonpath([path.parent for path in pictures]) or ".")
+        return Path(os.path.commonpath([path.parent for path in images]) or ".")
     except ValueError:  # some paths begin at the root and others here, or on another drive
         raise DataError(
-            f"data_dir: expected paths that all start at the root or all start here, got {pictures[0]} and"
+            f"data_dir: expected paths that all start at the root or all start here, got {images[0]} and"
             " others"
         ) from None
 
 
-def _outside(pictures: list[Path], path: Path, clean_folder: Path | None) -> list[Path]:
-    """The noisy pictures, when the clean ones lie in a sub-folder of theirs."""
+def _outside(images: list[Path], path: Path, clean_folder: Path | None) -> list[Path]:
+    """The noisy images, when the clean ones lie in a sub-folder of theirs."""
     if clean_folder is None:
-        return pictures
+        return images
     inner = clean_folder.resolve()
     if inner == path.resolve():
         raise DataError(f"clean_folder: expected another path than `data_dir`, got {clean_folder} for both")
     if path.resolve() not in inner.parents:
-        return pictures
-    outside = [picture for picture in pictures if inner not in picture.resolve().parents]
+        return images
+    outside = [image for image in images if inner not in image.resolve().parents]
     if not outside:
-        raise DataError(f"{path}: no pictures in it but the clean ones")
+        raise DataError(f"{path}: no images in it but the clean ones")
     return outside
 
 
 def _partners(noisy: dict[Path, Path], clean_folder: Path, recursive: bool) -> list[Path]:
-    """The clean picture of each noisy one: the same path in its folder, or the same but for the ending."""
+    """The clean image of each noisy one: the same path in its folder, or the same but for the ending."""
     if clean_folder.is_file() and len(noisy) == 1:
         return [clean_folder]
     by_stem: dict[Path, list[Path]] = defaultdict(list)
-    for path in list_pictures(clean_folder, recursive):
+    for path in list_images(clean_folder, recursive):
         by_stem[path.relative_to(clean_folder).with_suffix("")].append(path)
     partners, problems = [], []
     for path, folder in noisy.items():
@@ -193,6 +193,6 @@ def _partners(noisy: dict[Path, Path], clean_folder: Path, recursive: bool) -> l
             partners += found
         else:
             count = "no" if not found else "more than one"
-            problems.append(f"{path}: {count} clean picture {name.with_suffix('')}.* in {clean_folder}")
+            problems.append(f"{path}: {count} clean image {name.with_suffix('')}.* in {clean_folder}")
     raise_together(problems)
     return partners

@@ -1,8 +1,8 @@
-"""Pictures that are made up as they are needed: dead leaves, of which no two are alike.
+"""Images that are made up as they are needed: dead leaves, of which no two are alike.
 
-A dead-leaves picture [1]_ is a pile of occluding shapes whose sizes follow a power law, which gives it the
+A dead-leaves image [1]_ is a pile of occluding shapes whose sizes follow a power law, which gives it the
 edges, flat places and scale invariance of photographs; networks that restore photographs can learn from such
-pictures alone [2]_.
+images alone [2]_.
 
 References
 ----------
@@ -20,11 +20,11 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from src.data_handlers.datasets.base import DrawnSource, Picture
+from src.data_handlers.datasets.base import DrawnSource, Image
 from src.data_handlers.datasets.photographs import Photographs
-from src.util.pictures.io import PictureInfo
+from src.util.images.io import ImageInfo
 
-# Pictures are drawn twice as large and reduced, so that edges lie between pixels, too.
+# Images are drawn twice as large and reduced, so that edges lie between pixels, too.
 _FINER = 2
 _FIELDS = 3
 _TRUE_COLOURS = 0.7
@@ -41,20 +41,20 @@ class Generated(DrawnSource):
 
     def __init__(
         self,
-        count: Annotated[int, Field(ge=1, description="pictures in an epoch, new ones in each")] = 2_880,
+        count: Annotated[int, Field(ge=1, description="images in an epoch, new ones in each")] = 2_880,
         size: Annotated[int, Field(ge=16, le=4096, description="height and width, px")] = 128,
         textured: Annotated[float, Field(ge=0, le=1, description="share of shapes with a texture")] = 0.35,
-        grey: Annotated[float, Field(ge=0, le=1, description="share of pictures without colour")] = 0.08,
-        dark: Annotated[float, Field(ge=0, le=1, description="share of pictures in little light")] = 0.3,
+        grey: Annotated[float, Field(ge=0, le=1, description="share of images without colour")] = 0.08,
+        dark: Annotated[float, Field(ge=0, le=1, description="share of images in little light")] = 0.3,
         photographs: Annotated[
             str | None,
             Field(description="folder of clean photographs, which lend colours and parts; None = none"),
         ] = None,
         photographed: Annotated[
-            float, Field(ge=0, le=1, description="share of pictures that are parts of photographs")
+            float, Field(ge=0, le=1, description="share of images that are parts of photographs")
         ] = 0.25,
     ) -> None:
-        self.where = "generated pictures"
+        self.where = "generated images"
         self._count = count
         self._size = size
         self._textured = textured
@@ -70,12 +70,12 @@ class Generated(DrawnSource):
         """Its number, such as `leaves 12`."""
         return f"leaves {number}"
 
-    def inspect(self, number: int) -> PictureInfo:
+    def inspect(self, number: int) -> ImageInfo:
         """Known without drawing it; see `Source`."""
-        return PictureInfo(self._size, self._size, 3)
+        return ImageInfo(self._size, self._size, 3)
 
-    def draw(self, number: int, rng: np.random.Generator) -> Picture:
-        """Make up a picture of 8 bits; see `DrawnSource`."""
+    def draw(self, number: int, rng: np.random.Generator) -> Image:
+        """Make up an image of 8 bits; see `DrawnSource`."""
         photographs = self._photographs
         if photographs is not None and rng.random() < self._photographed:
             image = photographs.part(rng)
@@ -85,7 +85,7 @@ class Generated(DrawnSource):
             image = np.clip(image, 0, 1) * rng.uniform(0.15, 0.7)
         if rng.random() < self._grey:
             image = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
-        return Picture(self.name(number), np.rint(image.clip(0, 1) * 255).astype(np.uint8))
+        return Image(self.name(number), np.rint(image.clip(0, 1) * 255).astype(np.uint8))
 
     def _pile(self, rng: np.random.Generator) -> np.ndarray:
         edge = _FINER * self._size

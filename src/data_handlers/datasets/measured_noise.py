@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from src.util.pictures.light import from_light, to_light
+from src.util.images.light import from_light, to_light
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,12 +11,12 @@ from pydantic import Field, field_validator, model_validator
 
 from src.data_handlers.datasets.camera_noise import CameraNoise, add_camera_noise
 from src.util.config.schema import Block
-from src.util.pictures.io import to_float, to_uint8
+from src.util.images.io import to_float, to_uint8
 from src.util.seed import numpy_generator
 
 
 class NoiseOptions(Block):
-    """`add_noise`: noise put onto clean pictures; what is asked for is what is measured in the result."""
+    """`add_noise`: noise put onto clean images; what is asked for is what is measured in the result."""
 
     sigma: Annotated[
         float, Field(ge=0, description="standard deviation of the constant part, in grey levels of 255")
@@ -43,12 +43,12 @@ class NoiseOptions(Block):
     )
     fixed: Annotated[
         bool,
-        Field(description="one draw for each picture for the whole run, instead of a new one each epoch"),
+        Field(description="one draw for each image for the whole run, instead of a new one each epoch"),
     ] = False
 
     camera: CameraNoise | None = Field(
         None,
-        description="noise as cameras make it, of another strength and kind for each picture, in place of"
+        description="noise as cameras make it, of another strength and kind for each image, in place of"
         " what the other keys say",
     )
 
@@ -70,7 +70,7 @@ class NoiseOptions(Block):
 
 
 def add_noise(clean: torch.Tensor, options: NoiseOptions, generator: torch.Generator) -> torch.Tensor:
-    """Put simulated noise onto a clean picture.
+    """Put simulated noise onto a clean image.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def add_noise(clean: torch.Tensor, options: NoiseOptions, generator: torch.Gener
     Notes
     -----
     Correlated noise is white noise filtered by a Gaussian kernel of unit energy (sum of squares 1), which
-    leaves the variance as it was. It is drawn larger than the picture, so that pixels at the edge get as much
+    leaves the variance as it was. It is drawn larger than the image, so that pixels at the edge get as much
     as others. The local standard deviation is applied after the filter, so that it is right at every pixel.
 
     NumPy does the arithmetic: its results do not depend on the number of threads, which differs between a
@@ -107,7 +107,7 @@ def add_noise(clean: torch.Tensor, options: NoiseOptions, generator: torch.Gener
         kernel = _unit_energy_kernel(options.kernel_edge, options.kernel_sigma)
         noise = _filtered(_filtered(noise, kernel, axis=1), kernel, axis=2)
     signal = clean.numpy()
-    light = np.maximum(signal, 0)  # floating-point pictures may lie a little below black
+    light = np.maximum(signal, 0)  # floating-point images may lie a little below black
     deviation = np.sqrt(options.sigma**2 + options.shot**2 * light) / 255
     noisy = torch.from_numpy(signal + options.mean / 255 + deviation * noise)
     return to_float(to_uint8(noisy)) if options.quantise else noisy

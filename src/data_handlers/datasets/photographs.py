@@ -1,4 +1,4 @@
-"""Clean photographs as material for generated pictures: parts of them, and their colours."""
+"""Clean photographs as material for generated images: parts of them, and their colours."""
 
 from functools import cached_property
 from pathlib import Path
@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from src.util.errors import DataError
-from src.util.pictures.folder import list_pictures
-from src.util.pictures.io import as_channels, inspect_picture, read_picture, to_float, to_uint8
+from src.util.images.folder import list_images
+from src.util.images.io import as_channels, inspect_image, read_image, to_float, to_uint8
 
 SHORT_SIDE = 900
 """To which photographs are reduced, px: what noise and traces of compression they have goes."""
@@ -35,16 +35,16 @@ class Photographs:
     def __init__(self, folder: str, edge: int) -> None:
         if edge > SHORT_SIDE:
             raise DataError(f"size: expected at most {SHORT_SIDE} px with photographs, got {edge}")
-        self._paths = list_pictures(Path(folder), recursive=True)
+        self._paths = list_images(Path(folder), recursive=True)
         self._edge = edge
         for path in self._paths:
-            info = inspect_picture(path)
+            info = inspect_image(path)
             if min(info.height, info.width) < edge or info.channels not in (1, 3):
                 raise DataError(f"{path}: expected a photograph of at least {edge} px in 1 or 3 channels")
 
     @cached_property
     def _reduced(self) -> list[np.ndarray]:
-        return [_reduced(read_picture(path)) for path in self._paths]
+        return [_reduced(read_image(path)) for path in self._paths]
 
     def part(self, rng: np.random.Generator) -> np.ndarray:
         """A square part at a random scale, float32 (edge, edge, 3), 0 to 1."""
@@ -62,9 +62,9 @@ class Photographs:
         return image[rows, columns].astype(np.float32) / 255
 
 
-def _reduced(picture: np.ndarray) -> np.ndarray:
+def _reduced(image: np.ndarray) -> np.ndarray:
     """A photograph in 8 bits and three channels, its short side at most `SHORT_SIDE`."""
-    picture = as_channels(picture if picture.dtype == np.uint8 else to_uint8(to_float(picture)), 3)
-    factor = min(1.0, SHORT_SIDE / min(picture.shape[:2]))
-    size = round(picture.shape[1] * factor), round(picture.shape[0] * factor)
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    image = as_channels(image if image.dtype == np.uint8 else to_uint8(to_float(image)), 3)
+    factor = min(1.0, SHORT_SIDE / min(image.shape[:2]))
+    size = round(image.shape[1] * factor), round(image.shape[0] * factor)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from src.data_handlers.datasets.base import Picture, Source, as_prepared_elsewhere, expect_folder, stamp
-from src.data_handlers.datasets.folder import Folder, PictureFiles
+from src.data_handlers.datasets.base import Image, Source, as_prepared_elsewhere, expect_folder, stamp
+from src.data_handlers.datasets.folder import Folder, ImageFiles
 from src.data_handlers.datasets.mat_blocks import PAGE, declared_shape, read_blocks
 from src.data_handlers.datasets.sidd_frames import clean_frames, find_frames
 from src.util.errors import DataError
-from src.util.pictures.io import PictureInfo
+from src.util.images.io import ImageInfo
 
 
 def sidd_train(
@@ -32,7 +32,7 @@ def sidd_train(
             " or AP-BSN's CL; None = not known, and training never looks at it"
         ),
     ] = None,
-) -> PictureFiles:
+) -> ImageFiles:
     """SIDD-Medium's noisy frames, in pieces or whole."""
     how = f"{PAGE}; cut by `python prep_SIDD.py -c 512 -s 256 -df SIDD -nf {data_dir}`"
     root = as_prepared_elsewhere(expect_folder(data_dir, "pieces of SIDD-Medium's noisy sRGB frames", how))
@@ -40,7 +40,7 @@ def sidd_train(
     if not frames:
         return Folder(str(root), clean_folder)
     clean = None if clean_folder is None else clean_frames(frames, root, Path(clean_folder))
-    return PictureFiles(root, frames, clean)
+    return ImageFiles(root, frames, clean)
 
 
 def sidd_val(
@@ -67,7 +67,7 @@ def sidd_test(
 class MatBlocks(Source):
     """Blocks in MAT files (version 5), each holding one array of the file's name.
 
-    The array is uint8 of shape (images, blocks, H, W, 3); block j of image i is the picture named
+    The array is uint8 of shape (images, blocks, H, W, 3); block j of image i is the image named
     i * blocks + j, in four digits. The files are unpacked here, so that a damaged one is known at once and
     forked workers share the blocks; a worker that is sent this object unpacks them again.
 
@@ -111,13 +111,13 @@ class MatBlocks(Source):
         """Image and block as one number of four digits."""
         return f"{number:04d}"
 
-    def inspect(self, number: int) -> PictureInfo:
+    def inspect(self, number: int) -> ImageInfo:
         """Size and channels, which all blocks share; see `Source`."""
-        return PictureInfo(*self._arrays[0].shape[1:])
+        return ImageInfo(*self._arrays[0].shape[1:])
 
-    def read(self, number: int) -> Picture:
+    def read(self, number: int) -> Image:
         """The block, and its ground truth where there is one."""
-        return Picture(self.name(number), *(array[number] for array in self._arrays))
+        return Image(self.name(number), *(array[number] for array in self._arrays))
 
     def origin(self, number: int) -> tuple[str, ...]:
         """The files of all blocks; see `Source`."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from src.util.pictures.folder import list_files, raise_together
+from src.util.images.folder import list_files, raise_together
 
 # SIDD-Medium numbers its scenes in the file's name, SIDD-Small does not.
 FRAME = re.compile(r"(\d+_)?(?P<kind>NOISY|GT)_SRGB_\d+\.PNG", re.IGNORECASE)
@@ -12,7 +12,7 @@ FRAME = re.compile(r"(\d+_)?(?P<kind>NOISY|GT)_SRGB_\d+\.PNG", re.IGNORECASE)
 
 
 def find_frames(root: Path) -> list[Path]:
-    """The noisy frames in a folder and below it; none where all are pieces of frames, or other pictures."""
+    """The noisy frames in a folder and below it; none where all are pieces of frames, or other images."""
     matches = ((path, FRAME.fullmatch(path.name)) for path in list_files(root))
     return [path for path, match in matches if match and match["kind"].upper() == "NOISY"]
 

@@ -21,7 +21,7 @@ from src.util.seed import make_generator
 from src.util.share import Share, share_of
 
 NAMED_AT_MOST = 100
-"""Lost pictures that are named one by one; beyond, every hundredth is, with their number."""
+"""Lost images that are named one by one; beyond, every hundredth is, with their number."""
 
 LONGEST_WAIT = 600
 """Seconds that a batch may take to be loaded before the loader counts as hung."""
@@ -38,13 +38,13 @@ class EpochSampler(Sampler[tuple[int, int]]):
         The run's seed.
     shuffle : bool
         Random order, or 0, 1, 2, ...
-    pictures, together : int
-        Sample i shows picture i % `pictures`; `together` samples of one picture follow each other.
+    images, together : int
+        Sample i shows image i % `images`; `together` samples of one image follow each other.
     """
 
-    def __init__(self, count: int, seed: int, shuffle: bool, pictures: int = 1, together: int = 1) -> None:
+    def __init__(self, count: int, seed: int, shuffle: bool, images: int = 1, together: int = 1) -> None:
         self.count = count
-        self.pictures = pictures
+        self.images = images
         self.together = together
         self.seed = seed
         self.shuffle = shuffle
@@ -64,12 +64,12 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return iter([(self.epoch, index) for index in order[self.first :].tolist()])
 
     def _shuffled(self) -> torch.Tensor:
-        """Visits to pictures in random order, each of `together` samples."""
+        """Visits to images in random order, each of `together` samples."""
         generator = make_generator(self.seed, "order", self.epoch)
-        visits = math.ceil(self.count / (self.pictures * self.together)) * self.pictures
+        visits = math.ceil(self.count / (self.images * self.together)) * self.images
         visit = torch.randperm(visits, generator=generator)[:, None]
-        repeat = visit // self.pictures * self.together + torch.arange(self.together)
-        order = (repeat * self.pictures + visit % self.pictures).flatten()
+        repeat = visit // self.images * self.together + torch.arange(self.together)
+        order = (repeat * self.images + visit % self.images).flatten()
         return order[order < self.count]
 
 
@@ -111,9 +111,9 @@ class Loader:
     """Batches of samples; `build_loader` makes one.
 
     A batch is the samples' dict with `noisy` and `clean` stacked to (B, C, H, W), `index` to a Tensor (B,)
-    and `name` to a list. In training, pictures of 8 bits are uint8, for `as_float` on the device. The last
+    and `name` to a list. In training, images of 8 bits are uint8, for `as_float` on the device. The last
     batch of an epoch holds what is left, so a set smaller than a batch trains too. One of several processes
-    gets its share of each batch, see `share`. With `unreadable: skip` a picture of validation and test that
+    gets its share of each batch, see `share`. With `unreadable: skip` an image of validation and test that
     is lost gives a batch without `noisy`.
 
     Parameters
@@ -129,25 +129,25 @@ class Loader:
     def __init__(self, samples: Samples, batches: DataLoader[Any], sampler: SharedBatches) -> None:
         self.samples = samples
         self.lost: Lost = {}
-        """Pictures that could not be read any more, and were left out; see `note_lost`."""
+        """Images that could not be read any more, and were left out; see `note_lost`."""
         self._batches: DataLoader[Any] | None = batches
         self._sampler = sampler
 
     def keep_to(self, names: Sequence[str]) -> None:
-        """Before the first pass, use the pictures that a run began with; see `UsedPictures.keep_to`."""
+        """Before the first pass, use the images that a run began with; see `UsedImages.keep_to`."""
         self.samples.used.keep_to(names)
         order = self._sampler.samples
-        order.count, order.pictures = len(self.samples), self.samples.pictures
+        order.count, order.images = len(self.samples), self.samples.images
 
     def note_lost(self, lost: Lost) -> None:
-        """Say which pictures are lost, each once, and count them."""
+        """Say which images are lost, each once, and count them."""
         for place, reason in lost.items():
             if place in self.lost:
                 continue
             self.lost[place] = reason
             count = len(self.lost)
             if count <= NAMED_AT_MOST or count % NAMED_AT_MOST == 0:
-                LOG.warning("%s; left out (%d of %d pictures so far)", reason, count, self.samples.pictures)
+                LOG.warning("%s; left out (%d of %d images so far)", reason, count, self.samples.images)
 
     def set_epoch(self, epoch: int, first: int = 0) -> None:
         """Choose the epoch that the next pass goes through: its order, crops and noise.
@@ -252,7 +252,7 @@ def build_loader(
     samples : Samples
         Shuffled if they are for training.
     batch_size : int
-        Samples in a batch; pictures without a crop size may differ in size and then come one at a time.
+        Samples in a batch; images without a crop size may differ in size and then come one at a time.
     workers : int
         Processes that prepare samples; 0 = this one. Validation and test use at most one, which is always
         ahead of the network.
@@ -266,7 +266,7 @@ def build_loader(
     Loader
     """
     order = EpochSampler(
-        len(samples), samples.seed, samples.training, samples.pictures, samples.view.crops_at_a_time
+        len(samples), samples.seed, samples.training, samples.images, samples.view.crops_at_a_time
     )
     sampler = SharedBatches(order, batch_size, rank, processes)
     workers = min(workers, usable_cores() if samples.training else 1)

@@ -1,4 +1,4 @@
-"""What loader workers do: samples become batches, pictures of 8 bits in 8 bits."""
+"""What loader workers do: samples become batches, images of 8 bits in 8 bits."""
 
 import os
 import signal
@@ -12,13 +12,13 @@ from src.data_handlers.samples.cache import cached
 from src.data_handlers.samples.samples import Sample, Samples
 from src.data_handlers.samples.used import Lost
 from src.util.errors import UserError
-from src.util.pictures.io import PictureWarning, as_float, as_tensor, use_one_thread
+from src.util.images.io import ImageWarning, as_float, as_tensor, use_one_thread
 
 
 def prepare(samples: Samples, jobs: int) -> None:
-    """Before training samples go to workers: decode the pictures if they are to be kept, in so many threads.
+    """Before training samples go to workers: decode the images if they are to be kept, in so many threads.
 
-    From here on pictures of 8 bits are uint8, a quarter of the bytes that go from a worker to a device, where
+    From here on images of 8 bits are uint8, a quarter of the bytes that go from a worker to a device, where
     `as_float` makes the same numbers of them.
     """
     samples.used.source = cached(samples.source, samples.used.numbers, samples.view, jobs)
@@ -28,7 +28,7 @@ def prepare(samples: Samples, jobs: int) -> None:
 class Guarded(Dataset[Any]):
     """Gives a user's error back as a value: raised in a worker it would arrive as a traceback.
 
-    What a picture's reading adapts is not said again, whether a worker reads or the training itself.
+    What an image's reading adapts is not said again, whether a worker reads or the training itself.
     """
 
     def __init__(self, samples: Samples) -> None:
@@ -36,7 +36,7 @@ class Guarded(Dataset[Any]):
 
     def __getitem__(self, key: tuple[int, int]) -> Sample | UserError:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PictureWarning)  # `Samples.check` has told all of it
+            warnings.simplefilter("ignore", ImageWarning)  # `Samples.check` has told all of it
             try:
                 return self.samples[key]
             except UserError as error:
@@ -53,7 +53,7 @@ def collate(items: list[Sample | UserError]) -> Sample | UserError:
         lost |= item.pop("lost", {})
         samples.append(item)
     for key in {"noisy", "clean"} & samples[0].keys():
-        if len({sample[key].dtype for sample in samples}) > 1:  # pictures of several types
+        if len({sample[key].dtype for sample in samples}) > 1:  # images of several types
             samples = [{**sample, key: as_float(sample[key])} for sample in samples]
     return {**default_collate(samples), "lost": lost}
 

@@ -20,8 +20,8 @@ from src.data_handlers.preparation.execute import prepare
 from src.data_handlers.preparation.grid import strips, surrounding
 from src.data_handlers.preparation.plan import Frame, Piece, Plan, frame_of, grid_pieces
 from src.util.errors import DataError
-from src.util.pictures.folder import raise_together
-from src.util.pictures.io import to_uint8
+from src.util.images.folder import raise_together
+from src.util.images.io import to_uint8
 
 Split = Literal["train", "test"]
 

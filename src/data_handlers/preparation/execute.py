@@ -17,8 +17,8 @@ from src.data_handlers.preparation.workers import run_tasks, stopped
 from src.util.atomic_file import write_atomically
 from src.util.cores import usable_cores
 from src.util.errors import DataError, NonFiniteError
+from src.util.images.io import encode_image
 from src.util.logger import LOG, PROGRESS_LOG, progress_bar
-from src.util.pictures.io import encode_picture
 
 
 @dataclass(frozen=True)
@@ -157,12 +157,12 @@ def _is_as_known(path: Path, sha256: str | None) -> bool:
 
 
 def _make(frame: Frame, pieces: list[Piece], cut: Cut) -> Iterator[Entry]:
-    pictures = cut(frame.source, [piece.box for piece in pieces]) if pieces else ()
-    for piece, picture in zip(pieces, pictures, strict=True):
+    images = cut(frame.source, [piece.box for piece in pieces]) if pieces else ()
+    for piece, image in zip(pieces, images, strict=True):
         if stopped():
             return
         path = frame.target / piece.name
-        content = encode_picture(path, picture)
+        content = encode_image(path, image)
         sha256 = hashlib.sha256(content).hexdigest()
         if _sha256(path) != sha256:
             _write(path, content)

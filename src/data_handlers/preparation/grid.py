@@ -1,4 +1,4 @@
-"""Where the pieces of a picture lie."""
+"""Where the pieces of an image lie."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from src.data_handlers.datasets.base import Box
 
 
 def offsets(length: int, crop: int, step: int) -> list[int]:
-    """Where crops begin along one edge of a picture.
+    """Where crops begin along one edge of an image.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def offsets(length: int, crop: int, step: int) -> list[int]:
 
 
 def crop_boxes(height: int, width: int, crop: int, step: int) -> list[Box]:
-    """The square crops of a picture, row by row from the top, each row from the left; see `offsets`."""
+    """The square crops of an image, row by row from the top, each row from the left; see `offsets`."""
     columns = offsets(width, crop, step)
     return [Box(top, left, crop, crop) for top in offsets(height, crop, step) for left in columns]
 

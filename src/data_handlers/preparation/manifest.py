@@ -12,7 +12,7 @@ from src.data_handlers.preparation.plan import Frame
 from src.util.errors import RunExistsError, StorageError
 
 NAME = ".manifest.jsonl"
-"""Hidden, because everything else in the folder is a picture."""
+"""Hidden, because everything else in the folder is an image."""
 
 
 class Entry(NamedTuple):

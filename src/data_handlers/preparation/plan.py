@@ -31,7 +31,7 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class Frame:
-    """A picture of the benchmark, and what is cut from it.
+    """An image of the benchmark, and what is cut from it.
 
     Attributes
     ----------

@@ -8,8 +8,8 @@ from src.data_handlers.preparation.plan import Frame, Piece, Plan
 from src.data_handlers.preparation.target import names_in
 from src.util.atomic_file import free_bytes
 from src.util.errors import DataError, NonFiniteError, StorageError
+from src.util.images.io import encode_image
 from src.util.logger import LOG
-from src.util.pictures.io import encode_picture
 
 # Pieces encoded to see how well PNG compresses them. The mean of so many of 90 crops of SIDD-Medium was
 # within 12 % of the mean of all in 20,000 draws, and within 3 % in two of three.
@@ -52,7 +52,7 @@ def announce(plan: Plan) -> None:
     for target, needed in needs.items():
         pieces = plan.pieces(target)
         sources = len({frame.source for frame in pieces.values()})
-        LOG.info("%s: %d pictures give %s pieces in %s", plan.source, sources, f"{len(pieces):,}", target)
+        LOG.info("%s: %d images give %s pieces in %s", plan.source, sources, f"{len(pieces):,}", target)
         LOG.info(
             "%s: %s are there, %s are missing: about %s, at most %s (%s are free)",
             target, f"{len(pieces) - needed.missing:,}", f"{needed.missing:,}",
@@ -102,8 +102,8 @@ def _try(plan: Plan, missing: list[tuple[Frame, Piece]]) -> list[tuple[int, int]
     for source, group in groupby(chosen, lambda pair: pair[0].source):
         pieces = [piece for _, piece in group]
         try:
-            for piece, picture in zip(pieces, plan.cut(source, [p.box for p in pieces]), strict=True):
-                sizes.append((len(encode_picture(piece.name, picture)) + _BYTES_BESIDE, _most_bytes(piece)))
+            for piece, image in zip(pieces, plan.cut(source, [p.box for p in pieces]), strict=True):
+                sizes.append((len(encode_image(piece.name, image)) + _BYTES_BESIDE, _most_bytes(piece)))
         except (DataError, NonFiniteError):
             continue  # it is told when its turn comes
     return sizes

@@ -15,9 +15,9 @@ from src.data_handlers.datasets.sidd_frames import FRAME, find_frames
 from src.data_handlers.preparation.execute import prepare
 from src.data_handlers.preparation.plan import Frame, Plan, frame_of, grid_pieces
 from src.util.errors import DataError
+from src.util.images.folder import list_files, raise_together
+from src.util.images.io import ImageWarning, inspect_image, read_image
 from src.util.logger import LOG
-from src.util.pictures.folder import list_files, raise_together
-from src.util.pictures.io import PictureWarning, inspect_picture, read_picture
 
 _EXAMPLES = "0001_NOISY_SRGB_010.PNG or NOISY_SRGB_010.PNG"
 
@@ -84,11 +84,11 @@ def plan_sidd(data_folder: Path, new_folder: Path, crop_size: int, step: int, gr
         tasks.append(both)
     if not tasks:
         raise_together(problems)
-    return Plan(data_folder, recipes, tasks, cut_picture, problems)
+    return Plan(data_folder, recipes, tasks, cut_image, problems)
 
 
 def _beside(folder: Path) -> Path:
-    """Never inside: a folder is searched with all that is below it when pictures to train on are listed."""
+    """Never inside: a folder is searched with all that is below it when images to train on are listed."""
     whole = Path(os.path.abspath(folder))
     return folder.parent / f"{folder.name}_GT" if folder.name else whole.with_name(f"{whole.name}_GT")
 
@@ -105,7 +105,7 @@ def _frames(folder: Path, problems: list[str]) -> Iterator[tuple[str, Path, Path
     partners = {path: _clean_name(path) for path in noisy}
     needed = {(path.parent, name.upper()) for path, name in partners.items()}
     problems += [
-        f"{path}: the noisy picture that belongs to it is missing; download the scene again ({PAGE})"
+        f"{path}: the noisy image that belongs to it is missing; download the scene again ({PAGE})"
         for key, path in clean.items() if key not in needed
     ]  # fmt: skip
     for path, stem in _stems(noisy, problems).items():
@@ -135,7 +135,7 @@ def _stems(noisy: list[Path], problems: list[str]) -> dict[Path, str]:
 
 
 def _checked_size(noisy: Path, clean: Path | None, crop_size: int) -> tuple[int, int]:
-    infos = {path: inspect_picture(path) for path in (noisy, clean) if path is not None}
+    infos = {path: inspect_image(path) for path in (noisy, clean) if path is not None}
     height, width = infos[noisy].height, infos[noisy].width
     for path, info in infos.items():
         if (info.dtype, info.channels) != ("uint8", 3):
@@ -150,13 +150,13 @@ def _checked_size(noisy: Path, clean: Path | None, crop_size: int) -> tuple[int,
     return height, width
 
 
-def cut_picture(source: Path, boxes: list[Box]) -> Iterator[np.ndarray]:
-    """Pieces of a picture file; it is decoded once.
+def cut_image(source: Path, boxes: list[Box]) -> Iterator[np.ndarray]:
+    """Pieces of an image file; it is decoded once.
 
     Parameters
     ----------
     source : Path
-        A picture.
+        An image.
     boxes : list of Box
         Inside it.
 
@@ -165,7 +165,7 @@ def cut_picture(source: Path, boxes: list[Box]) -> Iterator[np.ndarray]:
     ndarray of uint8, shape (H, W, C)
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PictureWarning)  # the plan has said it, with the frame's name
-        picture = read_picture(source)
+        warnings.simplefilter("ignore", ImageWarning)  # the plan has said it, with the frame's name
+        image = read_image(source)
     for top, left, height, width in boxes:
-        yield picture[top : top + height, left : left + width]
+        yield image[top : top + height, left : left + width]

@@ -12,7 +12,7 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from src.util.errors import StorageError
-from src.util.pictures.io import use_one_thread
+from src.util.images.io import use_one_thread
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

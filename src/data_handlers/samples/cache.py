@@ -1,4 +1,4 @@
-"""Pictures decoded once, for all crops and workers: in memory, or on a disk for all runs."""
+"""Images decoded once, for all crops and workers: in memory, or on a disk for all runs."""
 
 import hashlib
 import os
@@ -16,29 +16,29 @@ import cv2
 import filelock
 import numpy as np
 
-from src.data_handlers.datasets.base import Box, CropSource, Picture, Source
+from src.data_handlers.datasets.base import Box, CropSource, Image, Source
 from src.data_handlers.samples.packed import KEY_BYTES, ForeignFileError, Pack, PackError, PackWriter
 from src.data_handlers.samples.view import View
 from src.util.atomic_file import write_atomically
 from src.util.errors import ConfigError, DataError, StorageError
+from src.util.images.folder import raise_together
+from src.util.images.io import ImageInfo, ImageWarning
 from src.util.logger import LOG, progress_bar
 from src.util.memory import available_memory
-from src.util.pictures.folder import raise_together
-from src.util.pictures.io import PictureInfo, PictureWarning
 
 OF_FREE_DISK, OF_FREE_MEMORY = 0.9, 0.5
 """What a cache may take of the space that is free."""
 READING = 3
-"""Counts the ways in which this program has read pictures: a cache made in another way is made anew."""
+"""Counts the ways in which this program has read images: a cache made in another way is made anew."""
 
 
 def cached(source: Source, numbers: Sequence[int], view: View, jobs: int) -> Source:
-    """The same pictures, decoded beforehand.
+    """The same images, decoded beforehand.
 
     Parameters
     ----------
     source : Source
-        The pictures.
+        The images.
     numbers : sequence of int
         Those that are used.
     view : View
@@ -49,15 +49,15 @@ def cached(source: Source, numbers: Sequence[int], view: View, jobs: int) -> Sou
     Returns
     -------
     Source
-        Also a `CropSource`; the source itself, with a warning, where there is no room for all pictures or the
+        Also a `CropSource`; the source itself, with a warning, where there is no room for all images or the
         folder cannot be written to.
 
     Raises
     ------
     DataError
-        One line for every picture that cannot be decoded. With `unreadable: skip` these are left to `source`.
+        One line for every image that cannot be decoded. With `unreadable: skip` these are left to `source`.
     ConfigError
-        When `cache_folder` is inside the pictures' own.
+        When `cache_folder` is inside the images' own.
     """
     if isinstance(source, Cached) or view.cache is None:
         return source
@@ -70,18 +70,18 @@ def cached(source: Source, numbers: Sequence[int], view: View, jobs: int) -> Sou
         OSError,
         NotImplementedError,
     ) as error:  # the last of a disk without locks
-        LOG.warning("cache: %s is not used, pictures are decoded for each crop: %s", view.cache, error)
+        LOG.warning("cache: %s is not used, images are decoded for each crop: %s", view.cache, error)
         return source
     return Cached(source, pack)
 
 
 class Cached(CropSource):
-    """A source of which decoded pictures are at hand.
+    """A source of which decoded images are at hand.
 
     Parameters
     ----------
     source : Source
-        Of all pictures; asked for those that are not in the pack.
+        Of all images; asked for those that are not in the pack.
     pack : Pack
         Decoded ones.
     """
@@ -102,24 +102,24 @@ class Cached(CropSource):
         """As in the source."""
         return self._source.origin(number)
 
-    def inspect(self, number: int) -> PictureInfo:
+    def inspect(self, number: int) -> ImageInfo:
         """Size and channels; see `Source`."""
         if number not in self._pack:
             return self._source.inspect(number)
         noisy, _ = self._pack.read(number)
         height, width, channels = noisy.shape
         white, _ = self._pack.whites(number)
-        return PictureInfo(height, width, channels, dtype=noisy.dtype.name, white=white)
+        return ImageInfo(height, width, channels, dtype=noisy.dtype.name, white=white)
 
-    def read(self, number: int) -> Picture:
-        """The whole picture, mapped."""
+    def read(self, number: int) -> Image:
+        """The whole image, mapped."""
         if number not in self._pack:
             return self._source.read(number)
         white, clean_white = self._pack.whites(number)
-        return Picture(self.name(number), *self._pack.read(number), white=white, clean_white=clean_white)
+        return Image(self.name(number), *self._pack.read(number), white=white, clean_white=clean_white)
 
-    def read_crop(self, number: int, box: Box) -> Picture:
-        """A part of the picture, mapped; nothing else is read."""
+    def read_crop(self, number: int, box: Box) -> Image:
+        """A part of the image, mapped; nothing else is read."""
         return self.read(number).crop(box)
 
 
@@ -134,7 +134,7 @@ class _Contents:
         origins = [source.origin(number) for number in numbers]
         # Another OpenCV may decode a JPEG otherwise.
         self.key = _digest(READING, cv2.__version__, len(source), *zip(numbers, origins, strict=True))
-        # The same when pictures change: then the new cache takes the place of the old one.
+        # The same when images change: then the new cache takes the place of the old one.
         place = os.path.abspath(source.where)
         kind = _digest(place, view.n_data, len(origins[0]))
         self.name = re.sub(r"[^a-zA-Z0-9_.-]", "_", Path(place).name)[:80] + f"-{kind.hex()}.pictures"
@@ -148,26 +148,26 @@ class _Contents:
         )
 
     def write(self, file: BinaryIO) -> None:
-        """Decode all pictures into a file."""
+        """Decode all images into a file."""
         writer = PackWriter(file, len(self.source))
         problems = []
-        with progress_bar(len(self.numbers), "picture") as bar, warnings.catch_warnings():
-            warnings.simplefilter("ignore", PictureWarning)  # `Samples.check` has told all of it
-            for number, picture in zip(self.numbers, self._decoded(), strict=True):
-                if isinstance(picture, DataError):
-                    problems.append(str(picture))
+        with progress_bar(len(self.numbers), "image") as bar, warnings.catch_warnings():
+            warnings.simplefilter("ignore", ImageWarning)  # `Samples.check` has told all of it
+            for number, image in zip(self.numbers, self._decoded(), strict=True):
+                if isinstance(image, DataError):
+                    problems.append(str(image))
                 else:
-                    whites = picture.white, picture.clean_white
-                    writer.add(number, picture.noisy, picture.clean, whites)
+                    whites = image.white, image.clean_white
+                    writer.add(number, image.noisy, image.clean, whites)
                 bar.update()
         if self.view.unreadable == "stop":
             raise_together(problems)
         writer.finish(self.key)
 
-    def _decoded(self) -> Iterator[Picture | DataError]:
-        """The pictures in their order; no more are in memory than threads can work on."""
+    def _decoded(self) -> Iterator[Image | DataError]:
+        """The images in their order; no more are in memory than threads can work on."""
         with ThreadPoolExecutor(self.jobs) as pool:
-            ahead: deque[Future[Picture | DataError]] = deque()
+            ahead: deque[Future[Image | DataError]] = deque()
             for number in self.numbers:
                 ahead.append(pool.submit(self._decode, number))
                 if len(ahead) > self.jobs:
@@ -175,7 +175,7 @@ class _Contents:
             while ahead:
                 yield ahead.popleft().result()
 
-    def _decode(self, number: int) -> Picture | DataError:
+    def _decode(self, number: int) -> Image | DataError:
         try:
             return self.source.read(number)
         except DataError as error:
@@ -184,8 +184,8 @@ class _Contents:
     def problem_of(self, pack: Pack) -> str:
         """Why a pack does not hold all of this, or nothing; every byte of it is looked at."""
         if pack.key != self.key:
-            return "is of other pictures, or these have changed since"
-        with progress_bar(len(self.numbers), "picture") as bar, ThreadPoolExecutor(self.jobs) as pool:
+            return "is of other images, or these have changed since"
+        with progress_bar(len(self.numbers), "image") as bar, ThreadPoolExecutor(self.jobs) as pool:
             for number, sound in zip(self.numbers, pool.map(pack.is_sound, self.numbers), strict=True):
                 bar.update()
                 if not sound:
@@ -201,7 +201,7 @@ def _in_memory(contents: _Contents) -> Pack:
     with open(os.memfd_create("pictures"), "w+b") as file:
         contents.write(file)
         pack = Pack(Path(f"/proc/self/fd/{file.fileno()}"))
-    LOG.info("cache: %d pictures, %s in memory", len(contents.numbers), _size(pack.nbytes))
+    LOG.info("cache: %d images, %s in memory", len(contents.numbers), _size(pack.nbytes))
     return pack
 
 
@@ -215,7 +215,7 @@ def _on_disk(contents: _Contents) -> Pack:
             if problem:
                 LOG.warning("cache: %s %s; it is made anew", path, problem)
             pack = pack or _made(path, contents)
-    LOG.info("cache: %d pictures, %s in %s", len(contents.numbers), _size(pack.nbytes), path)
+    LOG.info("cache: %d images, %s in %s", len(contents.numbers), _size(pack.nbytes), path)
     return pack
 
 
@@ -226,9 +226,9 @@ def _folder_of(contents: _Contents) -> Path:
         except RuntimeError:
             raise PackError("this user has no home; say by cache_folder where it is to be") from None
     folder = Path(contents.view.cache_folder)
-    pictures = Path(contents.source.where).resolve()
-    if pictures in (folder.resolve(), *folder.resolve().parents):
-        raise ConfigError(f"cache_folder: {folder} lies in the pictures' own folder; name another")
+    images = Path(contents.source.where).resolve()
+    if images in (folder.resolve(), *folder.resolve().parents):
+        raise ConfigError(f"cache_folder: {folder} lies in the images' own folder; name another")
     return folder
 
 
@@ -265,7 +265,7 @@ def _made(path: Path, contents: _Contents) -> Pack:
     for leftover in path.parent.glob(f".{path.name}.*.tmp"):  # of a run that was killed here
         leftover.unlink(missing_ok=True)
     needed = _refuse_full(contents, shutil.disk_usage(path.parent).free * OF_FREE_DISK, f"disk of {path}")
-    LOG.info("cache: %d pictures are decoded into %s", len(contents.numbers), path)
+    LOG.info("cache: %d images are decoded into %s", len(contents.numbers), path)
     # Without waiting for the disk: a file that a power cut left is looked through like any other.
     with write_atomically(path, durable=False, size=needed) as file:
         contents.write(file)

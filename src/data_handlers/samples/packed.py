@@ -1,6 +1,6 @@
-"""Decoded pictures in one file, which is mapped: written once, checked, shared by all who read them.
+"""Decoded images in one file, which is mapped: written once, checked, shared by all who read them.
 
-The file holds a mark, the arrays of all pictures, an index of them, and a foot with the index's checksum. The
+The file holds a mark, the arrays of all images, an index of them, and a foot with the index's checksum. The
 foot comes last: a file without it is not whole.
 """
 
@@ -16,14 +16,14 @@ import numpy as np
 MARK = b"NLN2Vpk2"
 """The first bytes of such a file, and its last; the digit is the format's version."""
 KEY_BYTES = 16
-"""Of the digest that says what the pictures were made from."""
+"""Of the digest that says what the images were made from."""
 
-# A picture's place in the file; `kind` is NumPy's type, empty where the picture is not in the file; `white`
+# An image's place in the file; `kind` is NumPy's type, empty where the image is not in the file; `white`
 # as its header said, 0 where it did not.
 _ENTRY = np.dtype([
     ("start", "<u8"), ("shape", "<u4", 3), ("kind", "S8"), ("checksum", "<u4"), ("white", "<f8"),
 ])  # fmt: skip
-_FOOT = struct.Struct(f"<Q{KEY_BYTES}sI8s")  # pictures, key, checksum of index and key, mark
+_FOOT = struct.Struct(f"<Q{KEY_BYTES}sI8s")  # images, key, checksum of index and key, mark
 _ALIGNMENT = 64
 
 
@@ -36,26 +36,26 @@ class ForeignFileError(PackError):
 
 
 class PackWriter:
-    """Writes a file of pictures.
+    """Writes a file of images.
 
     Parameters
     ----------
     file : binary file
         Empty.
-    pictures : int
+    images : int
         How many there are; any of them may be left out.
     """
 
-    def __init__(self, file: BinaryIO, pictures: int) -> None:
+    def __init__(self, file: BinaryIO, images: int) -> None:
         self._file = file
-        self._index = np.zeros((pictures, 2), _ENTRY)
+        self._index = np.zeros((images, 2), _ENTRY)
         self._end = file.write(MARK)
 
     def add(
         self, number: int, noisy: np.ndarray, clean: np.ndarray | None = None,
         whites: tuple[float | None, float | None] = (None, None),
     ) -> None:  # fmt: skip
-        """Write a picture of shape (H, W, C) and, if there is one, its clean partner.
+        """Write an image of shape (H, W, C) and, if there is one, its clean partner.
 
         `whites` are theirs, as far as their headers say.
         """
@@ -80,7 +80,7 @@ class PackWriter:
 
 
 class Pack:
-    """A file of pictures, mapped.
+    """A file of images, mapped.
 
     It can be sent to another process of the machine, which maps the same file, whatever stands under its name
     by then, as long as this process lives.
@@ -139,17 +139,17 @@ class Pack:
         return len(self._index)
 
     def read(self, number: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Give a picture, shape (H, W, C), and its clean partner if there is one; nothing is copied."""
+        """Give an image, shape (H, W, C), and its clean partner if there is one; nothing is copied."""
         noisy, clean = self._index[number]
         return self._values(noisy), self._values(clean) if clean["kind"] else None
 
     def whites(self, number: int) -> tuple[float | None, float | None]:
-        """What was white in a picture, and in its clean partner, as far as their headers said."""
+        """What was white in an image, and in its clean partner, as far as their headers said."""
         noisy, clean = (float(white) or None for white in self._index[number]["white"])
         return noisy, clean
 
     def is_sound(self, number: int) -> bool:
-        """Whether a picture has the bytes that were written."""
+        """Whether an image has the bytes that were written."""
         entries = (entry for entry in self._index[number] if entry["kind"])
         return all(zlib.crc32(self._values(entry).data) == entry["checksum"] for entry in entries)
 

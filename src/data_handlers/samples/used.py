@@ -1,29 +1,29 @@
-"""Which pictures of a source are used, and what takes the place of one that can no longer be read."""
+"""Which images of a source are used, and what takes the place of one that can no longer be read."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from src.data_handlers.datasets.base import Source, place_of
 from src.util.errors import DataError
+from src.util.images.folder import raise_together
 from src.util.logger import LOG
-from src.util.pictures.folder import raise_together
 
 Lost = dict[int, str]
-"""Place of a picture among those used -> why it cannot be read."""
+"""Place of an image among those used -> why it cannot be read."""
 
 Result = TypeVar("Result")
 
 
-class UsedPictures:
-    """The pictures that samples show, by their place: sample i shows picture i modulo their number.
+class UsedImages:
+    """The images that samples show, by their place: sample i shows image i modulo their number.
 
     Nothing is remembered of what was lost: what is shown depends on the files alone, not on who reads them,
-    and a picture that comes back is used again.
+    and an image that comes back is used again.
 
     Parameters
     ----------
     source : Source
-        The pictures.
+        The images.
     count : int
         The first so many are used.
     skip : bool
@@ -46,7 +46,7 @@ class UsedPictures:
         return self.names or [self.source.name(number) for number in self.numbers]
 
     def keep_to(self, names: Sequence[str]) -> None:
-        """Use the pictures that a run began with, each at its place, whatever came or went since.
+        """Use the images that a run began with, each at its place, whatever came or went since.
 
         Parameters
         ----------
@@ -63,25 +63,25 @@ class UsedPictures:
             hint = "put it back, or say `unreadable: skip` to go on without it"
             raise_together([f"{self._gone(name)}; {hint}" for name in names if name not in there])
         if added := len(set(self.all_names()) - set(names)):
-            LOG.warning("%s: %d pictures are new since this run began and not used", self.source.where, added)
+            LOG.warning("%s: %d images are new since this run began and not used", self.source.where, added)
         self.numbers, self.names = [there.get(name, -1) for name in names], list(names)
 
     def read(self, place: int, read: Callable[[int], Result], others: bool) -> tuple[Result | None, Lost]:
-        """Read a picture or, where it is lost, the next one that is not.
+        """Read an image or, where it is lost, the next one that is not.
 
         Parameters
         ----------
         place : int
-            Modulo the number of pictures.
+            Modulo the number of images.
         read : callable
-            Reads a picture of the source by its number.
+            Reads an image of the source by its number.
         others : bool
             Whether another may take its place; otherwise nothing does.
 
         Returns
         -------
         (result or None, Lost)
-            What was read, and the pictures that could not be.
+            What was read, and the images that could not be.
 
         Raises
         ------
@@ -101,7 +101,7 @@ class UsedPictures:
                     raise DataError(f"{error}; `unreadable: skip` goes on without it") from None
                 lost[here] = str(error)
         if others:
-            none = f"{self.source.where}: none of {len(self)} pictures can be read any more"
+            none = f"{self.source.where}: none of {len(self)} images can be read any more"
             raise DataError(f"{none}: {next(iter(lost.values()))}")
         return None, lost
 

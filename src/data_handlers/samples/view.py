@@ -1,11 +1,11 @@
-"""What of a picture is shown: crop, flip, turn, noise, and how often."""
+"""What of an image is shown: crop, flip, turn, noise, and how often."""
 
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 
-from src.data_handlers.datasets.base import Box, Picture
+from src.data_handlers.datasets.base import Box, Image
 from src.data_handlers.datasets.noise import NoiseOptions
 from src.util.seed import make_generator
 
@@ -15,14 +15,14 @@ CropsAtATime = Annotated[
     int,
     Field(
         ge=1,
-        description="training only: so many of a picture's crops follow each other, for which it is decoded"
-        " once; for large pictures without a cache, with `repeat_times` a multiple of it",
+        description="training only: so many of an image's crops follow each other, for which it is decoded"
+        " once; for large images without a cache, with `repeat_times` a multiple of it",
     ),
 ]
 Cache = Annotated[
     Literal["ram", "disk"] | None,
     Field(
-        description="training only: where all pictures are kept decoded: `ram`, as long as the run lives, or"
+        description="training only: where all images are kept decoded: `ram`, as long as the run lives, or"
         " `disk`, for later runs, too; None = nowhere"
     ),
 ]
@@ -36,9 +36,9 @@ CacheFolder = Annotated[
 
 
 class View:
-    """How pictures of any source are turned into samples; these are keys of every `dataset_args`.
+    """How images of any source are turned into samples; these are keys of every `dataset_args`.
 
-    Training sees random crops, flips and turns; validation and test see each picture once, its centre if
+    Training sees random crops, flips and turns; validation and test see each image once, its centre if
     there is a crop size, and the same simulated noise at every visit.
 
     Parameters
@@ -50,14 +50,14 @@ class View:
     Raises
     ------
     ValueError
-        When a picture could change its shape by a turn, or an augmentation is unknown.
+        When an image could change its shape by a turn, or an augmentation is unknown.
     """
 
     def __init__(
         self,
         crop_size: Annotated[
             Edge | tuple[Edge, Edge] | None,
-            Field(description="edge of the crop, or its [height, width], in px; None = whole pictures"),
+            Field(description="edge of the crop, or its [height, width], in px; None = whole images"),
         ] = None,
         augmentations: Annotated[
             list[Augmentation] | Augmentation | None,
@@ -69,27 +69,27 @@ class View:
         add_noise: Annotated[
             NoiseOptions | None,
             Field(
-                description="simulated noise; the picture without it (the clean one, where there is a pair)"
-                " becomes the ground truth. None = the pictures are noisy already"
+                description="simulated noise; the image without it (the clean one, where there is a pair)"
+                " becomes the ground truth. None = the images are noisy already"
             ),
         ] = None,
         n_data: Annotated[
-            int | None, Field(ge=1, description="use the first so many pictures; None = all of them")
+            int | None, Field(ge=1, description="use the first so many images; None = all of them")
         ] = None,
         repeat_times: Annotated[
             int | None,
             Field(
                 ge=1,
-                description="training only: crops of each picture in an epoch; None = as many as make 2,880",
+                description="training only: crops of each image in an epoch; None = as many as make 2,880",
             ),
         ] = 1,
         crops_at_a_time: CropsAtATime = 1,
         unreadable: Annotated[
             Literal["stop", "skip"],
             Field(
-                description="pictures that are damaged or missing: before the first step, `stop` lists them,"
+                description="images that are damaged or missing: before the first step, `stop` lists them,"
                 " `skip` lists them and goes on without them; later, `stop` saves and stops, `skip` names"
-                " them and trains on the next picture in their place"
+                " them and trains on the next image in their place"
             ),
         ] = "stop",
         cache: Cache = None,
@@ -116,14 +116,14 @@ class View:
         Parameters
         ----------
         shape : (int, int)
-            Height and width of its picture, at least the crop's.
+            Height and width of its image, at least the crop's.
         seed, epoch, index : int
             The draw is a function of these: the run's seed, the epoch, the sample.
 
         Returns
         -------
         Box
-            All of the picture if there is no crop size.
+            All of the image if there is no crop size.
         """
         if not self.crop:
             return Box(0, 0, *shape)
@@ -132,25 +132,25 @@ class View:
         return Box(_draw(free[0], generator), _draw(free[1], generator), *self.crop)
 
     def central_box(self, shape: tuple[int, int]) -> Box:
-        """What of a picture is scored: its centre, no larger than the crop size if there is one."""
+        """What of an image is scored: its centre, no larger than the crop size if there is one."""
         height, width = (min(whole, part) for whole, part in zip(shape, self.crop or shape, strict=True))
         return Box((shape[0] - height) // 2, (shape[1] - width) // 2, height, width)
 
-    def augment(self, picture: Picture, seed: int, epoch: int, index: int) -> Picture:
+    def augment(self, image: Image, seed: int, epoch: int, index: int) -> Image:
         """A training sample flipped and turned at random, noisy and clean alike; see `random_box`.
 
         Returns
         -------
-        Picture
+        Image
             Views of the arrays, not copies.
         """
         generator = make_generator(seed, "augment", epoch, index)
         if "flip" in self.augmentations:
             rows, columns = (1 - 2 * _draw(2, generator) for _ in range(2))
-            picture = picture.map(lambda values: values[::rows, ::columns])
+            image = image.map(lambda values: values[::rows, ::columns])
         if "rotate" in self.augmentations:
-            picture = picture.turn(_draw(4, generator))
-        return picture
+            image = image.turn(_draw(4, generator))
+        return image
 
 
 def _as_tuple(augmentations: list[Augmentation] | Augmentation | None) -> tuple[str, ...]:

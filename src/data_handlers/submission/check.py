@@ -10,8 +10,8 @@ from src.data_handlers.datasets.base import Source
 from src.data_handlers.submission.layout import Layout
 from src.data_handlers.submission.order import compare
 from src.data_handlers.submission.resemblance import RESEMBLES, Signatures, concordance, equal_blocks
+from src.util.images.folder import raise_together
 from src.util.logger import LOG, progress_bar
-from src.util.pictures.folder import raise_together
 
 _NAMED_AT_MOST = 5
 

@@ -34,7 +34,7 @@ class Layout(ABC):
 
     @abstractmethod
     def number(self, name: str) -> int | None:
-        """The number of the block that a picture of this name shows; None for any other name."""
+        """The number of the block that an image of this name shows; None for any other name."""
 
     @abstractmethod
     def label(self, number: int) -> str:

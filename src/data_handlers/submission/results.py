@@ -11,15 +11,15 @@ import numpy as np
 
 from src.data_handlers.submission.layout import Layout
 from src.util.errors import DataError
+from src.util.images.folder import list_files, raise_together
+from src.util.images.formats.known import ENDINGS
+from src.util.images.io import read_image, to_uint8, white_of
 from src.util.logger import LOG, progress_bar
-from src.util.pictures.folder import list_files, raise_together
-from src.util.pictures.formats.known import ENDINGS
-from src.util.pictures.io import read_picture, to_uint8, white_of
 
-FLOAT_ENDING, PICTURE_ENDING = ".npy", ".png"
+FLOAT_ENDING, IMAGE_ENDING = ".npy", ".png"
 _RESULT = re.compile(r"(?P<stem>.+)_DN(_(\d+\.\d+|inf|nan))?(?P<ending>\.png|\.npy)", re.IGNORECASE)
 _COMPANION = re.compile(r"panel\.png|.+_(NOISY|CLEAN)\.png", re.IGNORECASE)
-# A network oversteps [0, 1], a bad one far and often; a picture of 0 to 255 lies beyond nearly everywhere.
+# A network oversteps [0, 1], a bad one far and often; an image of 0 to 255 lies beyond nearly everywhere.
 _OVERSTEP, _OVERSTEPPING = 1.0, 0.5
 
 
@@ -33,7 +33,7 @@ class Result:
         Of the benchmark's blocks.
     files : tuple of Path
         The file that is used: the float one, where there is one, since it holds what the network gave; then
-        the picture of the same values, if there are both.
+        the image of the same values, if there are both.
     """
 
     shape: tuple[int, int, int]
@@ -76,7 +76,7 @@ def _unit(values: np.ndarray) -> np.ndarray:
 
 
 def _read_values(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    values = read_picture(path)
+    values = read_image(path)
     if values.shape != shape:
         raise DataError(f"{path}: expected shape {shape} (H, W, RGB), got {values.shape}")
     if path.suffix.lower() != FLOAT_ENDING:
@@ -132,7 +132,7 @@ def find_results(folder: Path, layout: Layout) -> list[Result]:
     if missing:
         problems.append(f"{folder}: {len(missing)} of {len(layout)} missing: {layout.labels(missing)}")
     raise_together(problems)
-    kinds = (FLOAT_ENDING, PICTURE_ENDING)
+    kinds = (FLOAT_ENDING, IMAGE_ENDING)
     results = [
         Result(layout.shape, tuple(found[number, kind] for kind in kinds if (number, kind) in found))
         for number in range(len(layout))
@@ -157,22 +157,22 @@ def _place(file: Path, names: dict[str, str] | None, layout: Layout) -> int | No
 
 
 def _names(metrics: Path) -> dict[str, str] | None:
-    """NNNN of a result's file -> the picture's name in its dataset; None where no table says so."""
+    """NNNN of a result's file -> the image's name in its dataset; None where no table says so."""
     if not metrics.is_file():
         return None
     with open(metrics, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if not rows or not {"picture", "name"} <= rows[0].keys():
-        raise DataError(f"{metrics}: expected the columns picture and name, as test.py writes them")
-    pictures = [row for row in rows if re.fullmatch(r"\d{4,}", row["picture"] or "")]
-    counts = Counter(row["name"] for row in pictures)
+        raise DataError(f"{metrics}: expected the columns image and name, as test.py writes them")
+    images = [row for row in rows if re.fullmatch(r"\d{4,}", row["picture"] or "")]
+    counts = Counter(row["name"] for row in images)
     raise_together([f"{metrics}: {name} is named {n} times" for name, n in counts.items() if n > 1])
-    return {row["picture"]: row["name"] for row in pictures}
+    return {row["picture"]: row["name"] for row in images}
 
 
 def _say_kind(results: list[Result]) -> None:
     floats = sum(result.is_float for result in results)
-    LOG.info("results: %d as float, %d as pictures", floats, len(results) - floats)
+    LOG.info("results: %d as float, %d as images", floats, len(results) - floats)
     if 0 < floats < len(results):
         LOG.warning("only some results are float: is part of the folder of an earlier test?")
 

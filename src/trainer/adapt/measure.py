@@ -12,7 +12,7 @@ import numpy as np
 
 from src.data_handlers.datasets.measured_noise import MeasuredNoise
 from src.trainer.finish.strips import Pair
-from src.util.pictures.light import slope_of_light, to_light
+from src.util.images.light import slope_of_light, to_light
 
 EDGE = 32
 """Edge of the places, px."""

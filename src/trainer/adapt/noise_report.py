@@ -1,11 +1,11 @@
-"""Before a training: the noise of its images, and what the masker hides of it, in words and in a picture."""
+"""Before a training: the noise of its images, and what the masker hides of it, in words and in an image."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from src.data_handlers.samples.samples import Samples
 from src.trainer.adapt.measure import EDGE, FEWEST, measure_noise, noise_places
-from src.trainer.adapt.noise_picture import noise_picture
+from src.trainer.adapt.noise_image import noise_image
 from src.trainer.adapt.noise_table import Measurement, table
 from src.trainer.adapt.parts import chosen_of, fair_gamma, pair_of, parts_of
 from src.trainer.config.build import build_masker, noisy_images
@@ -13,11 +13,11 @@ from src.trainer.config.run_config import AdaptBlock, RunConfig
 from src.trainer.evaluation.noise_report import noise_report
 from src.trainer.finish import Finish
 from src.trainer.network.whole_image import WholeImage
+from src.util.images.io import write_image
 from src.util.logger import progress_bar
-from src.util.pictures.io import write_picture
 
 
-def report_noise(config: RunConfig, network: WholeImage, picture: Path | None) -> Iterator[str]:
+def report_noise(config: RunConfig, network: WholeImage, image: Path | None) -> Iterator[str]:
     """Measure the noise of the training images, as they are trained on.
 
     Parameters
@@ -26,34 +26,34 @@ def report_noise(config: RunConfig, network: WholeImage, picture: Path | None) -
         Checked.
     network : WholeImage
         The general network, which tells the images' flat places.
-    picture : Path or None
+    image : Path or None
         A PNG file to be, in a folder that is there.
 
     Yields
     ------
     str
         Lines of text, as they are known: first what `noise_report` says, then the noise by brightness, or why
-        it cannot be measured; there is no picture then.
+        it cannot be measured; there is no image then.
 
     Raises
     ------
     DataError
         When the images cannot be used.
     StorageError
-        When the picture cannot be written.
+        When the image cannot be written.
     """
     images = noisy_images(config)
     yield noise_report(images, build_masker(config))
     block = config.adapt or AdaptBlock()
     measured = measurement(images, network, config.test.finish, round(block.megapixels * 1e6))
     if isinstance(measured, str):
-        without = "; no picture is written" if picture else ""
+        without = "; no image is written" if image else ""
         yield f"{images.source.where}: the noise cannot be measured by brightness: {measured}{without}\n"
         return
     yield "\n".join(table(measured)) + "\n"
-    if picture is not None:
-        write_picture(picture, noise_picture(measured))
-        yield f"picture: {picture}\n"
+    if image is not None:
+        write_image(image, noise_image(measured))
+        yield f"image: {image}\n"
 
 
 def measurement(images: Samples, network: WholeImage, finish: Finish, pixels: int) -> Measurement | str:
@@ -77,7 +77,7 @@ def measurement(images: Samples, network: WholeImage, finish: Finish, pixels: in
     """
     chosen = chosen_of(images, pixels)
     names, pairs = [], []
-    with progress_bar(len(chosen.numbers), "picture") as bar:
+    with progress_bar(len(chosen.numbers), "image") as bar:
         for part in parts_of(images, *chosen):
             names.append(part.name)
             pairs.append(pair_of(network, part))

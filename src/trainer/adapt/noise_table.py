@@ -11,7 +11,7 @@ import numpy as np
 from src.data_handlers.datasets.measured_noise import MeasuredNoise
 from src.trainer.adapt.measure import NoisePlaces
 from src.trainer.finish.strips import Pair
-from src.util.pictures.light import slope_of_light
+from src.util.images.light import slope_of_light
 
 _APART = 8 / 255
 """Brightnesses that lie closer are one column."""

@@ -14,8 +14,8 @@ from src.trainer.finish import Finish, found_gamma
 from src.trainer.finish.strips import Pair
 from src.trainer.inference.pixels import denoised_pair
 from src.trainer.network.whole_image import WholeImage
-from src.util.pictures.formats.holes import without_nan
-from src.util.pictures.io import middle
+from src.util.images.formats.holes import without_nan
+from src.util.images.io import middle
 
 LOOKED_AT = 16
 """Images that tell in which light the noise is fair."""

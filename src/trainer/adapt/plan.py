@@ -114,7 +114,7 @@ def plan_of(config: RunConfig, images: Samples) -> Plan:
     if images.channels not in (1, 3):  # as they are they do not fit the network, which sees single channels
         student = config.model_copy(update={"validation": _without_scores(config)})
     size = min(block.size, _smallest(images))
-    return Plan(first, _teacher(config, images.channels), student, size, images.pictures)
+    return Plan(first, _teacher(config, images.channels), student, size, images.images)
 
 
 def masker_of(teacher: RunConfig) -> NonLocalMasker:

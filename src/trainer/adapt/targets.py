@@ -20,8 +20,8 @@ from src.trainer.finish import Finish
 from src.trainer.finish.strips import Pair
 from src.trainer.network.whole_image import WholeImage
 from src.util.atomic_file import write_atomically
+from src.util.images.io import to_uint8
 from src.util.logger import LOG, progress_bar
-from src.util.pictures.io import to_uint8
 
 
 @dataclass(frozen=True)

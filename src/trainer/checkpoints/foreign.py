@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from src.util.pictures.formats.known import MAGICS
+from src.util.images.formats.known import MAGICS
 
 _ARCHIVE = b"PK\x03\x04"
 _BEFORE_ARCHIVES = (
@@ -37,7 +37,7 @@ def say_foreign(path: Path) -> str:
             " torch.save(torch.load(OLD, weights_only=False), NEW)"
         )
     if begin.startswith(MAGICS):
-        return "it is a picture; pictures to be denoised are given by --test_img or --test_dir"
+        return "it is an image; images to be denoised are given by --test_img or --test_dir"
     if begin.startswith(_POINTER):
         return "it is a pointer of Git LFS to a file that was not fetched; run git lfs pull"
     if begin.lstrip().lower().startswith(_PAGES):

@@ -19,7 +19,7 @@ from src.trainer.objective import OBJECTIVES, Objective
 from src.trainer.optim import OPTIMIZERS, SCHEDULERS, Scheduler
 from src.util.config.schema import arguments
 from src.util.errors import ConfigError
-from src.util.pictures.folder import raise_together
+from src.util.images.folder import raise_together
 from src.util.seed import derive_seed
 
 
@@ -90,7 +90,7 @@ def noisy_images(config: RunConfig) -> Samples:
     Raises
     ------
     DataError
-        As `build_pictures`.
+        As `build_images`.
     """
     as_they_are = {"dataset": None, "dataset_args": {"crop_size": None}}
     scored = config.validation.model_copy(update=as_they_are)
@@ -102,15 +102,15 @@ def noisy_images(config: RunConfig) -> Samples:
     return samples
 
 
-def build_pictures(config: RunConfig, part: str) -> Samples:
-    """The pictures of `training`, `validation` or `test`, each looked at.
+def build_images(config: RunConfig, part: str) -> Samples:
+    """The images of `training`, `validation` or `test`, each looked at.
 
-    A part that names no dataset takes the one before it; the training pictures are then seen as they are.
+    A part that names no dataset takes the one before it; the training images are then seen as they are.
 
     Raises
     ------
     DataError
-        When pictures are missing, damaged, too small or of the wrong kind: a line for each.
+        When images are missing, damaged, too small or of the wrong kind: a line for each.
     """
     objective, training = OBJECTIVES[config.training.objective], part == "training"
     samples = _samples(config, part)
@@ -138,7 +138,7 @@ def _samples(config: RunConfig, part: str) -> Samples:
 
 
 def _check_sizes(samples: Samples, masker: Masker) -> None:
-    """Without a crop whole pictures are masked: one of each size is tried."""
+    """Without a crop whole images are masked: one of each size is tried."""
     sizes: dict[tuple[int, int], int] = {}
     for number in samples.used.numbers:
         info = samples.source.inspect(number)

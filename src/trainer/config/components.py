@@ -19,7 +19,7 @@ from src.util.config.yaml_document import Document, KeyPath, moved, overlay, ove
 from src.util.errors import ConfigError
 from src.util.logger import LOG
 
-# What the dataset of an earlier part is told besides, when its pictures are scored.
+# What the dataset of an earlier part is told besides, when its images are scored.
 FOR_SCORING = {"augmentations": None}
 
 

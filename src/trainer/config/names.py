@@ -161,10 +161,10 @@ def check_training_names(
         run.expect_free()
 
 
-def check_picture_name(path: Path, flag: str) -> None:
-    """Raise ConfigError when a picture that a flag names is no PNG, is there already, or has no folder."""
+def check_image_name(path: Path, flag: str) -> None:
+    """Raise ConfigError when an image that a flag names is no PNG, is there already, or has no folder."""
     if path.suffix.lower() != ".png":
-        raise ConfigError(f"{flag} {path}: expected the name of a picture to be written, such as noise.png")
+        raise ConfigError(f"{flag} {path}: expected the name of an image to be written, such as noise.png")
     if os.environ.get("RANK", "0") != "0":  # the first of torchrun's processes may have written it by now
         return
     expect_free(path, flag, "remove it, or choose another name")

@@ -140,7 +140,7 @@ def _cross_checks(components: dict[KeyPath, Component], document: Document) -> l
     for path, component in components.items():
         if component.sound:
             values = arguments(component.arguments, *component.makers)
-            maker = component.makers[-1]  # of a dataset only the view: its pictures are looked at later
+            maker = component.makers[-1]  # of a dataset only the view: its images are looked at later
             values = {name: values[name] for name in inspect.signature(maker).parameters}
             with torch.device("meta"):
                 made[path] = attempt(path, functools.partial(maker, **values))

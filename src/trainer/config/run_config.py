@@ -9,7 +9,7 @@ from src.trainer.config.names import OutputBlock
 from src.trainer.finish import Finish
 from src.trainer.objective import OBJECTIVES
 from src.util.config.schema import Block, nearest
-from src.util.pictures.value_range import NanRule
+from src.util.images.value_range import NanRule
 
 
 class ModelBlock(Block):
@@ -69,7 +69,7 @@ class TrainingBlock(Block):
     batch_size: Annotated[int, Field(ge=1)] = 32
     """Crops in each step."""
     max_epochs: Annotated[int, Field(ge=1)] = 100
-    """Passes over the training pictures."""
+    """Passes over the training images."""
     init_lr: Annotated[float, Field(gt=0)] = 5e-6
     """Learning rate of the first epoch."""
     objective: str = "hide"
@@ -143,32 +143,32 @@ class ValidationBlock(Block):
     val: bool = True
     """Whether to validate at all."""
     dataset: str | None = None
-    """One of `src.data_handlers.DATASETS`; None = the training pictures, without augmentation."""
+    """One of `src.data_handlers.DATASETS`; None = the training images, without augmentation."""
     dataset_args: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the dataset."""
     batch_size: Literal[1] = 1
-    """Pictures are scored one at a time, whole."""
+    """Images are scored one at a time, whole."""
     start_epoch: Annotated[int, Field(ge=1)] = 1
     """First epoch that is validated."""
     interval_epoch: Annotated[int, Field(ge=1)] = 1
     """Epochs from one validation to the next."""
     save_image: bool = True
-    """Whether to write pictures to `img/val_EEE`."""
+    """Whether to write images to `img/val_EEE`."""
     num_of_saves: Annotated[int, Field(ge=1)] = 10
-    """How many of a run's validations write pictures."""
+    """How many of a run's validations write images."""
 
 
 class TestBlock(Block):
-    """`test`: what `test.py` scores when it is given no pictures."""
+    """`test`: what `test.py` scores when it is given no images."""
 
     dataset: str | None = None
-    """One of `src.data_handlers.DATASETS`; None = the validation pictures."""
+    """One of `src.data_handlers.DATASETS`; None = the validation images."""
     dataset_args: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the dataset."""
     batch_size: Literal[1] = 1
-    """Pictures are scored one at a time, whole."""
+    """Images are scored one at a time, whole."""
     save_image: bool = True
-    """Whether to write noisy, clean and denoised pictures beside the scores."""
+    """Whether to write noisy, clean and denoised images beside the scores."""
     finish: Finish = Finish()
     """What is given back of the noisy image after the network; nothing as published."""
     each_channel: bool = False
@@ -240,7 +240,7 @@ class RunConfig(OutputBlock):
     data_range: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
     """The number that is white; `auto`: the header's, else 255 for 8 bits, 65535 for 16, 1 for floats."""
     nan: NanRule = "stop"
-    """`stop` refuses pictures with NaN; `keep` takes it for values that there are none of."""
+    """`stop` refuses images with NaN; `keep` takes it for values that there are none of."""
     model: ModelBlock = ModelBlock()
     masker: MaskerBlock = MaskerBlock()
     training: TrainingBlock = TrainingBlock()
@@ -256,10 +256,10 @@ class RunConfig(OutputBlock):
 DEAD_KEYS: dict[tuple[str, ...], str] = {
     ("model", "restore"): "nothing reads it; -r and --pretrained say what to load",
     ("validation", "save_only_preds"): "nothing reads it",
-    ("validation", "add_constant"): "pictures are always rounded",
-    ("validation", "floor"): "pictures are always rounded",
-    ("test", "add_constant"): "pictures are always rounded",
-    ("test", "floor"): "pictures are always rounded",
+    ("validation", "add_constant"): "images are always rounded",
+    ("validation", "floor"): "images are always rounded",
+    ("test", "add_constant"): "images are always rounded",
+    ("test", "floor"): "images are always rounded",
 }
 DEAD_ANYWHERE = {
     "val_pad": "only the pixel-shuffle trainer read it",

@@ -1,4 +1,4 @@
-"""Scores of a network on whole pictures: against the clean ones, or without them by the masked loss."""
+"""Scores of a network on whole images: against the clean ones, or without them by the masked loss."""
 
 import math
 import zlib
@@ -14,18 +14,18 @@ from src.trainer.evaluation.masked_loss import MaskedLoss
 from src.trainer.evaluation.metrics import MeanScore, mean_score, psnr, ssim
 from src.trainer.evaluation.no_data import filled_in
 from src.trainer.evaluation.sanity import as_array, is_blank
-from src.trainer.evaluation.saving import save_pictures
+from src.trainer.evaluation.saving import save_images
 from src.trainer.finish import NOTHING, Finish
 from src.trainer.network.network import Network
 from src.trainer.network.whole_image import WholeImage
 from src.util.cores import usable_cores
+from src.util.images.conversion import span_of
+from src.util.images.io import from_float, to_uint8
 from src.util.overlap import AT_ONCE, Here, overlapped
-from src.util.pictures.conversion import span_of
-from src.util.pictures.io import from_float, to_uint8
 
 
 class Metric(NamedTuple):
-    """How a metric is called in a table, where {} is the rounding of its pictures, and in a line."""
+    """How a metric is called in a table, where {} is the rounding of its images, and in a line."""
 
     title: str
     brief: str
@@ -40,16 +40,16 @@ METRICS = {
 
 MOST_AT_ONCE = 8
 SMALL_TOGETHER = 24_000_000
-"""Values of the pictures in work where more than `AT_ONCE` are: eight of 1 MP with 3 channels."""
+"""Values of the images in work where more than `AT_ONCE` are: eight of 1 MP with 3 channels."""
 
 BETTER = {"psnr": max, "ssim": max, "loss": min}
 
 
 @dataclass(frozen=True)
-class PictureScore:
-    """One picture's metrics: `psnr` (dB) and `ssim` against the clean picture, else `loss`.
+class ImageScore:
+    """One image's metrics: `psnr` (dB) and `ssim` against the clean image, else `loss`.
 
-    `checksum` is of the values of the noisy and the clean picture: whether two scores are of the same.
+    `checksum` is of the values of the noisy and the clean image: whether two scores are of the same.
     """
 
     name: str
@@ -60,29 +60,29 @@ class PictureScore:
 
 @dataclass
 class Scores:
-    """The metrics of a set of pictures.
+    """The metrics of a set of images.
 
     Parameters
     ----------
     available : int
-        Pictures the dataset holds, of which `n_data` may have left some out.
+        Images the dataset holds, of which `n_data` may have left some out.
     """
 
     available: int
-    pictures: list[PictureScore] = field(default_factory=list)
+    images: list[ImageScore] = field(default_factory=list)
 
     def means(self) -> dict[str, float]:
-        """Mean of each metric over the pictures that have it (see `mean_score` for what is left out)."""
+        """Mean of each metric over the images that have it (see `mean_score` for what is left out)."""
         return {name: score.mean for name, score in self._mean_scores().items() if score.used}
 
     def _mean_scores(self) -> dict[str, MeanScore]:
-        names = dict.fromkeys(name for picture in self.pictures for name in picture.metrics)
-        found = {n: mean_score(p.metrics.get(n, math.nan) for p in self.pictures) for n in names}
+        names = dict.fromkeys(name for image in self.images for name in image.metrics)
+        found = {n: mean_score(p.metrics.get(n, math.nan) for p in self.images) for n in names}
         return {name: score for name, score in found.items() if score.used or score.identical}
 
     def rounding(self) -> str:
-        """How the pictures were rounded, in words."""
-        return "; ".join(dict.fromkeys(picture.rounding for picture in self.pictures))
+        """How the images were rounded, in words."""
+        return "; ".join(dict.fromkeys(image.rounding for image in self.images))
 
     def line(self) -> str:
         """The means, with what a reader must know to compare them."""
@@ -90,17 +90,17 @@ class Scores:
         brief = [METRICS[name].brief.format(score.mean) + score.of for name, score in means.items()]
         figures = ", ".join(brief) or "no score"
         how = "" if "psnr" not in means else f"{self.rounding()}, SSIM of 7x7 uniform windows, "
-        return f"{figures} ({how}{count_words(len(self.pictures), self.available)})"
+        return f"{figures} ({how}{count_words(len(self.images), self.available)})"
 
 
 def count_words(count: int, available: int) -> str:
-    """Of how many pictures a score is; loud if not of all."""
-    return f"all {available} pictures" if count == available else f"ONLY {count} OF {available} PICTURES"
+    """Of how many images a score is; loud if not of all."""
+    return f"all {available} images" if count == available else f"ONLY {count} OF {available} IMAGES"
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A picture after evaluation: tensors (C, H, W) in [0, 1] on the CPU, and its score.
+    """An image after evaluation: tensors (C, H, W) in [0, 1] on the CPU, and its score.
 
     NaN is a value that there is none of; `denoised` has it where `noisy` has.
     """
@@ -109,11 +109,11 @@ class Evaluated:
     noisy: Tensor
     denoised: Tensor
     clean: Tensor | None
-    score: PictureScore
+    score: ImageScore
 
     @property
     def is_blank(self) -> bool:
-        """Whether the result is nearly constant, but not the picture."""
+        """Whether the result is nearly constant, but not the image."""
         return is_blank(as_array(filled_in(self.noisy)), as_array(filled_in(self.denoised)))
 
     @property
@@ -122,58 +122,58 @@ class Evaluated:
         return bool(self.noisy.isnan().all())
 
     def save(self, folder: Path) -> None:
-        """Write its pictures into the folder of a validation or a test; see `save_pictures`."""
+        """Write its images into the folder of a validation or a test; see `save_images`."""
         psnr = self.score.metrics.get("psnr")
-        save_pictures(folder, self.index, self.noisy, self.denoised, self.clean, psnr)
+        save_images(folder, self.index, self.noisy, self.denoised, self.clean, psnr)
 
     def to_plain(self, shown: bool) -> tuple[Any, ...]:
-        """As plain types and tensors, for another process; the pictures only if they are to be shown."""
+        """As plain types and tensors, for another process; the images only if they are to be shown."""
         none = torch.empty(0)
-        pictures = (self.noisy, self.denoised, self.clean) if shown else (none, none, None)
+        images = (self.noisy, self.denoised, self.clean) if shown else (none, none, None)
         score = self.score
-        return self.index, *pictures, score.name, score.metrics, score.rounding, score.checksum
+        return self.index, *images, score.name, score.metrics, score.rounding, score.checksum
 
     @classmethod
     def from_plain(cls, plain: tuple[Any, ...]) -> "Evaluated":
         """From another process."""
         index, noisy, denoised, clean, *score = plain
-        return cls(index, noisy, denoised, clean, PictureScore(*score))
+        return cls(index, noisy, denoised, clean, ImageScore(*score))
 
 
 def evaluate(
     network: Network,
-    pictures: Iterable[dict[str, Any]],
+    images: Iterable[dict[str, Any]],
     masked_loss: MaskedLoss | None,
     then: Callable[[Evaluated], object] | None = None,
     held: int | None = None,
     finish: Finish = NOTHING,
     whole: WholeImage | None = None,
 ) -> Iterator[Evaluated | None]:
-    """Denoise and score pictures; some are scored while the next one is denoised.
+    """Denoise and score images; some are scored while the next one is denoised.
 
     Parameters
     ----------
     network : Network
         Left in the mode (training or not) it was in; called in this thread.
-    pictures : iterable of dict
+    images : iterable of dict
         Batches of one, of `src.data_handlers.loading.sampling.build_loader`.
     masked_loss : MaskedLoss or None
-        Scores a picture without a clean one; None leaves it without a score.
+        Scores an image without a clean one; None leaves it without a score.
     then : callable, optional
-        Called with each picture before it is yielded, in other threads: writes it, for example.
+        Called with each image before it is yielded, in other threads: writes it, for example.
     held : int, optional
-        Pictures that are in work at once; more than two only where they are small (`SMALL_TOGETHER`).
-        None = two on a CPU, which the network has busy, else up to eight: a GPU denoises a small picture in
+        Images that are in work at once; more than two only where they are small (`SMALL_TOGETHER`).
+        None = two on a CPU, which the network has busy, else up to eight: a GPU denoises a small image in
         less time than one core takes for its score.
     finish : Finish
         What is given back after the network.
     whole : WholeImage, optional
-        How the network is used on a picture; None = as it is. The masked loss is the network's always.
+        How the network is used on an image; None = as it is. The masked loss is the network's always.
 
     Yields
     ------
     Evaluated or None
-        In the order of the dataset; None for a picture that was lost.
+        In the order of the dataset; None for an image that was lost.
     """
 
     def work(numbered: tuple[int, dict[str, Any]], here: Here) -> Evaluated | None:
@@ -189,7 +189,7 @@ def evaluate(
         held = AT_ONCE if network.device.type == "cpu" else max(AT_ONCE, min(MOST_AT_ONCE, usable_cores()))
     was_training = network.module.training
     try:
-        yield from overlapped(work, enumerate(pictures), held, _may_join)
+        yield from overlapped(work, enumerate(images), held, _may_join)
     finally:
         network.module.train(was_training)
 
@@ -221,7 +221,7 @@ def _evaluated(
     checksum = 0
     for values in (noisy, *([] if clean is None else [clean])):
         checksum = zlib.crc32(values.contiguous().numpy().data, checksum)
-    score = PictureScore(name, metrics, rounding(dtype, white), checksum)
+    score = ImageScore(name, metrics, rounding(dtype, white), checksum)
     return Evaluated(index, noisy, denoised, clean, score)
 
 
@@ -229,7 +229,7 @@ def compare(
     clean: Tensor, other: Tensor, dtype: str = "uint8", white: float = 255,
     span: tuple[float, float] = (-math.inf, math.inf),
 ) -> dict[str, float]:  # fmt: skip
-    """PSNR and SSIM of two pictures, both as they would be stored.
+    """PSNR and SSIM of two images, both as they would be stored.
 
     Parameters
     ----------
@@ -268,10 +268,10 @@ def rounding(dtype: str, white: float) -> str:
 def score_all(
     results: Iterable[Evaluated | None], available: int, use: Callable[[Evaluated], None]
 ) -> Scores:
-    """Collect the scores of evaluated pictures, handing each to `use` on the way."""
+    """Collect the scores of evaluated images, handing each to `use` on the way."""
     scores = Scores(available)
     for result in results:
         if result is not None:
             use(result)
-            scores.pictures.append(result.score)
+            scores.images.append(result.score)
     return scores

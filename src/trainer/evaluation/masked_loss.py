@@ -52,7 +52,7 @@ class MaskedLoss:
             self.masker.check_size(*(min(edge, BLOCK) for edge in noisy.shape[1:]))
         except ValueError as error:
             if not self._refused:
-                LOG.warning("%s: no masked loss, nor for pictures like it: %s", name, error)
+                LOG.warning("%s: no masked loss, nor for images like it: %s", name, error)
             self._refused = True
             return False
         return True

@@ -1,7 +1,7 @@
-"""PSNR and SSIM of pictures, as the field's tables give them.
+"""PSNR and SSIM of images, as the field's tables give them.
 
-Both compare pictures as they are stored, so a network's output first passes
-`src.util.pictures.conversion.from_float`: it is rounded, not truncated as in the original, which is worth
+Both compare images as they are stored, so a network's output first passes
+`src.util.images.conversion.from_float`: it is rounded, not truncated as in the original, which is worth
 0.03 to 0.1 dB, and NaN never reaches a score.
 """
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 SSIM_WINDOW = 7
-"""Edge of SSIM's uniform window in pixels; smaller pictures have no SSIM."""
+"""Edge of SSIM's uniform window in pixels; smaller images have no SSIM."""
 
 
 class MeanScore(NamedTuple):
@@ -21,12 +21,12 @@ class MeanScore(NamedTuple):
     Attributes
     ----------
     mean : float
-        Mean of the finite scores; where there is none infinite or, without an identical picture, NaN.
+        Mean of the finite scores; where there is none infinite or, without an identical image, NaN.
     used, total : int
-        How many scores are in the mean, of how many. Identical pictures (infinite PSNR) and pictures without
+        How many scores are in the mean, of how many. Identical images (infinite PSNR) and images without
         a score (NaN), too small for SSIM or NaN themselves, are left out.
     identical : int
-        How many of those left out are identical to the clean picture: a mean without them may fall when a
+        How many of those left out are identical to the clean image: a mean without them may fall when a
         result becomes perfect.
     """
 
@@ -41,7 +41,7 @@ class MeanScore(NamedTuple):
         if self.used in (0, self.total):
             return ""
         perfect = f" ({self.identical} identical to the clean one left out)" if self.identical else ""
-        return f" of {self.used} pictures{perfect}"
+        return f" of {self.used} images{perfect}"
 
 
 def psnr(
@@ -54,14 +54,14 @@ def psnr(
     clean, test : ndarray, shape (H, W, C)
         Of uint8; of any other type, the same for both, if `white` is said.
     white : float, optional
-        The peak, which tables call data range; None = 255, for pictures of 8 bits.
+        The peak, which tables call data range; None = 255, for images of 8 bits.
     known : ndarray of bool, shape (H, W, C), optional
         Which values are counted; None = all.
 
     Returns
     -------
     float
-        In dB; infinite for identical pictures, NaN where nothing is counted.
+        In dB; infinite for identical images, NaN where nothing is counted.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def psnr(
         if not known.any():
             return math.nan
         clean, test = clean[known], test[known]
-    with np.errstate(divide="ignore"):  # identical pictures
+    with np.errstate(divide="ignore"):  # identical images
         return float(peak_signal_noise_ratio(clean, test, data_range=peak))
 
 
@@ -116,7 +116,7 @@ def ssim(
     for axis in (0, 1):
         windows = np.lib.stride_tricks.sliding_window_view(counted, SSIM_WINDOW, axis)
         counted = np.asarray(windows.all(axis=-1))
-    inner = slice(SSIM_WINDOW // 2, -(SSIM_WINDOW // 2))  # where windows lie inside the picture
+    inner = slice(SSIM_WINDOW // 2, -(SSIM_WINDOW // 2))  # where windows lie inside the image
     of_windows = structural_similarity(clean, test, full=True, **how)[1][inner, inner]
     return float(of_windows[counted].mean()) if counted.any() else math.nan
 
@@ -143,11 +143,11 @@ def mean_score(scores: Iterable[float]) -> MeanScore:
 def _checked(
     clean: np.ndarray, test: np.ndarray, white: float | None
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Pictures and peak; types other than uint8 as float64, whose digits large numbers need."""
+    """Images and peak; types other than uint8 as float64, whose digits large numbers need."""
     if clean.dtype != test.dtype or (white is None and clean.dtype != np.uint8):
-        raise ValueError(f"expected two uint8 pictures, got {clean.dtype} and {test.dtype}")
+        raise ValueError(f"expected two uint8 images, got {clean.dtype} and {test.dtype}")
     if clean.ndim != 3 or clean.shape != test.shape:
-        raise ValueError(f"expected two pictures of one shape (H, W, C), got {clean.shape} and {test.shape}")
+        raise ValueError(f"expected two images of one shape (H, W, C), got {clean.shape} and {test.shape}")
     if clean.dtype == np.uint8:
         return clean, test, 255.0 if white is None else white
     if white is None or not (np.isfinite(clean).all() and np.isfinite(test).all()):

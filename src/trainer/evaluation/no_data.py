@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from src.util.pictures.formats.holes import without_nan
+from src.util.images.formats.holes import without_nan
 
 
 def filled_in(image: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""How far noise reaches: what neighbouring pixels share of it, measured where pictures are flat.
+"""How far noise reaches: what neighbouring pixels share of it, measured where images are flat.
 
 H, W: height and width in pixels; C: channels.
 """
@@ -56,15 +56,15 @@ class NoiseCorrelation(NamedTuple):
         return down, right
 
 
-def noise_correlation(pictures: Iterable[tuple[np.ndarray, float]]) -> NoiseCorrelation | None:
-    """Measure noise in the flattest tenth of pictures.
+def noise_correlation(images: Iterable[tuple[np.ndarray, float]]) -> NoiseCorrelation | None:
+    """Measure noise in the flattest tenth of images.
 
     Places of 40x40 px are freed of their mean and slope. Flat are those whose means of 10x10 px vary least,
-    compared with their pixels; there the picture itself adds little.
+    compared with their pixels; there the image itself adds little.
 
     Parameters
     ----------
-    pictures : iterable of (ndarray of float, shape (C, H, W), float)
+    images : iterable of (ndarray of float, shape (C, H, W), float)
         Where white is 1, and the step between two levels, 0 if there are none. Taken one at a time.
 
     Returns
@@ -74,10 +74,10 @@ def noise_correlation(pictures: Iterable[tuple[np.ndarray, float]]) -> NoiseCorr
 
     Notes
     -----
-    A heuristic: structure of only a few pixels that covers all pictures, such as fabric, is taken for noise.
-    What reaches far is measured short, since it looks like the picture: 5 px of noise that reaches 7.
+    A heuristic: structure of only a few pixels that covers all images, such as fabric, is taken for noise.
+    What reaches far is measured short, since it looks like the image: 5 px of noise that reaches 7.
     """
-    found = [_places(picture, level) for picture, level in pictures]
+    found = [_places(image, level) for image, level in images]
     residuals = np.concatenate([one for one, _ in found]) if found else np.empty((0, 1, _EDGE, _EDGE))
     if not len(residuals):
         return None
@@ -88,10 +88,10 @@ def noise_correlation(pictures: Iterable[tuple[np.ndarray, float]]) -> NoiseCorr
     return NoiseCorrelation(_correlation(normalised), float(np.sqrt(np.median(variance))), len(flat))
 
 
-def _places(picture: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Residuals (N, C, 40, 40) of a picture's places that hold noise, and how much structure each has."""
-    channels, rows, columns = len(picture), *(size // _EDGE for size in picture.shape[1:])
-    cut = picture[:, : rows * _EDGE, : columns * _EDGE].astype(np.float32)
+def _places(image: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Residuals (N, C, 40, 40) of an image's places that hold noise, and how much structure each has."""
+    channels, rows, columns = len(image), *(size // _EDGE for size in image.shape[1:])
+    cut = image[:, : rows * _EDGE, : columns * _EDGE].astype(np.float32)
     places = cut.reshape(channels, rows, _EDGE, columns, _EDGE).transpose(1, 3, 0, 2, 4)
     places = places.reshape(-1, channels, _EDGE, _EDGE)
     if not len(places):

@@ -1,4 +1,4 @@
-"""Before a training: how far the noise of its pictures reaches, and whether the masker hides as much."""
+"""Before a training: how far the noise of its images reaches, and whether the masker hides as much."""
 
 import math
 from collections.abc import Iterator
@@ -9,24 +9,24 @@ import numpy as np
 from src.data_handlers.samples.samples import Samples
 from src.masker.base import Masker
 from src.trainer.evaluation.noise_correlation import MAX_LAG, SHARED, NoiseCorrelation, noise_correlation
+from src.util.images.io import middle
 from src.util.logger import progress_bar
-from src.util.pictures.io import middle
 
-MOST_PICTURES = 32
+MOST_IMAGES = 32
 """So many are measured, from all of the dataset."""
 MOST_PIXELS = 8_000_000
 """So many in all, from the middle of each."""
 FEW_PLACES = 30
-"""With fewer, what is measured is mostly chance, or the pictures' own structure."""
+"""With fewer, what is measured is mostly chance, or the images' own structure."""
 
 
 def noise_report(samples: Samples, masker: Masker) -> str:
-    """Measure the noise of the training pictures, as they are trained on.
+    """Measure the noise of the training images, as they are trained on.
 
     Parameters
     ----------
     samples : Samples
-        The noisy pictures, whole.
+        The noisy images, whole.
     masker : Masker
         Of the training.
 
@@ -39,9 +39,9 @@ def noise_report(samples: Samples, masker: Masker) -> str:
     Raises
     ------
     DataError
-        When a picture cannot be read.
+        When an image cannot be read.
     """
-    found = noise_correlation(_pictures(samples))
+    found = noise_correlation(_images(samples))
     if found is None:
         return (
             f"{samples.source.where}: no noise was found: all places are constant, clipped or below 40 px\n"
@@ -49,11 +49,11 @@ def noise_report(samples: Samples, masker: Masker) -> str:
     return "\n".join([*_measured(samples, found), *_advice(found.reach, masker)]) + "\n"
 
 
-def _pictures(samples: Samples) -> Iterator[tuple[np.ndarray, float]]:
-    """The middle of some pictures, and the step between two of their levels."""
-    count = min(MOST_PICTURES, len(samples))
+def _images(samples: Samples) -> Iterator[tuple[np.ndarray, float]]:
+    """The middle of some images, and the step between two of their levels."""
+    count = min(MOST_IMAGES, len(samples))
     edge = math.isqrt(MOST_PIXELS // count)
-    with progress_bar(count, "picture") as bar:
+    with progress_bar(count, "image") as bar:
         for number in range(count):
             sample: dict[str, Any] = samples[0, number * len(samples) // count]
             if "noisy" in sample:
@@ -63,16 +63,16 @@ def _pictures(samples: Samples) -> Iterator[tuple[np.ndarray, float]]:
 
 
 def _measured(samples: Samples, found: NoiseCorrelation) -> Iterator[str]:
-    count = min(MOST_PICTURES, len(samples))
+    count = min(MOST_IMAGES, len(samples))
     yield (
-        f"{samples.source.where}: noise in {found.places} flat places of {count} pictures, standard deviation"
+        f"{samples.source.where}: noise in {found.places} flat places of {count} images, standard deviation"
         f" {255 * found.deviation:.1f} of 255; it is shared by pixels"
     )
     yield "px apart       " + "".join(f"{lag:6d}" for lag in range(1, MAX_LAG + 1))
     for name, values in (("along rows", found.along_rows), ("along columns", found.along_columns)):
         yield f"{name:15}" + "".join(f"{value:6.2f}" for value in values[1:])
     if found.places < FEW_PLACES:
-        yield f"Fewer than {FEW_PLACES} places tell little: measure more pictures."
+        yield f"Fewer than {FEW_PLACES} places tell little: measure more images."
 
 
 def _advice(reach: tuple[int, int], masker: Masker) -> Iterator[str]:
@@ -90,4 +90,4 @@ def _advice(reach: tuple[int, int], masker: Masker) -> Iterator[str]:
             " --set masker.masker_type=Masker"
         )
     if farthest == MAX_LAG:
-        yield f"What reaches {MAX_LAG} px may be the pictures' own structure, where they are nowhere flat."
+        yield f"What reaches {MAX_LAG} px may be the images' own structure, where they are nowhere flat."

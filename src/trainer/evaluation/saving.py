@@ -1,4 +1,4 @@
-"""The pictures of a validation or a test, as files."""
+"""The images of a validation or a test, as files."""
 
 from pathlib import Path
 
@@ -7,30 +7,30 @@ from torch import Tensor
 
 from src.trainer.evaluation.no_data import blackened
 from src.util.atomic_file import write_atomically
-from src.util.pictures.io import shown, to_uint8, write_picture
+from src.util.images.io import shown, to_uint8, write_image
 
 
-def save_pictures(
+def save_images(
     folder: Path, index: int, noisy: Tensor, denoised: Tensor, clean: Tensor | None, psnr: float | None
 ) -> None:
-    """Write one evaluated picture: `NNNN_NOISY.png`, `NNNN_DN.png` (`NNNN_DN_PP.PP.png`), `NNNN_CLEAN.png`.
+    """Write one evaluated image: `NNNN_NOISY.png`, `NNNN_DN.png` (`NNNN_DN_PP.PP.png`), `NNNN_CLEAN.png`.
 
     Parameters
     ----------
     folder : Path
         Of a validation or a test.
     index : int
-        NNNN, the picture's place in its dataset.
+        NNNN, the image's place in its dataset.
     noisy, denoised, clean : Tensor
         (C, H, W) in [0, 1]; rounded and clipped to 8 bits, NaN is black; of more than three channels the
         first three are shown, of two the first.
     psnr : float or None
-        PP.PP in dB, where the clean picture is known.
+        PP.PP in dB, where the clean image is known.
     """
     result = "DN" if psnr is None else f"DN_{psnr:.2f}"
-    pictures = {"NOISY": noisy, result: denoised} | ({} if clean is None else {"CLEAN": clean})
-    for suffix, picture in pictures.items():
-        write_picture(folder / f"{index:04d}_{suffix}.png", to_uint8(blackened(shown(picture))))
+    images = {"NOISY": noisy, result: denoised} | ({} if clean is None else {"CLEAN": clean})
+    for suffix, image in images.items():
+        write_image(folder / f"{index:04d}_{suffix}.png", to_uint8(blackened(shown(image))))
 
 
 def save_values(folder: Path, index: int, denoised: Tensor) -> None:
@@ -41,7 +41,7 @@ def save_values(folder: Path, index: int, denoised: Tensor) -> None:
     folder : Path
         Of a test.
     index : int
-        NNNN, the picture's place in its dataset.
+        NNNN, the image's place in its dataset.
     denoised : Tensor
         (C, H, W), 1.0 is white; neither rounded nor clipped.
     """

@@ -1,4 +1,4 @@
-"""The table at the end of a test: each metric over all pictures, under its full name."""
+"""The table at the end of a test: each metric over all images, under its full name."""
 
 import math
 import statistics
@@ -12,7 +12,7 @@ _STATISTICS: dict[str, Callable[[list[float]], float]] = {
 
 
 def summary(scores: Scores) -> str:
-    """Mean, median, least and largest value of each metric, and of how many pictures.
+    """Mean, median, least and largest value of each metric, and of how many images.
 
     Parameters
     ----------
@@ -24,11 +24,11 @@ def summary(scores: Scores) -> str:
     str
         The score line, then a line for each metric; ends with a line break.
     """
-    rows = [["", *_STATISTICS, "pictures"]]
+    rows = [["", *_STATISTICS, "images"]]
     left_out = False
     rounding = scores.rounding().replace("8 bits", "8 bits, data range 255")
-    for name in dict.fromkeys(name for picture in scores.pictures for name in picture.metrics):
-        values = [picture.metrics.get(name, math.nan) for picture in scores.pictures]
+    for name in dict.fromkeys(name for image in scores.images for name in image.metrics):
+        values = [image.metrics.get(name, math.nan) for image in scores.images]
         finite = [value for value in values if math.isfinite(value)]
         left_out |= len(finite) < len(values)
         figures = [f"{f(finite):.6g}" for f in _STATISTICS.values()] if finite else ["-"] * len(_STATISTICS)
@@ -40,7 +40,7 @@ def summary(scores: Scores) -> str:
     ]
     if left_out:
         lines.append(
-            "Left out: identical pictures (infinite PSNR), those below 7 px (no SSIM), those of a size that"
+            "Left out: identical images (infinite PSNR), those below 7 px (no SSIM), those of a size that"
             " cannot be masked (no loss), those that are all NaN."
         )
     return "\n".join([scores.line(), "", *lines]) + "\n"

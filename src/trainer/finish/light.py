@@ -14,7 +14,7 @@ import numpy as np
 
 from src.trainer.finish.flat_places import FEWEST, FlatPlaces
 from src.trainer.finish.strips import Pair
-from src.util.pictures.light import from_light, to_light
+from src.util.images.light import from_light, to_light
 
 GAMMAS = np.linspace(1, 3, 21)
 """The powers that are tried: 1 is the image as it is, 2.2 about linear light of sRGB."""

@@ -1,4 +1,4 @@
-"""A trained network on picture files: one, or all of a folder; what comes out is of the kind that went in."""
+"""A trained network on image files: one, or all of a folder; what comes out is of the kind that went in."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -19,14 +19,14 @@ from src.trainer.report import Look
 from src.util.atomic_file import write_atomically
 from src.util.errors import DataError
 from src.util.file_manager import expect_free, made_folder
+from src.util.images.formats.base import EXPANDED, ImageInfo, Page, StoredImage
+from src.util.images.formats.holes import without_nan
+from src.util.images.formats.known import MAX_PIXELS
+from src.util.images.formats.stored import open_image
+from src.util.images.io import channels_message, suits
+from src.util.images.value_range import ALL_NAN, RangeError, checked_white, dark_hint, white_of
 from src.util.logger import LOG, progress_bar
 from src.util.overlap import AT_ONCE, Here, at_once, overlapped
-from src.util.pictures.formats.base import EXPANDED, Page, PictureInfo, StoredPicture
-from src.util.pictures.formats.holes import without_nan
-from src.util.pictures.formats.known import MAX_PIXELS
-from src.util.pictures.formats.stored import open_picture
-from src.util.pictures.io import channels_message, suits
-from src.util.pictures.value_range import ALL_NAN, RangeError, checked_white, dark_hint, white_of
 
 Show = Callable[[int, np.ndarray, np.ndarray, float], None]
 """Is shown the number of a page, its noisy and its denoised pixels, and the number that is white in them."""
@@ -43,9 +43,9 @@ class FileOptions:
     overwrite : bool
         Whether results that are there are made anew.
     max_pixels : int
-        Larger pictures are refused.
+        Larger images are refused.
     held : int
-        Pictures of a folder that are in memory at once; 1 reads, denoises and writes one after the other.
+        Images of a folder that are in memory at once; 1 reads, denoises and writes one after the other.
     """
 
     format: Format = "auto"
@@ -55,7 +55,7 @@ class FileOptions:
 
 
 class _Done(NamedTuple):
-    """What became of a picture: what its result lost and how it looks, or what went wrong."""
+    """What became of an image: what its result lost and how it looks, or what went wrong."""
 
     lost: list[str]
     looks: list[Look]
@@ -80,12 +80,12 @@ class FileDenoiser:
         self._said: set[object] = set()
 
     def file(self, path: Path, out: Path) -> None:
-        """Denoise all pages of a picture file, one at a time.
+        """Denoise all pages of an image file, one at a time.
 
         Parameters
         ----------
         path : Path
-            A picture of any size.
+            An image of any size.
         out : Path
             File to write; its ending chooses the format, its folder exists.
 
@@ -94,14 +94,14 @@ class FileDenoiser:
         ConfigError
             When there is a file already, and it is not to be replaced.
         DataError
-            When the picture cannot be read, does not suit the network, or does not fit the format.
+            When the image cannot be read, does not suit the network, or does not fit the format.
         """
         if not self.options.overwrite:
             expect_free(out)
         self._say_lost(path, out, self._convert(path, out, at_once, lambda *_: None))
 
     def folder(self, folder: Path, out: Path) -> int:
-        """Denoise each picture of a folder and its sub-folders; a bad one is named and the others go on.
+        """Denoise each image of a folder and its sub-folders; a bad one is named and the others go on.
 
         Parameters
         ----------
@@ -114,7 +114,7 @@ class FileDenoiser:
         Returns
         -------
         int
-            How many pictures failed.
+            How many images failed.
         """
         results = find_results(folder, out, self.options.format)
         due = {p: r for p, r in results.items() if self.options.overwrite or not r.exists()}
@@ -123,7 +123,7 @@ class FileDenoiser:
         page = FolderPage(self.trained, folder, out, results, self.options.max_pixels)
         failed: dict[Path, DataError] = {}
         with (
-            progress_bar(len(results), "picture", len(results) - len(due)) as bar,
+            progress_bar(len(results), "image", len(results) - len(due)) as bar,
             closing(overlapped(partial(self._attempt, page), due.items(), self.options.held)) as outcomes,
         ):
             for (path, result), done in zip(due.items(), outcomes, strict=True):
@@ -154,14 +154,14 @@ class FileDenoiser:
 
     def _convert(self, path: Path, out: Path, here: Here, show: Show) -> list[str]:
         """Read, denoise, show and write; what is lost on the way."""
-        with open_picture(path, self.options.max_pixels) as stored, write_atomically(out) as file:
+        with open_image(path, self.options.max_pixels) as stored, write_atomically(out) as file:
             return stored.write(file, self._pages(stored, here, show), out.suffix.lower())
 
-    def _pages(self, stored: StoredPicture, here: Here, show: Show) -> Iterator[Page]:
+    def _pages(self, stored: StoredImage, here: Here, show: Show) -> Iterator[Page]:
         for number in range(stored.pages):
             yield self._page(stored, number, here, show)
 
-    def _page(self, stored: StoredPicture, number: int, here: Here, show: Show) -> Page:
+    def _page(self, stored: StoredImage, number: int, here: Here, show: Show) -> Page:
         name = str(stored.path) if stored.pages == 1 else f"{stored.path}, page {number + 1}"
         info, page = stored.info(number), stored.read(number)
         denoised = here(partial(self._denoised, page, name, info), last=number == stored.pages - 1)
@@ -169,7 +169,7 @@ class FileDenoiser:
         show(number, page.pixels, denoised, white)
         return replace(page, pixels=denoised)
 
-    def _denoised(self, page: Page, name: str, info: PictureInfo) -> np.ndarray:
+    def _denoised(self, page: Page, name: str, info: ImageInfo) -> np.ndarray:
         config = self.trained.config
         channels = config.model.kwargs["in_channels"]
         white = checked_white(page.pixels, config.data_range, name, info.white, config.nan)
@@ -196,7 +196,7 @@ class FileDenoiser:
         if trained_white is not None and white != trained_white:
             self._say_once(
                 ("white", white),
-                f"{name}: white is {white:g} ({page.pixels.dtype}), but {trained_white:g} in the pictures"
+                f"{name}: white is {white:g} ({page.pixels.dtype}), but {trained_white:g} in the images"
                 " that the network was trained on, or in most of them",
             )
         if hint := dark_hint(page.pixels, white):
@@ -216,8 +216,8 @@ class FileDenoiser:
     def _sum_up(self, count: int, kept: int, failed: Mapping[Path, DataError], out: Path) -> None:
         there = f", {kept} were there already (--overwrite makes them anew)" if kept else ""
         done = count - kept - len(failed)
-        LOG.info("%d of %d pictures denoised%s; results: %s", done, count, there, out)
+        LOG.info("%d of %d images denoised%s; results: %s", done, count, there, out)
         if failed:
             whites = [error.number for error in failed.values() if isinstance(error, RangeError)]
             range_ = f"; data_range={max(whites)} suits the brightest of them" if len(whites) > 1 else ""
-            LOG.error("%d of %d pictures failed: %s%s", len(failed), count, named([*failed]), range_)
+            LOG.error("%d of %d images failed: %s%s", len(failed), count, named([*failed]), range_)

@@ -1,6 +1,6 @@
-"""A trained denoiser from Python: pictures in, pictures of the same kind out.
+"""A trained denoiser from Python: images in, images of the same kind out.
 
-Shape letters: N pictures, H rows, W columns, C channels.
+Shape letters: N images, H rows, W columns, C channels.
 """
 
 import os
@@ -22,9 +22,9 @@ from src.trainer.network.tiling import Tiling
 from src.trainer.network.whole_image import WholeImage
 from src.util.device import resolve_device
 from src.util.errors import DataError
-from src.util.pictures.formats.holes import without_nan
-from src.util.pictures.io import PictureWarning, suits
-from src.util.pictures.value_range import (
+from src.util.images.formats.holes import without_nan
+from src.util.images.io import ImageWarning, suits
+from src.util.images.value_range import (
     DataRange,
     NanRule,
     checked_nan,
@@ -33,22 +33,22 @@ from src.util.pictures.value_range import (
     dark_hint,
 )
 
-_Picture = TypeVar("_Picture", np.ndarray, Tensor, Image.Image)
+_Image = TypeVar("_Image", np.ndarray, Tensor, Image.Image)
 
-_ALONE = "the picture"
+_ALONE = "the image"
 _SHAPES = "(H, W) or (H, W, C)"
 _MODES = ("L", "RGB", "I;16", "I;16B", "I", "F")
 """Of PIL images, whose values are levels of grey, or of R, G, B."""
 _MENDS = {
     "b": "convert it to floating point",
     "c": "take its magnitude",
-    "O": "several pictures of different sizes are a list",
+    "O": "several images of different sizes are a list",
 }
-"""What to do with an array that holds no numbers of a picture, by its kind."""
+"""What to do with an array that holds no numbers of an image, by its kind."""
 
 
 class Denoiser:
-    """Denoises pictures in memory: what comes out has the kind, the shape and the type of what went in.
+    """Denoises images in memory: what comes out has the kind, the shape and the type of what went in.
 
     Parameters
     ----------
@@ -58,11 +58,11 @@ class Denoiser:
         The number that is white; `auto` takes 255 for uint8, 65535 for uint16, 1.0 for floating point: an
         array has no header that says another.
     nan : "stop" or "keep"
-        Whether pictures with NaN are refused, or NaN stays where it is.
+        Whether images with NaN are refused, or NaN stays where it is.
     finish : Finish
         What is given back after the network.
     each_channel : bool
-        Whether pictures of other numbers of channels go through the network channel by channel.
+        Whether images of other numbers of channels go through the network channel by channel.
 
     Raises
     ------
@@ -112,7 +112,7 @@ class Denoiser:
         device : str or torch.device
             `auto` (a GPU if there is one), `cpu`, `mps`, `cuda` or a GPU's number.
         tile, overlap : int or "auto"
-            How pictures are cut to bound the memory, see `src.trainer.network.tiling.Tiling`; `tile=0` never
+            How images are cut to bound the memory, see `src.trainer.network.tiling.Tiling`; `tile=0` never
             cuts.
         ensemble : bool
             Take the mean over the 8 flips and rotations: eight times slower.
@@ -122,12 +122,12 @@ class Denoiser:
         data_range : "auto" or float
             The number that is white; `auto` takes what the configuration of the training says.
         nan : "stop" or "keep", optional
-            Whether pictures with NaN are refused, or NaN stays where it is; None takes what the configuration
+            Whether images with NaN are refused, or NaN stays where it is; None takes what the configuration
             of the training says.
         finish : {"none", "light", "detail", "all"}, optional
-            What is given back of the picture after the network; None takes what the checkpoint says.
+            What is given back of the image after the network; None takes what the checkpoint says.
         strength : float, optional
-            How far to go from the picture (0) to the result (1); None takes what the checkpoint says.
+            How far to go from the image (0) to the result (1); None takes what the checkpoint says.
         config : str, optional
             A configuration's name or path, for checkpoints that carry none (the original's).
         settings : sequence of str
@@ -152,19 +152,19 @@ class Denoiser:
         )  # fmt: skip
 
     @overload
-    def __call__(self, pictures: _Picture) -> _Picture: ...
+    def __call__(self, images: _Image) -> _Image: ...
 
     @overload
-    def __call__(self, pictures: Sequence[_Picture]) -> list[_Picture]: ...
+    def __call__(self, images: Sequence[_Image]) -> list[_Image]: ...
 
-    def __call__(self, pictures: Any) -> Any:
-        """Denoise one picture or several.
+    def __call__(self, images: Any) -> Any:
+        """Denoise one image or several.
 
         Parameters
         ----------
-        pictures : ndarray, Tensor, PIL image or sequence of these
-            One picture (H, W) or (H, W, C); pictures of one size (N, H, W, C); or a list of pictures of any
-            sizes. Whole or floating-point numbers; a PIL image of mode L, RGB, I;16, I or F. A grey picture
+        images : ndarray, Tensor, PIL image or sequence of these
+            One image (H, W) or (H, W, C); images of one size (N, H, W, C); or a list of images of any
+            sizes. Whole or floating-point numbers; a PIL image of mode L, RGB, I;16, I or F. A grey image
             suits a network for colours, too. Left as they are.
 
         Returns
@@ -172,93 +172,93 @@ class Denoiser:
         ndarray, Tensor, PIL image or list of these
             As given: a tensor of the same type on the same device; a PIL image of the same mode, of pixels
             alone; an array for anything else that NumPy takes for one. Whole numbers are rounded, and
-            clipped to the range from black to white, or to the picture's own where that is wider: values
+            clipped to the range from black to white, or to the image's own where that is wider: values
             below 0 are kept.
 
         Raises
         ------
         DataError
-            When a picture has another number of channels than the network, or values that are infinite, NaN
+            When an image has another number of channels than the network, or values that are infinite, NaN
             (unless `nan` keeps it) or need a `data_range`: floats far from [0, 1], whole numbers of 32 or 64
-            bits that use little of their range. Those of 16 bits that do are given a `PictureWarning`.
+            bits that use little of their range. Those of 16 bits that do are given a `ImageWarning`.
         """
-        if _are_several(pictures):
+        if _are_several(images):
             results = []
-            for number, picture in enumerate(pictures):
-                array, as_given = _as_array(picture, f"picture {number}")
-                results.append(as_given(self._denoised(array, f"picture {number}")))
+            for number, image in enumerate(images):
+                array, as_given = _as_array(image, f"image {number}")
+                results.append(as_given(self._denoised(array, f"image {number}")))
             return results
-        array, as_given = _as_array(pictures, _ALONE)
+        array, as_given = _as_array(images, _ALONE)
         if array.ndim != 4:
             return as_given(self._denoised(array, _ALONE))
         result = np.empty_like(array, order="C")
-        for number, picture in enumerate(array):
-            result[number] = self._denoised(picture, f"picture {number}")
+        for number, image in enumerate(array):
+            result[number] = self._denoised(image, f"image {number}")
         return as_given(result)
 
-    def _denoised(self, picture: np.ndarray, name: str) -> np.ndarray:
-        _expect_numbers(picture, name)
-        white = checked_white(picture, self.data_range, name, nan=self.nan)
-        pixels, holes = without_nan(picture.reshape(*picture.shape[:2], -1))
+    def _denoised(self, image: np.ndarray, name: str) -> np.ndarray:
+        _expect_numbers(image, name)
+        white = checked_white(image, self.data_range, name, nan=self.nan)
+        pixels, holes = without_nan(image.reshape(*image.shape[:2], -1))
         if hint := dark_hint(pixels, white):
-            warnings.warn(f"{name}: {hint.line}", PictureWarning, stacklevel=3)
+            warnings.warn(f"{name}: {hint.line}", ImageWarning, stacklevel=3)
         try:
             denoised = denoise_pixels(self.network, pixels, white, name, self.finish, self.each_channel)
         except DataError as error:
             channels = cast(NL_BSN, self.network.module).in_channels
             raise DataError(f"{error}; {_other_channels(pixels.shape[2], channels, name)}") from None
-        return (denoised if holes is None else holes.put_into(denoised)).reshape(picture.shape)
+        return (denoised if holes is None else holes.put_into(denoised)).reshape(image.shape)
 
 
-def _are_several(pictures: object) -> bool:
-    """Whether these are pictures, and not one that can be gone through by rows."""
-    return isinstance(pictures, Iterable) and not isinstance(pictures, str) and not _is_array(pictures)
+def _are_several(images: object) -> bool:
+    """Whether these are images, and not one that can be gone through by rows."""
+    return isinstance(images, Iterable) and not isinstance(images, str) and not _is_array(images)
 
 
-def _is_array(picture: object) -> bool:
-    return hasattr(picture, "__array__") or hasattr(picture, "__array_interface__")
+def _is_array(image: object) -> bool:
+    return hasattr(image, "__array__") or hasattr(image, "__array_interface__")
 
 
-def _as_array(picture: Any, name: str) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
-    """A picture as an array, and what makes an array of the kind that it was."""
-    if isinstance(picture, Tensor):
-        values = picture.float() if picture.dtype == torch.bfloat16 else picture  # which NumPy has not
-        return values.numpy(force=True), lambda result: torch.from_numpy(result).to(picture)
-    if isinstance(picture, Image.Image):
-        if picture.mode not in _MODES:
+def _as_array(image: Any, name: str) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
+    """An image as an array, and what makes an array of the kind that it was."""
+    if isinstance(image, Tensor):
+        values = image.float() if image.dtype == torch.bfloat16 else image  # which NumPy has not
+        return values.numpy(force=True), lambda result: torch.from_numpy(result).to(image)
+    if isinstance(image, Image.Image):
+        if image.mode not in _MODES:
             raise DataError(
-                f"{name}: expected a PIL image of mode {', '.join(_MODES)}, got {picture.mode};"
-                " convert it first, such as picture.convert('RGB')"
+                f"{name}: expected a PIL image of mode {', '.join(_MODES)}, got {image.mode};"
+                " convert it first, such as image.convert('RGB')"
             )
-        return np.asarray(picture), Image.fromarray
-    if not _is_array(picture):
+        return np.asarray(image), Image.fromarray
+    if not _is_array(image):
         raise DataError(
-            f"{name}: expected an array, a tensor or a PIL image, got {type(picture).__name__};"
-            " a file is read by src.util.pictures.io.read_picture"
+            f"{name}: expected an array, a tensor or a PIL image, got {type(image).__name__};"
+            " a file is read by src.util.images.io.read_image"
         )
-    return np.asarray(picture), lambda result: result
+    return np.asarray(image), lambda result: result
 
 
-def _expect_numbers(picture: np.ndarray, name: str) -> None:
-    """Refuse an array that is no picture."""
-    if picture.dtype.kind not in "uif":
-        mend = _MENDS.get(picture.dtype.kind, "convert it")
-        raise DataError(f"{name}: expected whole or floating-point numbers, got {picture.dtype}; {mend}")
-    if picture.ndim not in (2, 3):
-        raise DataError(f"{name}: expected shape {_SHAPES}, got {picture.shape}{_several(name)}")
-    if not picture.size:
-        raise DataError(f"{name}: expected shape {_SHAPES}, got {picture.shape}, which is empty")
+def _expect_numbers(image: np.ndarray, name: str) -> None:
+    """Refuse an array that is no image."""
+    if image.dtype.kind not in "uif":
+        mend = _MENDS.get(image.dtype.kind, "convert it")
+        raise DataError(f"{name}: expected whole or floating-point numbers, got {image.dtype}; {mend}")
+    if image.ndim not in (2, 3):
+        raise DataError(f"{name}: expected shape {_SHAPES}, got {image.shape}{_several(name)}")
+    if not image.size:
+        raise DataError(f"{name}: expected shape {_SHAPES}, got {image.shape}, which is empty")
 
 
 def _other_channels(found: int, channels: int, name: str) -> str:
-    """How to go on with a picture whose channels, or what was taken for them, the network cannot take."""
+    """How to go on with an image whose channels, or what was taken for them, the network cannot take."""
     train = f"train a network with in_channels: {found}"
     if found in (2, 4) and suits(found - 1, channels):
-        return f"drop its transparency by picture[..., :{found - 1}], or {train}"
+        return f"drop its transparency by image[..., :{found - 1}], or {train}"
     if found <= 4:
         return train
     return f"channels come last, (H, W, C){_several(name)}; or {train}"
 
 
 def _several(name: str) -> str:
-    return "; several pictures are a list, or (N, H, W, C)" if name == _ALONE else ""
+    return "; several images are a list, or (N, H, W, C)" if name == _ALONE else ""

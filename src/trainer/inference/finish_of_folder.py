@@ -1,4 +1,4 @@
-"""In which light the noise of a folder's pictures is fair, found in several of them together."""
+"""In which light the noise of a folder's images is fair, found in several of them together."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,25 +10,25 @@ from src.trainer.finish.strips import Pair
 from src.trainer.inference.pixels import denoised_pair
 from src.trainer.inference.trained import Trained
 from src.util.errors import DataError
+from src.util.images.formats.holes import without_nan
+from src.util.images.formats.stored import open_image
+from src.util.images.io import suits
+from src.util.images.value_range import checked_white
 from src.util.logger import LOG
-from src.util.pictures.formats.holes import without_nan
-from src.util.pictures.formats.stored import open_picture
-from src.util.pictures.io import suits
-from src.util.pictures.value_range import checked_white
 
 LOOKED_AT = 8
 _EDGE = 512
 
 
 def with_common_light(trained: Trained, paths: Sequence[Path], max_pixels: int) -> Finish:
-    """The finish for all pictures of a folder: more of them tell the light better than each alone.
+    """The finish for all images of a folder: more of them tell the light better than each alone.
 
     Parameters
     ----------
     trained : Trained
         The network, and the finish of its configuration.
     paths : sequence of Path
-        The folder's pictures, of which `LOOKED_AT`, evenly spread, are looked at.
+        The folder's images, of which `LOOKED_AT`, evenly spread, are looked at.
     max_pixels : int
         Larger ones are passed over.
 
@@ -44,16 +44,16 @@ def with_common_light(trained: Trained, paths: Sequence[Path], max_pixels: int) 
     chosen = [paths[number * len(paths) // count] for number in range(count)]
     gamma = found_gamma(pair for path in chosen for pair in _pairs(trained, path, max_pixels))
     LOG.info(
-        "light is given back with gamma %g, found in %d pictures (--set test.finish.gamma=G)", gamma, count
+        "light is given back with gamma %g, found in %d images (--set test.finish.gamma=G)", gamma, count
     )
     return finish.model_copy(update={"gamma": gamma})
 
 
 def _pairs(trained: Trained, path: Path, max_pixels: int) -> Iterator[Pair]:
-    """The middle of a picture before and after the network; nothing of one that cannot be denoised."""
+    """The middle of an image before and after the network; nothing of one that cannot be denoised."""
     config = trained.config
     try:
-        with open_picture(path, max_pixels) as stored:
+        with open_image(path, max_pixels) as stored:
             stored_pixels, said = stored.read(0, alpha=False).pixels, stored.info(0).white
         white = checked_white(stored_pixels, config.data_range, str(path), said, config.nan)
         pixels, _ = without_nan(stored_pixels)

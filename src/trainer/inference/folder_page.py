@@ -1,4 +1,4 @@
-"""The page of a folder's pictures and their results, also of those that an earlier call made."""
+"""The page of a folder's images and their results, also of those that an earlier call made."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -10,16 +10,16 @@ import numpy as np
 from src.trainer.config.reading import to_yaml
 from src.trainer.evaluation.evaluate import count_words
 from src.trainer.inference.trained import Trained
-from src.trainer.report import Kept, Look, Report, kept_pictures, key_of
+from src.trainer.report import Kept, Look, Report, kept_images, key_of
 from src.util.errors import DataError, NonFiniteError
 from src.util.file_manager import made_folder
+from src.util.images.formats.base import StoredImage
+from src.util.images.formats.stored import open_image
+from src.util.images.io import count_pages
+from src.util.images.own_results import PAGE, PANEL, has_report
+from src.util.images.value_range import white_of
 from src.util.logger import LOG, progress_bar
 from src.util.overlap import Here, overlapped
-from src.util.pictures.formats.base import StoredPicture
-from src.util.pictures.formats.stored import open_picture
-from src.util.pictures.io import count_pages
-from src.util.pictures.own_results import PAGE, PANEL, has_report
-from src.util.pictures.value_range import white_of
 
 
 class FolderPage:
@@ -30,11 +30,11 @@ class FolderPage:
     trained : Trained
         What denoises.
     folder, out : Path
-        The pictures' and the results'.
+        The images' and the results'.
     results : mapping of Path to Path
-        Picture to result, in the order in which they are shown.
+        Image to result, in the order in which they are shown.
     max_pixels : int
-        Larger pictures are not read.
+        Larger images are not read.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class FolderPage:
         self._earlier: dict[str, Kept] = {}
 
     def look(self, path: Path, number: int, noisy: np.ndarray, denoised: np.ndarray, white: float) -> Look:
-        """How a picture looks on the page; in any thread.
+        """How an image looks on the page; in any thread.
 
         Parameters
         ----------
@@ -78,7 +78,7 @@ class FolderPage:
         return _marked(looks, self._key(path))
 
     def take(self, looks: Sequence[Look]) -> None:
-        """Put a file's pictures on the page; without any it is not shown."""
+        """Put a file's images on the page; without any it is not shown."""
         for look in looks:
             self._report.take(look)
             self._shown += 1
@@ -89,7 +89,7 @@ class FolderPage:
         Parameters
         ----------
         kept : sequence of Path
-            Pictures whose results were there already: those that the page there does not show, or that have
+            Images whose results were there already: those that the page there does not show, or that have
             changed since, are read again.
         held : int
             So many of them at once.
@@ -103,9 +103,9 @@ class FolderPage:
         if not self._shown and has_report(self.out):
             return
         before = self._shown
-        self._earlier = kept_pictures(self.out / PAGE)
+        self._earlier = kept_images(self.out / PAGE)
         with (
-            progress_bar(len(kept), "picture") as bar,
+            progress_bar(len(kept), "image") as bar,
             closing(overlapped(self._compared, kept, held)) as compared,
         ):
             for looks in compared:
@@ -125,7 +125,7 @@ class FolderPage:
         LOG.info("to look at: %s", self.out / PAGE)
 
     def _place(self, path: Path, number: int) -> tuple[int, str]:
-        """Where a page of a file stands among all pictures, and what it is called."""
+        """Where a page of a file stands among all images, and what it is called."""
         name = path.relative_to(self.folder).as_posix() + (f", page {number + 1}" if number else "")
         return self._first[path] + number, name
 
@@ -133,7 +133,7 @@ class FolderPage:
         return key_of((path, self.results[path]), self.trained.config.data_range)
 
     def _compared(self, path: Path, here: Here) -> list[Look]:
-        """A picture beside a result that was there already; nothing if that is none of it."""
+        """An image beside a result that was there already; nothing if that is none of it."""
         key = self._key(path)
         again = [self._again(path, number, key) for number in range(self._pages[path])]
         looks = [look for look in again if look is not None]
@@ -152,8 +152,8 @@ class FolderPage:
         """The pages of a file; those that are known need not be decoded."""
         looks: list[Look] = []
         with (
-            open_picture(path, self.max_pixels) as source,
-            open_picture(self.results[path], self.max_pixels) as result,
+            open_image(path, self.max_pixels) as source,
+            open_image(self.results[path], self.max_pixels) as result,
         ):
             if source.pages != result.pages or source.pages != len(again):
                 return []
@@ -166,14 +166,14 @@ class FolderPage:
                 looks.append(look or self._decoded(path, number, source, result))
         return looks
 
-    def _decoded(self, path: Path, number: int, source: StoredPicture, result: StoredPicture) -> Look:
+    def _decoded(self, path: Path, number: int, source: StoredImage, result: StoredImage) -> Look:
         noisy, denoised = (file.read(number, alpha=False).pixels for file in (source, result))
         white = white_of(noisy.dtype, self.trained.config.data_range, source.info(number).white)
         return self.look(path, number, noisy, denoised, white)
 
 
 def _marked(looks: Sequence[Look], key: str) -> list[Look]:
-    """The pictures of a file, to be known again by a later page."""
+    """The images of a file, to be known again by a later page."""
     return [
         look._replace(entry=look.entry._replace(key=key and _of_page(key, number)))
         for number, look in enumerate(looks)

@@ -13,31 +13,31 @@ from src.trainer.finish import NOTHING, Finish
 from src.trainer.finish.strips import Pair
 from src.trainer.network.whole_image import WholeImage, Writer
 from src.util.errors import DataError
+from src.util.images.conversion import from_float, span_of, to_float
+from src.util.images.io import as_channels, suits
 from src.util.logger import LOG
-from src.util.pictures.conversion import from_float, span_of, to_float
-from src.util.pictures.io import as_channels, suits
 
 
 def denoise_pixels(
-    network: WholeImage, picture: np.ndarray, white: float, name: str, finish: Finish = NOTHING,
+    network: WholeImage, image: np.ndarray, white: float, name: str, finish: Finish = NOTHING,
     each_channel: bool = False,
 ) -> np.ndarray:  # fmt: skip
-    """Denoise a picture of any type.
+    """Denoise an image of any type.
 
     Parameters
     ----------
     network : WholeImage
         Trained.
-    picture : ndarray of whole or floating-point numbers, shape (H, W, C)
+    image : ndarray of whole or floating-point numbers, shape (H, W, C)
         Left as it is.
     white : float
         The number that is white.
     name : str
-        The picture's, for messages.
+        The image's, for messages.
     finish : Finish
-        What is given back afterwards. Nothing needs no copy of the picture in 32 bits, all else one.
+        What is given back afterwards. Nothing needs no copy of the image in 32 bits, all else one.
     each_channel : bool
-        Whether a picture whose channels the network cannot take goes through it channel by channel.
+        Whether an image whose channels the network cannot take goes through it channel by channel.
 
     Returns
     -------
@@ -47,59 +47,59 @@ def denoise_pixels(
     Raises
     ------
     DataError
-        When the picture has colours that the network cannot take.
+        When the image has colours that the network cannot take.
     NonFiniteError
         When the network gives NaN or infinity.
     """
-    span = span_of(picture, white)
-    result = np.empty(picture.shape, picture.dtype)
+    span = span_of(image, white)
+    result = np.empty(image.shape, image.dtype)
 
     def keep(top: int, band: np.ndarray | Tensor) -> None:
-        result[top : top + band.shape[1]] = from_float(band, picture.dtype, white, span)
+        result[top : top + band.shape[1]] = from_float(band, image.dtype, white, span)
 
-    apart = each_channel and not suits(picture.shape[2], _channels(network))
+    apart = each_channel and not suits(image.shape[2], _channels(network))
     if not finish.changes and not apart:
-        _run(network, picture, white, name, keep)
+        _run(network, image, white, name, keep)
         return result
 
     def told(gamma: float) -> None:
         LOG.info("%s: light is given back with gamma %g, found in it; test.finish.gamma sets it", name, gamma)
 
-    for top, band in finish(denoised_pair(network, picture, white, name, apart), told):
+    for top, band in finish(denoised_pair(network, image, white, name, apart), told):
         keep(top, band.transpose(2, 0, 1))
     return result
 
 
 def denoised_pair(
-    network: WholeImage, picture: np.ndarray, white: float, name: str, apart: bool = False
+    network: WholeImage, image: np.ndarray, white: float, name: str, apart: bool = False
 ) -> Pair:
-    """A picture and what the network makes of it, in 32 bits; `apart`, of each channel by itself."""
-    denoised = np.empty(picture.shape, np.float32)
-    width = 1 if apart else picture.shape[2]
-    for first in range(0, picture.shape[2], width):
+    """An image and what the network makes of it, in 32 bits; `apart`, of each channel by itself."""
+    denoised = np.empty(image.shape, np.float32)
+    width = 1 if apart else image.shape[2]
+    for first in range(0, image.shape[2], width):
         part = slice(first, first + width)
 
         def take(top: int, band: Tensor, part: slice = part) -> None:
             denoised[top : top + band.shape[1], :, part] = band.permute(1, 2, 0).numpy()
 
-        _run(network, picture[..., part], white, name, take)
-    return Pair(picture, denoised, white, 0.0 if picture.dtype.kind == "f" else 1 / white)
+        _run(network, image[..., part], white, name, take)
+    return Pair(image, denoised, white, 0.0 if image.dtype.kind == "f" else 1 / white)
 
 
-def _run(network: WholeImage, picture: np.ndarray, white: float, name: str, take: Writer) -> None:
+def _run(network: WholeImage, image: np.ndarray, white: float, name: str, take: Writer) -> None:
     channels = _channels(network)
     try:
-        as_channels(picture[:1, :1], channels)
+        as_channels(image[:1, :1], channels)
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
 
     def read(rows: np.ndarray, columns: np.ndarray) -> Tensor:
-        return to_float(as_channels(picture[rows[:, None], columns], channels), white)
+        return to_float(as_channels(image[rows[:, None], columns], channels), white)
 
     def write(top: int, band: Tensor) -> None:
-        take(top, band.mean(dim=0, keepdim=True) if picture.shape[2] < channels else band)
+        take(top, band.mean(dim=0, keepdim=True) if image.shape[2] < channels else band)
 
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     network.denoise_bands(height, width, read, write, name)
 
 

@@ -6,22 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from src.util.pictures.folder import list_pictures
-from src.util.pictures.formats import jpeg
-from src.util.pictures.formats.known import ENDINGS, JPEG_ENDINGS, WRITTEN, stem_and_ending
+from src.util.images.folder import list_images
+from src.util.images.formats import jpeg
+from src.util.images.formats.known import ENDINGS, JPEG_ENDINGS, WRITTEN, stem_and_ending
 
 _SHOWN = 5  # names in a line that sums up
 
 Format = Literal["auto", "same", "png"]
-"""`auto`: as the picture, but PNG for JPEG, which would lose twice; `same`: JPEG, too; `png`: always."""
+"""`auto`: as the image, but PNG for JPEG, which would lose twice; `same`: JPEG, too; `png`: always."""
 
 
-def result_names(pictures: Sequence[Path], kind: Format = "auto") -> dict[Path, str]:
-    """`NAME_DN.EXT` for each picture of a folder; where two would share it, `NAME.jpg_DN.EXT`.
+def result_names(images: Sequence[Path], kind: Format = "auto") -> dict[Path, str]:
+    """`NAME_DN.EXT` for each image of a folder; where two would share it, `NAME.jpg_DN.EXT`.
 
     Parameters
     ----------
-    pictures : sequence of Path
+    images : sequence of Path
         Of one folder.
     kind : {"auto", "same", "png"}
         See `Format`.
@@ -31,7 +31,7 @@ def result_names(pictures: Sequence[Path], kind: Format = "auto") -> dict[Path, 
     dict
         Names that differ even where `A` and `a` are one name, as on some file systems.
     """
-    endings = {path: _ending(path, kind) for path in pictures}
+    endings = {path: _ending(path, kind) for path in images}
     names = {path: f"{stem_and_ending(path.name)[0]}_DN{ending}" for path, ending in endings.items()}
     long = {path: f"{path.name}_DN{ending}" for path, ending in endings.items()}
     while True:
@@ -51,7 +51,7 @@ def _ending(path: Path, kind: Format) -> str:
 
 
 def read_alone(path: Path) -> str:
-    """The format of a picture, in words, where no result can be of it; else nothing."""
+    """The format of an image, in words, where no result can be of it; else nothing."""
     ending = path.suffix.lower()
     if ending in ENDINGS and ending not in WRITTEN:
         return ending
@@ -71,7 +71,7 @@ def find_results(folder: Path, out: Path, kind: Format) -> dict[Path, Path]:
     Parameters
     ----------
     folder : Path
-        Looked through at any depth, but for `out`; see `list_pictures`.
+        Looked through at any depth, but for `out`; see `list_images`.
     out : Path
         Gets the same sub-folders; may be `folder`.
     kind : {"auto", "same", "png"}
@@ -80,21 +80,21 @@ def find_results(folder: Path, out: Path, kind: Format) -> dict[Path, Path]:
     Returns
     -------
     dict
-        Picture to result, in order.
+        Image to result, in order.
 
     Raises
     ------
     DataError
-        When there is no picture.
+        When there is no image.
     """
     beside = os.path.abspath(out) == os.path.abspath(folder)
     by_folder: dict[Path, list[Path]] = defaultdict(list)
-    for path in list_pictures(folder, outside=None if beside else out):
+    for path in list_images(folder, outside=None if beside else out):
         by_folder[path.parent].append(path)
     results: dict[Path, Path] = {}
-    for parent, pictures in by_folder.items():
+    for parent, images in by_folder.items():
         place = out / parent.relative_to(folder)
-        results |= {path: place / name for path, name in result_names(pictures, kind).items()}
+        results |= {path: place / name for path, name in result_names(images, kind).items()}
     return results
 
 

@@ -6,7 +6,7 @@ from io import StringIO
 from pathlib import Path
 
 from src.data_handlers.loading.sampling import build_loader
-from src.trainer.config.build import build_pictures
+from src.trainer.config.build import build_images
 from src.trainer.config.reading import to_yaml
 from src.trainer.evaluation.evaluate import Evaluated, Scores, count_words, evaluate, score_all
 from src.trainer.evaluation.masked_loss import masked_loss_of
@@ -18,8 +18,8 @@ from src.trainer.report import Look, Report
 from src.util.atomic_file import write_atomically
 from src.util.errors import DataError
 from src.util.file_manager import FileManager, expect_free, made_folder
+from src.util.images.value_range import ALL_NAN
 from src.util.logger import LOG, progress_bar
-from src.util.pictures.value_range import ALL_NAN
 
 # What is written into the folder of a test.
 _RESULT = re.compile(
@@ -35,7 +35,7 @@ def score_dataset(trained: Trained, workers: int, out: Path | None, overwrite: b
     trained : Trained
         The network and its configuration.
     workers : int
-        Processes that load pictures.
+        Processes that load images.
     out : Path or None
         Where to write; None makes a folder `img/test_DATASET_EPOCH_TIME` in the run, or in one of the
         checkpoint's name in the configuration's output folder.
@@ -45,7 +45,7 @@ def score_dataset(trained: Trained, workers: int, out: Path | None, overwrite: b
     Returns
     -------
     Path
-        The folder, with `metrics.csv` (per picture), `metrics.txt` (over all) and the pictures, with
+        The folder, with `metrics.csv` (per image), `metrics.txt` (over all) and the images, with
         `report.html` and `panel.png` to look at them, and the network's values if asked for.
 
     Raises
@@ -56,8 +56,8 @@ def score_dataset(trained: Trained, workers: int, out: Path | None, overwrite: b
     config = trained.config
     if out is not None and not overwrite:
         _expect_no_results(out)
-    pictures = build_pictures(config, "test")
-    loader = build_loader(pictures, 1, workers, trained.network.device.type == "cuda")
+    images = build_images(config, "test")
+    loader = build_loader(images, 1, workers, trained.network.device.type == "cuda")
     blocks = (config.test, config.validation, config.training)
     dataset = next(block.dataset for block in blocks if block.dataset is not None)
     run = trained.run or FileManager(config.output_folder, _run_name(trained.path))
@@ -83,7 +83,7 @@ def score_dataset(trained: Trained, workers: int, out: Path | None, overwrite: b
         if config.test.save_float:
             save_values(folder, result.index, result.denoised)
 
-    with progress_bar(len(loader), "picture") as bar:
+    with progress_bar(len(loader), "image") as bar:
 
         def use(result: Evaluated) -> None:
             if config.test.save_image:
@@ -94,17 +94,17 @@ def score_dataset(trained: Trained, workers: int, out: Path | None, overwrite: b
         results = evaluate(
             trained.network, loader, masked_loss, write, finish=config.test.finish, whole=trained.whole
         )
-        scores = score_all(results, len(pictures.source), use)
-    if not scores.pictures:
-        raise DataError(f"{pictures.source.where}: none of {len(pictures)} pictures can be read any more")
+        scores = score_all(results, len(images.source), use)
+    if not scores.images:
+        raise DataError(f"{images.source.where}: none of {len(images)} images can be read any more")
     _write_scores(folder, scores, numbers, f"{dataset}, {trained.path}, epoch {trained.epoch}")
-    count = count_words(len(scores.pictures), scores.available)
+    count = count_words(len(scores.images), scores.available)
     report.title = f"{dataset}, epoch {trained.epoch}, {count}"
     report.close()
     LOG.info("%s: %s", dataset, scores.line())
     for names, what in ((blank, BLANK), (empty, ALL_NAN)):
         if names:
-            LOG.warning("%s: %s (%d of %d)", names[0], what, len(names), len(scores.pictures))
+            LOG.warning("%s: %s (%d of %d)", names[0], what, len(names), len(scores.images))
     LOG.info("results: %s", folder)
     return folder
 
@@ -121,13 +121,13 @@ def _run_name(path: Path) -> str:
 
 
 def _write_scores(folder: Path, scores: Scores, numbers: list[int], title: str) -> None:
-    # By the numbers in their files' names, in which a picture that was lost leaves a gap.
-    names = list(dict.fromkeys(name for picture in scores.pictures for name in picture.metrics))
+    # By the numbers in their files' names, in which an image that was lost leaves a gap.
+    names = list(dict.fromkeys(name for image in scores.images for name in image.metrics))
     table = StringIO(newline="")
     writer = csv.writer(table)
     writer.writerow(["picture", "name", *names])
-    for index, picture in zip(numbers, scores.pictures, strict=True):
-        writer.writerow([f"{index:04d}", picture.name, *(picture.metrics.get(n, "") for n in names)])
+    for index, image in zip(numbers, scores.images, strict=True):
+        writer.writerow([f"{index:04d}", image.name, *(image.metrics.get(n, "") for n in names)])
     for name, text in {"metrics.csv": table.getvalue(), "metrics.txt": f"{title}\n{summary(scores)}"}.items():
         with write_atomically(folder / name) as file:
             file.write(text.encode(errors="backslashreplace"))  # a file's name need not be text

@@ -44,9 +44,9 @@ class Trained:
         The run it belongs to: the one that was named, or in whose folder it lies. None where another output
         folder was asked for, or there is no run.
     white : float or None
-        The number that was white in the pictures it was trained on; None where the checkpoint does not say.
+        The number that was white in the images it was trained on; None where the checkpoint does not say.
     masked : Masked or None
-        Denoises whole pictures, pixel by pixel hidden; None where the network alone does.
+        Denoises whole images, pixel by pixel hidden; None where the network alone does.
     """
 
     path: Path
@@ -59,7 +59,7 @@ class Trained:
 
     @property
     def whole(self) -> WholeImage:
-        """What denoises whole pictures."""
+        """What denoises whole images."""
         return self.masked or self.network
 
     def with_masked(self) -> "Trained":

@@ -23,20 +23,20 @@ from src.util.logger import LOG, progress_bar
 from src.util.memory import is_out_of_memory
 
 BLOCK = 256
-"""Edge of the parts of a picture, px, which lie on a grid that begins in its corner."""
+"""Edge of the parts of an image, px, which lie on a grid that begins in its corner."""
 
 _AT_ONCE = {"cuda": 2**20}
 _AT_ONCE_ELSEWHERE = 2**18
 """Pixels that go through the network at once: with UNet2 [96, 192] in 32 bits 2**18 take about 0.6 GB."""
 
 Phase = Sequence[int]
-"""Row and column of the picture where the first core of a grid begins, px."""
+"""Row and column of the image where the first core of a grid begins, px."""
 
 
 class _Span(NamedTuple):
     """A block along one axis: `begin` to `end`, px, and the area around it, whose first pixel is `start`.
 
-    `pixels` (area) are those of the picture which the area shows; outside they are reflected ones.
+    `pixels` (area) are those of the image which the area shows; outside they are reflected ones.
     """
 
     begin: int
@@ -71,8 +71,8 @@ class Masked(WholeImage):
     shifted by a core's edge, until each pixel was in one: `ceil(pitch / core)**2` passes. A pixel's result is
     the mean over all cores that held it.
 
-    The picture is taken in blocks of `BLOCK` px, each with so much around it as the network sees. A result
-    depends on what is in that area alone, not on tiles, nor on how far the picture goes on.
+    The image is taken in blocks of `BLOCK` px, each with so much around it as the network sees. A result
+    depends on what is in that area alone, not on tiles, nor on how far the image goes on.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class Masked(WholeImage):
 
     Notes
     -----
-    Beyond its border the picture is reflected, so that there are regions whose core lies at the border. What
+    Beyond its border the image is reflected, so that there are regions whose core lies at the border. What
     is hidden inside is hidden in the reflection, too.
 
     A hidden pixel has its say in which patches are similar to those around it, and may stand in what fills a
@@ -120,7 +120,7 @@ class Masked(WholeImage):
 
     @torch.no_grad()
     def denoise_bands(self, height: int, width: int, read: Reader, write: Writer, name: str) -> None:
-        """Denoise one picture, block by block; see `WholeImage`."""
+        """Denoise one image, block by block; see `WholeImage`."""
         rows, columns = self._spans(height), self._spans(width)
         passes = len(rows) * len(columns) * len(self.phases)
         with self.network.inference(), progress_bar(passes, "pass") as bar:

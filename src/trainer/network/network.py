@@ -43,13 +43,13 @@ class Network(WholeImage):
         Whether inputs and weights are laid out NHWC.
     compiled : bool
         Whether training goes through PyTorch's compiler, which sees each size of batch for itself.
-        Inference goes without it, since pictures have many sizes.
+        Inference goes without it, since images have many sizes.
     cudnn_benchmark : bool
         Whether a GPU tries several algorithms for each size of batch in training and takes the fastest.
     tiling : Tiling
-        How large pictures are cut when they are denoised. Smaller parts are set when memory runs out.
+        How large images are cut when they are denoised. Smaller parts are set when memory runs out.
     ensemble : bool
-        Whether a denoised picture is the mean over its 8 flips and rotations.
+        Whether a denoised image is the mean over its 8 flips and rotations.
     """
 
     module: DenoisingNetwork
@@ -106,7 +106,7 @@ class Network(WholeImage):
         was_training = self.module.training
         self.module.eval()
         try:
-            # For one picture alone: weights may change and leave no trace (`.data`, a fused optimiser).
+            # For one image alone: weights may change and leave no trace (`.data`, a fused optimiser).
             self._folded = folded(self.module)
             yield
         finally:
@@ -115,14 +115,14 @@ class Network(WholeImage):
 
     @torch.no_grad()
     def denoise_bands(self, height: int, width: int, read: Reader, write: Writer, name: str) -> None:
-        """Denoise one picture, whole or in tiles; see `WholeImage`."""
+        """Denoise one image, whole or in tiles; see `WholeImage`."""
         with self.inference():
             while not self._fits(height, width, read, write, name):
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
 
     def _fits(self, height: int, width: int, read: Reader, write: Writer, name: str) -> bool:
-        """Denoise a picture, or halve the tile where memory does not suffice and say False."""
+        """Denoise an image, or halve the tile where memory does not suffice and say False."""
         edge = self.tiling.edge(height, width, self.device.type, self.module.reach)
         try:
             for top, band in self._bands(height, width, edge, read):
@@ -136,7 +136,7 @@ class Network(WholeImage):
         if self.module.reach is None and self.tiling.overlap == "auto":
             raise OutOfMemoryError(
                 f"{name}: out of memory on {self.device}; how far this network looks is not known: with"
-                " --overlap N (px) pictures are cut into tiles"
+                " --overlap N (px) images are cut into tiles"
             )
         smaller = min(edge or max(height, width), max(height, width)) // 2
         if smaller < SMALLEST_TILE:
@@ -173,7 +173,7 @@ class Network(WholeImage):
             yield from stitch(rows, columns, results())
 
     def _denoise_tile(self, tile: Tensor, window: Window) -> Tensor:
-        """Once, or the mean over the flips and rotations of the whole picture that the tile lies in."""
+        """Once, or the mean over the flips and rotations of the whole image that the tile lies in."""
         if not self.ensemble:
             return self._at(tile, window)
         total = torch.zeros_like(tile)
@@ -212,7 +212,7 @@ def _compiled(module: DenoisingNetwork) -> Callable[[Tensor], Tensor]:
 
 
 def _flipped(window: Window, tile: tuple[int, ...], flipped: list[bool]) -> Window:
-    """Where a tile lies once its whole picture is flipped."""
+    """Where a tile lies once its whole image is flipped."""
     top, left = (
         whole - start - edge if flip else start
         for start, whole, edge, flip in zip(window[:2], window[2:], tile, flipped, strict=True)

@@ -1,6 +1,6 @@
-"""Pictures that are too large for the network at once: how they are cut, and laid together again.
+"""Images that are too large for the network at once: how they are cut, and laid together again.
 
-A picture is divided into parts of nearly equal size. The network sees each part with a margin around it, its
+An image is divided into parts of nearly equal size. The network sees each part with a margin around it, its
 tile. Where the margin is less than the network looks far, neighbouring results differ, and are blended over a
 few pixels on either side of the border between their parts.
 
@@ -21,25 +21,25 @@ from src.util.errors import ConfigError
 BLEND = 8
 """How far from the border between two parts, in px, results that differ there are blended."""
 
-# With UNet2 [96, 192] in 32 bits a tile of 496 px (432 and its margins) takes about 0.6 GB, and a picture of
+# With UNet2 [96, 192] in 32 bits a tile of 496 px (432 and its margins) takes about 0.6 GB, and an image of
 # 0.75 MP at once 1.2 GB, besides the 0.3 GB of Python and torch.
 _AUTO_TILE = {"cuda": 1024}
 _AUTO_TILE_ELSEWHERE = 432
-_WHOLE_TILES = 2  # pictures of up to so many tiles in height and width are taken whole
+_WHOLE_TILES = 2  # images of up to so many tiles in height and width are taken whole
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How large the parts of a picture are.
+    """How large the parts of an image are.
 
     Parameters
     ----------
     tile : int or "auto"
-        Edge of a part at most, px, without its margin; 0 gives the network the whole picture at once.
+        Edge of a part at most, px, without its margin; 0 gives the network the whole image at once.
         `auto` does so up to 0.75 MP (on a GPU 4 MP), and takes parts of 432 px (on a GPU 1024) beyond.
     overlap : int or "auto"
         How far a tile reaches over its part on each side, px. `auto` is as far as the network looks: then the
-        tiles give the whole picture's result.
+        tiles give the whole image's result.
 
     Raises
     ------
@@ -56,7 +56,7 @@ class Tiling:
                 raise ConfigError(f"--{name} {value}: expected auto, or a number of pixels, 0 or more")
 
     def edge(self, height: int, width: int, device: str, reach: int | None) -> int:
-        """Edge of a part of a picture of this size; 0 for the picture as a whole.
+        """Edge of a part of an image of this size; 0 for the image as a whole.
 
         Raises
         ------
@@ -84,7 +84,7 @@ class Tiling:
 
 
 class Span(NamedTuple):
-    """A tile along one axis of the padded picture, px: what the network sees, and what is used of it."""
+    """A tile along one axis of the padded image, px: what the network sees, and what is used of it."""
 
     start: int
     stop: int
@@ -100,7 +100,7 @@ def divide(length: int, tile: int, margin: int, stride: int, blend: int = 0) -> 
     Parameters
     ----------
     length : int
-        Of the padded picture, a multiple of `stride`.
+        Of the padded image, a multiple of `stride`.
     tile : int
         Longest part; 0 gives the axis as a whole.
     margin : int
@@ -154,7 +154,7 @@ def stitch(
     top : int
         First row of a band of the result.
     band : Tensor
-        (C, rows, whole width), done; bands come from the top down and cover the padded picture.
+        (C, rows, whole width), done; bands come from the top down and cover the padded image.
     """
     tiles = iter(results)
     carried: Tensor | None = None
@@ -180,7 +180,7 @@ def stitch(
 def padded_positions(length: int, multiple: int) -> np.ndarray:
     """Which pixels an axis shows once it is extended, by reflection, until `multiple` divides its length.
 
-    As `src.model.NL_BSN` extends pictures.
+    As `src.model.NL_BSN` extends images.
     """
     missing = -length % multiple
     beyond = length - 2 - np.arange(missing) if missing < length else np.full(missing, length - 1)

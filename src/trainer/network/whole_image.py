@@ -15,13 +15,13 @@ from src.model import DenoisingNetwork
 from src.util.errors import NonFiniteError
 
 Reader = Callable[[np.ndarray, np.ndarray], Tensor]
-"""Gives a picture's pixels (C, H, W) in [0, 1] at these rows (H,) and columns (W,)."""
+"""Gives an image's pixels (C, H, W) in [0, 1] at these rows (H,) and columns (W,)."""
 Writer = Callable[[int, Tensor], None]
 """Takes a band (C, rows, W) of the result, and its first row."""
 
 
 class WholeImage(Protocol):
-    """Denoises pictures of any size within bounded memory.
+    """Denoises images of any size within bounded memory.
 
     A class that inherits from it writes `denoise_bands`.
 
@@ -34,7 +34,7 @@ class WholeImage(Protocol):
     module: DenoisingNetwork
 
     def denoise(self, image: Tensor, name: str) -> Tensor:
-        """Denoise one whole picture, as it is.
+        """Denoise one whole image, as it is.
 
         Parameters
         ----------
@@ -51,7 +51,7 @@ class WholeImage(Protocol):
         Raises
         ------
         NonFiniteError
-            When the network gives NaN or infinity: such a picture is never scored nor written.
+            When the network gives NaN or infinity: such an image is never scored nor written.
         """
         denoised = torch.empty(image.shape)
 
@@ -64,14 +64,14 @@ class WholeImage(Protocol):
 
     @abstractmethod
     def denoise_bands(self, height: int, width: int, read: Reader, write: Writer, name: str) -> None:
-        """Denoise one picture of any size; `denoise` for pictures that are no tensors.
+        """Denoise one image of any size; `denoise` for images that are no tensors.
 
         Parameters
         ----------
         height, width : int
-            Of the picture, px.
+            Of the image, px.
         read : Reader
-            Gives parts of the picture.
+            Gives parts of the image.
         write : Writer
             Takes the result, on the CPU; may begin again at the top when memory runs out on the way.
         name : str

@@ -6,7 +6,7 @@ import torch
 
 from src.masker import Masker
 from src.trainer.objective.base import Images, Objective, Task
-from src.util.pictures.conversion import as_float
+from src.util.images.conversion import as_float
 from src.util.share import Share
 
 

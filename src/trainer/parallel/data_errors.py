@@ -1,4 +1,4 @@
-"""Lost pictures, which one of several processes may meet alone: all hear of them, and stop together."""
+"""Lost images, which one of several processes may meet alone: all hear of them, and stop together."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -13,15 +13,15 @@ Item = TypeVar("Item")
 
 
 def agreed(
-    items: Iterator[Item], pictures: Loader, processes: Processes, save: Callable[[], Path]
+    items: Iterator[Item], images: Loader, processes: Processes, save: Callable[[], Path]
 ) -> Iterator[Item]:
-    """What is made of pictures, as long as no process meets one that stops it.
+    """What is made of images, as long as no process meets one that stops it.
 
     Parameters
     ----------
     items : iterator
         Of as many items in each process.
-    pictures : Loader
+    images : Loader
         What they are made of; it is told what the other processes have lost.
     processes : Processes
         Those that train together.
@@ -38,16 +38,16 @@ def agreed(
         In all processes, saying what the first of them met and where the state is.
     """
     while True:
-        known, failure, following = len(pictures.lost), "", []
+        known, failure, following = len(images.lost), "", []
         try:
             following = list(islice(items, 1))  # empty at the end
         except DataError as error:
             failure = str(error)
-        lost = dict(list(pictures.lost.items())[known:])
+        lost = dict(list(images.lost.items())[known:])
         if processes.largest(bool(failure or lost)):
             heard = processes.of_first(processes.at_first((failure, lost)))
             for _, theirs in heard:
-                pictures.note_lost(theirs)
+                images.note_lost(theirs)
             if failures := [failure for failure, _ in heard if failure]:
                 path = save()
                 processes.wait()  # torchrun ends the others as soon as one has ended

@@ -27,7 +27,7 @@ from src.util.logger import LOG
 from src.util.script import INTERRUPTED
 
 LONGEST_SILENCE = timedelta(minutes=30)
-"""How far one process may fall behind another, in one step or one validated picture; a dead one is known at
+"""How far one process may fall behind another, in one step or one validated image; a dead one is known at
 once by its closed connection."""
 
 _TORCHRUN = "TORCHELASTIC_RUN_ID"  # set in what torchrun starts

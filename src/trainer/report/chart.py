@@ -1,4 +1,4 @@
-"""Curves in a frame with axes: for people, beside the pictures of a panel."""
+"""Curves in a frame with axes: for people, beside the images of a panel."""
 
 import math
 from collections.abc import Sequence

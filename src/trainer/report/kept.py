@@ -1,4 +1,4 @@
-"""What an earlier page shows of pictures, for a new page that shows them again."""
+"""What an earlier page shows of images, for a new page that shows them again."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ _DATA = re.compile(r'^<script type="application/json" id="d(\d+)">([^<]*)</scrip
 
 
 class Kept(NamedTuple):
-    """A picture on an earlier page.
+    """An image on an earlier page.
 
     Attributes
     ----------
@@ -47,8 +47,8 @@ def key_of(files: Sequence[Path], *how: object) -> str:
     return digest.hexdigest()
 
 
-def kept_pictures(page: Path) -> dict[str, Kept]:
-    """The pictures of a page, each by its key; none where there is no page, or a damaged one.
+def kept_images(page: Path) -> dict[str, Kept]:
+    """The images of a page, each by its key; none where there is no page, or a damaged one.
 
     Parameters
     ----------

@@ -24,15 +24,15 @@ class Entry(NamedTuple):
     Attributes
     ----------
     name : str
-        The picture's.
+        The image's.
     height, width : int
-        Of the whole picture, in pixels.
+        Of the whole image, in pixels.
     metrics : dict of str to float
         May hold infinity and NaN.
     thumbnail : str
         A `data:` URI, or empty.
     data : dict or None
-        What `report.js` shows of the picture; None when the page had no room for more.
+        What `report.js` shows of the image; None when the page had no room for more.
     key : str
         What its views were made from, see `src.trainer.report.kept`, or nothing.
     """
@@ -100,8 +100,8 @@ def _part(name: str) -> str:
     return (_PARTS / name).read_text(encoding="utf-8")
 
 
-def _count(pictures: int) -> str:
-    return "1 picture" if pictures == 1 else f"{pictures:,} pictures"
+def _count(images: int) -> str:
+    return "1 image" if images == 1 else f"{images:,} images"
 
 
 def _means(entries: Sequence[Entry], metrics: Sequence[str]) -> str:
@@ -119,7 +119,7 @@ def _means(entries: Sequence[Entry], metrics: Sequence[str]) -> str:
 
 def _heading(metric: str) -> str:
     button = f'<button type="button">{escape(", ".join(filter(None, named(metric))))}</button>'
-    first = ' data-first="descending"' if metric == "loss" else ""  # the worst pictures, as of the others
+    first = ' data-first="descending"' if metric == "loss" else ""  # the worst images, as of the others
     return f'<th scope="col" class="number" aria-sort="none"{first}>{button}</th>'
 
 

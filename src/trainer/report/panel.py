@@ -1,4 +1,4 @@
-"""Pictures side by side with a caption above each: for people, who would rather look than read."""
+"""Images side by side with a caption above each: for people, who would rather look than read."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ _FONT_SIZE = 16
 
 
 def panel(rows: Sequence[Sequence[tuple[str, np.ndarray]]]) -> np.ndarray:
-    """Draw rows of captioned pictures on white, those of one place under each other.
+    """Draw rows of captioned images on white, those of one place under each other.
 
     Parameters
     ----------
-    rows : sequence of sequences of (caption, picture)
-        Pictures are uint8 (H, W, 3). A caption that is wider than its column loses its middle.
+    rows : sequence of sequences of (caption, image)
+        Images are uint8 (H, W, 3). A caption that is wider than its column loses its middle.
 
     Returns
     -------
@@ -27,28 +27,28 @@ def panel(rows: Sequence[Sequence[tuple[str, np.ndarray]]]) -> np.ndarray:
         max(row[place][1].shape[1] for row in rows if place < len(row))
         for place in range(max(len(row) for row in rows))
     ]
-    height = sum(max(picture.shape[0] for _, picture in row) + CAPTION_HEIGHT + GAP for row in rows) - GAP
+    height = sum(max(image.shape[0] for _, image in row) + CAPTION_HEIGHT + GAP for row in rows) - GAP
     sheet = Image.new("RGB", (sum(widths) + GAP * (len(widths) - 1), height), "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(_FONT_SIZE)
     top = 0
     for row in rows:
         left = 0
-        for (caption, picture), width in zip(row, widths, strict=False):
+        for (caption, image), width in zip(row, widths, strict=False):
             text = _shortened(caption, draw, font, width - 2)
             draw.text((left + 2, top + CAPTION_HEIGHT // 2), text, fill="black", font=font, anchor="lm")
-            sheet.paste(Image.fromarray(picture), (left, top + CAPTION_HEIGHT))
+            sheet.paste(Image.fromarray(image), (left, top + CAPTION_HEIGHT))
             left += width + GAP
-        top += max(picture.shape[0] for _, picture in row) + CAPTION_HEIGHT + GAP
+        top += max(image.shape[0] for _, image in row) + CAPTION_HEIGHT + GAP
     return np.asarray(sheet)
 
 
-def enlarged(picture: np.ndarray, edge: int) -> np.ndarray:
-    """A small picture's pixels as squares, as large as fits into `edge` px; a larger picture as it is.
+def enlarged(image: np.ndarray, edge: int) -> np.ndarray:
+    """A small image's pixels as squares, as large as fits into `edge` px; a larger image as it is.
 
     Parameters
     ----------
-    picture : ndarray, shape (H, W, C)
+    image : ndarray, shape (H, W, C)
     edge : int
         Largest height and width of what is enlarged, in pixels.
 
@@ -56,8 +56,8 @@ def enlarged(picture: np.ndarray, edge: int) -> np.ndarray:
     -------
     ndarray, shape (n H, n W, C)
     """
-    factor = max(1, edge // max(picture.shape[:2]))
-    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+    factor = max(1, edge // max(image.shape[:2]))
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _drawable(caption: str) -> str:

@@ -6,12 +6,12 @@
   const choices = { left: id("left-choice"), right: id("right-choice") };
   const residualImage = id("residual").querySelector("img");
   const wanted = { left: "noisy", right: "denoised" };
-  // `x`, `y`: the point of the picture, from 0 to 1, in the middle of the stage; `scale`: screen px per pixel.
+  // `x`, `y`: the point of the image, from 0 to 1, in the middle of the stage; `scale`: screen px per pixel.
   const look = { scale: 1, x: 0.5, y: 0.5, split: 0.5 };
   const MOST = 64;
   let shown = null, row = null;
 
-  // Pictures
+  // Images
 
   function show(next) {
     const data = next && id(next.id.replace("r", "d"));
@@ -32,7 +32,7 @@
     else layout();
   }
 
-  // Scrolls the table alone: the pictures stay where they are.
+  // Scrolls the table alone: the images stay where they are.
   function uncover(line) {
     const box = document.querySelector(".scroll"), head = table.tHead.offsetHeight;
     const top = line.offsetTop - head, bottom = line.offsetTop + line.offsetHeight - box.clientHeight;
@@ -56,10 +56,10 @@
     const [width, height] = shown.cut, [wide, high, channels] = shown.whole;
     const [mean, deviation] = shown.residual, listed = linked();
     const part = width === wide && height === high
-      ? `The whole picture, ${wide} × ${high} px.`
+      ? `The whole image, ${wide} × ${high} px.`
       : `The middle ${width} × ${height} px of ${wide} × ${high}.`;
     const some = channels === 3 || channels === 1 ? "" : channels === 2 ? " The first of 2 channels." : ` Channels 1 to 3 of ${channels}.`;
-    const bright = shown.brightness === 1 ? "" : ` A dark picture, shown ${shown.brightness} times brighter.`;
+    const bright = shown.brightness === 1 ? "" : ` A dark image, shown ${shown.brightness} times brighter.`;
     const exact = shown.lossless ? "" : " Compressed (JPEG) to keep this page small.";
     id("cut").textContent = part + some + bright + exact;
     id("moments").textContent = `mean ${signed(mean)}, s.d. ${deviation.toFixed(2)} of 255`;
@@ -96,7 +96,7 @@
     if (next) location.hash = next.id.replace("r", "p");
   }
 
-  // Where the pictures lie
+  // Where the images lie
 
   const ratio = () => window.devicePixelRatio || 1;
   const room = () => ({ width: stages[0].clientWidth, height: Math.max(240, 0.66 * window.innerHeight) });
@@ -199,10 +199,10 @@
       if (event.button !== 0) return;
       const divides = event.target === id("divider") || (stage === stages[0] && stage.classList.contains("whole"));
       pointers.set(event.pointerId, place(stage, event));
-      dragging = pointers.size === 2 ? "pinch" : divides ? "divider" : "picture";
+      dragging = pointers.size === 2 ? "pinch" : divides ? "divider" : "image";
       stage.setPointerCapture(event.pointerId);
       if (dragging === "divider") split(place(stage, event).x / stage.clientWidth);
-      if (dragging === "picture") stage.classList.add("held");
+      if (dragging === "image") stage.classList.add("held");
     });
     stage.addEventListener("pointermove", (event) => {
       const last = pointers.get(event.pointerId);
@@ -211,7 +211,7 @@
       const now = place(stage, event);
       pointers.set(event.pointerId, now);
       if (dragging === "divider") split(now.x / stage.clientWidth);
-      else if (dragging === "picture") pan(now.x - last.x, now.y - last.y);
+      else if (dragging === "image") pan(now.x - last.x, now.y - last.y);
       else if (before) {
         const after = spread();
         pan(after.x - before.x, after.y - before.y);

@@ -1,4 +1,4 @@
-"""Collects pictures as they are denoised, and writes `report.html` and `panel.png` at the end."""
+"""Collects images as they are denoised, and writes `report.html` and `panel.png` at the end."""
 
 import math
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ from src.trainer.report.panel import enlarged, panel
 from src.trainer.report.residual import RESIDUAL_GAIN, Autocorrelation, amplified, autocorrelation
 from src.trainer.report.views import brightness, centre, encode, size, thumbnail, to_levels
 from src.util.atomic_file import write_atomically
-from src.util.pictures.own_results import PAGE, PANEL
+from src.util.images.own_results import PAGE, PANEL
 
-# Largest part of a picture that is looked at; a residual's statistics need no more.
+# Largest part of an image that is looked at; a residual's statistics need no more.
 MAX_EDGE = 1024
-# All views together, before base64 makes four bytes of three: the page stays below 40 MB for 1,000 pictures.
+# All views together, before base64 makes four bytes of three: the page stays below 40 MB for 1,000 images.
 PAGE_BYTES = 27_000_000
 LEAST_BYTES = 4_000
 PANEL_ROWS = 8
@@ -30,12 +30,12 @@ _PLAIN = str.maketrans({"−": "-", "–": "-", "∞": "inf"})
 
 
 class Look(NamedTuple):
-    """What a page shows of one picture; `Report.look` makes it.
+    """What a page shows of one image; `Report.look` makes it.
 
     Attributes
     ----------
     place : int
-        Among the pictures, from 0.
+        Among the images, from 0.
     entry : Entry
         Its line of the table and its views.
     bytes : int
@@ -51,7 +51,7 @@ class Look(NamedTuple):
 
 
 class Report:
-    """A page and a contact sheet of what a network did to a set of pictures.
+    """A page and a contact sheet of what a network did to a set of images.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class Report:
     checkpoint : str
         Where the network was read.
     count : int
-        How many pictures are expected: the fewer, the larger each is shown. More may come.
+        How many images are expected: the fewer, the larger each is shown. More may come.
     """
 
     def __init__(self, folder: Path, title: str, config: str, checkpoint: str, count: int) -> None:
@@ -87,7 +87,7 @@ class Report:
         metrics: Mapping[str, float] | None = None,
         white: float = 1.0,
     ) -> None:
-        """Take in the next picture; see `look`."""
+        """Take in the next image; see `look`."""
         self.take(self.look(len(self._looks), name, noisy, denoised, clean, metrics, white))
 
     def look(
@@ -100,12 +100,12 @@ class Report:
         metrics: Mapping[str, float] | None = None,
         white: float = 1.0,
     ) -> Look:
-        """Make the views of a picture, which are all that is kept of it; in any thread.
+        """Make the views of an image, which are all that is kept of it; in any thread.
 
         Parameters
         ----------
         place : int
-            Among the pictures, from 0.
+            Among the images, from 0.
         name : str
             Any text.
         noisy, denoised, clean : Tensor of shape (C, H, W), or ndarray of shape (H, W, C) or (H, W)
@@ -125,7 +125,7 @@ class Report:
             if size(values)[:2] != (height, width):
                 raise ValueError(f"{name}: {what} is {size(values)[:2]}, noisy is {(height, width)}")
         cut = {what: centre(values, MAX_EDGE, white) for what, values in given.items()}
-        # A failed network's result may be black: the picture that was given is none the darker for it.
+        # A failed network's result may be black: the image that was given is none the darker for it.
         gain = min(brightness(cut["noisy"]), brightness(cut["denoised"]))
         shown = {what: to_levels(gain * values) for what, values in cut.items()}
         shown["residual"] = to_levels(amplified(gain * (cut["noisy"] - cut["denoised"])))
@@ -145,31 +145,31 @@ class Report:
         return Look(place, Entry(name, height, width, scores, small, data), views.bytes, row)
 
     def wants(self, place: int) -> bool:
-        """Whether a picture's pixels are of use: there is room for views, or the contact sheet shows it."""
+        """Whether an image's pixels are of use: there is room for views, or the contact sheet shows it."""
         return self._budget >= LEAST_BYTES or place in self._on_panel
 
     def named_alone(
         self, place: int, name: str, shape: tuple[int, int], metrics: Mapping[str, float] | None = None
     ) -> Look:
-        """A picture (H, W) in the table alone; the arguments are those of `look`."""
+        """An image (H, W) in the table alone; the arguments are those of `look`."""
         return Look(place, Entry(name, *shape, dict(metrics or {}), "", None), 0, [])
 
     def again(self, place: int, name: str, kept: Kept) -> Look | None:
-        """A picture as an earlier page shows it, or None where this one would show it otherwise."""
+        """An image as an earlier page shows it, or None where this one would show it otherwise."""
         if place in self._on_panel or kept.bytes > self._share:
             return None
         width, height, _ = kept.data["whole"]
         return Look(place, Entry(name, height, width, {}, kept.thumbnail, kept.data), kept.bytes, [])
 
     def take(self, look: Look) -> None:
-        """Put a picture on the page, in the table alone when there is no more room for its views."""
+        """Put an image on the page, in the table alone when there is no more room for its views."""
         if look.bytes > self._budget or self._budget < LEAST_BYTES:
             look = look._replace(entry=look.entry._replace(thumbnail="", data=None), bytes=0)
         self._budget -= look.bytes
         self._looks.append(look)
 
     def close(self) -> None:
-        """Write both files; each is the old or the whole new one at any moment. Without pictures, none."""
+        """Write both files; each is the old or the whole new one at any moment. Without images, none."""
         if not self._looks:
             return
         self._looks.sort(key=lambda look: look.place)
@@ -199,9 +199,9 @@ def _panel_row(
     }
     row = []
     for what in (what for what in captions if what in shown):
-        picture = shown[what]
-        top, left = ((length - min(length, PANEL_EDGE)) // 2 for length in picture.shape[:2])
-        cut = picture[top : top + PANEL_EDGE, left : left + PANEL_EDGE]
+        image = shown[what]
+        top, left = ((length - min(length, PANEL_EDGE)) // 2 for length in image.shape[:2])
+        cut = image[top : top + PANEL_EDGE, left : left + PANEL_EDGE]
         colour = np.broadcast_to(cut, (*cut.shape[:2], 3))
         row.append((captions[what], enlarged(colour, _TINY)))
     return row

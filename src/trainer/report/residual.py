@@ -1,4 +1,4 @@
-"""The residual, what a network took out of a picture, made visible and measured.
+"""The residual, what a network took out of an image, made visible and measured.
 
 H, W: height and width in pixels; C: channels.
 """
@@ -19,7 +19,7 @@ class Autocorrelation(NamedTuple):
     ----------
     rows, columns : list of float
         At lags of 0 to `MAX_LAG` px along the rows (to the right) and along the columns (down); 1 at lag 0.
-        NaN at a lag as long as the picture, and everywhere when the residual is constant.
+        NaN at a lag as long as the image, and everywhere when the residual is constant.
     """
 
     rows: list[float]
@@ -27,12 +27,12 @@ class Autocorrelation(NamedTuple):
 
 
 def amplified(residual: np.ndarray) -> np.ndarray:
-    """A residual as a picture: `RESIDUAL_GAIN` times the difference around mid-grey.
+    """A residual as an image: `RESIDUAL_GAIN` times the difference around mid-grey.
 
     Parameters
     ----------
     residual : ndarray of float, shape (H, W, C)
-        Noisy - denoised, of pictures in [0, 1]; left as it is.
+        Noisy - denoised, of images in [0, 1]; left as it is.
 
     Returns
     -------

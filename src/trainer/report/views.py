@@ -1,4 +1,4 @@
-"""What is shown of a picture: its centre, pixel by pixel, in a bounded number of bytes.
+"""What is shown of an image: its centre, pixel by pixel, in a bounded number of bytes.
 
 H, W: height and width in pixels; C: channels.
 """
@@ -14,25 +14,25 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from src.util.pictures.io import to_uint8
+from src.util.images.io import to_uint8
 
 LOSSLESS: dict[str, Any] = {"format": "PNG", "compress_level": 3}
 # Colours at full resolution: a camera's noise is coloured.
 COMPRESSED: dict[str, Any] = {"format": "JPEG", "quality": 85, "subsampling": 0}
 THUMBNAIL = 72
-# Bytes per pixel of a picture's views together, for photographs with camera noise: where to start from.
+# Bytes per pixel of an image's views together, for photographs with camera noise: where to start from.
 _LOSSLESS_DENSITY, _COMPRESSED_DENSITY = 7.0, 2.1
 # A smaller crop shows too little: rather a larger one, compressed.
 _LOSSLESS_AREA = 192**2
 
 
 class Views(NamedTuple):
-    """Views of one picture, all of the same cut.
+    """Views of one image, all of the same cut.
 
     Attributes
     ----------
     files : dict of str to str
-        Name of the view to the picture file as a `data:` URI.
+        Name of the view to the image file as a `data:` URI.
     width, height : int
         Of the cut, in pixels.
     lossless : bool
@@ -49,7 +49,7 @@ class Views(NamedTuple):
 
 
 def centre(values: Tensor | np.ndarray, edge: int, white: float) -> np.ndarray:
-    """The middle of a picture; nothing of the rest is copied.
+    """The middle of an image; nothing of the rest is copied.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def centre(values: Tensor | np.ndarray, edge: int, white: float) -> np.ndarray:
 
 
 def size(values: Tensor | np.ndarray) -> tuple[int, int, int]:
-    """Height, width and channels of a picture as `centre` takes it."""
+    """Height, width and channels of an image as `centre` takes it."""
     if isinstance(values, Tensor):
         channels, height, width = values.shape
         return height, width, channels
@@ -79,7 +79,7 @@ def size(values: Tensor | np.ndarray) -> tuple[int, int, int]:
 
 
 def brightness(shown: np.ndarray) -> int:
-    """The power of two by which a picture is shown brighter: 1, or 8 and more if it were all but black.
+    """The power of two by which an image is shown brighter: 1, or 8 and more if it were all but black.
 
     Counts of a 12-bit sensor in a 16-bit file are, for example.
     """
@@ -95,12 +95,12 @@ def to_levels(shown: np.ndarray) -> np.ndarray:
 
 
 def thumbnail(values: Tensor | np.ndarray, gain: float) -> str:
-    """The whole picture times `gain`, small, as a `data:` URI; for finding it again, not for judging it."""
+    """The whole image times `gain`, small, as a `data:` URI; for finding it again, not for judging it."""
     seen = _shown(values)
-    step = max(1, min(seen.shape[:2]) // (4 * THUMBNAIL))  # a picture of 100 MP is not copied for this
-    picture = _picture(to_levels(gain * _array(seen[::step, ::step])))
-    picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR)
-    return _uri(_encoded(picture, {"format": "JPEG", "quality": 70}), "JPEG")
+    step = max(1, min(seen.shape[:2]) // (4 * THUMBNAIL))  # an image of 100 MP is not copied for this
+    image = _image(to_levels(gain * _array(seen[::step, ::step])))
+    image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR)
+    return _uri(_encoded(image, {"format": "JPEG", "quality": 70}), "JPEG")
 
 
 def encode(views: Mapping[str, np.ndarray], budget: int) -> Views | None:
@@ -126,7 +126,7 @@ def encode(views: Mapping[str, np.ndarray], budget: int) -> Views | None:
         edge = _edge(height, width, area)
         top, left = ((length - min(length, edge)) // 2 for length in (height, width))
         cut = {name: view[top : top + edge, left : left + edge] for name, view in views.items()}
-        files = {name: _encoded(_picture(view), rule) for name, view in cut.items()}
+        files = {name: _encoded(_image(view), rule) for name, view in cut.items()}
         used = sum(len(file) for file in files.values())
         if used <= budget:
             uris = {name: _uri(file, rule["format"]) for name, file in files.items()}
@@ -136,7 +136,7 @@ def encode(views: Mapping[str, np.ndarray], budget: int) -> Views | None:
 
 
 def _edge(height: int, width: int, area: float) -> int:
-    """Edge of the square whose cut of a picture has that area: larger if the picture is narrow."""
+    """Edge of the square whose cut of an image has that area: larger if the image is narrow."""
     edge = math.isqrt(int(area))
     narrow = min(height, width)
     return max(1, edge if edge <= narrow else int(area / narrow))
@@ -155,13 +155,13 @@ def _array(seen: Tensor | np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(seen, dtype=np.float32)
 
 
-def _picture(levels: np.ndarray) -> Image.Image:
+def _image(levels: np.ndarray) -> Image.Image:
     return Image.fromarray(levels[..., 0] if levels.shape[2] == 1 else levels)
 
 
-def _encoded(picture: Image.Image, rule: Mapping[str, Any]) -> bytes:
+def _encoded(image: Image.Image, rule: Mapping[str, Any]) -> bytes:
     file = BytesIO()
-    picture.save(file, **rule)
+    image.save(file, **rule)
     return file.getvalue()
 
 

@@ -30,7 +30,7 @@ def measure_of(metric: str, config: RunConfig, white: float, scores: Scores) -> 
         Plain types, for a checkpoint.
     """
     # By name and content: the same images may lie elsewhere by now, and others may have their names.
-    images = [f"{picture.name} {picture.checksum}" for picture in scores.pictures]
+    images = [f"{image.name} {image.checksum}" for image in scores.images]
     digest = hashlib.sha256("\n".join(images).encode(errors="surrogateescape")).hexdigest()
     measure: dict[str, Any] = {"white": white, "images": f"{len(images)}, {digest}"}
     if metric == "loss":

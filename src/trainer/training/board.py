@@ -1,4 +1,4 @@
-"""TensorBoard: the run's curves and a few pictures, in `tboard`."""
+"""TensorBoard: the run's curves and a few images, in `tboard`."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,10 +10,10 @@ from torch import Tensor
 from src.trainer.evaluation.no_data import blackened
 from src.trainer.report.residual import RESIDUAL_GAIN
 from src.util.atomic_file import refused
-from src.util.pictures.io import middle, shown
+from src.util.images.io import middle, shown
 
 # Of a photograph, whole, four would add some 300 MB and a minute to each validation.
-PICTURE_EDGE = 512
+IMAGE_EDGE = 512
 
 
 class Board:
@@ -45,25 +45,25 @@ class Board:
             for name, value in values.items():
                 self.writer.add_scalar(name, value, step)
 
-    def picture(self, name: str, noisy: Tensor, denoised: Tensor, clean: Tensor | None, step: int) -> None:
+    def image(self, name: str, noisy: Tensor, denoised: Tensor, clean: Tensor | None, step: int) -> None:
         """Add noisy, denoised, residual (noisy - denoised, amplified) and, where known, clean side by side.
 
         Parameters
         ----------
         name : str
-            The picture's name.
+            The image's name.
         noisy, denoised, clean : Tensor
             (C, H, W) in [0, 1]; of more than three channels the first three are shown, of two the first, and
-            of a large picture the middle `PICTURE_EDGE` px. NaN is black.
+            of a large image the middle `IMAGE_EDGE` px. NaN is black.
         step : int
             Where on the time axis.
         """
         given = [noisy, denoised] + ([] if clean is None else [clean])
-        seen, result, *truth = (shown(middle(picture, PICTURE_EDGE)) for picture in given)
-        pictures = [seen, result, 0.5 + RESIDUAL_GAIN * (seen - result), *truth]
+        seen, result, *truth = (shown(middle(image, IMAGE_EDGE)) for image in given)
+        images = [seen, result, 0.5 + RESIDUAL_GAIN * (seen - result), *truth]
         tag = name.encode(errors="backslashreplace").decode()  # a file's name need not be text
         with self._refusals():
-            self.writer.add_image(tag, blackened(torch.cat(pictures, dim=2)).clamp(0, 1), step)
+            self.writer.add_image(tag, blackened(torch.cat(images, dim=2)).clamp(0, 1), step)
 
     def flush(self) -> None:
         """Put everything on disk."""

@@ -25,7 +25,7 @@ class NoReporter(Reporter):
     def training(self, where: str, step: int, losses: Mapping[str, float], learning_rate: float) -> None:
         """Nothing."""
 
-    def picture(self, result: Evaluated, step: int, folder: Path | None) -> None:
+    def image(self, result: Evaluated, step: int, folder: Path | None) -> None:
         """Nothing."""
 
     def validation(self, epoch: int, step: int, scores: Scores, began: float) -> None:

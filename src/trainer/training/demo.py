@@ -9,7 +9,7 @@ from torch import Tensor
 
 from src.data_handlers.loading.sampling import build_loader
 from src.data_handlers.samples.samples import Samples
-from src.trainer.config.build import build_pictures
+from src.trainer.config.build import build_images
 from src.trainer.config.names import demo_runs
 from src.trainer.config.reading import check_config
 from src.trainer.config.run_config import RunConfig
@@ -21,8 +21,8 @@ from src.trainer.report.panel import panel
 from src.trainer.training.session import train
 from src.util.config.yaml_document import Document
 from src.util.errors import ConfigError
+from src.util.images.io import to_uint8, write_image
 from src.util.logger import LOG
-from src.util.pictures.io import to_uint8, write_picture
 
 # As published; everything else the two trainings have in common.
 N2V = {"masker_type": "N2V_Masker", "masker_args": {"strat_name": "uniform_withoutCP", "prox_radius": 3}}
@@ -34,10 +34,10 @@ Finished = tuple[Network, Finish]
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: a method, and its pictures (C, H, W) in [0, 1] with their metrics."""
+    """A line of the table: a method, and its images (C, H, W) in [0, 1] with their metrics."""
 
     method: str
-    pictures: list[Tensor]
+    images: list[Tensor]
     metrics: list[dict[str, float]]
 
     def mean(self, metric: str) -> float:
@@ -49,7 +49,7 @@ def run_demo(
     config: RunConfig, name: str, device: torch.device, workers: int, resume: bool = False,
     general: Finished | None = None,
 ) -> list[Row]:  # fmt: skip
-    """Train both methods, then print the table and write the picture.
+    """Train both methods, then print the table and write the image.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def run_demo(
     device : torch.device
         Where the networks are trained.
     workers : int
-        Processes that load pictures.
+        Processes that load images.
     resume : bool
         Go on where a demo of this name was stopped.
     general : (Network, Finish), optional
@@ -76,10 +76,10 @@ def run_demo(
     ConfigError
         When there are no clean photographs to compare with; nothing is trained.
     """
-    pictures = build_pictures(config, "test")
-    if "clean" not in pictures[0, 0]:
+    images = build_images(config, "test")
+    if "clean" not in images[0, 0]:
         raise ConfigError(
-            f"{pictures.source.where}: no clean pictures, with which the demo compares; to train on your own"
+            f"{images.source.where}: no clean images, with which the demo compares; to train on your own"
             " say -c folder"
         )
     n2v = check_config(Document(config.model_dump(mode="json") | {"masker": N2V}, {}, "N2V"))
@@ -93,23 +93,23 @@ def run_demo(
         files = runs[method]
         network = train(its_config, files, device, workers, resume and files.folder.is_dir())
         networks[method] = network, its_config.test.finish
-    rows, clean = _compare(pictures, networks | ({} if general is None else {"general": general}))
-    picture = runs["NL-N2V"].images / "comparison.png"
-    _write_panel(picture, rows, clean)
+    rows, clean = _compare(images, networks | ({} if general is None else {"general": general}))
+    image = runs["NL-N2V"].images / "comparison.png"
+    _write_panel(image, rows, clean)
     for line in table(rows):
         LOG.info("%s", line)
-    LOG.info("side by side (%s, clean): %s", ", ".join(row.method for row in rows), picture)
+    LOG.info("side by side (%s, clean): %s", ", ".join(row.method for row in rows), image)
     return rows
 
 
 def table(rows: list[Row]) -> list[str]:
-    """The comparison as lines of text: mean PSNR and SSIM, and the gain on the noisy pictures."""
+    """The comparison as lines of text: mean PSNR and SSIM, and the gain on the noisy images."""
     noisy = rows[0].mean("psnr")
     lines = ["", f"{'method':10}{'PSNR dB':>10}{'SSIM':>10}{'gain dB':>10}"]
     for row in rows:
         psnr = row.mean("psnr")
         lines.append(f"{row.method:10}{psnr:10.2f}{row.mean('ssim'):10.4f}{psnr - noisy:+10.2f}")
-    count = len(rows[0].pictures)
+    count = len(rows[0].images)
     lines.append(f"mean of all {count} photographs; rounded to 8 bits, SSIM of 7x7 uniform windows")
     lines.append("NLM: scikit-image's denoise_nl_means, which is told how strong the noise is")
     if rows[-1].method == "general":
@@ -117,8 +117,8 @@ def table(rows: list[Row]) -> list[str]:
     return lines
 
 
-def _compare(pictures: Samples, networks: dict[str, Finished]) -> tuple[list[Row], list[Tensor]]:
-    loader = build_loader(pictures, 1)
+def _compare(images: Samples, networks: dict[str, Finished]) -> tuple[list[Row], list[Tensor]]:
+    loader = build_loader(images, 1)
     rows: list[Row] = []
     clean: list[Tensor] = []
     for method, (network, finish) in networks.items():
@@ -135,7 +135,7 @@ def _compare(pictures: Samples, networks: dict[str, Finished]) -> tuple[list[Row
 
 
 def _non_local_means(clean: Tensor, noisy: Tensor) -> Tensor:
-    """What one call of scikit-image makes of a picture (C, H, W) when it is told the noise's sigma."""
+    """What one call of scikit-image makes of an image (C, H, W) when it is told the noise's sigma."""
     sigma = float((noisy - clean).std())
     denoised = denoise_nl_means(
         noisy.numpy(), patch_size=5, patch_distance=9, h=0.8 * sigma, sigma=sigma, channel_axis=0
@@ -149,8 +149,8 @@ def _write_panel(path: Path, rows: list[Row], clean: list[Tensor]) -> None:
         top, left = (max(0, edge - PANEL_EDGE) // 2 for edge in truth.shape[1:])
         cut = (slice(None), slice(top, top + PANEL_EDGE), slice(left, left + PANEL_EDGE))
         line = [
-            (f"{row.method}, {row.metrics[index]['psnr']:.2f} dB", to_uint8(row.pictures[index][cut]))
+            (f"{row.method}, {row.metrics[index]['psnr']:.2f} dB", to_uint8(row.images[index][cut]))
             for row in rows
         ]
         sheet.append([*line, ("clean", to_uint8(truth[cut]))])
-    write_picture(path, panel(sheet))
+    write_image(path, panel(sheet))

@@ -16,7 +16,7 @@ from src.util.logger import LOG
 _CHOOSING = {"n_data"}  # of all that `View` takes
 
 
-def keep_own_pictures(
+def keep_own_images(
     loaders: dict[str, Loader], config: RunConfig, files: FileManager, resume: bool, processes: Processes
 ) -> None:
     """Give a run that goes on the images it began with; write those of a new one into its folder.
@@ -51,21 +51,21 @@ def keep_own_pictures(
             loader.keep_to(names)
         kept[part] = {"chosen": chosen, "pictures": loader.samples.used.all_names()}
     if processes.first and kept != known:
-        with write_atomically(files.pictures_file) as file:
+        with write_atomically(files.images_file) as file:
             file.write(json.dumps(known | kept, indent=0).encode())
 
 
 def _written(files: FileManager) -> dict[str, Any]:
     """What the run's folder says of each part; nothing where it is missing or damaged."""
-    if not files.pictures_file.is_file():
+    if not files.images_file.is_file():
         return {}
     try:
-        content = json.loads(files.pictures_file.read_bytes())
+        content = json.loads(files.images_file.read_bytes())
         for part in content.values():
             names = part["pictures"]
             if not names or not all(isinstance(name, str) for name in names) or "chosen" not in part:
                 raise ValueError("no names in it")
         return dict(content)
     except (AttributeError, ValueError, TypeError, KeyError) as error:
-        LOG.warning("%s: damaged (%s); taking the pictures that are there now", files.pictures_file, error)
+        LOG.warning("%s: damaged (%s); taking the images that are there now", files.images_file, error)
         return {}

@@ -1,4 +1,4 @@
-"""What a training tells: the bar, the log lines, TensorBoard, the table of scores and the pictures."""
+"""What a training tells: the bar, the log lines, TensorBoard, the table of scores and the images."""
 
 import csv
 import time
@@ -17,7 +17,7 @@ from src.util.errors import StorageError
 from src.util.file_manager import FileManager
 from src.util.logger import LOG, PROGRESS_LOG, progress_bar
 
-BOARD_PICTURES = 4
+BOARD_IMAGES = 4
 
 
 class Reporter:
@@ -94,20 +94,20 @@ class Reporter:
             {**curves, "learning_rate": learning_rate, "images_per_second": speed, **parts}, step
         )
 
-    def picture(self, result: Evaluated, step: int, folder: Path | None) -> None:
-        """Show one of the first validation pictures, and save it if there is a folder for it."""
+    def image(self, result: Evaluated, step: int, folder: Path | None) -> None:
+        """Show one of the first validation images, and save it if there is a folder for it."""
         if folder is not None:
             result.save(folder)
-        if result.index < BOARD_PICTURES:
+        if result.index < BOARD_IMAGES:
             clean = "" if result.clean is None else ", clean"
             title = f"{result.index:04d} {result.score.name}: noisy, denoised, residual x4{clean}"
-            self.board.picture(title, result.noisy, result.denoised, result.clean, step)
+            self.board.image(title, result.noisy, result.denoised, result.clean, step)
 
     def validation(self, epoch: int, step: int, scores: Scores, began: float) -> None:
         """Report a validation that began at a `time.perf_counter`; its time is not the training's."""
         LOG.info("validation after epoch %d: %s", epoch, scores.line())
         means = scores.means()
-        count, total = len(scores.pictures), scores.available
+        count, total = len(scores.images), scores.available
         group = "validation" if count == total else f"validation_ONLY_{count}_OF_{total}"
         self.board.curves({f"{group}/{name}": value for name, value in means.items()}, step)
         self.board.flush()

@@ -59,7 +59,7 @@ def restore(
     state = TrainingState.from_plain(content["state"])
     if any(change.startswith(("training.loss:", "training.tmp_info:")) for change in changes):
         state.recent.clear()  # of other terms
-    # Of an epoch that was left inside, as many pictures are passed over as were seen.
+    # Of an epoch that was left inside, as many images are passed over as were seen.
     state.batch = state.batch * before["training.batch_size"] // config.training.batch_size
     return state
 

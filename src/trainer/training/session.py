@@ -8,11 +8,11 @@ from src.data_handlers.loading.sampling import Loader, build_loader, kill_worker
 from src.trainer.checkpoints.checkpoint import CheckpointStore
 from src.trainer.checkpoints.state import TrainingState
 from src.trainer.config.build import (
+    build_images,
     build_loss,
     build_model,
     build_objective,
     build_optimizer,
-    build_pictures,
     build_scheduler,
 )
 from src.trainer.config.reading import to_yaml
@@ -25,7 +25,7 @@ from src.trainer.parallel.distributed import ALONE, Processes
 from src.trainer.parallel.shared_norm import share_batch_norm
 from src.trainer.training.bystander import NoReporter, NoStore
 from src.trainer.training.due import last_step, validation_is_missing
-from src.trainer.training.file_list import keep_own_pictures
+from src.trainer.training.file_list import keep_own_images
 from src.trainer.training.reporter import Reporter
 from src.trainer.training.resuming import newest, restore
 from src.trainer.training.stage import Stage
@@ -38,13 +38,13 @@ from src.util.atomic_file import write_atomically
 from src.util.cores import usable_cores
 from src.util.errors import CheckpointError, ConfigError, DataError, OutOfMemoryError
 from src.util.file_manager import FileManager
+from src.util.images.conversion import as_float
 from src.util.logger import LOG, LogFile, said_once
 from src.util.memory import is_out_of_memory
-from src.util.pictures.conversion import as_float
 
-# With fewer, a small network has hardly learned the colours of its pictures.
+# With fewer, a small network has hardly learned the colours of its images.
 FEW_STEPS = 500
-# Pictures that tell at the end whether anything was learned.
+# Images that tell at the end whether anything was learned.
 LOOKED_AT = 4
 
 
@@ -63,7 +63,7 @@ def train(
     device : torch.device
         Where the network is trained.
     workers : int
-        Processes that load pictures; 0 loads them in this one.
+        Processes that load images; 0 loads them in this one.
     resume : bool
         Go on from the newest whole checkpoint.
     processes : Processes
@@ -76,7 +76,7 @@ def train(
     Network
         As it is saved after the last step.
     """
-    # All pictures are looked at before a folder is made; validation often looks at those of the training.
+    # All images are looked at before a folder is made; validation often looks at those of the training.
     with said_once():
         loader, validation = _build_loaders(config, device.type == "cuda", workers, processes, stage)
     try:
@@ -117,7 +117,7 @@ def _how_to_go_on(files: FileManager) -> str:
 def _build_loaders(
     config: RunConfig, on_gpu: bool, workers: int, processes: Processes, stage: Stage | None
 ) -> tuple[Loader, Loader | None]:
-    """The training batches, or this process's shares of them, and the validation pictures."""
+    """The training batches, or this process's shares of them, and the validation images."""
     batch = config.training.batch_size
     if batch % processes.count:
         raise ConfigError(
@@ -125,19 +125,19 @@ def _build_loaders(
             f" batch, got {batch}"
         )
     workers = min(workers, max(1, usable_cores() // processes.local_count))
-    given = None if stage is None else stage.pictures
-    training = build_pictures(config, "training") if given is None else given
+    given = None if stage is None else stage.images
+    training = build_images(config, "training") if given is None else given
     loader = build_loader(training, batch, workers, on_gpu, processes.rank, processes.count)
     validation = None
     if config.validation.val:
-        # A batch is a picture for each process.
-        scored, rank, count = build_pictures(config, "validation"), processes.rank, processes.count
+        # A batch is an image for each process.
+        scored, rank, count = build_images(config, "validation"), processes.rank, processes.count
         validation = build_loader(scored, count, workers, on_gpu, rank, count)
     counts = [len(training), len(validation.samples) if validation else 0]
     if counts != (theirs := processes.of_first(counts)):
         raise DataError(
-            f"{training.source.where}: {counts[0]} crops for training and {counts[1]} pictures for validation"
-            f" here, {theirs[0]} and {theirs[1]} where the first process runs; all need the same pictures"
+            f"{training.source.where}: {counts[0]} crops for training and {counts[1]} images for validation"
+            f" here, {theirs[0]} and {theirs[1]} where the first process runs; all need the same images"
         )
     return loader, validation
 
@@ -147,7 +147,7 @@ def _fit(
     loader: Loader, validation: Loader | None, resume: bool, processes: Processes, stage: Stage | None,
 ) -> Network:  # fmt: skip
     loaders = {"training": loader} | ({} if validation is None else {"validation": validation})
-    keep_own_pictures(loaders, config, files, resume, processes)
+    keep_own_images(loaders, config, files, resume, processes)
     device = network.device
     if config.training.sync_bn:
         share_batch_norm(network.module, processes)
@@ -217,9 +217,9 @@ def _as_saved(network: Network, mean: WeightMean | None) -> Network:
     return network
 
 
-def _say_what_came_of_it(network: Network, pictures: Loader, masked_loss: MaskedLoss | None) -> None:
-    """A training that came to nothing ends as any other; a few pictures tell."""
-    samples = (pictures.samples[0, place] for place in range(min(LOOKED_AT, pictures.samples.pictures)))
+def _say_what_came_of_it(network: Network, images: Loader, masked_loss: MaskedLoss | None) -> None:
+    """A training that came to nothing ends as any other; a few images tell."""
+    samples = (images.samples[0, place] for place in range(min(LOOKED_AT, images.samples.images)))
     noisy = (as_float(sample["noisy"]) for sample in samples if "noisy" in sample)
     if reason := came_to_nothing(network, noisy, masked_loss):
         hint = "try a smaller training.init_lr, or more epochs"
@@ -232,9 +232,9 @@ def _describe(
     parameters = sum(p.numel() for p in network.module.parameters())
     training, steps = config.training, len(loader) * config.training.max_epochs
     LOG.info(
-        "%s %s, %s parameters; %s, %d pictures; %d epochs of %d steps, batch %d; %s; seed %d",
+        "%s %s, %s parameters; %s, %d images; %d epochs of %d steps, batch %d; %s; seed %d",
         config.model.type, config.model.kwargs["bsn"], f"{parameters:,}", training.dataset,
-        loader.samples.pictures, training.max_epochs, len(loader), training.batch_size,
+        loader.samples.images, training.max_epochs, len(loader), training.batch_size,
         config.masker.masker_type, config.seed,
     )  # fmt: skip
     if stage is not None:

@@ -18,7 +18,7 @@ class Stage:
         For messages, such as `2 of 3, teacher`.
     later : float
         Work that is left after it, in parts of its own.
-    pictures : Samples or None
+    images : Samples or None
         What is trained on; None = the configuration's training images.
     weights : mapping of str to Tensor, or None
         What the network begins with; None = as `training.init` says.
@@ -26,5 +26,5 @@ class Stage:
 
     name: str
     later: float = 0.0
-    pictures: Samples | None = None
+    images: Samples | None = None
     weights: Mapping[str, Tensor] | None = None

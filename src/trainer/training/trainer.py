@@ -26,12 +26,12 @@ from src.trainer.parallel.shared_norm import average_statistics
 from src.trainer.training.best import is_best, measure_of
 from src.trainer.training.due import is_due, last_step, validation_is_due, validation_is_missing
 from src.trainer.training.loss_record import LossRecord
-from src.trainer.training.reporter import BOARD_PICTURES, Reporter
+from src.trainer.training.reporter import BOARD_IMAGES, Reporter
 from src.trainer.training.step import TrainingStep
 from src.trainer.training.stopping import StopRequest
 from src.util.errors import NonFiniteError, Stopped
+from src.util.images.io import as_float
 from src.util.logger import LOG
-from src.util.pictures.io import as_float
 from src.util.seed import make_generator
 
 
@@ -53,16 +53,16 @@ class Trainer:
     loader : Loader
         Training batches.
     validation : Loader or None
-        Pictures to score, one at a time; None when nothing is validated.
+        Images to score, one at a time; None when nothing is validated.
     masked_loss : MaskedLoss or None
-        Scores pictures that have no clean one; None where nothing is hidden.
+        Scores images that have no clean one; None where nothing is hidden.
     state : TrainingState
         Where to go on; a fresh one at the start.
     stop : StopRequest
-        Looked at after each step and each validated picture.
+        Looked at after each step and each validated image.
     processes : Processes
         Those that train together. Each runs all of this, with its share of every batch and of the validation
-        pictures; the reporter and the store of the first alone do something.
+        images; the reporter and the store of the first alone do something.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Trainer:
         Stopped
             When a signal asked for it; the state is saved.
         DataError
-            When pictures are lost that are not to be left out; the state is saved.
+            When images are lost that are not to be left out; the state is saved.
         NonFiniteError
             When a loss, gradient or weight is not finite; what was saved before stays.
         """
@@ -111,7 +111,7 @@ class Trainer:
                     self.save_if_due(epoch)  # now with its scores
 
     def train_epoch(self, epoch: int) -> None:
-        """One pass over the training pictures, or what is left of it."""
+        """One pass over the training images, or what is left of it."""
         self.loader.set_epoch(epoch, self.state.batch)
         self.network.module.train()
         if self.state.batch >= len(self.loader):
@@ -159,16 +159,16 @@ class Trainer:
             self.reporter.training(self._where(epoch), self.state.step, self.state.running_means(), rate)
 
     def validate(self, epoch: int) -> None:
-        """Score the validation pictures, show and save some, and keep the best network by each metric."""
+        """Score the validation images, show and save some, and keep the best network by each metric."""
         assert self.validation is not None
         began = time.perf_counter()
-        saved = epoch in self._picture_epochs()
+        saved = epoch in self._image_epochs()
         folder = self.store.files.validation_folder(epoch) if saved and self.processes.first else None
         available = len(self.validation.samples.source)
         with self.step.mean.in_place() if self.step.mean else nullcontext():
             scores = score_all(
                 self._evaluated(epoch, self.validation, saved), available,
-                lambda result: self.reporter.picture(result, self.state.step, folder),
+                lambda result: self.reporter.image(result, self.state.step, folder),
             )  # fmt: skip
         self.reporter.validation(epoch, self.state.step, scores, began)
         self.state.validated_epoch = epoch
@@ -178,17 +178,17 @@ class Trainer:
                 self.state.best[metric] = Best(value, epoch, measure)
                 self.store.save_best(self.content(), epoch, metric, value)
 
-    def _evaluated(self, epoch: int, pictures: Loader, saved: bool) -> Iterator[Evaluated]:
-        """The validation's pictures in their order; all of them at the first process, none at the others."""
-        results = evaluate(self.network, pictures, self.masked_loss)
+    def _evaluated(self, epoch: int, images: Loader, saved: bool) -> Iterator[Evaluated]:
+        """The validation's images in their order; all of them at the first process, none at the others."""
+        results = evaluate(self.network, images, self.masked_loss)
         save = partial(self._save_now, epoch)
-        for number, result in enumerate(agreed(results, pictures, self.processes, save)):
+        for number, result in enumerate(agreed(results, images, self.processes, save)):
             if self.processes.alone:
                 yield from [result] if result else []
             else:
                 own = None
-                if result and pictures.share(number).images:
-                    own = result.to_plain(saved or result.index < BOARD_PICTURES)
+                if result and images.share(number).images:
+                    own = result.to_plain(saved or result.index < BOARD_IMAGES)
                 yield from (Evaluated.from_plain(each) for each in self.processes.at_first(own) if each)
             self.stop_if_asked(epoch)
 
@@ -260,8 +260,8 @@ class Trainer:
                 " smaller init_lr"
             )
 
-    def _picture_epochs(self) -> set[int]:
-        """The validations that save pictures: `num_of_saves` of them, evenly spread, the last included."""
+    def _image_epochs(self) -> set[int]:
+        """The validations that save images: `num_of_saves` of them, evenly spread, the last included."""
         block = self.config.validation
         epochs = [
             e for e in range(1, self.config.training.max_epochs + 1) if validation_is_due(self.config, e)

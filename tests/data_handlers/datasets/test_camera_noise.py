@@ -14,7 +14,7 @@ from src.util.config.schema import arguments
 from src.util.errors import ConfigError
 from tests.trainer.conftest import config, problem
 
-IN_PICTURE = {"raw": 0.0, "jpeg": 0.0}
+IN_IMAGE = {"raw": 0.0, "jpeg": 0.0}
 IN_RAW = {"raw": 1.0, "jpeg": 0.0, "reduced": 0.0}
 
 
@@ -23,7 +23,7 @@ def flat(level=0.5, size=64, channels=3):
 
 
 def noise(seed=0, level=0.5, size=64, **options):
-    """Noise in grey levels on a flat grey picture, of which the three channels differ by little."""
+    """Noise in grey levels on a flat grey image, of which the three channels differ by little."""
     clean = flat(level, size) + np.array([0, 0.004, 0.008], np.float32)
     noisy = add_camera_noise(clean, CameraNoise(**options), np.random.default_rng(seed))
     return (noisy - clean) * 255
@@ -35,7 +35,7 @@ def correlation(values):
     return (values[:, 1:] * values[:, :-1]).mean() / (values**2).mean()
 
 
-@pytest.mark.parametrize("kind", [IN_PICTURE, IN_RAW, {"jpeg": 1.0}])
+@pytest.mark.parametrize("kind", [IN_IMAGE, IN_RAW, {"jpeg": 1.0}])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_results_are_of_8_bits_and_a_function_of_the_random_numbers(kind, channels):
     clean = np.random.default_rng(9).random((33, 20, channels), np.float32)
@@ -50,21 +50,19 @@ def test_results_are_of_8_bits_and_a_function_of_the_random_numbers(kind, channe
 
 
 @pytest.mark.parametrize("sigma", [4.0, 30.0])
-def test_in_the_picture_the_noise_has_the_strength_asked_for(sigma):
+def test_in_the_image_the_noise_has_the_strength_asked_for(sigma):
     for seed in range(12):
-        assert noise(seed, sigma=(sigma, sigma), **IN_PICTURE).std() == pytest.approx(
-            sigma, rel=0.06, abs=0.2
-        )
+        assert noise(seed, sigma=(sigma, sigma), **IN_IMAGE).std() == pytest.approx(sigma, rel=0.06, abs=0.2)
 
 
 def test_strengths_are_drawn_from_all_of_their_range_alike_in_ratio():
-    drawn = np.array([noise(seed, size=32, sigma=(2, 32), **IN_PICTURE).std() for seed in range(120)])
+    drawn = np.array([noise(seed, size=32, sigma=(2, 32), **IN_IMAGE).std() for seed in range(120)])
     assert 1.8 < drawn.min() < 3 and 22 < drawn.max() < 34
     assert np.median(drawn) == pytest.approx(8, rel=0.35)
 
 
-def test_in_the_picture_most_noise_is_correlated_by_its_blur():
-    wide = [correlation(noise(s, size=48, sigma=(20, 20), blur=(1, 1), **IN_PICTURE)) for s in range(60)]
+def test_in_the_image_most_noise_is_correlated_by_its_blur():
+    wide = [correlation(noise(s, size=48, sigma=(20, 20), blur=(1, 1), **IN_IMAGE)) for s in range(60)]
     assert np.median(wide) == pytest.approx(np.exp(-1 / 4), abs=0.04)
     assert 0.1 < np.mean(np.array(wide) < 0.1) < 0.4  # the others are white
 
@@ -103,7 +101,7 @@ def test_demosaicked_noise_is_shared_by_neighbours():
     assert shared > 0.3 and single < 0.1
 
 
-@pytest.mark.parametrize("kind", [IN_PICTURE, IN_RAW])
+@pytest.mark.parametrize("kind", [IN_IMAGE, IN_RAW])
 @pytest.mark.parametrize("jpeg", [0.0, 1.0])
 def test_grey_stays_grey(kind, jpeg):
     for seed in range(6):
@@ -133,7 +131,7 @@ def samples(dataset, maker, block, training=True, **more):
 
 
 @pytest.mark.parametrize("dataset", ["Folder", "Demo"])
-def test_it_can_be_put_onto_the_pictures_of_any_dataset(fill_folder, tmp_path, dataset):
+def test_it_can_be_put_onto_the_images_of_any_dataset(fill_folder, tmp_path, dataset):
     own = {"data_dir": fill_folder(tmp_path, {"a.png": (40, 40, 3)})} if dataset == "Folder" else {}
     maker = Folder if dataset == "Folder" else Demo
     block = {**own, "crop_size": 32, "add_noise": {"camera": {"raw": 1.0}}}
@@ -150,7 +148,7 @@ def test_it_can_be_put_onto_the_pictures_of_any_dataset(fill_folder, tmp_path, d
     assert later["noisy"].shape == (3, 32, 32)
 
 
-def test_pictures_of_other_channels_than_a_cameras_are_refused_in_one_line():
+def test_images_of_other_channels_than_a_cameras_are_refused_in_one_line():
     text = "{dataset: Folder, dataset_args: {data_dir: mine, add_noise: {camera: {}}}}"
     dataset_args = config(f"training: {text}").training.dataset_args
     with pytest.raises(ConfigError) as caught:

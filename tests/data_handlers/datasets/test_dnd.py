@@ -8,23 +8,23 @@ from src.data_handlers.datasets.base import Box
 from src.data_handlers.datasets.dnd_mat import DndImage
 from src.data_handlers.loading.sampling import build_loader
 from src.util.errors import DataError
-from src.util.pictures.io import PictureWarning, write_picture
+from src.util.images.io import ImageWarning, write_image
 
 
 @pytest.fixture
-def download(tmp_path, write_info, write_image):
+def download(tmp_path, write_info, write_dnd_image):
     """A folder like DND's: boxes at (10 * box, image); images 2 and 50 differ from all others."""
     write_info(tmp_path, lambda image, box: (10 * box, image))
-    pictures = {}
-    _, blank = write_image(tmp_path / "images_srgb" / "0001.mat", (702, 561))
+    images = {}
+    _, blank = write_dnd_image(tmp_path / "images_srgb" / "0001.mat", (702, 561))
     for number in range(2, 51):
         target = tmp_path / "images_srgb" / f"{number:04d}.mat"
         if number in (2, 50):
-            _, pictures[number] = write_image(target, (702, 561), seed=number)
+            _, images[number] = write_dnd_image(target, (702, 561), seed=number)
         else:
             target.hardlink_to(tmp_path / "images_srgb" / "0001.mat")
-            pictures[number] = blank
-    return tmp_path, pictures | {1: blank}
+            images[number] = blank
+    return tmp_path, images | {1: blank}
 
 
 # The boxes, for validation and test
@@ -32,7 +32,7 @@ def download(tmp_path, write_info, write_image):
 
 @pytest.mark.parametrize("inner", ["", "images_srgb"])
 def test_p7_s2_boxes_are_read_from_the_originals_by_number_and_unrounded(download, inner):
-    root, pictures = download
+    root, images = download
     source = DATASETS["DND_test"](str(root / inner))
     assert len(source) == 1000
     assert [source.name(number) for number in (0, 19, 20, 999)] == [
@@ -46,17 +46,17 @@ def test_p7_s2_boxes_are_read_from_the_originals_by_number_and_unrounded(downloa
         top, left = 10 * (box - 1), image - 1
         found = source.read(number)
         assert found.name == f"{image:04d}_{box:02d}" and found.clean is None
-        assert np.array_equal(found.noisy, pictures[image][top : top + 512, left : left + 512])
+        assert np.array_equal(found.noisy, images[image][top : top + 512, left : left + 512])
 
 
 def test_p8_values_of_the_originals_reach_the_network_as_they_are(download):
-    root, pictures = download
+    root, images = download
     samples = build_samples(
         "DND_val", {"data_dir": str(root), "n_data": 23}, channels=3, seed=0, training=False
     )
     assert samples.check() == 3 and samples.white == 1
     noisy = samples[0, 22]["noisy"].permute(1, 2, 0).numpy()
-    assert np.array_equal(noisy, pictures[2][20:532, 1:513])
+    assert np.array_equal(noisy, images[2][20:532, 1:513])
     (batch,) = [b for b in build_loader(samples, 1, workers=1) if b["index"] == 22]
     assert np.array_equal(batch["noisy"][0].permute(1, 2, 0), noisy)
 
@@ -69,9 +69,9 @@ def test_p7_a_missing_image_is_named_and_shifts_nothing(download):
         DATASETS["DND_test"](str(root))
 
 
-def test_boxes_need_their_info_and_images_that_hold_them(download, write_info, write_image):
+def test_boxes_need_their_info_and_images_that_hold_them(download, write_info, write_dnd_image):
     root, _ = download
-    write_image(root / "images_srgb" / "0007.mat", (600, 561))
+    write_dnd_image(root / "images_srgb" / "0007.mat", (600, 561))
     samples = build_samples("DND_test", {"data_dir": str(root)}, channels=3, seed=0, training=False)
     with pytest.raises(DataError, match=r"0007\.mat: its 600x561 px do not hold Box\(top=90"):
         samples.check()
@@ -90,7 +90,7 @@ def test_prepared_boxes_must_be_named_by_image_and_box(fill_folder, tmp_path):
     assert "holiday.png" in second
     for name in ("holiday.png", "0051_01.png"):
         (tmp_path / name).unlink()
-    with pytest.warns(PictureWarning, match=r"998 of DND's 1,000 boxes are missing"):
+    with pytest.warns(ImageWarning, match=r"998 of DND's 1,000 boxes are missing"):
         assert DATASETS["DND_val"](folder).read(0).clean is None
     fill_folder(tmp_path, {"0001_01.bmp": (8, 8, 3)})
     with pytest.raises(DataError, match="there is another file of image 1, box 1"):
@@ -101,7 +101,7 @@ def test_prepared_boxes_must_be_named_by_image_and_box(fill_folder, tmp_path):
 
 
 def test_crops_are_cut_straight_from_the_originals(download, monkeypatch):
-    root, pictures = download
+    root, images = download
     asked = []
     read = DndImage.read
     monkeypatch.setattr(DndImage, "read", lambda self, box: asked.append(box) or read(self, box))
@@ -113,13 +113,13 @@ def test_crops_are_cut_straight_from_the_originals(download, monkeypatch):
     assert sample["name"] == "0002"
     ((top, left, height, width),) = asked
     assert (height, width) == (64, 64)
-    expected = pictures[2][top : top + 64, left : left + 64]
+    expected = images[2][top : top + 64, left : left + 64]
     assert np.array_equal(sample["noisy"].permute(1, 2, 0), expected)
     assert np.array_equal(pickle.loads(pickle.dumps(samples))[1, 1]["noisy"], sample["noisy"])
 
 
-def test_some_images_are_enough_to_train_on_and_noise_is_added_to_them_whole(tmp_path, write_image):
-    write_image(tmp_path / "0009.mat", (30, 40))
+def test_some_images_are_enough_to_train_on_and_noise_is_added_to_them_whole(tmp_path, write_dnd_image):
+    write_dnd_image(tmp_path / "0009.mat", (30, 40))
     arguments = {"data_dir": str(tmp_path), "crop_size": 16}
     samples = build_samples("DND_train", arguments, channels=3, seed=0, training=True)
     assert [samples.source.name(n) for n in range(len(samples.source))] == ["0009"]
@@ -129,8 +129,8 @@ def test_some_images_are_enough_to_train_on_and_noise_is_added_to_them_whole(tmp
     assert np.array_equal(part.noisy, whole.noisy[3:8, 4:10])
 
 
-def test_originals_are_known_to_be_floats_before_they_are_read(tmp_path, write_image):
-    write_image(tmp_path / "0009.mat", (600, 550))
+def test_originals_are_known_to_be_floats_before_they_are_read(tmp_path, write_dnd_image):
+    write_dnd_image(tmp_path / "0009.mat", (600, 550))
     arguments = {"data_dir": str(tmp_path), "crop_size": 16}
     samples = build_samples("DND_train", arguments, channels=3, seed=0, training=True)
     assert samples.check() == 3 and samples.white == 1
@@ -138,8 +138,8 @@ def test_originals_are_known_to_be_floats_before_they_are_read(tmp_path, write_i
     assert samples.source.inspect(0).dtype == samples.source.read(0).noisy.dtype
 
 
-def test_of_large_originals_no_more_than_the_middle_is_looked_at(tmp_path, write_image, monkeypatch):
-    write_image(tmp_path / "0009.mat", (1200, 30))
+def test_of_large_originals_no_more_than_the_middle_is_looked_at(tmp_path, write_dnd_image, monkeypatch):
+    write_dnd_image(tmp_path / "0009.mat", (1200, 30))
     asked = []
     read = DndImage.read
     monkeypatch.setattr(DndImage, "read", lambda self, box: asked.append(box) or read(self, box))
@@ -159,5 +159,5 @@ def test_a_damaged_original_is_named_before_the_first_step(download):
 
 def test_pieces_of_ap_bsn_are_found_in_rn(tmp_path):
     (tmp_path / "RN").mkdir()
-    write_picture(tmp_path / "RN" / "0.png", np.zeros((8, 8, 3), np.uint8))
+    write_image(tmp_path / "RN" / "0.png", np.zeros((8, 8, 3), np.uint8))
     assert DATASETS["DND_train"](str(tmp_path)).name(0) == "0.png"

@@ -61,18 +61,18 @@ def test_anything_wrong_with_the_boxes_is_said_and_where(write_info, tmp_path, h
         read_boxes(path)
 
 
-def test_a_box_is_read_upright_and_unrounded(write_image, tmp_path):
-    path, picture = write_image(tmp_path / "0001.mat", (40, 60))
+def test_a_box_is_read_upright_and_unrounded(write_dnd_image, tmp_path):
+    path, pixels = write_dnd_image(tmp_path / "0001.mat", (40, 60))
     image = DndImage(path)
     assert image.shape == (40, 60)
     part = image.read(Box(5, 20, 12, 30))
     assert part.dtype == np.float32 and part.flags.c_contiguous
-    assert np.array_equal(part, picture[5:17, 20:50])
+    assert np.array_equal(part, pixels[5:17, 20:50])
 
 
 @pytest.mark.parametrize("box", [Box(-1, 0, 5, 5), Box(0, 56, 5, 5), Box(36, 0, 5, 5), Box(0, 0, 0, 5)])
-def test_a_box_outside_the_image_is_never_a_smaller_picture(write_image, tmp_path, box):
-    path, _ = write_image(tmp_path / "0001.mat", (40, 60))
+def test_a_box_outside_the_image_is_never_a_smaller_image(write_dnd_image, tmp_path, box):
+    path, _ = write_dnd_image(tmp_path / "0001.mat", (40, 60))
     with pytest.raises(DataError, match=r"0001\.mat: Box.* is not inside its 40x60 px"):
         DndImage(path).read(box)
 
@@ -90,15 +90,15 @@ def test_a_box_outside_the_image_is_never_a_smaller_picture(write_image, tmp_pat
         (damage(lambda f: f["InoisySRGB"].__setitem__((0, 0, 0), np.nan)), "from 0 to 1, found nan"),
     ],
 )
-def test_anything_wrong_with_an_image_is_said(write_image, tmp_path, harm, message):
-    path, _ = write_image(tmp_path / "0001.mat", (40, 60))
+def test_anything_wrong_with_an_image_is_said(write_dnd_image, tmp_path, harm, message):
+    path, _ = write_dnd_image(tmp_path / "0001.mat", (40, 60))
     harm(path)
     with pytest.raises(DataError, match=rf"0001\.mat: .*({message})"):
         DndImage(path).read(Box(0, 0, 5, 5))
 
 
-def test_p10_no_file_stays_open(write_image, tmp_path):
-    path, _ = write_image(tmp_path / "0001.mat", (40, 60))
+def test_p10_no_file_stays_open(write_dnd_image, tmp_path):
+    path, _ = write_dnd_image(tmp_path / "0001.mat", (40, 60))
     image = DndImage(path)
     before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
     parts = [image.read(Box(0, i, 5, 5)) for i in range(20)]
@@ -118,12 +118,12 @@ def _mean(image):
     return float(image.read(Box(0, 0, 40, 60)).mean())
 
 
-def test_an_image_goes_to_other_processes(write_image, tmp_path):
-    path, picture = write_image(tmp_path / "0001.mat", (40, 60))
+def test_an_image_goes_to_other_processes(write_dnd_image, tmp_path):
+    path, pixels = write_dnd_image(tmp_path / "0001.mat", (40, 60))
     image = DndImage(path)
     image.read(Box(0, 0, 5, 5))
     with get_context("fork" if os.name == "posix" else "spawn").Pool(2) as pool:
-        assert pool.map(_mean, [image] * 4) == [float(picture.mean())] * 4
+        assert pool.map(_mean, [image] * 4) == [float(pixels.mean())] * 4
 
 
 def test_only_the_box_is_in_memory(tmp_path):

@@ -1,4 +1,4 @@
-"""`data_dir` of `Folder`: a folder, one picture, or several of both."""
+"""`data_dir` of `Folder`: a folder, one image, or several of both."""
 
 import numpy as np
 import pytest
@@ -6,16 +6,16 @@ import pytest
 from src.data_handlers import build_samples
 from src.data_handlers.datasets.folder import Folder
 from src.util.errors import DataError
-from src.util.pictures.io import write_picture
+from src.util.images.io import write_image
 
 
 @pytest.fixture
 def two_days(tmp_path, monkeypatch):
-    """Two folders with a picture of the same name in each, and one beside them; here, for relative paths."""
+    """Two folders with an image of the same name in each, and one beside them; here, for relative paths."""
     monkeypatch.chdir(tmp_path)
     for number, path in enumerate(("monday/a.png", "tuesday/a.png", "tuesday/b.png", "alone.png")):
         (tmp_path / path).parent.mkdir(exist_ok=True)
-        write_picture(tmp_path / path, np.full((20, 24, 3), 10 * number, np.uint8))
+        write_image(tmp_path / path, np.full((20, 24, 3), 10 * number, np.uint8))
     return tmp_path
 
 
@@ -24,13 +24,13 @@ def names(source):
 
 
 @pytest.mark.parametrize("path", ["alone.png", "tuesday/b.png"])
-def test_one_picture_is_data(two_days, path):
+def test_one_image_is_data(two_days, path):
     source = Folder(path)
     assert names(source) == [path.rpartition("/")[2]]
     assert source.read(0).noisy.shape == (20, 24, 3)
 
 
-def test_messages_say_the_path_of_one_picture_once(two_days):
+def test_messages_say_the_path_of_one_image_once(two_days):
     samples = build_samples(
         "Folder", {"data_dir": "tuesday/b.png", "crop_size": 64}, channels=3, seed=0, training=True
     )
@@ -48,22 +48,22 @@ def test_several_paths_are_one_dataset_whose_names_tell_them_apart(two_days):
     ]  # fmt: skip
 
 
-def test_a_clean_picture_has_its_noisy_ones_place_or_is_named_itself(two_days):
+def test_a_clean_image_has_its_noisy_ones_place_or_is_named_itself(two_days):
     for path, value in (("clean/a.png", 1), ("clean/b.png", 2), ("truth.png", 3)):
         (two_days / path).parent.mkdir(exist_ok=True)
-        write_picture(two_days / path, np.full((20, 24, 3), value, np.uint8))
+        write_image(two_days / path, np.full((20, 24, 3), value, np.uint8))
     source = Folder(["tuesday", "monday/a.png"], "clean")
     assert {source.name(n): int(source.read(n).clean[0, 0, 0]) for n in range(3)} == {
         "tuesday/a.png": 1, "tuesday/b.png": 2, "monday/a.png": 1,
     }  # fmt: skip
     assert Folder("alone.png", "truth.png").read(0).clean[0, 0, 0] == 3
-    with pytest.raises(DataError, match="expected a folder of pictures, found a file"):
+    with pytest.raises(DataError, match="expected a folder of images, found a file"):
         Folder("tuesday", "truth.png")
 
 
 @pytest.mark.parametrize("paths", [["monday", "gone"], "gone.png", ["gone"]])
 def test_a_path_that_is_not_there_is_named(two_days, paths):
-    with pytest.raises(DataError, match=r"^gone(\.png)?: no such folder or picture; .*data_dir=PATH"):
+    with pytest.raises(DataError, match=r"^gone(\.png)?: no such folder or image; .*data_dir=PATH"):
         Folder(paths)
 
 
@@ -74,8 +74,8 @@ def test_no_path_and_paths_without_a_common_beginning_are_refused(two_days):
         Folder(["monday", str(two_days / "tuesday")])
 
 
-def test_a_file_that_is_no_picture_is_refused_by_its_name(two_days):
-    (two_days / "notes.txt").write_text("no picture")
+def test_a_file_that_is_no_image_is_refused_by_its_name(two_days):
+    (two_days / "notes.txt").write_text("no image")
     samples = build_samples("Folder", {"data_dir": "notes.txt"}, channels=3, seed=0, training=True)
     with pytest.raises(DataError, match=r"^notes\.txt: "):
         samples.check()

@@ -1,4 +1,4 @@
-"""Pictures that are made up: new ones in each epoch, a function of seed, epoch and number."""
+"""Images that are made up: new ones in each epoch, a function of seed, epoch and number."""
 
 import pickle
 
@@ -10,10 +10,10 @@ from src.data_handlers import build_samples
 from src.data_handlers.datasets.generated import Generated
 from src.data_handlers.datasets.photographs import SHORT_SIDE, Photographs
 from src.data_handlers.loading.sampling import build_loader
-from src.trainer.config.build import build_pictures
+from src.trainer.config.build import build_images
 from src.util.config.schema import arguments
 from src.util.errors import ConfigError, DataError
-from src.util.pictures.io import write_picture
+from src.util.images.io import write_image
 from tests.data_handlers.conftest import seen
 from tests.trainer.conftest import config, problem
 
@@ -29,33 +29,33 @@ def samples(training=True, seed=0, **options):
     return seen(Generated(count=4, size=32), training=training, seed=seed, **options)
 
 
-def test_a_picture_is_a_function_of_seed_epoch_and_number():
+def test_a_image_is_a_function_of_seed_epoch_and_number():
     first, again = samples(), samples()
     alike = [first[epoch, index]["noisy"] for epoch in (1, 2) for index in range(4)]
     backwards = [again[epoch, index]["noisy"] for epoch in (2, 1) for index in reversed(range(4))][::-1]
     assert all(torch.equal(a, b) for a, b in zip(alike, backwards, strict=True))
     alike += [samples(seed=1)[1, index]["noisy"] for index in range(4)]
-    flat = {picture.numpy().tobytes() for picture in alike}
+    flat = {image.numpy().tobytes() for image in alike}
     assert len(flat) == 12  # no two alike, neither in an epoch nor from one to the next
 
 
-def test_validation_has_the_same_pictures_always_and_none_of_training():
+def test_validation_has_the_same_images_always_and_none_of_training():
     training, validation = samples(), samples(training=False)
     kept = [validation[0, index]["noisy"] for index in range(4)]
     assert all(torch.equal(validation[epoch, i]["noisy"], kept[i]) for epoch in (1, 5) for i in range(4))
     trained = [training[epoch, index]["noisy"] for epoch in range(1, 6) for index in range(4)]
-    assert not any(torch.equal(picture, other) for picture in kept for other in trained)
+    assert not any(torch.equal(image, other) for image in kept for other in trained)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_workers_draw_the_same_pictures_and_noise(workers):
+def test_workers_draw_the_same_images_and_noise(workers):
     loaded = config(
         "training: {dataset: Generated, dataset_args: {count: 6, size: 32, crop_size: 24, repeat_times: 2,"
         f" augmentations: [flip, rotate], {NOISE}}}, objective: imitate, loss: 1*target_L1}}"
     )
     batches = {}
     for count in (0, workers):
-        loader = build_loader(build_pictures(loaded, "training"), 3, count)
+        loader = build_loader(build_images(loaded, "training"), 3, count)
         for epoch in (1, 2):
             loader.set_epoch(epoch)
             batches[count, epoch] = [{k: b[k].clone() for k in ("noisy", "clean")} for b in loader]
@@ -66,7 +66,7 @@ def test_workers_draw_the_same_pictures_and_noise(workers):
     assert not torch.equal(batches[0, 1][0]["clean"], batches[0, 2][0]["clean"])
 
 
-def test_pictures_that_never_come_again_are_not_kept():
+def test_images_that_never_come_again_are_not_kept():
     source = samples()
     for epoch in (1, 2):
         for index in range(4):
@@ -74,51 +74,51 @@ def test_pictures_that_never_come_again_are_not_kept():
     assert source._cache == {} and source._cached_bytes == 0
 
 
-def test_crops_are_parts_of_the_epochs_picture():
+def test_crops_are_parts_of_the_epochs_image():
     whole, cropped = samples(), samples(crop_size=20, repeat_times=2)
-    pictures = {sample["name"]: sample["noisy"] for sample in (whole[3, index] for index in range(4))}
+    images = {sample["name"]: sample["noisy"] for sample in (whole[3, index] for index in range(4))}
     for index in range(8):
-        picture, crop = pictures[cropped[3, index]["name"]], cropped[3, index]["noisy"]
-        places = picture.unfold(1, 20, 1).unfold(2, 20, 1)
+        image, crop = images[cropped[3, index]["name"]], cropped[3, index]["noisy"]
+        places = image.unfold(1, 20, 1).unfold(2, 20, 1)
         assert (places == crop[:, None, None]).all(dim=(0, 3, 4)).any()
 
 
-def test_a_crop_larger_than_the_pictures_is_refused():
+def test_a_crop_larger_than_the_images_is_refused():
     with pytest.raises(DataError, match="leaves 0: 32x32 px are less than crop_size 48x48"):
         samples(crop_size=48).check()
 
 
 @pytest.mark.parametrize("where", ["ram", "disk"])
-def test_a_cache_is_refused_in_one_line_for_it_would_keep_the_first_epochs_pictures(where):
+def test_a_cache_is_refused_in_one_line_for_it_would_keep_the_first_epochs_images(where):
     loaded = config(f"training: {{dataset: Generated, dataset_args: {{cache: {where}}}}}")
     with pytest.raises(ConfigError) as caught:
-        build_pictures(loaded, "training")
+        build_images(loaded, "training")
     assert caught.value.problems == [
-        f"cache: generated pictures are new ones in each epoch, and {where} would keep the first epoch's;"
+        f"cache: generated images are new ones in each epoch, and {where} would keep the first epoch's;"
         " leave it out"
     ]
 
 
-def test_pictures_are_of_8_bits_in_three_channels_and_go_to_a_worker():
+def test_images_are_of_8_bits_in_three_channels_and_go_to_a_worker():
     source = pickle.loads(pickle.dumps(Generated(count=2, size=48)))
-    info, picture = source.inspect(1), source.read(1)
-    assert (info.height, info.width, info.channels) == (48, 48, 3) == picture.noisy.shape
-    assert picture.noisy.dtype == np.uint8 and picture.name == source.name(1) != source.name(0)
+    info, image = source.inspect(1), source.read(1)
+    assert (info.height, info.width, info.channels) == (48, 48, 3) == image.noisy.shape
+    assert image.noisy.dtype == np.uint8 and image.name == source.name(1) != source.name(0)
 
 
-def test_pictures_have_edges_and_flat_places_and_fill_the_range():
+def test_images_have_edges_and_flat_places_and_fill_the_range():
     """What a denoiser is to learn: most neighbours are nearly alike, a few differ by much."""
-    pictures = np.stack(drawn(16, dark=0.0, grey=0.0)).astype(np.float32)
-    steps = np.abs(np.diff(pictures, axis=2))
+    images = np.stack(drawn(16, dark=0.0, grey=0.0)).astype(np.float32)
+    steps = np.abs(np.diff(images, axis=2))
     assert np.median(steps) < 6 and np.quantile(steps, 0.99) > 30
-    assert pictures.min() < 16 and pictures.max() > 239
-    assert pictures.mean(axis=(1, 2)).std() > 20
+    assert images.min() < 16 and images.max() > 239
+    assert images.mean(axis=(1, 2)).std() > 20
 
 
 @pytest.mark.parametrize(("share", "alike"), [(0.0, False), (1.0, True)])
 def test_the_share_without_colour_is_grey(share, alike):
-    pictures = drawn(grey=share, dark=0.0)
-    assert all((p == p[..., :1]).all() == alike for p in pictures)
+    images = drawn(grey=share, dark=0.0)
+    assert all((p == p[..., :1]).all() == alike for p in images)
 
 
 def test_the_share_in_little_light_is_darker_and_what_it_was_else():
@@ -156,25 +156,25 @@ def photographs(tmp_path):
     """Two photographs of two colours each, red and green, and blue and white."""
     colours = {"a": ((200, 20, 20), (20, 200, 20)), "below/b": ((20, 20, 200), (250, 250, 250))}
     for name, (one, other) in colours.items():
-        picture = np.full((90, 120, 3), one, np.uint8)
-        picture[:, 60:] = other
+        image = np.full((90, 120, 3), one, np.uint8)
+        image[:, 60:] = other
         path = tmp_path / "photographs" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_picture(path, picture)
+        write_image(path, image)
     return tmp_path / "photographs"
 
 
 def test_parts_of_photographs_are_shown_at_their_share(photographs):
-    pictures = drawn(12, photographs=str(photographs), photographed=1.0, dark=0.0, grey=0.0)
+    images = drawn(12, photographs=str(photographs), photographed=1.0, dark=0.0, grey=0.0)
     of_photographs = {(200, 20, 20), (20, 200, 20), (20, 20, 200), (250, 250, 250)}
-    for picture in pictures:
-        colours = {tuple(colour) for colour in picture[:, [0, -1]].reshape(-1, 3).tolist()}
+    for image in images:
+        colours = {tuple(colour) for colour in image[:, [0, -1]].reshape(-1, 3).tolist()}
         assert colours <= of_photographs
-    assert len({picture.tobytes() for picture in pictures}) > 4
-    assert any(len(np.unique(picture.reshape(-1, 3), axis=0)) > 1 for picture in pictures)
+    assert len({image.tobytes() for image in images}) > 4
+    assert any(len(np.unique(image.reshape(-1, 3), axis=0)) > 1 for image in images)
 
 
-def test_made_up_pictures_borrow_the_colours_of_photographs(photographs):
+def test_made_up_images_borrow_the_colours_of_photographs(photographs):
     parts = Photographs(str(photographs), 32)
     colours = {
         tuple(c) for c in np.rint(parts.colours(50, np.random.default_rng(3)) * 255).astype(int).tolist()
@@ -188,7 +188,7 @@ def test_made_up_pictures_borrow_the_colours_of_photographs(photographs):
 
 def test_large_photographs_are_reduced_and_grey_ones_are_of_three_channels(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (SHORT_SIDE * 2, SHORT_SIDE * 2 + 100, 1))
-    write_picture(tmp_path / "a.png", noise.astype(np.uint8))
+    write_image(tmp_path / "a.png", noise.astype(np.uint8))
     parts = Photographs(str(tmp_path), 64)
     (reduced,) = parts._reduced
     assert reduced.shape == (SHORT_SIDE, SHORT_SIDE + 50, 3)
@@ -200,7 +200,7 @@ def test_large_photographs_are_reduced_and_grey_ones_are_of_three_channels(tmp_p
 def test_parts_of_photographs_come_at_several_scales(tmp_path):
     """Of a ramp that rises by a level from pixel to pixel."""
     ramp = np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None], (200, 200))
-    write_picture(tmp_path / "a.png", np.ascontiguousarray(ramp)[..., None])
+    write_image(tmp_path / "a.png", np.ascontiguousarray(ramp)[..., None])
     parts, random = Photographs(str(tmp_path), 32), np.random.default_rng(0)
     steps = [np.diff(parts.part(random)[:, 0, 0]).mean() * 255 for _ in range(40)]
     assert 0.99 < min(steps) < 1.2 and 2.5 < max(steps) < 3.05
@@ -209,7 +209,7 @@ def test_parts_of_photographs_come_at_several_scales(tmp_path):
 @pytest.mark.parametrize(
     ("size", "said"),
     [
-        (32, "absent: expected a folder of pictures, found nothing"),
+        (32, "absent: expected a folder of images, found nothing"),
         (100, "a.png: expected a photograph of at least 100 px in 1 or 3 channels"),
         (1024, "size: expected at most 900 px with photographs, got 1024"),
     ],
@@ -223,5 +223,5 @@ def test_photographs_that_are_of_no_use_are_refused_in_one_line(photographs, siz
 
 
 def test_a_folder_without_photographs_is_refused(tmp_path):
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no images"):
         Generated(photographs=str(tmp_path))

@@ -8,7 +8,7 @@ from src.util.seed import make_generator
 
 
 def noise_on(level, size=256, draw=0, **options):
-    """Noise in grey levels on a flat grey picture."""
+    """Noise in grey levels on a flat grey image."""
     clean = torch.full((3, size, size), level)
     noisy = add_noise(clean, NoiseOptions(**options), make_generator(0, "noise", draw))
     return (noisy - clean) * 255
@@ -84,7 +84,7 @@ def test_quantised_noise_gives_8_bit_values():
 
 
 @pytest.mark.parametrize("correlate", [False, True])
-def test_the_clean_picture_stays_and_the_generator_decides(correlate):
+def test_the_clean_image_stays_and_the_generator_decides(correlate):
     clean = torch.rand(3, 17, 31)
     before = clean.clone()
     options = NoiseOptions(correlate=correlate, shot=5)

@@ -17,7 +17,7 @@ from src.data_handlers.loading.sampling import build_loader
 from src.data_handlers.samples.samples import Samples
 from src.data_handlers.samples.view import View
 from src.util.errors import DataError, StorageError
-from src.util.pictures.io import read_picture
+from src.util.images.io import read_image
 
 ROOT = Path(__file__).parents[3]
 SHAPE = (2, 3, 16, 18, 3)
@@ -33,17 +33,17 @@ def test_d14_blocks_are_counted_by_the_shape_of_the_array(blocks):
     root, noisy, clean = blocks
     source = DATASETS["SIDD_val"](str(root))
     assert len(source) == 6
-    picture = source.read(4)
-    assert picture.name == "0004"
-    assert np.array_equal(picture.noisy, noisy[1, 1])
-    assert np.array_equal(picture.clean, clean[1, 1])
+    image = source.read(4)
+    assert image.name == "0004"
+    assert np.array_equal(image.noisy, noisy[1, 1])
+    assert np.array_equal(image.clean, clean[1, 1])
     assert DATASETS["SIDD_test"](str(root)).read(5).clean is None
 
 
 def test_d15_the_blocks_lie_in_a_file_and_stay_at_home(blocks):
     source = DATASETS["SIDD_val"](str(blocks[0]))
-    picture = source.read(1)
-    assert isinstance(owner(picture.noisy), mmap.mmap) and isinstance(owner(picture.clean), mmap.mmap)
+    image = source.read(1)
+    assert isinstance(owner(image.noisy), mmap.mmap) and isinstance(owner(image.clean), mmap.mmap)
     sent = pickle.dumps(source)
     assert len(sent) < 5_000
     assert np.array_equal(pickle.loads(sent).read(4).clean, blocks[2][1, 1])
@@ -194,7 +194,7 @@ def test_p3_noisy_frames_of_the_download_are_taken_and_nothing_else(medium):
 def test_ground_truth_beside_the_frames_is_found_where_it_is_asked_for(medium):
     source = DATASETS["SIDD_train"](str(medium), str(medium))
     for number, clean in enumerate(("0001_001_S6/0001_GT_SRGB_010.PNG", "0001_001_S6/0001_GT_SRGB_011.PNG")):
-        assert np.array_equal(source.read(number).clean, read_picture(medium / "Data" / clean))
+        assert np.array_equal(source.read(number).clean, read_image(medium / "Data" / clean))
     (medium / "Data" / "0002_001_S6" / "GT_SRGB_010.PNG").unlink()
     with pytest.raises(
         DataError, match=r"NOISY_SRGB_010\.PNG: its ground truth .*GT_SRGB_010\.PNG is missing"

@@ -14,17 +14,17 @@ from src.data_handlers.datasets.noise import NoiseOptions
 from src.data_handlers.samples.view import View
 from src.util.config.schema import arguments_model
 from src.util.errors import DataError
-from src.util.pictures.io import read_picture, write_picture
+from src.util.images.io import read_image, write_image
 
 
 @pytest.fixture
 def folders(blocks, fill_folder):
     """Arguments with which every registered dataset can be made."""
     root = blocks[0]
-    pictures = fill_folder(root / "pictures", {"a.png": (20, 24, 3), "b.png": (20, 24, 3)})
+    images = fill_folder(root / "images", {"a.png": (20, 24, 3), "b.png": (20, 24, 3)})
     boxes = fill_folder(root / "boxes", {"0001_01.png": (20, 24, 3), "0002_20.png": (20, 24, 3)})
     return {
-        name: {"data_dir": boxes if name in ("DND_val", "DND_test") else pictures}
+        name: {"data_dir": boxes if name in ("DND_val", "DND_test") else images}
         for name in DATASETS
     } | {
         **{name: {"data_dir": str(root)} for name in ("SIDD_val", "SIDD_test")},
@@ -46,7 +46,7 @@ def test_every_registered_dataset_gives_samples(folders):
         assert bool(told) == name.startswith("BSD68")
         sample = samples[1, 1]
         assert sample["noisy"].shape == (3, 16, 16)
-        names = [samples.source.name(number) for number in range(samples.pictures)]
+        names = [samples.source.name(number) for number in range(samples.images)]
         assert len(set(names)) == len(names)
         info = samples.source.inspect(1)
         assert samples.source.read(1).noisy.shape == (info.height, info.width, info.channels)
@@ -78,7 +78,7 @@ def test_a_dataset_that_is_not_there_says_what_to_put_where(name, tmp_path, monk
 
 def test_a_folder_that_is_not_there_says_how_to_say_where_it_is(tmp_path):
     with pytest.raises(
-        DataError, match=r"absent: no such folder or picture; .*--set training\.dataset_args\.data_dir="
+        DataError, match=r"absent: no such folder or image; .*--set training\.dataset_args\.data_dir="
     ):
         Folder(str(tmp_path / "absent"))
 
@@ -95,7 +95,7 @@ def test_yaml_values_reach_the_samples(fill_folder, tmp_path):
 # Folder
 
 
-def test_one_picture_is_enough_to_train_on(fill_folder, tmp_path):
+def test_one_image_is_enough_to_train_on(fill_folder, tmp_path):
     folder = fill_folder(tmp_path, {"a.png": (20, 24, 3)})
     arguments = {"data_dir": folder, "crop_size": 16, "repeat_times": 32}
     assert len(build_samples("Folder", arguments, channels=3, seed=0, training=True)) == 32
@@ -108,7 +108,7 @@ def test_names_keep_folder_and_ending_so_that_none_repeat(fill_folder, tmp_path)
     assert len(Folder(str(tmp_path), recursive=False)) == 3
 
 
-def test_clean_pictures_are_found_by_name_whatever_their_ending(fill_folder, tmp_path):
+def test_clean_images_are_found_by_name_whatever_their_ending(fill_folder, tmp_path):
     noisy = fill_folder(tmp_path / "noisy", {"x/a.png": (8, 8, 3), "b.png": (8, 9, 1)})
     fill_folder(
         tmp_path / "clean", {"x/a.bmp": (8, 8, 3), "b.png": (8, 9, 1), "b.bmp": (3, 3, 1), "c.png": (8, 8, 3)}
@@ -116,21 +116,21 @@ def test_clean_pictures_are_found_by_name_whatever_their_ending(fill_folder, tmp
     source = Folder(noisy, str(tmp_path / "clean"))
     for number, clean in enumerate(("b.png", "x/a.bmp")):
         source.inspect(number)
-        assert np.array_equal(source.read(number).clean, read_picture(tmp_path / "clean" / clean))
+        assert np.array_equal(source.read(number).clean, read_image(tmp_path / "clean" / clean))
 
 
-def test_missing_and_ambiguous_clean_pictures_are_all_named(fill_folder, tmp_path):
+def test_missing_and_ambiguous_clean_images_are_all_named(fill_folder, tmp_path):
     noisy = fill_folder(tmp_path / "noisy", dict.fromkeys(("a.png", "b.png", "c.png"), (8, 8, 3)))
     fill_folder(tmp_path / "clean", dict.fromkeys(("a.png", "c.bmp", "c.tif"), (8, 8, 3)))
     with pytest.raises(DataError) as caught:
         Folder(noisy, str(tmp_path / "clean"))
     first, second = str(caught.value).splitlines()
-    assert "b.png: no clean picture b.*" in first
-    assert "c.png: more than one clean picture" in second
+    assert "b.png: no clean image b.*" in first
+    assert "c.png: more than one clean image" in second
 
 
 @pytest.mark.parametrize("other", [(8, 9, 3), (8, 8, 1)])
-def test_clean_pictures_of_another_shape_are_named_before_the_first_comparison(fill_folder, tmp_path, other):
+def test_clean_images_of_another_shape_are_named_before_the_first_comparison(fill_folder, tmp_path, other):
     noisy = fill_folder(tmp_path / "noisy", {"a.png": (8, 8, 3)})
     clean = fill_folder(tmp_path / "clean", {"a.png": other})
     samples = build_samples(
@@ -140,12 +140,10 @@ def test_clean_pictures_of_another_shape_are_named_before_the_first_comparison(f
         samples.check()
 
 
-def test_where_clean_pictures_are_of_no_use_they_are_opened_only_to_put_noise_onto_them(
-    fill_folder, tmp_path
-):
+def test_where_clean_images_are_of_no_use_they_are_opened_only_to_put_noise_onto_them(fill_folder, tmp_path):
     noisy = fill_folder(tmp_path / "noisy", {"a.png": (8, 8, 3)})
     clean = fill_folder(tmp_path / "clean", {"a.png": (8, 8, 3)})
-    write_picture(Path(clean) / "a.png", np.full((8, 8, 3), 200, np.uint8))
+    write_image(Path(clean) / "a.png", np.full((8, 8, 3), 200, np.uint8))
 
     def sample(**options):
         samples = build_samples(
@@ -163,7 +161,7 @@ def test_where_clean_pictures_are_of_no_use_they_are_opened_only_to_put_noise_on
         sample(add_noise=noise)
 
 
-def test_clean_pictures_in_a_sub_folder_are_not_taken_for_noisy_ones(fill_folder, tmp_path):
+def test_clean_images_in_a_sub_folder_are_not_taken_for_noisy_ones(fill_folder, tmp_path):
     folder = fill_folder(tmp_path, {"a.png": (8, 8, 3), "clean/a.png": (8, 8, 3)})
     source = Folder(folder, str(tmp_path / "clean"))
     assert [source.name(n) for n in range(len(source))] == ["a.png"]
@@ -171,35 +169,35 @@ def test_clean_pictures_in_a_sub_folder_are_not_taken_for_noisy_ones(fill_folder
         Folder(folder, folder)
 
 
-def test_d7_a_file_that_is_no_picture_is_passed_over_and_said(fill_folder, tmp_path, messages):
+def test_d7_a_file_that_is_no_image_is_passed_over_and_said(fill_folder, tmp_path, messages):
     folder = fill_folder(tmp_path, {"a.png": (8, 8, 3)})
     (tmp_path / "notes.txt").write_text("x")
     assert len(Folder(folder)) == 1
     assert messages == [f"INFO {folder}: passed over: 1 .txt"]
 
 
-def test_d7_a_damaged_picture_is_named_and_refused_before_the_first_step(fill_folder, tmp_path):
+def test_d7_a_damaged_image_is_named_and_refused_before_the_first_step(fill_folder, tmp_path):
     folder = fill_folder(tmp_path, {"a.png": (8, 8, 3), "b.png": (8, 8, 3)})
     (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:-20])
-    with pytest.raises(DataError, match=r"b\.png: the picture is cut short"):
+    with pytest.raises(DataError, match=r"b\.png: the image is cut short"):
         build_samples("Folder", {"data_dir": folder}, channels=3, seed=0, training=True).check()
 
 
 # BSD68
 
 
-def test_d11_colour_pictures_become_luminance_on_the_right_scale(tmp_path):
+def test_d11_colour_images_become_luminance_on_the_right_scale(tmp_path):
     colours = np.array([[[255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255], [90, 90, 90]]], np.uint8)
-    write_picture(tmp_path / "a.png", colours)
+    write_image(tmp_path / "a.png", colours)
     source = DATASETS["BSD68_test"](str(tmp_path))
     assert source.inspect(0).channels == 1
     assert source.read(0).noisy.ravel().tolist() == [255, 76, 150, 29, 90]
 
 
-def test_pictures_of_other_channels_have_no_luminance_and_are_named(tmp_path):
+def test_images_of_other_channels_have_no_luminance_and_are_named(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((16, 16, 4), np.uint8))
     samples = build_samples("BSD68_train", {"data_dir": str(tmp_path)}, channels=1, seed=0, training=True)
-    with pytest.raises(DataError, match=r"a\.npy: expected a grey or RGB picture, got 4 channels"):
+    with pytest.raises(DataError, match=r"a\.npy: expected a grey or RGB image, got 4 channels"):
         samples.check()
 
 
@@ -213,9 +211,9 @@ def test_d12_bsd68_without_noise_has_no_ground_truth_to_shine_with(fill_folder, 
     assert not np.array_equal(noised["noisy"], noised["clean"])
 
 
-def test_luminance_is_taken_of_the_clean_picture_too(memory, make_places):
-    picture = make_places(8, 8)
-    assert Grey(memory([picture], [picture])).read(0).clean.shape == (8, 8, 1)
+def test_luminance_is_taken_of_the_clean_image_too(memory, make_places):
+    image = make_places(8, 8)
+    assert Grey(memory([image], [image])).read(0).clean.shape == (8, 8, 1)
 
 
 # Demo
@@ -237,6 +235,6 @@ def test_the_demo_shows_the_photographs_asked_for():
 @pytest.mark.parametrize("scale, size", [(0.5, (150, 226)), (2, (600, 902))])
 def test_the_demos_photographs_come_at_any_scale(scale, size):
     demo = Demo(["chelsea"], scale=scale)
-    picture, whole = demo.read(0).noisy, Demo(["chelsea"]).read(0).noisy
-    assert demo.inspect(0).size == "x".join(map(str, size)) and picture.shape == (*size, 3)
-    assert picture.dtype == np.uint8 and abs(picture.mean() - whole.mean()) < 0.5
+    image, whole = demo.read(0).noisy, Demo(["chelsea"]).read(0).noisy
+    assert demo.inspect(0).size == "x".join(map(str, size)) and image.shape == (*size, 3)
+    assert image.dtype == np.uint8 and abs(image.mean() - whole.mean()) < 0.5

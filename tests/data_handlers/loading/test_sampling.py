@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from src.data_handlers import build_samples
-from src.data_handlers.datasets.base import Picture
+from src.data_handlers.datasets.base import Image
 from src.data_handlers.datasets.folder import Folder
 from src.data_handlers.datasets.noise import NoiseOptions
 from src.data_handlers.loading.sampling import EpochSampler, build_loader, kill_workers, worker_error
@@ -126,7 +126,7 @@ def test_d17_a_pass_does_not_touch_the_global_generator(folder):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_validation_shows_pictures_of_any_size_one_at_a_time(folder):
+def test_validation_shows_images_of_any_size_one_at_a_time(folder):
     loader = build_loader(samples_of(Folder(folder), training=False), batch_size=1, workers=2)
     assert [batch["noisy"].shape[-1] for batch in batches(loader, 1)] == [20, 21, 22, 23, 24]
     assert len(multiprocessing.active_children()) == 1  # the arrays of SIDD are not wanted twice in memory
@@ -137,7 +137,7 @@ def test_what_reading_adapts_is_not_said_again_once_the_training_reads(tmp_path)
     pixels = np.random.default_rng(0).integers(0, 255, (24, 24, 4), np.uint8)
     cv2.imwrite(str(tmp_path / "transparent.png"), pixels)
     samples = samples_of(Folder(tmp_path), crop_size=16)
-    with pytest.warns(UserWarning, match=r"transparency is dropped in 1 of 1 pictures"):
+    with pytest.warns(UserWarning, match=r"transparency is dropped in 1 of 1 images"):
         samples.check()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -152,7 +152,7 @@ def test_a_worker_has_one_thread_and_leaves_ctrl_c_to_the_trainer(folder):
         def read(self, number):
             os.kill(os.getpid(), signal.SIGINT)
             threads = np.full((16, 16, 3), max(cv2.getNumThreads(), torch.get_num_threads()), np.uint8)
-            return Picture(self.name(number), threads)
+            return Image(self.name(number), threads)
 
     loader = build_loader(samples_of(Reporting(folder)), 5, workers=1)
     assert batches(loader, 1)[0]["noisy"].unique().tolist() == [1]
@@ -160,7 +160,7 @@ def test_a_worker_has_one_thread_and_leaves_ctrl_c_to_the_trainer(folder):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_picture_lost_while_training_is_named_in_one_line(folder, workers, tmp_path):
+def test_a_image_lost_while_training_is_named_in_one_line(folder, workers, tmp_path):
     loader = build_loader(samples_of(Folder(folder), crop_size=16), 2, workers)
     (tmp_path / "3.png").unlink()
     with pytest.raises(DataError, match=r"3\.png: cannot be read: No such file") as caught:
@@ -197,8 +197,8 @@ def test_t12_a_batch_that_cannot_be_handed_over_is_told_at_once(folder):
 
 @pytest.mark.parametrize("error", [ConnectionResetError(), EOFError(), RuntimeError("0 items of ancdata")])
 def test_t12_a_worker_that_ends_in_the_midst_of_a_batch_is_told(error):
-    assert "a loader worker ended while" in str(worker_error(error, "pictures"))
-    assert worker_error(RuntimeError("a mistake of ours"), "pictures") is None
+    assert "a loader worker ended while" in str(worker_error(error, "images"))
+    assert worker_error(RuntimeError("a mistake of ours"), "images") is None
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGCHLD"), reason="no signal tells of ended processes")

@@ -12,7 +12,7 @@ from src.data_handlers.datasets.dnd_mat import DndImage
 from src.data_handlers.preparation import room
 from src.data_handlers.preparation.dnd import prepare_dnd
 from src.util.errors import DataError, RunExistsError
-from src.util.pictures.io import PictureWarning, read_picture
+from src.util.images.io import ImageWarning, read_image
 
 ROOT = Path(__file__).parents[3]
 SIZE = (540, 560)
@@ -50,7 +50,7 @@ def test_p8_pieces_to_train_on_are_cut_on_the_grid_and_rounded(source, new):
     levels = np.rint(image(7) * 255).astype(np.uint8)
     assert levels[0, 0].tolist() == [1, 1, 255]
     for number, (top, left) in enumerate(grid, 1):
-        piece = read_picture(new / f"0007_s{number:03d}.png")
+        piece = read_image(new / f"0007_s{number:03d}.png")
         assert np.array_equal(piece, levels[top : top + 400, left : left + 400])
     assert len(dnd_train(str(new))) == 18
 
@@ -67,7 +67,7 @@ def test_crops_above_each_other_come_of_one_reading(source, new, monkeypatch):
 def test_p8_levels_of_8_bits_survive(make_dnd, tmp_path, new):
     levels = np.random.default_rng(0).integers(0, 256, (*SIZE, 3))
     prepare(make_dnd(tmp_path / "DND", {1: (levels / 255).astype(np.float32)}), new, "train", 540, 20)
-    assert np.array_equal(read_picture(new / "0001_s002.png"), levels[:, 20:])
+    assert np.array_equal(read_image(new / "0001_s002.png"), levels[:, 20:])
 
 
 def test_p6_the_test_split_is_the_20_official_boxes(source, new):
@@ -75,8 +75,8 @@ def test_p6_the_test_split_is_the_20_official_boxes(source, new):
     assert names(new) == [f"{n:04d}_{box:02d}.png" for n in (2, 7) for box in range(1, 21)]
     for box in range(1, 21):  # rows from `box`, columns from `box + 1`, counted from 1
         levels = np.rint(image(7) * 255)[box - 1 : box + 511, box : box + 512]
-        assert np.array_equal(read_picture(new / f"0007_{box:02d}.png"), levels)
-    with pytest.warns(PictureWarning, match="960 of DND's 1,000 boxes are missing"):
+        assert np.array_equal(read_image(new / f"0007_{box:02d}.png"), levels)
+    with pytest.warns(ImageWarning, match="960 of DND's 1,000 boxes are missing"):
         assert len(dnd_test(str(new))) == 40
 
 

@@ -8,7 +8,7 @@ import pytest
 from src.data_handlers.preparation import execute, target
 from src.data_handlers.preparation.sidd import prepare_sidd
 from src.util.errors import RunExistsError, StorageError
-from src.util.pictures.io import write_picture
+from src.util.images.io import write_image
 
 FRAMES = {f"{number:04d}_NOISY_SRGB_010.PNG": (20, 30) for number in range(1, 5)}
 
@@ -103,7 +103,7 @@ def test_a_piece_that_was_damaged_or_lost_is_made_again_and_no_other(source, new
 def test_pieces_of_a_frame_that_changed_are_made_again(source, new, contents, written):
     prepare(source, new)
     frame = source / "0002_NOISY_SRGB_010.PNG"
-    write_picture(frame, np.full((20, 30, 3), 7, np.uint8))
+    write_image(frame, np.full((20, 30, 3), 7, np.uint8))
     written.clear()
     prepare(source, new)
     assert {name[:4] for name in written} == {"0002"}

@@ -34,7 +34,7 @@ def test_frames_of_sidds_phones_give_as_many_pieces_as_counted_by_hand(height, w
 @pytest.mark.parametrize(
     ("height", "width", "crop", "step"), [(50, 71, 16, 8), (33, 40, 16, 16), (20, 90, 20, 7)]
 )
-def test_every_pixel_is_in_a_crop_and_no_crop_comes_twice_or_leaves_the_picture(height, width, crop, step):
+def test_every_pixel_is_in_a_crop_and_no_crop_comes_twice_or_leaves_the_image(height, width, crop, step):
     seen = np.zeros((height, width), int)
     boxes = crop_boxes(height, width, crop, step)
     for top, left, rows, columns in boxes:

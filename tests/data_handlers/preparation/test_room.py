@@ -6,7 +6,7 @@ import pytest
 from src.data_handlers.preparation.room import need
 from src.data_handlers.preparation.sidd import plan_sidd, prepare_sidd
 from src.util.errors import StorageError
-from src.util.pictures.io import write_picture
+from src.util.images.io import write_image
 
 NAMES = [f"{number:04d}_NOISY_SRGB_010.PNG" for number in range(1, 13)]
 EDGE = 64  # 4 pieces of each frame by crops of 32 px
@@ -33,7 +33,7 @@ def disk(monkeypatch, tmp_path):
 
 def flatten(source, names):
     for name in names:
-        write_picture(source / name, np.full((EDGE, EDGE, 3), 90, np.uint8))
+        write_image(source / name, np.full((EDGE, EDGE, 3), 90, np.uint8))
 
 
 def plan(source, new, ground_truth=False):
@@ -75,7 +75,7 @@ def test_files_pieces_and_bytes_are_said_before_writing_and_refused_without_room
     with pytest.raises(StorageError, match=r"new: about 0\.3 MB are needed, 0\.3 MB are free; make room"):
         prepare(source, new)
     assert messages == [
-        f"INFO {source}: 12 pictures give 48 pieces in {new}",
+        f"INFO {source}: 12 images give 48 pieces in {new}",
         f"INFO {new}: 0 are there, 48 are missing: about 0.3 MB, at most 0.3 MB (0.3 MB are free)",
     ]
     assert not new.exists()

@@ -9,7 +9,7 @@ from PIL import Image
 from src.data_handlers.datasets.sidd import sidd_train
 from src.data_handlers.preparation.sidd import prepare_sidd
 from src.util.errors import ConfigError, DataError, RunExistsError
-from src.util.pictures.io import read_picture, write_picture
+from src.util.images.io import read_image, write_image
 
 SCENES = ("0001_001_S6_00100_00060_3200_L", "0002_001_S6_00100_00020_3200_N")
 MEDIUM = {f"Data/{scene}/{scene[:4]}_NOISY_SRGB_010.PNG": (24, 30) for scene in SCENES}
@@ -39,10 +39,10 @@ def test_p3_pieces_of_sidd_medium_are_the_noisy_frames_cut_on_the_grid_rows_firs
     assert prepare(source, new) == []
     stems = ("0001_NOISY_SRGB_010", "0002_NOISY_SRGB_010")
     assert names(new) == [f"{stem}_s{number:03d}.png" for stem in stems for number in range(1, PIECES + 1)]
-    frame = read_picture(source / next(iter(MEDIUM)))
+    frame = read_image(source / next(iter(MEDIUM)))
     corners = [(0, 0), (0, 8), (0, 14), (8, 0), (8, 8), (8, 14)]
     for number, (top, left) in enumerate(corners, 1):
-        piece = read_picture(new / f"0001_NOISY_SRGB_010_s{number:03d}.png")
+        piece = read_image(new / f"0001_NOISY_SRGB_010_s{number:03d}.png")
         assert np.array_equal(piece, frame[top : top + 16, left : left + 16])
     assert len(sidd_train(str(new))) == 2 * PIECES
 
@@ -81,7 +81,7 @@ def test_the_ground_truth_lies_beside_under_the_same_names_and_pairs(source, new
     pairs = sidd_train(str(new), str(clean))
     assert len(pairs) == 2 * PIECES
     name = next(iter(MEDIUM))
-    frame, truth = read_picture(source / name), read_picture(source / name.replace("NOISY", "GT"))
+    frame, truth = read_image(source / name), read_image(source / name.replace("NOISY", "GT"))
     pair = pairs.read(5)
     assert np.array_equal(pair.noisy, frame[8:, 14:]) and np.array_equal(pair.clean, truth[8:, 14:])
 
@@ -108,9 +108,9 @@ def broken(source, name, kind):
         content[len(content) // 2] ^= 1
         path.write_bytes(content)
     elif kind == "small":
-        write_picture(path, np.zeros((24, 15, 3), np.uint8))
+        write_image(path, np.zeros((24, 15, 3), np.uint8))
     elif kind == "grey":
-        write_picture(path, np.zeros((24, 30, 1), np.uint8))
+        write_image(path, np.zeros((24, 30, 1), np.uint8))
     elif kind == "16 bits":
         cv2.imwrite(str(path), np.full((24, 30, 3), 40_000, np.uint16))
     elif kind == "floats":
@@ -158,13 +158,13 @@ def test_what_is_left_out_of_a_frame_is_said_with_its_name(source, new, messages
     (colours.quantize(4) if mode == "P" else colours.convert(mode)).save(path)
     assert prepare(source, new) == []
     assert f"WARNING {path}: {said}" in messages and not recwarn.list
-    assert (read_picture(new / "0001_NOISY_SRGB_010_s001.png") == (200, 100, 50)).all()
+    assert (read_image(new / "0001_NOISY_SRGB_010_s001.png") == (200, 100, 50)).all()
 
 
 def test_a_noisy_frame_that_is_missing_is_named(source, new):
     broken(source, next(iter(MEDIUM)), "missing")
     (problem,) = prepare(source, new)
-    assert "0001_GT_SRGB_010.PNG: the noisy picture" in problem
+    assert "0001_GT_SRGB_010.PNG: the noisy image" in problem
 
 
 @pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir(), lambda path: path.touch()])
@@ -175,7 +175,7 @@ def test_p3_where_no_frame_is_the_page_or_the_need_is_told_and_nothing_is_writte
     assert not new.exists()
 
 
-def test_p3_other_pictures_are_no_frames(make_sidd, tmp_path, new):
+def test_p3_other_images_are_no_frames(make_sidd, tmp_path, new):
     make_sidd(tmp_path / "SIDD", {"photo.png": (24, 30)})
     with pytest.raises(DataError, match=r"no file such as 0001_NOISY_SRGB_010\.PNG.*https://abdokamel"):
         prepare(tmp_path / "SIDD", new)

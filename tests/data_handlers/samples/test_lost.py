@@ -1,4 +1,4 @@
-"""Pictures that break after they were looked at: named, and left out where that is asked for."""
+"""Images that break after they were looked at: named, and left out where that is asked for."""
 
 import numpy as np
 import pytest
@@ -10,12 +10,12 @@ from src.data_handlers.loading.sampling import build_loader, kill_workers
 from src.data_handlers.samples.samples import Samples
 from src.data_handlers.samples.view import View
 from src.util.errors import DataError
-from src.util.pictures.formats import raster
-from src.util.pictures.io import read_picture, write_picture
+from src.util.images.formats import raster
+from src.util.images.io import read_image, write_image
 
 
 class Crops(Folder):
-    """The same pictures, read in parts."""
+    """The same images, read in parts."""
 
     def read_crop(self, number, box: Box):
         return self.read(number).crop(box)
@@ -50,7 +50,7 @@ def shown(samples, batch_size=4, workers=0):
 @pytest.mark.parametrize(
     ("lost", "instead"), [("2", {"2": "3"}), ("23", {"2": "4", "3": "4"}), ("4", {"4": "0"})]
 )
-def test_d7_the_next_picture_takes_the_place_of_a_lost_one_and_nothing_else_changes(
+def test_d7_the_next_image_takes_the_place_of_a_lost_one_and_nothing_else_changes(
     folder, messages, workers, source, lost, instead
 ):
     whole, _ = shown(samples_of(source(folder), repeat_times=3))
@@ -69,22 +69,22 @@ def test_d7_the_next_picture_takes_the_place_of_a_lost_one_and_nothing_else_chan
     said = [line for line in messages if "left out" in line]
     assert sorted(known) == [int(name) for name in lost] and len(said) == len(lost)
     assert all(str(folder / f"{name}.png") in "".join(said) for name in lost)
-    assert f"left out ({len(lost)} of 5 pictures so far)" in said[-1]
+    assert f"left out ({len(lost)} of 5 images so far)" in said[-1]
 
 
 def test_a_stand_in_has_the_crop_flips_and_noise_of_its_own_place(folder):
     samples = samples_of(Folder(folder))
     (folder / "2.png").unlink()
     sample = samples[1, 2]
-    picture = read_picture(folder / "3.png")
-    box = samples.view.random_box(picture.shape[:2], 7, 1, 2)
-    cut = picture[box.top : box.top + 16, box.left : box.left + 16].astype(np.float32) / 255
+    image = read_image(folder / "3.png")
+    box = samples.view.random_box(image.shape[:2], 7, 1, 2)
+    cut = image[box.top : box.top + 16, box.left : box.left + 16].astype(np.float32) / 255
     turned = [np.rot90(flipped, quarters) for flipped in (cut, cut[::-1]) for quarters in range(4)]
     assert any(np.array_equal(sample["noisy"].permute(1, 2, 0), one) for one in turned)
     assert (sample["index"], sample["name"]) == (2, "3.png")
 
 
-def test_a_picture_that_comes_back_is_used_again(folder):
+def test_a_image_that_comes_back_is_used_again(folder):
     data = (folder / "2.png").read_bytes()
     samples = samples_of(Folder(folder))
     (folder / "2.png").unlink()
@@ -93,9 +93,9 @@ def test_a_picture_that_comes_back_is_used_again(folder):
     assert samples[1, 2]["name"] == "2.png"
 
 
-def test_a_picture_that_shrank_is_lost(folder):
+def test_a_image_that_shrank_is_lost(folder):
     samples = samples_of(Folder(folder))
-    write_picture(folder / "2.png", np.zeros((8, 24, 3), np.uint8))
+    write_image(folder / "2.png", np.zeros((8, 24, 3), np.uint8))
     assert samples[1, 2]["lost"] == {2: f"{folder}: 2.png: 8x24 px are less than crop_size 16x16"}
     with pytest.raises(DataError, match=r"2\.png: 8x24 px are less than crop_size"):
         samples_of(Folder(folder), "stop")
@@ -106,22 +106,22 @@ def test_when_all_are_lost_it_stops(folder, workers):
     samples = samples_of(Folder(folder))
     for path in folder.iterdir():
         path.unlink()
-    with pytest.raises(DataError, match=r"none of 5 pictures can be read any more: .*\.png: cannot be read"):
+    with pytest.raises(DataError, match=r"none of 5 images can be read any more: .*\.png: cannot be read"):
         shown(samples, workers=workers)
 
 
-def test_pictures_in_a_cache_stand_in_for_none(folder):
+def test_images_in_a_cache_stand_in_for_none(folder):
     """Or one that happens to be kept would be trained on alone, once the disk is gone."""
     samples = samples_of(Folder(folder))
     samples[1, 3]
     for path in folder.iterdir():
         path.unlink()
     assert samples[1, 3]["name"] == "3.png"
-    with pytest.raises(DataError, match="none of 5 pictures"):
+    with pytest.raises(DataError, match="none of 5 images"):
         samples[1, 2]
 
 
-def test_of_many_lost_pictures_not_all_are_named(folder, messages):
+def test_of_many_lost_images_not_all_are_named(folder, messages):
     loader = build_loader(samples_of(Folder(folder)), 4)
     loader.note_lost({place: f"{place}.png: cannot be read" for place in range(250)})
     assert len(messages) == len([*range(1, 101), 200])
@@ -129,7 +129,7 @@ def test_of_many_lost_pictures_not_all_are_named(folder, messages):
 
 
 def test_what_was_decoded_beforehand_is_not_lost(folder):
-    """Another file may be, which the cache does not hold: a decoded picture stands in for it."""
+    """Another file may be, which the cache does not hold: a decoded image stands in for it."""
     damaged = bytearray((folder / "2.png").read_bytes())
     damaged[len(damaged) // 2] ^= 1
     (folder / "2.png").write_bytes(damaged)
@@ -148,7 +148,7 @@ def test_in_validation_nothing_takes_its_place(folder, workers, messages):
     batches, lost = shown(samples, 1, workers)
     assert [batch["name"] for batch in batches] == [[f"{n}.png"] for n in range(5)]
     assert [number for number, batch in enumerate(batches) if "noisy" not in batch] == [2] == list(lost)
-    assert "left out (1 of 5 pictures so far)" in messages[-1]
+    assert "left out (1 of 5 images so far)" in messages[-1]
 
 
 def test_by_default_it_stops_and_says_what_else_could_be(folder):
@@ -158,7 +158,7 @@ def test_by_default_it_stops_and_says_what_else_could_be(folder):
         shown(samples)
 
 
-def test_a_disk_that_fails_while_it_is_read_is_a_lost_picture(folder, monkeypatch):
+def test_a_disk_that_fails_while_it_is_read_is_a_lost_image(folder, monkeypatch):
     samples = samples_of(Folder(folder))
 
     def fail(*arguments):
@@ -172,10 +172,10 @@ def test_a_disk_that_fails_while_it_is_read_is_a_lost_picture(folder, monkeypatc
 # A run that goes on
 
 
-def test_pictures_that_a_run_began_with_keep_their_places(folder, messages):
+def test_images_that_a_run_began_with_keep_their_places(folder, messages):
     whole, _ = shown(samples_of(Folder(folder), repeat_times=3))
     (folder / "2.png").unlink()
-    write_picture(folder / "00.png", np.zeros((24, 24, 3), np.uint8))
+    write_image(folder / "00.png", np.zeros((24, 24, 3), np.uint8))
     loader = build_loader(samples_of(Folder(folder), repeat_times=3), 4)
     loader.keep_to([f"{n}.png" for n in range(5)])
     loader.set_epoch(2)
@@ -186,7 +186,7 @@ def test_pictures_that_a_run_began_with_keep_their_places(folder, messages):
             assert after["name"][place] == name.replace("2", "3")
             assert torch.equal(before["noisy"][place], after["noisy"][place]) == (name != "2.png")
     assert loader.lost == {2: f"{folder}: 2.png: is gone since this run began"}
-    assert f"WARNING {folder}: 1 pictures are new since this run began and not used" in messages
+    assert f"WARNING {folder}: 1 images are new since this run began and not used" in messages
 
 
 def test_by_default_all_that_are_gone_are_named_together(folder):

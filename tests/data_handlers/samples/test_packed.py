@@ -1,4 +1,4 @@
-"""The file of decoded pictures: what it gives back, and that no damage to it passes unseen."""
+"""The file of decoded images: what it gives back, and that no damage to it passes unseen."""
 
 import io
 import pickle
@@ -9,7 +9,7 @@ import pytest
 from src.data_handlers.samples.packed import KEY_BYTES, MARK, ForeignFileError, Pack, PackError, PackWriter
 
 KEY = bytes(range(KEY_BYTES))
-PICTURES = {
+IMAGES = {
     0: np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3),
     1: np.linspace(-1, 2, 6 * 4, dtype=np.float32).reshape(6, 4, 1),
     3: (np.arange(3 * 3 * 13, dtype=np.uint16) * 500).reshape(3, 3, 13),
@@ -19,7 +19,7 @@ PICTURES = {
 def write(path, count=4):
     with open(path, "wb") as file:
         writer = PackWriter(file, count)
-        for number, values in PICTURES.items():
+        for number, values in IMAGES.items():
             writer.add(number, values, values[::-1] if number == 1 else None)
         writer.finish(KEY)
     return path
@@ -27,32 +27,32 @@ def write(path, count=4):
 
 @pytest.fixture
 def path(tmp_path):
-    return write(tmp_path / "pictures")
+    return write(tmp_path / "images")
 
 
-def test_pictures_come_back_as_they_are_in_their_own_types(path):
+def test_images_come_back_as_they_are_in_their_own_types(path):
     pack = Pack(path)
     assert pack.key == KEY and len(pack) == 4 and pack.nbytes == path.stat().st_size
     assert [number in pack for number in range(4)] == [True, True, False, True]
-    for number, values in PICTURES.items():
+    for number, values in IMAGES.items():
         noisy, clean = pack.read(number)
         assert noisy.dtype == values.dtype and np.array_equal(noisy, values)
         assert not noisy.flags.writeable and noisy.ctypes.data % values.itemsize == 0
         assert (clean is None) == (number != 1)
-    assert np.array_equal(pack.read(1)[1], PICTURES[1][::-1])
+    assert np.array_equal(pack.read(1)[1], IMAGES[1][::-1])
 
 
-def test_the_same_pictures_give_the_same_file(path, tmp_path):
+def test_the_same_images_give_the_same_file(path, tmp_path):
     assert path.read_bytes() == write(tmp_path / "again").read_bytes()
 
 
 def test_each_flipped_bit_is_found(path):
-    """But for those between two pictures, which nobody reads."""
+    """But for those between two images, which nobody reads."""
     whole = bytearray(path.read_bytes())
     read = np.zeros(len(whole), bool)
     read[: len(MARK)] = read[len(MARK) :] = True
     end = len(MARK)
-    for values in (PICTURES[0], PICTURES[1], PICTURES[1], PICTURES[3]):
+    for values in (IMAGES[0], IMAGES[1], IMAGES[1], IMAGES[3]):
         start = end + -end % 64
         read[end:start] = False
         end = start + values.nbytes
@@ -64,7 +64,7 @@ def test_each_flipped_bit_is_found(path):
             pack = Pack(path)
         except PackError:
             continue
-        assert not all(map(pack.is_sound, PICTURES)) or pack.key != KEY, position
+        assert not all(map(pack.is_sound, IMAGES)) or pack.key != KEY, position
 
 
 def test_a_file_cut_short_at_any_length_is_refused(path):
@@ -75,7 +75,7 @@ def test_a_file_cut_short_at_any_length_is_refused(path):
             Pack(path)
 
 
-def test_what_is_white_is_kept_of_each_picture(tmp_path):
+def test_what_is_white_is_kept_of_each_image(tmp_path):
     pixels = np.zeros((4, 5, 1), np.uint16)
     with open(tmp_path / "a", "wb") as file:
         writer = PackWriter(file, 3)
@@ -111,7 +111,7 @@ def test_it_goes_to_another_process_as_the_file_it_was(path):
     path.unlink()
     path.write_bytes(b"another one")
     assert len(sent) < 200
-    assert np.array_equal(pickle.loads(sent).read(0)[0], PICTURES[0])
+    assert np.array_equal(pickle.loads(sent).read(0)[0], IMAGES[0])
 
 
 def test_a_writer_asks_for_no_more_than_a_stream():
@@ -120,5 +120,5 @@ def test_a_writer_asks_for_no_more_than_a_stream():
             raise AssertionError
 
     writer = PackWriter(Stream(), 1)
-    writer.add(0, PICTURES[0])
+    writer.add(0, IMAGES[0])
     writer.finish(KEY)

@@ -1,4 +1,4 @@
-"""Crops of pictures, turned and noisy: each a function of seed, epoch and index."""
+"""Crops of images, turned and noisy: each a function of seed, epoch and index."""
 
 import pickle
 from collections import Counter
@@ -33,7 +33,7 @@ def test_a_sample_is_what_the_contract_says(pair):
     assert set(sample) == {"noisy", "clean", "index", "name"}
     assert sample["noisy"].shape == sample["clean"].shape == (3, 16, 16)
     assert sample["noisy"].dtype == torch.float32
-    assert (sample["index"], sample["name"]) == (0, "picture 0")
+    assert (sample["index"], sample["name"]) == (0, "image 0")
     assert sample["noisy"].is_contiguous()
 
 
@@ -41,7 +41,7 @@ def test_without_ground_truth_there_is_no_clean(memory, make_places):
     assert "clean" not in seen(memory([make_places(20, 20)]))[1, 0]
 
 
-def test_d1_a_crop_as_large_as_the_picture_works(pair):
+def test_d1_a_crop_as_large_as_the_image_works(pair):
     sample = seen(pair, crop_size=(40, 50))[1, 0]
     assert torch.equal(levels(sample["noisy"])[0, :, 0], torch.arange(40).int())
 
@@ -100,27 +100,27 @@ def test_d5_one_augmentation_may_be_given_as_text():
 # How many
 
 
-def test_d6_more_pictures_than_there_are_is_refused(pair):
-    with pytest.raises(DataError, match="n_data: 3 pictures asked for, memory has 1"):
+def test_d6_more_images_than_there_are_is_refused(pair):
+    with pytest.raises(DataError, match="n_data: 3 images asked for, memory has 1"):
         seen(pair, n_data=3)
 
 
-@pytest.mark.parametrize("pictures", [1, 7, 3000])
-def test_an_epoch_of_few_pictures_is_long_enough_by_itself(pictures, memory, make_places):
-    samples = seen(memory([make_places(8, 8)] * pictures), repeat_times=None)
-    assert len(samples) % pictures == 0
-    assert 2880 <= len(samples) < 2880 + pictures or len(samples) == pictures >= 2880
+@pytest.mark.parametrize("images", [1, 7, 3000])
+def test_an_epoch_of_few_images_is_long_enough_by_itself(images, memory, make_places):
+    samples = seen(memory([make_places(8, 8)] * images), repeat_times=None)
+    assert len(samples) % images == 0
+    assert 2880 <= len(samples) < 2880 + images or len(samples) == images >= 2880
 
 
 def test_n_data_takes_the_first_and_repeat_times_repeats_with_other_crops(memory, make_places):
     samples = seen(memory([make_places(40, 40)] * 3), crop_size=8, n_data=2, repeat_times=5)
     assert len(samples) == 10
-    assert [samples[0, i]["name"] for i in range(10)] == ["picture 0", "picture 1"] * 5
+    assert [samples[0, i]["name"] for i in range(10)] == ["image 0", "image 1"] * 5
     assert len({levels(samples[0, i]["noisy"]).sum().item() for i in range(10)}) > 5
 
 
 def test_t6_an_empty_source_is_refused(memory):
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no images"):
         seen(memory([]))
 
 
@@ -154,7 +154,7 @@ def test_d17_the_global_generator_is_not_touched(pair):
 
 
 @pytest.mark.parametrize("crop", [(63, 63), (32, 63)])
-def test_e2_validation_crops_the_centre_of_every_picture_alike(memory, make_places, crop):
+def test_e2_validation_crops_the_centre_of_every_image_alike(memory, make_places, crop):
     samples = seen(memory([make_places(65, 75)] * 3), training=False, crop_size=crop, augmentations="flip")
     for index in range(3):
         values = levels(samples[index, index]["noisy"])
@@ -162,13 +162,13 @@ def test_e2_validation_crops_the_centre_of_every_picture_alike(memory, make_plac
         assert values[:2, 0, 0].tolist() == [(65 - crop[0]) // 2, (75 - crop[1]) // 2]
 
 
-def test_e4_validation_shows_all_of_a_picture_smaller_than_the_crop(memory, make_places):
+def test_e4_validation_shows_all_of_a_image_smaller_than_the_crop(memory, make_places):
     samples = seen(memory([make_places(30, 80)]), training=False, crop_size=32)
     samples.check()
     assert samples[0, 0]["noisy"].shape == (3, 30, 32)
 
 
-def test_validation_shows_each_picture_once_and_whole(memory, make_places):
+def test_validation_shows_each_image_once_and_whole(memory, make_places):
     source = memory([make_places(20, 30), make_places(25, 15)])
     samples = seen(source, training=False, repeat_times=4, augmentations=["flip", "rotate"])
     assert [samples[3, i]["noisy"].shape[1:] for i in range(len(samples))] == [(20, 30), (25, 15)]
@@ -189,7 +189,7 @@ def test_d12_validation_noise_is_the_same_in_every_epoch(pair):
     assert torch.equal(samples[1, 0]["noisy"], samples[2, 0]["noisy"])
 
 
-def test_noise_belongs_to_the_picture_so_that_crops_of_it_agree(memory):
+def test_noise_belongs_to_the_image_so_that_crops_of_it_agree(memory):
     flat = np.full((20, 20, 1), 128, np.uint8)
     options = {"add_noise": NoiseOptions(), "repeat_times": 400}
     whole = seen(memory([flat]), channels=1, **options)[3, 0]["noisy"]
@@ -199,7 +199,7 @@ def test_noise_belongs_to_the_picture_so_that_crops_of_it_agree(memory):
         assert any(torch.equal(samples[3, index]["noisy"], window) for window in windows)
 
 
-def test_d12_the_picture_without_noise_becomes_the_ground_truth(pair, memory):
+def test_d12_the_image_without_noise_becomes_the_ground_truth(pair, memory):
     alone = seen(memory(pair.noisy), add_noise=NoiseOptions(sigma=10))[1, 0]
     assert np.array_equal(levels(alone["clean"]).permute(1, 2, 0), pair.noisy[0])
     assert (alone["noisy"] - alone["clean"]).std() == pytest.approx(10 / 255, rel=0.05)
@@ -212,19 +212,19 @@ def test_d12_the_picture_without_noise_becomes_the_ground_truth(pair, memory):
 
 
 def test_the_cache_is_bounded_and_stays_at_home(memory, make_places, monkeypatch):
-    picture = make_places(20, 20)
-    monkeypatch.setattr("src.data_handlers.samples.samples.CACHE_BYTES", 2 * picture.nbytes)
-    samples = seen(memory([picture] * 5))
+    image = make_places(20, 20)
+    monkeypatch.setattr("src.data_handlers.samples.samples.CACHE_BYTES", 2 * image.nbytes)
+    samples = seen(memory([image] * 5))
     for index in range(5):
         samples[1, index]
-    assert samples._cached_bytes == 2 * picture.nbytes
+    assert samples._cached_bytes == 2 * image.nbytes
     assert len(samples._cache) == 2
     copy = pickle.loads(pickle.dumps(samples))
     assert torch.equal(copy[1, 0]["noisy"], samples[1, 0]["noisy"])
     assert len(copy._cache) == 1
 
 
-def test_the_cache_replaces_a_picture_when_its_noise_is_drawn_anew(memory, make_places):
+def test_the_cache_replaces_a_image_when_its_noise_is_drawn_anew(memory, make_places):
     samples = seen(memory([make_places(20, 20)]), add_noise=NoiseOptions())
     sizes = set()
     for epoch in range(3):

@@ -1,4 +1,4 @@
-"""Pictures that cannot be read: listed, and left out where that is asked for."""
+"""Images that cannot be read: listed, and left out where that is asked for."""
 
 import warnings
 
@@ -10,15 +10,15 @@ from src.data_handlers import build_samples
 from src.data_handlers.loading.sampling import build_loader
 from src.trainer.evaluation.evaluate import count_words
 from src.util.errors import DataError
-from src.util.pictures.io import PictureWarning
+from src.util.images.io import ImageWarning
 
 
 @pytest.fixture
 def folder(noisy_folder):
-    """Pictures a, b, c of which b is cut short, and a text that is named like one."""
+    """Images a, b, c of which b is cut short, and a text that is named like one."""
     whole = (noisy_folder / "b.png").read_bytes()
     (noisy_folder / "b.png").write_bytes(whole[: len(whole) // 2])
-    (noisy_folder / "bad.png").write_text("no picture")
+    (noisy_folder / "bad.png").write_text("no image")
     return noisy_folder
 
 
@@ -38,10 +38,10 @@ def test_d7_by_default_all_of_them_stop_the_training_before_it_begins(folder):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_d7_left_out_they_are_counted_and_named_and_the_order_is_that_of_the_rest(folder, workers):
     samples = build(folder, unreadable="skip", repeat_times=3)
-    with pytest.warns(PictureWarning) as said:
+    with pytest.warns(ImageWarning) as said:
         samples.check()
     text = str(said[0].message)
-    assert "2 of 4 pictures cannot be read and are left out" in text
+    assert "2 of 4 images cannot be read and are left out" in text
     assert str(folder / "b.png") in text and str(folder / "bad.png") in text
     names = [name for batch in build_loader(samples, 2, workers) for name in batch["name"]]
     (folder / "b.png").unlink()
@@ -54,7 +54,7 @@ def test_d7_left_out_they_are_counted_and_named_and_the_order_is_that_of_the_res
 
 @pytest.fixture
 def floats(tmp_path):
-    """Pictures a to d, of which only the values tell that b has a hole and c is damaged."""
+    """Images a to d, of which only the values tell that b has a hole and c is damaged."""
     random = np.random.default_rng(0)
     for name in "abcd":
         values = random.random((40, 40, 3), np.float32)
@@ -72,15 +72,15 @@ def floats(tmp_path):
 
 def test_what_only_the_values_tell_is_left_out_too(floats):
     samples = build(floats, unreadable="skip")
-    with pytest.warns(PictureWarning, match=r"2 of 4 pictures cannot be read and are left out") as said:
+    with pytest.warns(ImageWarning, match=r"2 of 4 images cannot be read and are left out") as said:
         samples.check()
     assert "b.tif: 3 of 4800 values are NaN" in str(said[0].message)
-    assert "c.tif: the picture is damaged" in str(said[0].message)
+    assert "c.tif: the image is damaged" in str(said[0].message)
     assert [samples[1, index]["name"] for index in range(2)] == ["a.tif", "d.tif"]
 
 
 def test_what_only_the_values_tell_is_listed_together(floats):
-    with pytest.raises(DataError, match=r"b\.tif: 3 of 4800 values are NaN.*\n.*c\.tif: the picture is dam"):
+    with pytest.raises(DataError, match=r"b\.tif: 3 of 4800 values are NaN.*\n.*c\.tif: the image is dam"):
         build(floats).check()
 
 
@@ -96,7 +96,7 @@ def test_scores_say_of_how_many_they_are(folder):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         samples.check()
-    assert count_words(len(samples), len(samples.source)) == "ONLY 2 OF 4 PICTURES"
+    assert count_words(len(samples), len(samples.source)) == "ONLY 2 OF 4 IMAGES"
     assert [samples[0, index]["name"] for index in range(2)] == ["a.png", "c.png"]
 
 

@@ -13,7 +13,7 @@ from src.data_handlers.submission import dnd, sidd
 from src.data_handlers.submission.layout import DndLayout, Layout, SiddLayout
 from src.data_handlers.submission.order import compare
 from src.data_handlers.submission.resemblance import RESEMBLES, Signatures, concordance
-from src.util.pictures.io import read_picture, write_picture
+from src.util.images.io import read_image, write_image
 
 EDGE = 64
 
@@ -49,7 +49,7 @@ class Benchmark(NamedTuple):
 
     def write(self, number, block=None, suffix="_DN.png"):
         """The result of a block, by its number in the benchmark."""
-        write_picture(self.results / f"{number:04d}{suffix}", self.clean[number] if block is None else block)
+        write_image(self.results / f"{number:04d}{suffix}", self.clean[number] if block is None else block)
 
     def write_float(self, number, values=None):
         values = self.clean[number] / np.float32(255) if values is None else values
@@ -63,7 +63,7 @@ class Benchmark(NamedTuple):
     def write_metrics(self, names):
         with open(self.results / "metrics.csv", "w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["picture", "name", "loss"])
+            writer.writerow(["image", "name", "loss"])
             writer.writerows([f"{index:04d}", name, 0.1] for index, name in enumerate(names))
 
 
@@ -93,7 +93,7 @@ def small_dnd(tmp_path, monkeypatch):
     made.results.mkdir()
     names = [f"{layout.label(number)}.png" for number in range(6)]
     for name, block in zip(names, noisy, strict=True):
-        write_picture(made.noisy_folder / name, block)
+        write_image(made.noisy_folder / name, block)
     made.write_all(names)
     return made
 
@@ -130,7 +130,7 @@ def sign():
 
 @pytest.fixture
 def real():
-    """Real pictures of a folder of the data that the environment names."""
+    """Real images of a folder of the data that the environment names."""
     return read_real
 
 
@@ -151,7 +151,7 @@ def scene(request):
 def read_real(folder):
     files = sorted((Path(os.environ.get("NLN2V_DATA", "not set")) / folder).glob("*.png"))
     if not files:
-        pytest.skip(f"NLN2V_DATA names no folder with real pictures in {folder}")
-    pictures = np.stack([read_picture(file) for file in files])
-    pictures.flags.writeable = False  # tests share them
-    return pictures
+        pytest.skip(f"NLN2V_DATA names no folder with real images in {folder}")
+    images = np.stack([read_image(file) for file in files])
+    images.flags.writeable = False  # tests share them
+    return images

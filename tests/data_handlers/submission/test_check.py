@@ -42,7 +42,7 @@ def submit(benchmark, kind, tmp_path):
     return made
 
 
-def same_picture(clean):
+def same_image(clean):
     """A network that has given up, but for the padding at an edge."""
     blocks = np.full_like(clean, 90)
     blocks[:, :4] = 40
@@ -53,7 +53,7 @@ POOR = {
     "constant": lambda clean: np.full_like(clean, 128),
     "noise": lambda clean: np.random.default_rng(0).integers(0, 256, clean.shape, np.uint8),
     "half as bright": lambda clean: clean // 2,
-    "the same picture": same_picture,
+    "the same image": same_image,
     "inverted": lambda clean: 255 - clean,
 }
 
@@ -75,7 +75,7 @@ def test_the_warning_counts_and_names_the_blocks_with_figures(submit, benchmark,
     assert re.search(r"correlation 0\.7\d on average over all blocks, 0\.[12]\d at worst", warning)
 
 
-def test_another_picture_in_the_place_of_a_block_is_poor_too(submit, benchmark, soft, messages):
+def test_another_image_in_the_place_of_a_block_is_poor_too(submit, benchmark, soft, messages):
     submit([*benchmark.clean[:5], soft(1, seed=9)[0][0]])
     named = f"1 of 6 blocks ({benchmark.layout.label(5)}) hardly"
     assert any(named in message for message in messages)

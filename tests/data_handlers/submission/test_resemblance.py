@@ -40,7 +40,7 @@ def test_a_network_may_shift_the_colours_of_each_block(scene, find, seed, eight_
 
 
 def test_a_network_may_shift_a_colour_far_where_structure_shows_the_block(scene, find, sign, eight_bits):
-    """Half-trained networks do: batch norm over few pictures."""
+    """Half-trained networks do: batch norm over few images."""
     clean, noisy = scene
     most = int(
         np.square(sign(noisy).means - sign(noisy).means.mean(axis=(1, 2), keepdims=True))
@@ -107,7 +107,7 @@ def test_a_block_of_mere_noise_is_poor(scene, find):
     assert find(clean, noisy) == {POOR: [8]}
 
 
-def test_another_picture_in_the_place_of_a_block_is_poor(find, soft):
+def test_another_image_in_the_place_of_a_block_is_poor(find, soft):
     clean, noisy = soft(5)
     clean[3] = soft(1, seed=9)[0]
     assert find(clean, noisy) == {POOR: [3]}
@@ -144,7 +144,7 @@ NETWORKS = {
     "one constant": lambda noisy: 0 * noisy + 128,
     "each another constant": lambda noisy: 0 * noisy + RANDOM.integers(0, 256, (len(noisy), 1, 1, 1)),
     "nearly constant": lambda noisy: 128 + RANDOM.normal(0, 3, noisy.shape),
-    "the same picture": lambda noisy: 0 * noisy + frame(noisy.shape[1]),
+    "the same image": lambda noisy: 0 * noisy + frame(noisy.shape[1]),
     "inverted": lambda noisy: 255.0 - noisy,
     "inverted where bright": lambda noisy: 2 * np.abs(noisy - 125.0),
     "a third as bright": lambda noisy: noisy / 3,

@@ -5,7 +5,7 @@ import pytest
 from src.data_handlers.submission.layout import DndLayout, SiddLayout
 from src.data_handlers.submission.results import Result, find_results, read_all
 from src.util.errors import DataError
-from src.util.pictures.io import write_picture
+from src.util.images.io import write_image
 
 DND = DndLayout(2, 3, 64)
 
@@ -48,7 +48,7 @@ def test_a_result_of_test_dir_takes_its_place_by_its_own_name(small_dnd, tmp_pat
     folder = tmp_path / "named"
     folder.mkdir()
     for number in range(6):
-        write_picture(folder / f"{DND.label(number)}{ending}_DN.png", small_dnd.clean[number])
+        write_image(folder / f"{DND.label(number)}{ending}_DN.png", small_dnd.clean[number])
     assert np.array_equal(values(folder, DND), small_dnd.clean)
 
 
@@ -59,7 +59,7 @@ def test_s2_a_missing_result_shifts_no_other_and_is_named(small_dnd):
         find_results(small_dnd.results, DND)
 
 
-def test_s2_a_picture_that_the_test_left_out_is_missing(small_dnd):
+def test_s2_a_image_that_the_test_left_out_is_missing(small_dnd):
     small_dnd.write_metrics([f"{DND.label(number)}.png" for number in (0, 1, 2, 3, 5)])
     (small_dnd.results / "0005_DN.png").unlink()
     with pytest.raises(DataError, match="1 of 6 missing: 0002_02"):
@@ -80,7 +80,7 @@ def test_s3_a_file_that_belongs_to_no_block_is_named(small_sidd, stale):
     if stale.endswith(".npy"):
         np.save(small_sidd.results / stale, small_sidd.clean[0])
     else:
-        write_picture(small_sidd.results / stale, small_sidd.clean[0])
+        write_image(small_sidd.results / stale, small_sidd.clean[0])
     with pytest.raises(DataError) as caught:
         find_results(small_sidd.results, small_sidd.layout)
     assert f"{stale}: belongs to no block" in str(caught.value)
@@ -110,7 +110,7 @@ def test_a_name_that_metrics_csv_has_twice_is_refused(small_sidd):
 
 def test_another_table_under_the_name_of_metrics_csv_is_refused(small_sidd):
     (small_sidd.results / "metrics.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(DataError, match="expected the columns picture and name"):
+    with pytest.raises(DataError, match="expected the columns image and name"):
         find_results(small_sidd.results, small_sidd.layout)
 
 
@@ -123,7 +123,7 @@ def test_float_results_are_preferred_exact_and_clipped(small_sidd, messages):
     found = values(small_sidd.results, small_sidd.layout, Result.as_float)
     assert found.dtype == np.float32
     assert np.array_equal(found, exact.clip(0, 1))
-    assert "INFO results: 6 as float, 0 as pictures" in messages
+    assert "INFO results: 6 as float, 0 as images" in messages
 
 
 def test_a_bad_networks_values_far_outside_are_clipped_too(small_sidd):
@@ -135,7 +135,7 @@ def test_a_bad_networks_values_far_outside_are_clipped_too(small_sidd):
     assert np.array_equal(values(small_sidd.results, small_sidd.layout, Result.as_float), far.clip(0, 1))
 
 
-def test_16_bit_pictures_keep_their_bits(small_sidd):
+def test_16_bit_images_keep_their_bits(small_sidd):
     deep = np.arange(64 * 64 * 3, dtype=np.uint16).reshape(64, 64, 3) * 5
     cv2.imwrite(str(small_sidd.results / "0002_DN.png"), deep[..., ::-1])
     results = find_results(small_sidd.results, small_sidd.layout)
@@ -143,14 +143,14 @@ def test_16_bit_pictures_keep_their_bits(small_sidd):
     assert np.array_equal(results[2].as_uint8(), np.rint(deep / 257).astype(np.uint8))
 
 
-def test_a_mix_of_float_and_pictures_is_said(small_sidd, messages):
+def test_a_mix_of_float_and_images_is_said(small_sidd, messages):
     small_sidd.write_float(2)
     find_results(small_sidd.results, small_sidd.layout)
-    assert "INFO results: 1 as float, 5 as pictures" in messages
+    assert "INFO results: 1 as float, 5 as images" in messages
     assert any(message.startswith("WARNING only some results are float") for message in messages)
 
 
-def test_a_float_result_that_its_picture_contradicts_is_stale(small_sidd):
+def test_a_float_result_that_its_image_contradicts_is_stale(small_sidd):
     small_sidd.write_float(2, small_sidd.clean[2] / np.float32(255) + 0.004)
     (result,) = [r for r in find_results(small_sidd.results, small_sidd.layout) if r.is_float]
     with pytest.raises(DataError, match=r"0002_DN\.npy: shows other values than .*0002_DN\.png"):

@@ -49,7 +49,7 @@ def test_the_csv_holds_exactly_what_the_network_gave(submit, small_sidd):
     assert np.array_equal([decoded(row[1]) for row in rows], small_sidd.clean)
 
 
-def test_float_results_are_rounded_like_pictures(submit, small_sidd):
+def test_float_results_are_rounded_like_images(submit, small_sidd):
     for number in range(6):
         (small_sidd.results / f"{number:04d}_DN.png").unlink()
         small_sidd.write_float(number, small_sidd.clean[number] / np.float32(255) + np.float32(0.4 / 255))

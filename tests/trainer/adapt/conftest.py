@@ -3,7 +3,7 @@ import pytest
 import tifffile
 
 from src.data_handlers.datasets.generated import Generated
-from src.util.pictures.io import write_picture
+from src.util.images.io import write_image
 
 ADAPT = """
 model:
@@ -37,7 +37,7 @@ def make_noisy(folder, count=3, edge=96, channels=3, dtype=np.uint8):
         if channels > 3:
             np.save(folder / f"{number}.npy", values.astype(dtype))
         elif dtype == np.uint8:
-            write_picture(folder / f"{number}.png", values.astype(dtype))
+            write_image(folder / f"{number}.png", values.astype(dtype))
         else:
             tifffile.imwrite(folder / f"{number}.tif", values.astype(dtype).squeeze())
     return folder

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from src.data_handlers.datasets.measured_noise import MeasuredNoise
-from src.trainer.adapt.noise_picture import EDGES, FREQUENCIES, SHOWN, example, noise_picture, spectrum
+from src.trainer.adapt.noise_image import EDGES, FREQUENCIES, SHOWN, example, noise_image, spectrum
 from src.trainer.adapt.noise_report import measurement, report_noise
 from src.trainer.config.build import noisy_images
 from src.trainer.inference.trained import load_trained
-from src.util.pictures.io import read_picture, write_picture
+from src.util.images.io import read_image, write_image
 from tests.trainer.conftest import CPU
 
 TONES = range(60, 220, 10)
@@ -43,7 +43,7 @@ def folder(tmp_path, tiny_config):
             rng = np.random.default_rng(number)
             image = np.repeat(clean[..., None], channels[number % len(channels)], axis=2)
             noisy = np.rint(image + strength * noise(image, rng)).clip(0, 255).astype(np.uint8)
-            write_picture(tmp_path / "images" / f"{number}.png", noisy)
+            write_image(tmp_path / "images" / f"{number}.png", noisy)
         images = f"training.dataset_args.data_dir={tmp_path / 'images'}"
         return tiny_config(images, f"test.finish.gamma={gamma}")
 
@@ -97,7 +97,7 @@ def test_grey_images_and_grey_among_coloured_ones(folder, general, tmp_path, cha
     assert list(rows) == (["grey"] if channels == (1,) else ["R", "G", "B"])
     for row in rows.values():
         assert np.nanmedian(row) == pytest.approx(10, rel=0.15)
-    assert read_picture(tmp_path / "noise.png").shape[2] == 3
+    assert read_image(tmp_path / "noise.png").shape[2] == 3
 
 
 def test_the_example_is_of_the_noisiest_image_and_its_noise_as_strong_as_the_real_one(folder, general):
@@ -112,19 +112,19 @@ def test_the_example_is_of_the_noisiest_image_and_its_noise_as_strong_as_the_rea
     assert alike[0] == pytest.approx(alike[1], abs=0.1) and alike[0] > 0.3
 
 
-def test_the_picture_has_curves_and_an_example_and_the_spectrum(folder, general, tmp_path):
+def test_the_image_has_curves_and_an_example_and_the_spectrum(folder, general, tmp_path):
     config = folder(white)
     *_, last = report_noise(config, general, tmp_path / "noise.png")
-    assert last == f"picture: {tmp_path / 'noise.png'}\n"
-    picture = read_picture(tmp_path / "noise.png").astype(int)
+    assert last == f"image: {tmp_path / 'noise.png'}\n"
+    image = read_image(tmp_path / "noise.png").astype(int)
     measured = measurement(noisy_images(config), general, config.test.finish, 6 * 10**6)
-    assert np.array_equal(picture, noise_picture(measured))
-    tiles = picture[-SHOWN:]
+    assert np.array_equal(image, noise_image(measured))
+    tiles = image[-SHOWN:]
     real, simulated, power = tiles[:, :SHOWN], tiles[:, SHOWN + 6 : 2 * SHOWN + 6], tiles[:, -SHOWN:]
     assert np.std(real) == pytest.approx(np.std(simulated), rel=0.15) and np.std(real) > 20
     assert (real[::4, ::4] == real[3::4, 3::4]).all()  # four times as large
     assert abs(np.median(power) - 127) < 8
-    curves = picture[:-SHOWN]
+    curves = image[:-SHOWN]
     for colour in ((198, 40, 40), (46, 125, 50), (21, 101, 192)):
         assert (curves == colour).all(axis=2).sum() > 50
 
@@ -147,12 +147,12 @@ def test_where_nothing_can_be_measured_one_line_says_why(tiny_config, general, t
     (tmp_path / "images").mkdir()
     image = np.full((edge, edge, 3), 100)
     image = (image + noise(image, np.random.default_rng(0))).astype(np.uint8)
-    write_picture(tmp_path / "images" / "a.png", image)
+    write_image(tmp_path / "images" / "a.png", image)
     config = tiny_config(f"training.dataset_args.data_dir={tmp_path / 'images'}")
     *_, said = report_noise(config, general, tmp_path / "noise.png")
     assert re.fullmatch(
         r".*images: the noise cannot be measured by brightness: 0 flat places of 32x32 px were found, 8 are"
-        r" needed; .*; no picture is written\n",
+        r" needed; .*; no image is written\n",
         said,
     )
     assert not (tmp_path / "noise.png").exists()

@@ -104,7 +104,7 @@ def as_cut_off_export(path):
     path.write_bytes(path.read_bytes()[:-1])
 
 
-def as_picture(path):
+def as_image(path):
     cv2.imwrite(str(path.with_suffix(".png")), np.zeros((8, 8), np.uint8))
     path.with_suffix(".png").rename(path)
 
@@ -119,7 +119,7 @@ def as_cut_off(path):
     [
         (as_before_1_6, r"before 1\.6; .*torch\.save\(torch\.load\(OLD, weights_only=False\), NEW\)"),
         (as_cut_off_export, "incomplete"),
-        (as_picture, "a picture; .*--test_img"),
+        (as_image, "an image; .*--test_img"),
         (as_cut_off, "cut off; copy or download it again"),
         (lambda path: path.write_bytes(b""), "empty"),
         (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"),

@@ -1,4 +1,4 @@
-"""What is built of a configuration: pictures of each part, networks, maskers, losses."""
+"""What is built of a configuration: images of each part, networks, maskers, losses."""
 
 import pytest
 import torch
@@ -7,25 +7,25 @@ import yaml
 from src.data_handlers import DATASETS
 from src.masker import MASKERS
 from src.model import MODELS
-from src.trainer.config.build import build_loss, build_masker, build_model, build_pictures
+from src.trainer.config.build import build_images, build_loss, build_masker, build_model
 from src.trainer.config.reading import check_config, to_yaml
 from src.util.config.yaml_document import override, parse_yaml
 from src.util.errors import DataError
 from tests.trainer.conftest import DEMO, config, problem
 
-# Pictures
+# Images
 
 
-def test_whole_pictures_that_cannot_be_masked_are_refused_one_of_each_size(tiny_config):
-    """Three pictures, of two numbers of pixels: 64x64, 64x80 and 80x64."""
+def test_whole_images_that_cannot_be_masked_are_refused_one_of_each_size(tiny_config):
+    """Three images, of two numbers of pixels: 64x64, 64x80 and 80x64."""
     settings = ["training.dataset_args.crop_size=null", "training.batch_size=1"]
-    assert build_pictures(tiny_config(*settings), "training")
+    assert build_images(tiny_config(*settings), "training")
     dense = tiny_config(*settings, "masker.masker_args.pixel_perc=0.0037")
     with pytest.raises(DataError) as refused:
-        build_pictures(dense, "training")
+        build_images(dense, "training")
     (line,) = str(refused.value).splitlines()
     assert "a.png: pixel_perc: expected at most 0.003417 for an image of 64x64 px" in line
-    assert build_pictures(dense, "validation")
+    assert build_images(dense, "validation")
 
 
 # A part that names no dataset
@@ -36,28 +36,28 @@ def test_a_folder_is_enough_validation_and_test_look_at_it_too(noisy_folder):
         f"training: {{dataset: Folder, dataset_args: {{data_dir: '{noisy_folder}', crop_size: 48,"
         " repeat_times: 4, augmentations: [flip, rotate]}}"
     )
-    assert len(build_pictures(loaded, "training")) == 12
+    assert len(build_images(loaded, "training")) == 12
     for part in ("validation", "test"):
-        pictures = build_pictures(loaded, part)
-        assert len(pictures) == 3
-        sample = pictures[0, 0]
+        images = build_images(loaded, part)
+        assert len(images) == 3
+        sample = images[0, 0]
         assert sample["name"] == "a.png"
         assert sample["noisy"].shape == (3, 48, 48)
-        assert torch.equal(sample["noisy"], pictures[5, 0]["noisy"])
+        assert torch.equal(sample["noisy"], images[5, 0]["noisy"])
 
 
 def test_a_part_changes_what_it_says_of_the_dataset_before_it(tiny_config):
     loaded = tiny_config("validation.dataset_args={crop_size: null}", "test.dataset_args={n_data: 1}")
-    assert build_pictures(loaded, "validation")[0, 1]["noisy"].shape == (3, 64, 80)
-    assert len(build_pictures(loaded, "test")) == 1
-    assert build_pictures(loaded, "test")[0, 0]["noisy"].shape == (3, 64, 64)
+    assert build_images(loaded, "validation")[0, 1]["noisy"].shape == (3, 64, 80)
+    assert len(build_images(loaded, "test")) == 1
+    assert build_images(loaded, "test")[0, 0]["noisy"].shape == (3, 64, 64)
 
 
 def test_an_oblong_validation_crop_goes_with_turned_training_crops(tiny_config):
     loaded = tiny_config(
         "training.dataset_args.augmentations=[rotate]", "validation.dataset_args={crop_size: [64, 48]}"
     )
-    assert build_pictures(loaded, "validation")[0, 0]["noisy"].shape == (3, 64, 48)
+    assert build_images(loaded, "validation")[0, 0]["noisy"].shape == (3, 64, 48)
 
 
 def test_a_part_without_a_name_follows_the_folder_when_that_is_changed(tiny_config):
@@ -65,13 +65,13 @@ def test_a_part_without_a_name_follows_the_folder_when_that_is_changed(tiny_conf
     again = parse_yaml(to_yaml(tiny_config()), "config.yaml")
     moved = check_config(override(again, ["training.dataset_args.data_dir=elsewhere"]))
     with pytest.raises(DataError, match="elsewhere"):
-        build_pictures(moved, "validation")
+        build_images(moved, "validation")
 
 
-def test_t6_a_folder_without_pictures_is_refused(tiny_config, tmp_path):
+def test_t6_a_folder_without_images_is_refused(tiny_config, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="no pictures"):
-        build_pictures(tiny_config(f"training.dataset_args.data_dir={tmp_path / 'empty'}"), "training")
+    with pytest.raises(DataError, match="no images"):
+        build_images(tiny_config(f"training.dataset_args.data_dir={tmp_path / 'empty'}"), "training")
 
 
 # Building
@@ -144,9 +144,9 @@ def test_a_block_inside_the_arguments_of_a_masker():
 @pytest.mark.parametrize("network", ["UNet", "UNet2"])
 def test_every_network_is_built_with_the_arguments_of_the_file(name, network):
     text = f"model: {{type: {name}, kwargs: {{bsn: {network}, in_channels: 1, features: [4, 8]}}}}"
-    picture = torch.rand(1, 17, 20)
-    denoised = build_model(config(text), torch.device("cpu")).denoise(picture, "a")
-    assert denoised.shape == picture.shape
+    image = torch.rand(1, 17, 20)
+    denoised = build_model(config(text), torch.device("cpu")).denoise(image, "a")
+    assert denoised.shape == image.shape
 
 
 def test_the_loss_and_what_is_only_logged():

@@ -41,7 +41,7 @@ masker:
         "masker.masker_args.sim_patch_edge": (18, "expected an odd number, got 20"),
         "masker.masker_args.pixel_prec": (18, "did you mean 'pixel_perc'?"),
         "training.optimizer.type": (9, "no 'SGD' is known; choose from Adam"),
-        "training.dataset_args.data_dir": (11, "missing: noisy pictures: a folder of them"),
+        "training.dataset_args.data_dir": (11, "missing: noisy images: a folder of them"),
         "training.dataset_args.crop_sise": (11, "did you mean 'crop_size'?"),
         "training.dataset_args.repeat_times": (11, "expected an integer of at least 1 or None, got 0"),
         "validation.dataset_args.shuffle": (13, "unknown key"),
@@ -143,7 +143,7 @@ def test_noise_is_checked_to_its_last_key():
     assert "add_noise.sigam: unknown key; did you mean 'sigma'?" in second
 
 
-def test_f3_checking_a_configuration_writes_nothing_and_needs_no_pictures(tmp_path, monkeypatch):
+def test_f3_checking_a_configuration_writes_nothing_and_needs_no_images(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config("training: {dataset: Folder, dataset_args: {data_dir: not_there, crop_size: 64}}")
     assert list(tmp_path.iterdir()) == []

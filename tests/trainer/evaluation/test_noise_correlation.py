@@ -1,11 +1,11 @@
-"""The noise's autocorrelation, from noisy pictures alone: against kernels that are known, and true noise."""
+"""The noise's autocorrelation, from noisy images alone: against kernels that are known, and true noise."""
 
 import numpy as np
 import pytest
 from scipy.ndimage import convolve, gaussian_filter
 
 from src.trainer.evaluation.noise_correlation import MAX_LAG, NoiseCorrelation, noise_correlation
-from src.util.pictures.io import read_picture
+from src.util.images.io import read_image
 
 LEVEL = 1 / 255
 
@@ -42,18 +42,18 @@ def scene(seed, size=(400, 400)):
 
 
 def noisy(seed, kernel, deviation=0.05):
-    picture = scene(seed)
-    independent = np.random.default_rng(seed).normal(size=picture.shape)
+    image = scene(seed)
+    independent = np.random.default_rng(seed).normal(size=image.shape)
     noise = np.stack([convolve(plane, kernel) for plane in independent])
-    return np.rint((picture + deviation * noise / np.sqrt((kernel**2).sum())).clip(0, 1) * 255) / 255
+    return np.rint((image + deviation * noise / np.sqrt((kernel**2).sum())).clip(0, 1) * 255) / 255
 
 
 @pytest.mark.parametrize("name", KERNELS)
 def test_known_noise_is_found_beside_structure(name):
     kernel, reach = KERNELS[name]
     found = noise_correlation((noisy(seed, kernel), LEVEL) for seed in range(6))
-    assert found.places == 60  # a tenth of 6 pictures of 100 places
-    # Of what reaches far some is taken out with the picture's slopes.
+    assert found.places == 60  # a tenth of 6 images of 100 places
+    # Of what reaches far some is taken out with the image's slopes.
     assert np.abs(np.subtract(found.reach, reach)).max() <= (name == "wide")
     assert found.deviation == pytest.approx(0.05, rel=0.08)
     assert np.abs(found.table - theory(kernel)).max() < (0.15 if name == "wide" else 0.05)
@@ -75,7 +75,7 @@ def test_clipped_places_do_not_count():
 
 
 @pytest.mark.parametrize(
-    "pictures",
+    "images",
     [
         [],
         [np.full((3, 96, 96), 0.5)],
@@ -85,8 +85,8 @@ def test_clipped_places_do_not_count():
     ],
     ids=["none", "constant", "narrow", "clipped", "rounding alone"],
 )
-def test_where_there_is_no_noise_none_is_invented(pictures):
-    assert noise_correlation((picture, LEVEL) for picture in pictures) is None
+def test_where_there_is_no_noise_none_is_invented(images):
+    assert noise_correlation((image, LEVEL) for image in images) is None
 
 
 def test_reach_ends_at_the_first_gap_and_at_the_last_lag():
@@ -98,16 +98,16 @@ def test_reach_ends_at_the_first_gap_and_at_the_last_lag():
 
 
 @pytest.mark.parametrize(("folder", "within"), [("sidd_medium_crops", 0.05), ("polyu", 0.12)])
-def test_of_real_pictures_it_is_that_of_noisy_minus_clean(real_data, monkeypatch, folder, within):
+def test_of_real_images_it_is_that_of_noisy_minus_clean(real_data, monkeypatch, folder, within):
     if real_data is None or not (real_data / folder).is_dir():
-        pytest.skip(f"NLN2V_DATA names no folder with real pictures in {folder}")
+        pytest.skip(f"NLN2V_DATA names no folder with real images in {folder}")
     files = sorted((real_data / folder / "noisy").iterdir())[:32]
-    pictures = [read_picture(file).transpose(2, 0, 1) / 255 for file in files]
-    clean = [read_picture(real_data / folder / "gt" / file.name).transpose(2, 0, 1) / 255 for file in files]
-    found = noise_correlation((picture, LEVEL) for picture in pictures)
-    # Without the picture all is flat.
+    images = [read_image(file).transpose(2, 0, 1) / 255 for file in files]
+    clean = [read_image(real_data / folder / "gt" / file.name).transpose(2, 0, 1) / 255 for file in files]
+    found = noise_correlation((image, LEVEL) for image in images)
+    # Without the image all is flat.
     monkeypatch.setattr("src.trainer.evaluation.noise_correlation._FLATTEST", 1)
-    noise = [0.5 + seen - true for seen, true in zip(pictures, clean, strict=True)]
-    true = noise_correlation((picture, LEVEL) for picture in noise)
+    noise = [0.5 + seen - true for seen, true in zip(images, clean, strict=True)]
+    true = noise_correlation((image, LEVEL) for image in noise)
     assert np.abs(found.table - true.table).max() < within
     assert np.abs(np.subtract(found.reach, true.reach)).max() <= (0 if folder.startswith("sidd") else 2)

@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from src.trainer.evaluation.sanity import is_blank
-from src.util.pictures.io import write_picture
+from src.util.images.io import write_image
 
 RANDOM = np.random.default_rng(0)
 SCENE = np.repeat(np.repeat(RANDOM.uniform(0.2, 0.8, (6, 8, 3)), 16, axis=0), 16, axis=1)
@@ -35,7 +35,7 @@ def test_a_blank_result_is_told_from_a_smooth_one(noisy, denoised, expected, whi
 
 def test_a_training_that_diverged_says_so_and_one_that_learns_does_not(new_run, tmp_path):
     (tmp_path / "scenes").mkdir()
-    write_picture(tmp_path / "scenes" / "a.png", (255 * (SCENE + NOISE)).clip(0, 255).astype(np.uint8))
+    write_image(tmp_path / "scenes" / "a.png", (255 * (SCENE + NOISE)).clip(0, 255).astype(np.uint8))
     settings = [
         "masker.masker_type=N2V_Masker", f"training.dataset_args.data_dir={tmp_path / 'scenes'}",
         "training.dataset_args.repeat_times=120", "training.batch_size=4", "log.iter_interval=30",

@@ -58,7 +58,7 @@ def anything(shape, dtype, seed=0):
 
 
 def test_light_brings_colours_back_that_the_tone_curve_took():
-    """A network that keeps the mean of finished pictures gives the mean of what the curve bent."""
+    """A network that keeps the mean of finished images gives the mean of what the curve bent."""
     clean = scene(256, low=0.3)
     noisy = taken_by_a_sensor(clean, 1e-2)
     denoised = square_means(noisy)
@@ -79,7 +79,7 @@ def test_the_noise_itself_tells_in_which_light_it_is_fair():
             assert found_gamma(iter([pair(kind, square_means(values))])) == pytest.approx(gamma, abs=0.2)
 
 
-def test_several_pictures_tell_it_together_and_too_few_places_do_not_tell():
+def test_several_images_tell_it_together_and_too_few_places_do_not_tell():
     clean = [scene(64, seed=seed) for seed in range(16)]
     pairs = [pair(stored(taken_by_a_sensor(c, seed=n)), c) for n, c in enumerate(clean)]
     assert found_gamma(iter(pairs)) == pytest.approx(2.2, abs=0.3)

@@ -7,17 +7,17 @@ import pytest
 import tifffile
 from scipy.ndimage import gaussian_filter
 
-from src.trainer.config.build import build_pictures
+from src.trainer.config.build import build_images
 from src.trainer.evaluation.evaluate import compare
 from src.trainer.inference.denoise_files import FileDenoiser
 from src.trainer.inference.testing import score_dataset
 from src.util.errors import DataError
-from src.util.pictures.io import read_picture, to_float
+from src.util.images.io import read_image, to_float
 
 WHITE = {"uint8": 255, "uint16": 65535, "float32": 1}
 
 
-def picture(seed, channels, white=1.0, noise=0.0, edge=64):
+def image(seed, channels, white=1.0, noise=0.0, edge=64):
     """Smooth waves, the same for a seed, with noise on top."""
     random = np.random.default_rng(seed)
     clean = gaussian_filter(random.random((edge, edge, channels)), (5, 5, 0))
@@ -41,14 +41,14 @@ def folders(tmp_path):
         for name, noise in (("deep", 0.1), ("deep_clean", 0.0)):
             (tmp_path / name).mkdir()
             for seed in range(2):
-                write(tmp_path / name / f"{seed}.tif", picture(seed, channels, white, noise), dtype)
+                write(tmp_path / name / f"{seed}.tif", image(seed, channels, white, noise), dtype)
         return tmp_path / "deep", tmp_path / "deep_clean"
 
     return make
 
 
 @pytest.mark.parametrize(("dtype", "channels"), [("uint16", 13), ("float32", 1), ("uint16", 3)])
-def test_a_network_is_trained_tested_and_used_on_other_pictures(
+def test_a_network_is_trained_tested_and_used_on_other_images(
     new_run, load, folders, tmp_path, dtype, channels
 ):
     noisy, clean = folders(dtype, channels)
@@ -65,19 +65,19 @@ def test_a_network_is_trained_tested_and_used_on_other_pictures(
     trained = load(run.files.checkpoint_file(1))
     folder = score_dataset(trained, 0, tmp_path / "scores")
     assert f"{said}, data range {WHITE[dtype]}" in (folder / "metrics.txt").read_text(encoding="utf-8")
-    assert read_picture(folder / "0000_NOISY.png").shape == (64, 64, 1 if channels == 1 else 3)
+    assert read_image(folder / "0000_NOISY.png").shape == (64, 64, 1 if channels == 1 else 3)
     denoiser = FileDenoiser(trained)
     assert denoiser.folder(noisy, tmp_path / "out") == 0
     found = tifffile.imread(tmp_path / "out" / "0_DN.tif")
     assert found.dtype == dtype and found.shape == tifffile.imread(noisy / "0.tif").shape
     row = next(iter((folder / "metrics.csv").read_text().splitlines()[1:])).split(",")
-    truth = read_picture(clean / "0.tif").astype(float) / WHITE[dtype]
+    truth = read_image(clean / "0.tif").astype(float) / WHITE[dtype]
     error = np.mean((found.reshape(truth.shape) / WHITE[dtype] - truth) ** 2)
     assert float(row[2]) == pytest.approx(-10 * np.log10(error), abs=0.02)
 
 
 def test_a_16_bit_set_scores_as_its_8_bit_twin(tmp_path):
-    clean, noisy = picture(0, 3), picture(0, 3, noise=0.1)
+    clean, noisy = image(0, 3), image(0, 3, noise=0.1)
     eight, sixteen = (
         compare(*(to_float(np.rint(values * white).astype(dtype)) for values in (clean, noisy)), dtype, white)
         for dtype, white in (("uint8", 255), ("uint16", 65535))
@@ -96,27 +96,27 @@ def test_data_range_says_what_white_is(tiny_config, folders):
     with pytest.warns(
         UserWarning, match=r"largest value, 4095, is far below white \(65535\).*data_range=4095"
     ):
-        dark = build_pictures(tiny_config(f"training.dataset_args.data_dir={noisy}"), "validation")
+        dark = build_images(tiny_config(f"training.dataset_args.data_dir={noisy}"), "validation")
     assert dark[0, 0]["noisy"].max() < 0.07
-    bright = build_pictures(
+    bright = build_images(
         tiny_config(f"training.dataset_args.data_dir={noisy}", "data_range=4095"), "validation"
     )
     assert bright[0, 0]["noisy"].max() == 1 and bright.white == 4095
     assert (bright[0, 0]["dtype"], bright[0, 0]["white"]) == ("uint16", 4095)
 
 
-def test_the_range_that_is_proposed_holds_the_brightest_picture(tiny_config, folders):
+def test_the_range_that_is_proposed_holds_the_brightest_image(tiny_config, folders):
     noisy, _ = folders("uint16", 3, white=4095)
-    write(noisy / "0.tif", picture(0, 3, 300), "uint16")  # the first that is looked at
+    write(noisy / "0.tif", image(0, 3, 300), "uint16")  # the first that is looked at
     with pytest.warns(UserWarning, match=r"1\.tif: its largest value, 4095, .*data_range=4095"):
-        build_pictures(tiny_config(f"training.dataset_args.data_dir={noisy}"), "training")
+        build_images(tiny_config(f"training.dataset_args.data_dir={noisy}"), "training")
 
 
 def test_floats_without_a_range_are_refused_before_the_first_step(tiny_config, folders):
     noisy, _ = folders("float32", 3, white=900)
     with pytest.raises(DataError, match=r"0\.tif: .*not about 0 to 1; say which number is white"):
-        build_pictures(tiny_config(f"training.dataset_args.data_dir={noisy}"), "training")
-    assert build_pictures(
+        build_images(tiny_config(f"training.dataset_args.data_dir={noisy}"), "training")
+    assert build_images(
         tiny_config(f"training.dataset_args.data_dir={noisy}", "data_range=900"), "validation"
     )[0, 0]["noisy"].max() == pytest.approx(1)  # fmt: skip
 
@@ -127,25 +127,25 @@ def test_a_hole_in_the_data_is_named_not_trained_on(tiny_config, folders):
     values[5, 5] = np.nan
     write(noisy / "1.tif", values, "float32")
     with pytest.raises(DataError, match=r"1\.tif: 3 of \d+ values are NaN"):
-        build_pictures(tiny_config(f"training.dataset_args.data_dir={noisy}"), "training")
+        build_images(tiny_config(f"training.dataset_args.data_dir={noisy}"), "training")
 
 
-def test_pictures_of_two_depths_train_together_and_it_is_said(tiny_config, folders):
+def test_images_of_two_depths_train_together_and_it_is_said(tiny_config, folders):
     noisy, _ = folders("uint16", 3)
-    write(noisy / "2.tif", picture(3, 3, 255), "uint8")
+    write(noisy / "2.tif", image(3, 3, 255), "uint8")
     with pytest.warns(UserWarning, match=r"several ranges: white is 65535 in 2, 255 in 1"):
-        samples = build_pictures(tiny_config(f"training.dataset_args.data_dir={noisy}"), "validation")
+        samples = build_images(tiny_config(f"training.dataset_args.data_dir={noisy}"), "validation")
     assert samples.white == 65535
     assert all(samples[0, n]["noisy"].max() > 0.9 for n in range(3))
 
 
-def test_each_page_of_a_stack_is_a_picture(tiny_config, folders, tmp_path):
+def test_each_page_of_a_stack_is_a_image(tiny_config, folders, tmp_path):
     noisy, clean = folders("uint16", 1)
     for folder in (noisy, clean):
         stack = np.stack([tifffile.imread(folder / f"{seed}.tif") for seed in (0, 1, 0)])
         tifffile.imwrite(folder / "stack.tif", stack, photometric="minisblack")
     settings = ["model.kwargs.in_channels=1", f"training.dataset_args.data_dir={noisy}"]
-    samples = build_pictures(
+    samples = build_images(
         tiny_config(*settings, f"validation.dataset_args.clean_folder={clean}"), "validation"
     )
     names = [samples[0, number]["name"] for number in range(len(samples))]
@@ -154,23 +154,23 @@ def test_each_page_of_a_stack_is_a_picture(tiny_config, folders, tmp_path):
     assert np.array_equal(samples[0, 3]["clean"], samples[0, 1]["clean"])
     tifffile.imwrite(clean / "stack.tif", stack[:2], photometric="minisblack")
     with pytest.raises(DataError, match=r"stack\.tif: page 3 is missing, the file has 2"):
-        build_pictures(tiny_config(*settings, f"validation.dataset_args.clean_folder={clean}"), "validation")
+        build_images(tiny_config(*settings, f"validation.dataset_args.clean_folder={clean}"), "validation")
 
 
 def test_grey_suits_three_channels_and_no_other_number(tiny_config, folders):
     noisy, _ = folders("uint16", 1)
     with pytest.warns(UserWarning, match="three equal channels|3 equal channels"):
-        build_pictures(tiny_config(f"training.dataset_args.data_dir={noisy}"), "training")
+        build_images(tiny_config(f"training.dataset_args.data_dir={noisy}"), "training")
     with pytest.raises(DataError, match=re.escape("has 1 channel, the network takes 13 (in_channels: 13)")):
-        build_pictures(
+        build_images(
             tiny_config(f"training.dataset_args.data_dir={noisy}", "model.kwargs.in_channels=13"), "training"
         )
 
 
 def test_8_bits_are_trained_on_as_ever(tiny_config, noisy_folder):
-    samples = build_pictures(tiny_config(), "validation")
+    samples = build_images(tiny_config(), "validation")
     assert samples.white == 255
-    assert np.array_equal(samples[0, 0]["noisy"], to_float(read_picture(noisy_folder / "a.png")))
+    assert np.array_equal(samples[0, 0]["noisy"], to_float(read_image(noisy_folder / "a.png")))
 
 
 @pytest.mark.parametrize(

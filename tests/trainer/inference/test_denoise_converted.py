@@ -1,4 +1,4 @@
-"""Pictures whose colours or formats no result has: what comes out instead, and that it is said."""
+"""Images whose colours or formats no result has: what comes out instead, and that it is said."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from src.trainer.inference.denoise_files import FileOptions
-from src.util.pictures.io import read_picture
+from src.util.images.io import read_image
 
 
 def test_what_is_read_alone_comes_out_as_png_and_is_said_where_another_was_asked_for(
@@ -20,7 +20,7 @@ def test_what_is_read_alone_comes_out_as_png_and_is_said_where_another_was_asked
     for kind in ("auto", "same", "png"):
         unchanged.options = FileOptions(format=kind)
         assert unchanged.folder(tmp_path / "in", tmp_path / kind) == 0
-        assert np.array_equal(read_picture(tmp_path / kind / "a_DN.png"), np.asarray(image.convert("RGB")))
+        assert np.array_equal(read_image(tmp_path / kind / "a_DN.png"), np.asarray(image.convert("RGB")))
     lost = [line for line in messages if "lost in the result" in line]
     assert lost == [
         f"WARNING {tmp_path / 'in' / 'a.gif'}: lost in the result: its format (.gif is read alone; it is a"
@@ -29,7 +29,7 @@ def test_what_is_read_alone_comes_out_as_png_and_is_said_where_another_was_asked
     assert sum("a palette is expanded: the result is RGB" in line for line in messages) == 1
 
 
-def test_a_picture_for_print_comes_out_as_rgb_and_is_said_once(unchanged, tmp_path, messages):
+def test_a_image_for_print_comes_out_as_rgb_and_is_said_once(unchanged, tmp_path, messages):
     (tmp_path / "in").mkdir()
     inks = Image.effect_noise((40, 30), 50).convert("RGB").convert("CMYK")
     for name in "ab":
@@ -51,7 +51,7 @@ def test_a_jpeg_of_12_bits_comes_out_as_png_too(unchanged, tmp_path, messages, n
     unchanged.options = FileOptions(format="same")
     assert unchanged.folder(tmp_path / "in", tmp_path / "out") == 0
     ending = Path(name).suffix.lower()
-    read = [read_picture(path) for path in (tmp_path / "in" / name, tmp_path / "out" / "a_DN.png")]
+    read = [read_image(path) for path in (tmp_path / "in" / name, tmp_path / "out" / "a_DN.png")]
     assert read[0].max() > 3000 and np.array_equal(*read)
     (lost,) = (line for line in messages if "lost in the result" in line)
     assert f"its format ({ending} of 12 bits is read alone; it is a PNG)" in lost

@@ -15,8 +15,8 @@ from PIL import Image, ImageOps
 from src.trainer.inference.denoise_files import FileDenoiser, FileOptions
 from src.trainer.inference.result_files import result_names
 from src.util.errors import DataError, NonFiniteError
-from src.util.pictures.formats.tiff import TiffPicture
-from src.util.pictures.io import from_float, read_picture, to_float, to_uint8, write_picture
+from src.util.images.formats.tiff import TiffImage
+from src.util.images.io import from_float, read_image, to_float, to_uint8, write_image
 
 
 def made(folder):
@@ -28,36 +28,36 @@ def made(folder):
 
 
 def test_e7_e10_a_file_becomes_the_networks_rounded_output(trained, noisy_folder, tmp_path):
-    noisy = read_picture(noisy_folder / "b.png")
+    noisy = read_image(noisy_folder / "b.png")
     FileDenoiser(trained).file(noisy_folder / "b.png", tmp_path / "b.png")
     expected = trained.network.denoise(to_float(noisy), "b")
-    assert np.array_equal(read_picture(tmp_path / "b.png"), to_uint8(expected))
-    assert not np.array_equal(read_picture(tmp_path / "b.png"), noisy)
+    assert np.array_equal(read_image(tmp_path / "b.png"), to_uint8(expected))
+    assert not np.array_equal(read_image(tmp_path / "b.png"), noisy)
 
 
-def test_e18_a_grey_picture_stays_grey_in_a_colour_network(trained, noisy_folder, tmp_path):
-    grey = read_picture(noisy_folder / "a.png")[:51, :37, :1]
-    write_picture(tmp_path / "grey.png", grey)
+def test_e18_a_grey_image_stays_grey_in_a_colour_network(trained, noisy_folder, tmp_path):
+    grey = read_image(noisy_folder / "a.png")[:51, :37, :1]
+    write_image(tmp_path / "grey.png", grey)
     FileDenoiser(trained).file(tmp_path / "grey.png", tmp_path / "out.png")
-    found = read_picture(tmp_path / "out.png")
+    found = read_image(tmp_path / "out.png")
     colours = trained.network.denoise(to_float(np.repeat(grey, 3, axis=2)), "grey")
     assert np.array_equal(found, to_uint8(colours.mean(dim=0, keepdim=True)))
 
 
-def test_a_colour_picture_in_a_grey_network_is_refused_by_name(new_run, noisy_folder, tmp_path, load):
+def test_a_colour_image_in_a_grey_network_is_refused_by_name(new_run, noisy_folder, tmp_path, load):
     (tmp_path / "grey").mkdir()
-    write_picture(tmp_path / "grey" / "a.png", read_picture(noisy_folder / "a.png")[..., :1])
+    write_image(tmp_path / "grey" / "a.png", read_image(noisy_folder / "a.png")[..., :1])
     run = new_run("grey")
     run.train("model.kwargs.in_channels=1", f"training.dataset_args.data_dir={tmp_path / 'grey'}")
     trained = load(run.files.checkpoint_file(2))
-    with pytest.raises(DataError, match=r"b\.png: the picture has 3 channels, the network takes 1"):
+    with pytest.raises(DataError, match=r"b\.png: the image has 3 channels, the network takes 1"):
         FileDenoiser(trained).file(noisy_folder / "b.png", tmp_path / "out.png")
     assert not (tmp_path / "out.png").exists()
     FileDenoiser(trained).file(tmp_path / "grey" / "a.png", tmp_path / "out.png")
-    assert read_picture(tmp_path / "out.png").shape == (64, 64, 1)
+    assert read_image(tmp_path / "out.png").shape == (64, 64, 1)
 
 
-def test_e8_broken_weights_write_no_picture(trained, noisy_folder, tmp_path):
+def test_e8_broken_weights_write_no_image(trained, noisy_folder, tmp_path):
     with torch.no_grad():
         next(trained.network.module.parameters()).fill_(torch.nan)
     with pytest.raises(NonFiniteError, match=r"a\.png"):
@@ -65,7 +65,7 @@ def test_e8_broken_weights_write_no_picture(trained, noisy_folder, tmp_path):
     assert not (tmp_path / "out.png").exists()
 
 
-def test_e11_no_two_pictures_share_a_result():
+def test_e11_no_two_images_share_a_result():
     names = ["a.v1.png", "a.v2.png", "b.png", "b.jpg", "b.jpg.png", "C.png", "c.tif", "d.png", "e.ome.tif"]
     results = result_names([Path("folder", name) for name in names])
     assert [results[Path("folder", name)] for name in names] == [
@@ -74,13 +74,13 @@ def test_e11_no_two_pictures_share_a_result():
     ]  # fmt: skip
 
 
-def test_e12_bad_pictures_are_named_and_the_others_go_on(trained, noisy_folder, tmp_path, messages):
-    (noisy_folder / "aa.txt").write_text("no picture")
+def test_e12_bad_images_are_named_and_the_others_go_on(trained, noisy_folder, tmp_path, messages):
+    (noisy_folder / "aa.txt").write_text("no image")
     whole = (noisy_folder / "b.png").read_bytes()
     (noisy_folder / "bb.png").write_bytes(whole[: len(whole) // 2])
     assert FileDenoiser(trained).folder(noisy_folder, tmp_path / "out") == 1
-    assert any(said.startswith("ERROR") and "bb.png: the picture is cut short" in said for said in messages)
-    assert any(said.startswith("ERROR 1 of 4 pictures failed: ") and "bb.png" in said for said in messages)
+    assert any(said.startswith("ERROR") and "bb.png: the image is cut short" in said for said in messages)
+    assert any(said.startswith("ERROR 1 of 4 images failed: ") and "bb.png" in said for said in messages)
     assert any("passed over: 1 .txt" in said for said in messages)
     assert made(tmp_path / "out") == ["a_DN.png", "b_DN.png", "c_DN.png"]
 
@@ -91,7 +91,7 @@ def test_a_folder_denoised_twice_does_not_denoise_its_results(trained, noisy_fol
     assert made(noisy_folder / "results") == ["a_DN.png", "b_DN.png", "c_DN.png"]
 
 
-def test_another_networks_results_are_no_pictures_of_the_folder(trained, noisy_folder, tmp_path, messages):
+def test_another_networks_results_are_no_images_of_the_folder(trained, noisy_folder, tmp_path, messages):
     (noisy_folder / "sub").mkdir()
     shutil.copy(noisy_folder / "a.png", noisy_folder / "sub" / "a.jpg.png")
     for out in (noisy_folder / "results", noisy_folder / "other" / "deep", tmp_path / "out"):
@@ -100,15 +100,15 @@ def test_another_networks_results_are_no_pictures_of_the_folder(trained, noisy_f
     assert any("passed over: 12 results of test.py" in line for line in messages)
 
 
-def test_f12_a_name_with_dn_in_it_is_a_picture_like_any_other(trained, noisy_folder, tmp_path):
+def test_f12_a_name_with_dn_in_it_is_a_image_like_any_other(trained, noisy_folder, tmp_path):
     shutil.copy(noisy_folder / "a.png", tmp_path / "a_DN.png")
     FileDenoiser(trained).file(noisy_folder / "a.png", tmp_path / "one.png")
     FileDenoiser(trained).file(tmp_path / "a_DN.png", tmp_path / "other.png")
-    assert np.array_equal(read_picture(tmp_path / "one.png"), read_picture(tmp_path / "other.png"))
+    assert np.array_equal(read_image(tmp_path / "one.png"), read_image(tmp_path / "other.png"))
     assert result_names([tmp_path / "a_DN.png"]) == {tmp_path / "a_DN.png": "a_DN_DN.png"}
 
 
-# Any picture in, the same kind of picture out
+# Any image in, the same kind of image out
 
 
 def ramp(channels, dtype="uint16"):
@@ -128,16 +128,16 @@ def test_d10_a_16_bit_ramp_keeps_its_levels_end_to_end(unchanged, tmp_path, endi
     else:
         cv2.imwrite(str(source), ramp(channels))
     unchanged.file(source, target)
-    assert np.array_equal(read_picture(target), read_picture(source))
-    assert len(np.unique(read_picture(target))) == 2**16
+    assert np.array_equal(read_image(target), read_image(source))
+    assert len(np.unique(read_image(target))) == 2**16
 
 
 def test_transparency_passes_untouched_and_nothing_else_is_lost(unchanged, tmp_path, messages):
-    picture = np.random.default_rng(0).integers(0, 256, (30, 40, 4), dtype=np.uint8)
-    Image.fromarray(picture).save(tmp_path / "a.png", icc_profile=b"profile", dpi=(300, 300))
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 4), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png", icc_profile=b"profile", dpi=(300, 300))
     unchanged.file(tmp_path / "a.png", tmp_path / "b.png")
     with Image.open(tmp_path / "b.png") as image:
-        assert np.array_equal(np.asarray(image), picture)
+        assert np.array_equal(np.asarray(image), pixels)
         assert image.info["icc_profile"] == b"profile" and round(image.info["dpi"][0]) == 300
     assert not [line for line in messages if line.startswith("WARNING")]
 
@@ -155,9 +155,9 @@ def test_a_stack_comes_out_as_a_stack_page_by_page(unchanged, tmp_path, monkeypa
     stack = np.random.default_rng(0).integers(0, 2**16, (4, 20, 30), dtype=np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack", compression="lzw")
     order = []
-    read, one = TiffPicture.read, FileDenoiser._denoised
+    read, one = TiffImage.read, FileDenoiser._denoised
     monkeypatch.setattr(
-        TiffPicture, "read", lambda self, page=0: order.append(f"read {page}") or read(self, page)
+        TiffImage, "read", lambda self, page=0: order.append(f"read {page}") or read(self, page)
     )
     monkeypatch.setattr(FileDenoiser, "_denoised", lambda *a: order.append(f"denoise {a[2][-1]}") or one(*a))
     unchanged.file(tmp_path / "a.tif", tmp_path / "b.tif")
@@ -166,10 +166,10 @@ def test_a_stack_comes_out_as_a_stack_page_by_page(unchanged, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 2), (257, 131)])
-def test_pictures_of_any_size_come_out_in_it(unchanged, tmp_path, size):
-    write_picture(tmp_path / "a.png", np.full((*size, 3), 9, np.uint8))
+def test_images_of_any_size_come_out_in_it(unchanged, tmp_path, size):
+    write_image(tmp_path / "a.png", np.full((*size, 3), 9, np.uint8))
     unchanged.file(tmp_path / "a.png", tmp_path / "b.png")
-    assert np.array_equal(read_picture(tmp_path / "b.png"), read_picture(tmp_path / "a.png"))
+    assert np.array_equal(read_image(tmp_path / "b.png"), read_image(tmp_path / "a.png"))
 
 
 def test_a_jpeg_comes_out_as_png_unless_asked_otherwise(unchanged, tmp_path):
@@ -185,7 +185,7 @@ def test_a_jpeg_comes_out_as_png_unless_asked_otherwise(unchanged, tmp_path):
             assert np.asarray(ImageOps.exif_transpose(image)).shape == (40, 30, 3)
 
 
-def test_a_grey_picture_a_foreign_range_and_few_bits_are_said_once(unchanged, tmp_path, messages):
+def test_a_grey_image_a_foreign_range_and_few_bits_are_said_once(unchanged, tmp_path, messages):
     (tmp_path / "in").mkdir()
     for name in "ab":
         cv2.imwrite(str(tmp_path / "in" / f"{name}.png"), ramp(1)[:16])
@@ -193,7 +193,7 @@ def test_a_grey_picture_a_foreign_range_and_few_bits_are_said_once(unchanged, tm
     said = [line for line in messages if line.startswith("WARNING")]
     assert len(said) == 3
     assert "a.png: grey is denoised as 3 equal channels" in said[0]
-    assert "white is 65535 (uint16), but 255 in the pictures that the network" in said[1]
+    assert "white is 65535 (uint16), but 255 in the images that the network" in said[1]
     assert "was trained on, or in most of them" in said[1]
     assert "largest value, 4095, is far below white" in said[2]
 
@@ -202,16 +202,16 @@ def test_data_range_of_a_call_counts(trained, tmp_path, load, run):
     cv2.imwrite(str(tmp_path / "a.png"), ramp(3)[:16])
     asked = load(run.files.checkpoint_file(2), "data_range=4095")
     FileDenoiser(asked).file(tmp_path / "a.png", tmp_path / "b.png")
-    picture = read_picture(tmp_path / "a.png")
-    whole = asked.network.denoise(to_float(picture, 4095), "a")
-    assert np.array_equal(read_picture(tmp_path / "b.png"), from_float(whole, "uint16", 4095, (0, 65535)))
+    image = read_image(tmp_path / "a.png")
+    whole = asked.network.denoise(to_float(image, 4095), "a")
+    assert np.array_equal(read_image(tmp_path / "b.png"), from_float(whole, "uint16", 4095, (0, 65535)))
 
 
 def test_folders_are_mirrored_and_results_are_not_denoised_again(unchanged, tmp_path, messages):
     source = tmp_path / "fotos ü 写真"
     for name in ("a.png", "sub/a.png", "sub/deeper/b.tif", "results/old.png", "sub/.hidden/c.png"):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
-        write_picture(source / name, np.full((8, 8, 3), 5, np.uint8))
+        write_image(source / name, np.full((8, 8, 3), 5, np.uint8))
     before = sorted(source.rglob("*"))
     assert unchanged.folder(source, tmp_path / "out") == 0
     assert sorted(source.rglob("*")) == before
@@ -226,20 +226,20 @@ def test_folders_are_mirrored_and_results_are_not_denoised_again(unchanged, tmp_
 
 def test_what_is_done_is_skipped_unless_asked_otherwise(unchanged, noisy_folder, tmp_path, messages):
     assert unchanged.folder(noisy_folder, tmp_path / "out") == 0
-    write_picture(tmp_path / "out" / "b_DN.png", np.zeros((9, 9, 3), np.uint8))
+    write_image(tmp_path / "out" / "b_DN.png", np.zeros((9, 9, 3), np.uint8))
     (tmp_path / "out" / "c_DN.png").unlink()
     assert unchanged.folder(noisy_folder, tmp_path / "out") == 0
-    assert read_picture(tmp_path / "out" / "b_DN.png").shape == (9, 9, 3)
-    assert any("1 of 3 pictures denoised, 2 were there already (--overwrite" in line for line in messages)
+    assert read_image(tmp_path / "out" / "b_DN.png").shape == (9, 9, 3)
+    assert any("1 of 3 images denoised, 2 were there already (--overwrite" in line for line in messages)
     unchanged.options = FileOptions(overwrite=True)
     assert unchanged.folder(noisy_folder, tmp_path / "out") == 0
-    assert read_picture(tmp_path / "out" / "b_DN.png").shape == (64, 80, 3)
+    assert read_image(tmp_path / "out" / "b_DN.png").shape == (64, 80, 3)
 
 
 def test_d7_d9_d16_everything_bad_is_named_and_the_rest_goes_on(unchanged, noisy_folder, tmp_path, messages):
     whole = (noisy_folder / "a.png").read_bytes()
     bad = {
-        "empty.png": b"", "cut.png": whole[:-40], "text.png": b"no picture", "page.tif": b"II*\0",
+        "empty.png": b"", "cut.png": whole[:-40], "text.png": b"no image", "page.tif": b"II*\0",
         "wrong.npy": b"\x93NUMPY\x01\0", "other.tif": whole,
     }  # fmt: skip
     for name, content in bad.items():
@@ -252,13 +252,13 @@ def test_d7_d9_d16_everything_bad_is_named_and_the_rest_goes_on(unchanged, noisy
     assert unchanged.folder(noisy_folder, tmp_path / "out") == 8
     said = "\n".join(line for line in messages if line.startswith("ERROR"))
     for name, reason in {
-        "empty.png": "empty", "cut.png": "cut short", "text.png": "not a picture",
+        "empty.png": "empty", "cut.png": "cut short", "text.png": "not an image",
         "bomb.bmp": "60000x60000 pixels", "page.tif": "damaged",
         "wrong.npy": "damaged", "other.tif": "name it after what it is",
         "link.png": "does not exist",
     }.items():  # fmt: skip
         assert re.search(rf"{re.escape(name)}: .*{reason}", said), name
-    assert "8 of 11 pictures failed: " in said
+    assert "8 of 11 images failed: " in said
     assert made(tmp_path / "out") == ["a_DN.png", "b_DN.png", "c_DN.png"]
 
 
@@ -270,7 +270,7 @@ def test_the_limit_of_pixels_is_an_option(unchanged, noisy_folder, tmp_path):
     assert [path.name for path in tmp_path.glob("*.png")] == ["a.png"]
 
 
-def test_pictures_of_imagemagick_come_out_as_it_wrote_them(unchanged, tmp_path):
+def test_images_of_imagemagick_come_out_as_it_wrote_them(unchanged, tmp_path):
     program = shutil.which("identify") and Path(shutil.which("identify")).with_name("convert")
     if not program or not program.exists():
         pytest.skip("ImageMagick is not here (apt-get install imagemagick)")

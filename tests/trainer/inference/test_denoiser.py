@@ -9,7 +9,7 @@ from src.trainer.config.reading import check_config, to_yaml
 from src.trainer.inference.denoiser import Denoiser
 from src.util.config.yaml_document import Document
 from src.util.errors import CheckpointError, ConfigError, DataError, NonFiniteError
-from src.util.pictures.io import PictureWarning, from_float, read_picture, to_float
+from src.util.images.io import ImageWarning, from_float, read_image, to_float
 
 
 @pytest.fixture
@@ -24,13 +24,13 @@ def denoiser(ckpt):
 
 @pytest.fixture
 def noisy(noisy_folder):
-    """A colour picture (51, 67, 3) of odd size, uint8."""
-    return read_picture(noisy_folder / "b.png")[:51, :67]
+    """A colour image (51, 67, 3) of odd size, uint8."""
+    return read_image(noisy_folder / "b.png")[:51, :67]
 
 
-def whole(denoiser, picture, white):
-    """What the network gives for the picture at once, as an array."""
-    denoised = denoiser.network.denoise(to_float(picture, white), "picture")
+def whole(denoiser, image, white):
+    """What the network gives for the image at once, as an array."""
+    denoised = denoiser.network.denoise(to_float(image, white), "image")
     return denoised.permute(1, 2, 0).numpy() * white
 
 
@@ -100,7 +100,7 @@ def test_a_device_may_be_said_as_torch_says_it(ckpt, monkeypatch, device, chosen
     assert asked == [chosen]
 
 
-def test_grey_pictures_come_back_grey(denoiser, noisy):
+def test_grey_images_come_back_grey(denoiser, noisy):
     grey = noisy[..., 0]
     denoised = denoiser(grey)
     assert denoised.shape == grey.shape
@@ -114,37 +114,37 @@ def test_a_batch_is_an_array_of_four_axes_or_a_list_of_any_sizes(denoiser, noisy
     stacked = denoiser(np.stack([first, second]))
     assert (stacked.shape, stacked.dtype) == ((2, 48, 40, 3), np.uint8)
     listed = denoiser([first, second, noisy[..., 0], noisy / np.float32(255)])
-    assert [picture.shape for picture in listed] == [(48, 40, 3), (48, 40, 3), (51, 67), (51, 67, 3)]
-    assert [picture.dtype.name for picture in listed] == ["uint8"] * 3 + ["float32"]
+    assert [image.shape for image in listed] == [(48, 40, 3), (48, 40, 3), (51, 67), (51, 67, 3)]
+    assert [image.dtype.name for image in listed] == ["uint8"] * 3 + ["float32"]
     for found, alone in zip(stacked, listed[:2], strict=True):
         assert np.array_equal(found, alone)
     assert np.array_equal(listed[0], denoiser(first))
     assert denoiser([]) == []
 
 
-def test_an_array_in_any_memory_order_is_the_same_picture(denoiser, noisy):
+def test_an_array_in_any_memory_order_is_the_same_image(denoiser, noisy):
     expected = denoiser(np.ascontiguousarray(noisy[::-1, ::2]))
     assert np.array_equal(denoiser(noisy[::-1, ::2]), expected)
     assert np.array_equal(denoiser(np.asfortranarray(noisy[::-1, ::2])), expected)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
-def test_tiles_and_whole_give_the_same_picture(ckpt, noisy_folder, dtype):
-    picture = np.tile(read_picture(noisy_folder / "b.png"), (2, 2, 1))[:125, :147].astype(dtype)
-    picture = picture * {"uint8": 1, "uint16": 257, "float32": np.float32(1 / 255)}[dtype]
-    at_once = Denoiser.load(ckpt, "cpu", tile=0)(picture)
-    tiled = Denoiser.load(ckpt, "cpu", tile=48)(picture)
+def test_tiles_and_whole_give_the_same_image(ckpt, noisy_folder, dtype):
+    image = np.tile(read_image(noisy_folder / "b.png"), (2, 2, 1))[:125, :147].astype(dtype)
+    image = image * {"uint8": 1, "uint16": 257, "float32": np.float32(1 / 255)}[dtype]
+    at_once = Denoiser.load(ckpt, "cpu", tile=0)(image)
+    tiled = Denoiser.load(ckpt, "cpu", tile=48)(image)
     step = np.finfo(np.float32).eps * 1e3 if dtype == "float32" else 1
     assert np.abs(tiled.astype(np.float64) - at_once).max() <= 8 * step
-    assert not np.array_equal(Denoiser.load(ckpt, "cpu", tile=48, overlap=0)(picture), at_once)
+    assert not np.array_equal(Denoiser.load(ckpt, "cpu", tile=48, overlap=0)(image), at_once)
 
 
-def test_an_ensemble_does_not_change_with_the_side_a_picture_is_seen_from(ckpt, noisy):
-    picture = noisy[:48, :64]
+def test_an_ensemble_does_not_change_with_the_side_a_image_is_seen_from(ckpt, noisy):
+    image = noisy[:48, :64]
     ensemble = Denoiser.load(ckpt, "cpu", ensemble=True)
-    seen, turned = ensemble(picture).astype(int), ensemble(np.rot90(picture)).astype(int)
+    seen, turned = ensemble(image).astype(int), ensemble(np.rot90(image)).astype(int)
     assert np.abs(np.rot90(seen) - turned).max() <= 1
-    assert not np.array_equal(seen, Denoiser.load(ckpt, "cpu")(picture))
+    assert not np.array_equal(seen, Denoiser.load(ckpt, "cpu")(image))
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_an_ensemble_does_not_change_with_the_side_a_picture_is_seen_from(ckpt, 
     ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))],
 )
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.bfloat16])
-def test_a_tensor_is_one_picture_and_comes_back_as_one(denoiser, noisy, dtype, device):
+def test_a_tensor_is_one_image_and_comes_back_as_one(denoiser, noisy, dtype, device):
     tensor = torch.from_numpy(noisy).to(device, dtype) / (1 if dtype == torch.uint8 else 255)
     tensor = tensor.to(dtype).requires_grad_(dtype != torch.uint8)
     denoised = denoiser(tensor)
@@ -173,7 +173,7 @@ def test_a_pil_image_comes_back_as_one(denoiser, noisy, mode):
     assert np.array_equal(np.asarray(denoised), denoiser(array))
 
 
-def test_what_numpy_takes_for_an_array_is_one_picture(denoiser, noisy):
+def test_what_numpy_takes_for_an_array_is_one_image(denoiser, noisy):
     class Lazy:
         """As those of xarray, zarr and h5py are."""
 
@@ -187,18 +187,18 @@ def test_what_numpy_takes_for_an_array_is_one_picture(denoiser, noisy):
 
 
 @pytest.mark.parametrize(
-    ("picture", "said"),
+    ("image", "said"),
     [
         (np.zeros((8, 9, 4), np.uint8), r"has 4 channels, the network takes 3 \(in_channels: 3\); drop its"
-         r" transparency by picture\[\.\.\., :3\], or train a network with in_channels: 4$"),
-        (np.zeros((8, 9, 2), np.uint8), r"has 2 channels, .*transparency by picture\[\.\.\., :1\]"),
+         r" transparency by image\[\.\.\., :3\], or train a network with in_channels: 4$"),
+        (np.zeros((8, 9, 2), np.uint8), r"has 2 channels, .*transparency by image\[\.\.\., :1\]"),
         (np.zeros((5, 64, 64), np.uint8), "has 64 channels, .*; channels come last"),
         (np.zeros((8, 9, 13), np.uint8), "has 13 channels, .*train a network with in_channels: 13$"),
         (np.zeros((0, 9, 3), np.uint8), r"expected shape .*, got \(0, 9, 3\), which is empty$"),
         (np.zeros(9, np.uint8), r"expected shape \(H, W\) or \(H, W, C\), got \(9,\)"),
         (np.zeros((8, 9), complex), "expected whole or floating-point numbers, got complex128; take its"),
         (np.zeros((8, 9), bool), "got bool; convert it to floating point$"),
-        (np.array([np.zeros((8, 9)), np.zeros((9, 8))], object), "got object; several pictures of different"),
+        (np.array([np.zeros((8, 9)), np.zeros((9, 8))], object), "got object; several images of different"),
         (np.full((8, 9, 3), np.nan, np.float32), "NaN or infinite"),
         (np.full((8, 9, 3), 200.0, np.float32), "say which number is white, such as data_range=255$"),
         (Image.new("P", (9, 8)), r"image of mode L, RGB, .*, got P; convert it first, .*convert\('RGB'\)$"),
@@ -208,17 +208,17 @@ def test_what_numpy_takes_for_an_array_is_one_picture(denoiser, noisy):
         (None, "got NoneType"),
     ],
 )  # fmt: skip
-def test_what_is_no_picture_is_refused_in_words(denoiser, picture, said):
-    with pytest.raises(DataError, match=f"^the picture: .*{said}"):
-        denoiser(picture)
-    with pytest.raises(DataError, match=f"^picture 1: .*{said}") as caught:
-        denoiser([np.zeros((8, 9, 3), np.uint8), picture])
+def test_what_is_no_image_is_refused_in_words(denoiser, image, said):
+    with pytest.raises(DataError, match=f"^the image: .*{said}"):
+        denoiser(image)
+    with pytest.raises(DataError, match=f"^image 1: .*{said}") as caught:
+        denoiser([np.zeros((8, 9, 3), np.uint8), image])
     assert "are a list, or" not in str(caught.value)
 
 
 @pytest.mark.parametrize("shape", [(9,), (5, 64, 64), (3, 64, 64), (1, 2, 8, 9, 3)])
-def test_what_may_be_several_pictures_is_told_how_they_are_given(denoiser, shape):
-    with pytest.raises(DataError, match=r"; several pictures are a list, or \(N, H, W, C\)"):
+def test_what_may_be_several_images_is_told_how_they_are_given(denoiser, shape):
+    with pytest.raises(DataError, match=r"; several images are a list, or \(N, H, W, C\)"):
         denoiser(np.zeros(shape, np.uint8))
 
 
@@ -228,10 +228,10 @@ def test_what_may_be_several_pictures_is_told_how_they_are_given(denoiser, shape
 @pytest.mark.parametrize(("dtype", "bits"), [("int64", 8), ("uint64", 10), ("int32", 12), ("uint32", 16)])
 def test_whole_numbers_wider_than_their_values_ask_for_a_range(denoiser, noisy, dtype, bits):
     wide = noisy.astype(dtype) << (bits - 8)
-    said = rf"^the picture, {dtype}: its largest value, {wide.max()}, .*; .* say data_range={2**bits - 1}$"
+    said = rf"^the image, {dtype}: its largest value, {wide.max()}, .*; .* say data_range={2**bits - 1}$"
     with pytest.raises(DataError, match=said):
         denoiser(wide)
-    with pytest.raises(DataError, match=r"^picture 0, .* data_range=255$"):
+    with pytest.raises(DataError, match=r"^image 0, .* data_range=255$"):
         denoiser([np.zeros_like(wide)])
     denoised = Denoiser(denoiser.network, 255 << (bits - 8))(wide)
     assert np.abs(denoised / 2.0 ** (bits - 8) - denoiser(noisy)).max() <= 0.5 + 2.0 ** (7 - bits)
@@ -239,9 +239,9 @@ def test_whole_numbers_wider_than_their_values_ask_for_a_range(denoiser, noisy, 
 
 @pytest.mark.parametrize("dtype", ["int16", "uint16"])
 def test_16_bits_that_use_little_of_their_range_are_pointed_out(denoiser, noisy, dtype):
-    for pictures in (noisy.astype(dtype), [noisy.astype(dtype)]):
-        with pytest.warns(PictureWarning, match="picture.*far below white .* data_range=255$") as told:
-            denoiser(pictures)
+    for images in (noisy.astype(dtype), [noisy.astype(dtype)]):
+        with pytest.warns(ImageWarning, match="image.*far below white .* data_range=255$") as told:
+            denoiser(images)
         assert [Path(each.filename) for each in told] == [Path(__file__)]
 
 
@@ -256,7 +256,7 @@ def test_a_data_range_that_is_none_is_refused_at_once(ckpt, denoiser, asked):
 def test_e8_broken_weights_give_no_array(denoiser, noisy):
     with torch.no_grad():
         next(denoiser.network.module.parameters()).fill_(torch.nan)
-    with pytest.raises(NonFiniteError, match="the picture: the network's output is not finite"):
+    with pytest.raises(NonFiniteError, match="the image: the network's output is not finite"):
         denoiser(noisy)
 
 

@@ -1,11 +1,11 @@
-"""Pictures that are easily spoiled: stacks of microscopes, counts with hot pixels, blank and narrow ones."""
+"""Images that are easily spoiled: stacks of microscopes, counts with hot pixels, blank and narrow ones."""
 
 import numpy as np
 import pytest
 import tifffile
 
 from src.trainer.inference.denoise_files import FileDenoiser
-from src.util.pictures.io import read_picture, write_picture
+from src.util.images.io import read_image, write_image
 
 STACK = np.random.default_rng(1).integers(0, 65_536, (2, 3, 2, 20, 24), dtype=np.uint16)
 OF_OME = {
@@ -52,7 +52,7 @@ def test_a_stack_of_500_pages_comes_out_whole(unchanged, tmp_path, messages):
     del messages[:]
     assert unchanged.folder(tmp_path / "in", tmp_path / "out") == 0
     assert np.array_equal(tifffile.imread(tmp_path / "out" / "a_DN.tif"), stack)
-    assert any("1 of 1 pictures denoised" in line for line in messages)
+    assert any("1 of 1 images denoised" in line for line in messages)
 
 
 def test_counts_of_22_channels_keep_their_channels_and_hot_pixels(new_run, load, tmp_path):
@@ -84,12 +84,12 @@ def test_counts_of_22_channels_keep_their_channels_and_hot_pixels(new_run, load,
 
 
 @pytest.mark.parametrize("masker", ["Masker", "N2V_Masker"])
-def test_black_constant_and_saturated_pictures_spoil_no_training_and_come_out_as_they_are(
+def test_black_constant_and_saturated_images_spoil_no_training_and_come_out_as_they_are(
     new_run, load, noisy_folder, tmp_path, messages, masker
 ):
     blank = {"black": 0, "constant": 117, "saturated": 255}
     for name, level in blank.items():
-        write_picture(noisy_folder / f"{name}.png", np.full((64, 64, 3), level, np.uint8))
+        write_image(noisy_folder / f"{name}.png", np.full((64, 64, 3), level, np.uint8))
     run = new_run("blank")
     run.train(f"masker.masker_type={masker}", "model.kwargs.local_mean=2", "training.max_epochs=3")
     assert len(run.losses) == 9 and all("nan" not in line for line in run.losses.values())
@@ -97,18 +97,18 @@ def test_black_constant_and_saturated_pictures_spoil_no_training_and_come_out_as
     del messages[:]
     assert FileDenoiser(trained).folder(noisy_folder, tmp_path / "out") == 0
     for name, level in blank.items():
-        result = read_picture(tmp_path / "out" / f"{name}_DN.png").astype(int)
+        result = read_image(tmp_path / "out" / f"{name}_DN.png").astype(int)
         assert np.abs(result - level).max() < 40, name
         assert not [line for line in messages if f"{name}.png" in line]
     trained.network.module.forward = lambda images, window=None: images
     for name, level in blank.items():
         FileDenoiser(trained).file(noisy_folder / f"{name}.png", tmp_path / f"{name}.png")
-        assert (read_picture(tmp_path / f"{name}.png") == level).all()
+        assert (read_image(tmp_path / f"{name}.png") == level).all()
 
 
 @pytest.mark.parametrize("size", [(96, 1), (1, 96), (20, 4000), (4000, 20)])
-def test_narrow_pictures_come_out_in_their_size(trained, tmp_path, size):
-    picture = np.random.default_rng(4).integers(60, 190, (*size, 3), dtype=np.uint8)
-    write_picture(tmp_path / "a.png", picture)
+def test_narrow_images_come_out_in_their_size(trained, tmp_path, size):
+    image = np.random.default_rng(4).integers(60, 190, (*size, 3), dtype=np.uint8)
+    write_image(tmp_path / "a.png", image)
     FileDenoiser(trained).file(tmp_path / "a.png", tmp_path / "b.png")
-    assert read_picture(tmp_path / "b.png").shape == picture.shape
+    assert read_image(tmp_path / "b.png").shape == image.shape

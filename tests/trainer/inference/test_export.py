@@ -23,8 +23,8 @@ def test_what_is_exported_is_the_network_with_its_configuration(trained, tmp_pat
     assert (about["epoch"], about["white"]) == ("2", "255.0")
     again = build_model(config, torch.device("cpu"))
     again.module.load_state_dict(load_file(path))
-    picture = torch.rand(3, 32, 40, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(again.denoise(picture, "a"), trained.network.denoise(picture, "a"))
+    image = torch.rand(3, 32, 40, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(again.denoise(image, "a"), trained.network.denoise(image, "a"))
 
 
 def test_a_file_that_is_there_is_replaced_only_when_asked_for(trained, tmp_path):

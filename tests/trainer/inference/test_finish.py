@@ -1,4 +1,4 @@
-"""The finish where networks are used: on pictures of any kind, on folders, in scores."""
+"""The finish where networks are used: on images of any kind, on folders, in scores."""
 
 import math
 
@@ -16,7 +16,7 @@ from src.trainer.inference.pixels import denoise_pixels
 from src.trainer.inference.testing import score_dataset
 from src.trainer.network.network import Network
 from src.util.errors import ConfigError, DataError
-from src.util.pictures.io import read_picture
+from src.util.images.io import read_image
 
 CPU = torch.device("cpu")
 ALL = Finish(light=4, gamma=1, detail=2)
@@ -38,7 +38,7 @@ def network(channels=3):
     return Network(Smoother(channels), CPU)
 
 
-def picture(dtype=np.uint8, shape=(80, 96, 3)):
+def image(dtype=np.uint8, shape=(80, 96, 3)):
     values = 0.5 + 0.1 * np.random.default_rng(0).standard_normal(shape)
     values[:, 40:44] += 0.3
     return (
@@ -47,9 +47,9 @@ def picture(dtype=np.uint8, shape=(80, 96, 3)):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-def test_pictures_of_any_type_are_finished_in_their_own_values(dtype):
+def test_images_of_any_type_are_finished_in_their_own_values(dtype):
     white = 1.0 if dtype == np.float32 else float(np.iinfo(dtype).max)
-    noisy = picture(dtype)
+    noisy = image(dtype)
     plain = denoise_pixels(network(), noisy, white, "a")
     result = denoise_pixels(network(), noisy, white, "a", ALL)
     given = Pair(noisy, plain.astype(np.float32) / np.float32(white), white, 0.0 if white == 1 else 1 / white)
@@ -61,8 +61,8 @@ def test_pictures_of_any_type_are_finished_in_their_own_values(dtype):
     )
 
 
-def test_no_finish_is_the_networks_result_and_none_of_its_strength_the_picture():
-    noisy = picture()
+def test_no_finish_is_the_networks_result_and_none_of_its_strength_the_image():
+    noisy = image()
     assert np.array_equal(
         denoise_pixels(network(), noisy, 255, "a", Finish()), denoise_pixels(network(), noisy, 255, "a")
     )
@@ -71,7 +71,7 @@ def test_no_finish_is_the_networks_result_and_none_of_its_strength_the_picture()
 
 @pytest.mark.parametrize("finish", [Finish(), ALL])
 def test_other_channels_go_through_one_by_one_if_asked_for(finish):
-    noisy = picture(shape=(40, 48, 5))
+    noisy = image(shape=(40, 48, 5))
     with pytest.raises(DataError, match="a: "):
         denoise_pixels(network(), noisy, 255, "a", finish)
     result = denoise_pixels(network(), noisy, 255, "a", finish, each_channel=True)
@@ -83,7 +83,7 @@ def test_other_channels_go_through_one_by_one_if_asked_for(finish):
 
 
 def test_channels_that_suit_go_through_together_also_then():
-    noisy = picture()
+    noisy = image()
     together = denoise_pixels(network(), noisy, 255, "a", each_channel=True)
     assert np.array_equal(together, denoise_pixels(network(), noisy, 255, "a"))
 
@@ -92,7 +92,7 @@ def test_channels_that_suit_go_through_together_also_then():
 
 
 def test_a_denoiser_takes_the_checkpoints_finish_or_another(run, noisy_folder):
-    path, noisy = run.files.checkpoint_file(2), read_picture(noisy_folder / "b.png")
+    path, noisy = run.files.checkpoint_file(2), read_image(noisy_folder / "b.png")
     plain = Denoiser.load(path, "cpu")
     assert plain.finish == Finish()
     own = Denoiser.load(path, "cpu", settings=["test.finish={light: 5, strength: 0.5}"])
@@ -107,7 +107,7 @@ def test_a_denoiser_takes_the_checkpoints_finish_or_another(run, noisy_folder):
 
 
 def test_a_denoiser_takes_other_channels_one_by_one_if_the_configuration_says_so(run):
-    path, noisy = run.files.checkpoint_file(2), picture(shape=(32, 40, 4))
+    path, noisy = run.files.checkpoint_file(2), image(shape=(32, 40, 4))
     result = Denoiser.load(path, "cpu", settings=["test.each_channel=true"])(noisy)
     assert result.shape == noisy.shape
     with pytest.raises(DataError, match="drop its transparency"):
@@ -124,19 +124,19 @@ def denoised_folder(run, load, noisy_folder, tmp_path):
     def denoise(finish, out="out", **options):
         trained = load(run.files.checkpoint_file(2), f"test.finish={finish}")
         FileDenoiser(trained, FileOptions(**options)).folder(noisy_folder, tmp_path / out)
-        return {path.name: read_picture(path) for path in sorted((tmp_path / out).glob("*_DN.png"))}
+        return {path.name: read_image(path) for path in sorted((tmp_path / out).glob("*_DN.png"))}
 
     return denoise
 
 
 def lines(messages):
-    return [line for line in messages if "light is given back with gamma" in line and "pictures (" in line]
+    return [line for line in messages if "light is given back with gamma" in line and "images (" in line]
 
 
-def test_the_pictures_of_a_folder_have_one_light_which_is_said_once(denoised_folder, messages):
+def test_the_images_of_a_folder_have_one_light_which_is_said_once(denoised_folder, messages):
     together = denoised_folder("{light: 8}")
     (line,) = lines(messages)
-    assert line.endswith("found in 3 pictures (--set test.finish.gamma=G)")
+    assert line.endswith("found in 3 images (--set test.finish.gamma=G)")
     gamma = line.partition("with gamma ")[2].partition(",")[0]
     said = denoised_folder(f"{{light: 8, gamma: {gamma}}}", "said")
     assert len(together) == 3 and len(lines(messages)) == 1
@@ -146,7 +146,7 @@ def test_the_pictures_of_a_folder_have_one_light_which_is_said_once(denoised_fol
 
 
 @pytest.mark.parametrize("finish", ["{}", "{detail: 3}", "{light: 8, gamma: 2}"])
-def test_where_the_light_does_not_matter_or_is_said_no_picture_is_looked_at_for_it(
+def test_where_the_light_does_not_matter_or_is_said_no_image_is_looked_at_for_it(
     denoised_folder, messages, finish
 ):
     denoised_folder(finish)
@@ -160,7 +160,7 @@ def test_a_folder_that_is_done_is_not_looked_at_again(denoised_folder, messages,
     assert len(lines(messages)) == 1
 
 
-def test_pictures_that_cannot_be_read_tell_nothing_of_the_light(denoised_folder, noisy_folder, messages):
+def test_images_that_cannot_be_read_tell_nothing_of_the_light(denoised_folder, noisy_folder, messages):
     (noisy_folder / "a.png").write_bytes(b"damaged")
     assert len(denoised_folder("{light: 8}")) == 2
     assert len(lines(messages)) == 1
@@ -169,20 +169,20 @@ def test_pictures_that_cannot_be_read_tell_nothing_of_the_light(denoised_folder,
 # Scores
 
 
-def test_scores_are_of_the_finished_pictures(run, load, clean_folder, tmp_path):
+def test_scores_are_of_the_finished_images(run, load, clean_folder, tmp_path):
     given = [f"test.dataset_args.clean_folder={clean_folder}", "test.finish.strength=0"]
     score_dataset(load(run.files.checkpoint_file(2), *given), 0, tmp_path / "scored")
     for number in range(3):
         (denoised,) = (tmp_path / "scored").glob(f"{number:04d}_DN_*.png")
-        noisy = read_picture(tmp_path / "scored" / f"{number:04d}_NOISY.png")
-        assert np.array_equal(read_picture(denoised), noisy)
-        clean = read_picture(tmp_path / "scored" / f"{number:04d}_CLEAN.png").astype(float)
+        noisy = read_image(tmp_path / "scored" / f"{number:04d}_NOISY.png")
+        assert np.array_equal(read_image(denoised), noisy)
+        clean = read_image(tmp_path / "scored" / f"{number:04d}_CLEAN.png").astype(float)
         psnr = 10 * math.log10(255**2 / ((noisy - clean) ** 2).mean())
         assert float(denoised.stem.rpartition("_")[2]) == pytest.approx(psnr, abs=0.01)
 
 
 def test_nan_stays_where_it_is_and_spreads_into_no_neighbourhood():
-    noisy = torch.from_numpy(picture(np.float32).transpose(2, 0, 1).copy())
+    noisy = torch.from_numpy(image(np.float32).transpose(2, 0, 1).copy())
     noisy[:, 10:14, 50:60] = math.nan
     batch = {"noisy": noisy[None], "name": ["a"], "dtype": ["float32"], "white": [1.0]}
     (result,) = evaluate(network(), [batch], None, finish=ALL)

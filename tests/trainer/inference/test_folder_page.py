@@ -11,7 +11,7 @@ from PIL import Image
 from src.trainer.inference import folder_page
 from src.trainer.inference.denoise_files import FileDenoiser, FileOptions
 from src.util.errors import NonFiniteError
-from src.util.pictures.io import read_picture, write_picture
+from src.util.images.io import read_image, write_image
 from tests.trainer.report.conftest import data, decoded, html
 
 
@@ -32,23 +32,23 @@ def test_beside_a_folders_results_lies_a_page_of_them(darker, noisy_folder, tmp_
     assert names(out) == ["a.png", "b.png", "c.png"]
     for number, name in enumerate("abc", start=1):
         shown = data(out, number)
-        assert np.array_equal(decoded(shown["files"]["noisy"]), read_picture(noisy_folder / f"{name}.png"))
-        assert np.array_equal(decoded(shown["files"]["denoised"]), read_picture(out / f"{name}_DN.png"))
+        assert np.array_equal(decoded(shown["files"]["noisy"]), read_image(noisy_folder / f"{name}.png"))
+        assert np.array_equal(decoded(shown["files"]["denoised"]), read_image(out / f"{name}_DN.png"))
         assert "clean" not in shown["files"] and len(shown["correlation"]["rows"]) == 11
-    assert "<h1>noisy, epoch 2, all 3 pictures</h1>" in html(out)
+    assert "<h1>noisy, epoch 2, all 3 images</h1>" in html(out)
     assert "sim_patch_edge" in html(out) and str(darker.trained.path) in html(out)
     assert Image.open(out / "panel.png").size[0] > 300
     assert any(line == f"INFO to look at: {out / 'report.html'}" for line in messages)
 
 
-def test_pictures_of_any_kind_are_shown_as_8_bits(darker, tmp_path):
+def test_images_of_any_kind_are_shown_as_8_bits(darker, tmp_path):
     (tmp_path / "in" / "sub").mkdir(parents=True)
     stack = np.arange(2 * 20 * 30, dtype=np.uint16).reshape(2, 20, 30) * 50
     tifffile.imwrite(tmp_path / "in" / "a.tif", stack, photometric="minisblack")
     np.save(tmp_path / "in" / "sub" / "b.npy", np.linspace(0, 1, 600, dtype=np.float32).reshape(20, 30))
     assert darker.folder(tmp_path / "in", tmp_path / "out") == 0
     assert names(tmp_path / "out") == ["a.tif", "a.tif, page 2", "sub/b.npy"]
-    assert "<h1>in, epoch 2, all 3 pictures</h1>" in html(tmp_path / "out"), "as many as are shown"
+    assert "<h1>in, epoch 2, all 3 images</h1>" in html(tmp_path / "out"), "as many as are shown"
     for number, page in enumerate((stack[0] / 65535, stack[1] / 65535, np.linspace(0, 1, 600)), start=1):
         shown = data(tmp_path / "out", number)
         levels = page.reshape(20, 30) * 255 * shown["brightness"]
@@ -56,16 +56,16 @@ def test_pictures_of_any_kind_are_shown_as_8_bits(darker, tmp_path):
         assert shown["whole"] == [30, 20, 1]
 
 
-def test_a_second_run_shows_all_pictures_and_says_which_are_older(darker, noisy_folder, tmp_path):
+def test_a_second_run_shows_all_images_and_says_which_are_older(darker, noisy_folder, tmp_path):
     out = tmp_path / "out"
-    write_picture(noisy_folder / "aa.png", np.full((20, 30, 3), 80, np.uint8))
+    write_image(noisy_folder / "aa.png", np.full((20, 30, 3), 80, np.uint8))
     darker.folder(noisy_folder, out)
     before = [data(out, number) for number in (1, 2, 3, 4)]
     (out / "b_DN.png").unlink()
     darker.folder(noisy_folder, out)
     assert names(out) == ["a.png", "aa.png", "b.png", "c.png"], "in the folder's order"
     assert [data(out, number) for number in (1, 2, 3, 4)] == before
-    assert "all 4 pictures, 3 of them denoised by an earlier call" in html(out)
+    assert "all 4 images, 3 of them denoised by an earlier call" in html(out)
 
 
 def test_a_page_is_made_where_one_is_missing_and_kept_where_nothing_is_new(
@@ -79,22 +79,22 @@ def test_a_page_is_made_where_one_is_missing_and_kept_where_nothing_is_new(
     assert len(names(out)) == 3 and (out / "panel.png").is_file()
     written = (out / "report.html").stat().st_mtime_ns
     monkeypatch.setattr(
-        "src.trainer.inference.folder_page.open_picture",
+        "src.trainer.inference.folder_page.open_image",
         lambda *_: pytest.fail("read although nothing is new"),
     )
-    (noisy_folder / "bad.png").write_bytes(b"no picture")
+    (noisy_folder / "bad.png").write_bytes(b"no image")
     assert darker.folder(noisy_folder, out) == 1
     assert (out / "report.html").stat().st_mtime_ns == written
 
 
-def test_the_page_says_of_how_many_pictures_it_is(darker, noisy_folder, tmp_path):
-    (noisy_folder / "bad.png").write_bytes(b"no picture")
+def test_the_page_says_of_how_many_images_it_is(darker, noisy_folder, tmp_path):
+    (noisy_folder / "bad.png").write_bytes(b"no image")
     (tmp_path / "out").mkdir()
-    write_picture(tmp_path / "out" / "b_DN.png", np.zeros((9, 9, 3), np.uint8))
-    (tmp_path / "out" / "c_DN.png").write_bytes(b"no picture")
+    write_image(tmp_path / "out" / "b_DN.png", np.zeros((9, 9, 3), np.uint8))
+    (tmp_path / "out" / "c_DN.png").write_bytes(b"no image")
     assert darker.folder(noisy_folder, tmp_path / "out") == 1
     assert names(tmp_path / "out") == ["a.png"]
-    assert "ONLY 1 OF 4 PICTURES" in html(tmp_path / "out")
+    assert "ONLY 1 OF 4 IMAGES" in html(tmp_path / "out")
 
 
 def test_an_interrupted_run_leaves_its_results_and_no_page(darker, noisy_folder, tmp_path):
@@ -108,7 +108,7 @@ def test_an_interrupted_run_leaves_its_results_and_no_page(darker, noisy_folder,
     with pytest.raises(KeyboardInterrupt):
         darker.folder(noisy_folder, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a_DN.png"]
-    assert read_picture(tmp_path / "out" / "a_DN.png").shape == read_picture(noisy_folder / "a.png").shape
+    assert read_image(tmp_path / "out" / "a_DN.png").shape == read_image(noisy_folder / "a.png").shape
 
 
 @pytest.mark.parametrize("held", [1, 2])
@@ -133,7 +133,7 @@ def test_foreign_files_of_the_pages_names_stay(darker, noisy_folder, tmp_path, m
     assert any(f"{foreign} is not of this program's making" in line for line in messages)
 
 
-def test_in_the_pictures_own_folder_the_contact_sheet_is_no_picture(darker, noisy_folder, messages):
+def test_in_the_images_own_folder_the_contact_sheet_is_no_image(darker, noisy_folder, messages):
     for _ in range(2):
         assert darker.folder(noisy_folder, noisy_folder) == 0
         assert names(noisy_folder) == ["a.png", "b.png", "c.png"]
@@ -142,7 +142,7 @@ def test_in_the_pictures_own_folder_the_contact_sheet_is_no_picture(darker, nois
     assert said.endswith("passed over: 5 results of test.py")  # the second time; page and sheet among them
 
 
-def test_one_or_two_pictures_at_once_give_the_same(darker, noisy_folder, tmp_path):
+def test_one_or_two_images_at_once_give_the_same(darker, noisy_folder, tmp_path):
     for held in (1, 2, 3):
         darker.options = FileOptions(held=held)
         assert darker.folder(noisy_folder, tmp_path / f"out{held}") == 0
@@ -163,12 +163,12 @@ def test_views_are_bounded_however_many_pages_a_stack_has(darker, tmp_path, monk
 
 @pytest.fixture
 def twelve(tmp_path):
-    """A folder of more pictures than the contact sheet shows, one of them a stack."""
+    """A folder of more images than the contact sheet shows, one of them a stack."""
     folder, random = tmp_path / "twelve", np.random.default_rng(0)
     folder.mkdir()
     for number in range(11):
         noisy = random.integers(0, 256, (20 + number, 24, 3), dtype=np.uint8)
-        write_picture(folder / f"{number:02d}.png", noisy)
+        write_image(folder / f"{number:02d}.png", noisy)
     stack = random.integers(0, 256, (3, 20, 30), dtype=np.uint8)
     tifffile.imwrite(folder / "a.tif", stack, photometric="minisblack")
     return folder
@@ -176,9 +176,9 @@ def twelve(tmp_path):
 
 def read_again(monkeypatch):
     """Names of the files that the page reads from now on."""
-    names, opened = [], folder_page.open_picture
+    names, opened = [], folder_page.open_image
     monkeypatch.setattr(
-        folder_page, "open_picture", lambda path, *limit: names.append(path.name) or opened(path, *limit)
+        folder_page, "open_image", lambda path, *limit: names.append(path.name) or opened(path, *limit)
     )
     return names
 
@@ -200,12 +200,12 @@ def test_what_the_page_shows_already_is_not_decoded_again(darker, twelve, tmp_pa
     assert panels[0] == panels[1]
 
 
-@pytest.mark.parametrize("change", ["picture", "result", "data_range", "page"])
+@pytest.mark.parametrize("change", ["image", "result", "data_range", "page"])
 def test_what_has_changed_since_is_read_again(darker, twelve, tmp_path, monkeypatch, change):
     out = tmp_path / "out"
     darker.folder(twelve, out)
     (out / "05_DN.png").unlink()
-    path = {"picture": twelve / "01.png", "result": out / "01_DN.png"}.get(change, out / "report.html")
+    path = {"image": twelve / "01.png", "result": out / "01_DN.png"}.get(change, out / "report.html")
     status = path.stat()
     if change == "data_range":
         config = darker.trained.config.model_copy(update={"data_range": 200})
@@ -213,16 +213,16 @@ def test_what_has_changed_since_is_read_again(darker, twelve, tmp_path, monkeypa
     elif change == "page":
         path.write_text(html(out).replace('{"files":', '{"files"'), encoding="utf-8")
     else:
-        write_picture(path, read_picture(path)[::-1])
+        write_image(path, read_image(path)[::-1])
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     again = read_again(monkeypatch)
     darker.folder(twelve, out)
     assert {"01.png", "01_DN.png"} <= set(again)
     assert ("03.png" in again) == (change in ("data_range", "page"))
     shown = data(out, 2)["files"]
-    expected = read_picture(twelve / "01.png"), read_picture(out / "01_DN.png")
-    for what, picture in zip(("noisy", "denoised"), expected, strict=True):
-        assert change == "data_range" or np.array_equal(decoded(shown[what]), picture)
+    expected = read_image(twelve / "01.png"), read_image(out / "01_DN.png")
+    for what, image in zip(("noisy", "denoised"), expected, strict=True):
+        assert change == "data_range" or np.array_equal(decoded(shown[what]), image)
 
 
 def test_for_a_full_page_nothing_is_decoded(darker, twelve, tmp_path, monkeypatch):
@@ -234,7 +234,7 @@ def test_for_a_full_page_nothing_is_decoded(darker, twelve, tmp_path, monkeypatc
     read = []
     monkeypatch.setattr(folder_page.FolderPage, "_decoded", counted(folder_page.FolderPage._decoded, read))
     darker.folder(twelve, out)
-    assert len(names(out)) == 14 and "all 14 pictures, 13 of them" in html(out)
+    assert len(names(out)) == 14 and "all 14 images, 13 of them" in html(out)
     assert "24 × 23" in html(out) and data(out, 4) is None
     assert "10.png" not in read and len(read) < 12
 

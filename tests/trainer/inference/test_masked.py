@@ -1,4 +1,4 @@
-"""Masked denoising where networks are used: on pictures of any kind, on folders, in scores."""
+"""Masked denoising where networks are used: on images of any kind, on folders, in scores."""
 
 import csv
 
@@ -12,7 +12,7 @@ from src.trainer.inference.denoiser import Denoiser
 from src.trainer.inference.testing import score_dataset
 from src.trainer.network.masked import Masked
 from src.util.errors import ConfigError
-from src.util.pictures.io import from_float, read_picture, to_float, write_picture
+from src.util.images.io import from_float, read_image, to_float, write_image
 
 HOLES = "masker.masker_args={core_edge: 5, exclude: 21, similar: 2, spots: grid, speedup_factor: 9}"
 
@@ -25,7 +25,7 @@ def path(following):
 
 @pytest.fixture
 def hidden(path, load):
-    """Denoise a picture (H, W, C) of 8 bits hidden, with the network and the masker themselves."""
+    """Denoise an image (H, W, C) of 8 bits hidden, with the network and the masker themselves."""
     trained = load(path)
     whole = Masked(trained.network, build_masker(trained.config))
 
@@ -38,8 +38,8 @@ def hidden(path, load):
 
 @pytest.fixture
 def noisy(noisy_folder):
-    """A colour picture of odd size."""
-    return read_picture(noisy_folder / "b.png")[:51, :67]
+    """A colour image of odd size."""
+    return read_image(noisy_folder / "b.png")[:51, :67]
 
 
 def as_stored(values):
@@ -90,12 +90,12 @@ def test_the_finish_is_of_what_was_denoised_hidden(path, noisy):
 
 
 def test_files_and_folders_are_denoised_hidden(path, load, noisy_folder, noisy, hidden, tmp_path):
-    write_picture(noisy_folder / "b.png", noisy)
+    write_image(noisy_folder / "b.png", noisy)
     files = FileDenoiser(load(path, "test.finish={light: 8}").with_finish("none", None).with_masked())
     files.file(noisy_folder / "b.png", tmp_path / "b.png")
     assert files.folder(noisy_folder, tmp_path / "out") == 0
     for result in (tmp_path / "b.png", tmp_path / "out" / "b_DN.png"):
-        assert np.array_equal(read_picture(result), as_stored(hidden(noisy)))
+        assert np.array_equal(read_image(result), as_stored(hidden(noisy)))
 
 
 def test_the_light_of_a_folder_is_found_in_what_was_denoised_hidden(path, load, noisy_folder, monkeypatch):
@@ -122,7 +122,7 @@ def test_scores_are_of_what_was_denoised_hidden(path, load, clean_folder, hidden
     ]
     assert [row["psnr"] for row in rows(folders[0])] != [row["psnr"] for row in rows(folders[1])]
     for number in range(3):
-        expected = hidden(read_picture(folders[1] / f"{number:04d}_NOISY.png"))
+        expected = hidden(read_image(folders[1] / f"{number:04d}_NOISY.png"))
         np.testing.assert_allclose(np.load(folders[1] / f"{number:04d}_DN.npy"), expected, atol=1e-5)
 
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import tifffile
 
-from src.trainer.config.build import build_pictures
+from src.trainer.config.build import build_images
 from src.trainer.inference.denoise_files import FileDenoiser
 from src.trainer.inference.denoiser import Denoiser
 from src.trainer.inference.testing import score_dataset
 from src.util.errors import DataError
-from src.util.pictures.io import inspect_picture, read_picture
+from src.util.images.io import inspect_image, read_image
 
 WIDE = [("uint32", "tif"), ("int32", "tif"), ("uint32", "npy"), ("int64", "npy")]
 
@@ -37,7 +37,7 @@ def save(path, values, **options):
 
 @pytest.fixture
 def grey(new_run, load, tmp_path):
-    """Loads, with settings, a network of grey 16-bit pictures that gives back what it gets."""
+    """Loads, with settings, a network of grey 16-bit images that gives back what it gets."""
     save(tmp_path / "sixteen" / "a.tif", counts())
     run = new_run("grey")
     run.train("model.kwargs.in_channels=1", f"training.dataset_args.data_dir={tmp_path / 'sixteen'}")
@@ -56,8 +56,8 @@ def test_counts_in_a_wide_type_are_not_trained_on_without_a_word(tiny_config, tm
     settings = ["model.kwargs.in_channels=1", f"training.dataset_args.data_dir={tmp_path / 'wide'}"]
     said = rf"a\.{ending}, {dtype}: its largest value, 65535, is far below .* say data_range=65535$"
     with pytest.raises(DataError, match=said):
-        build_pictures(tiny_config(*settings), "training")
-    samples = build_pictures(tiny_config(*settings, "data_range=65535"), "validation")
+        build_images(tiny_config(*settings), "training")
+    samples = build_images(tiny_config(*settings, "data_range=65535"), "validation")
     assert samples.white == 65_535 and samples[0, 0]["noisy"].max() == 1
 
 
@@ -68,15 +68,15 @@ def test_nor_denoised_into_black(grey, tmp_path, dtype, ending):
         FileDenoiser(grey()).file(path, out)
     assert not out.exists()
     FileDenoiser(grey("data_range=65535")).file(path, out)
-    found = read_picture(out)[..., 0]
+    found = read_image(out)[..., 0]
     assert found.dtype == dtype and np.array_equal(found, counts(dtype=dtype))
     array = counts(dtype=dtype)
-    with pytest.raises(DataError, match=rf"^the picture, {dtype}: .* say data_range=65535$"):
+    with pytest.raises(DataError, match=rf"^the image, {dtype}: .* say data_range=65535$"):
         Denoiser(grey().network)(array)
     assert np.array_equal(Denoiser(grey().network, 65_535)(array), found)
 
 
-def test_of_several_wide_pictures_the_range_that_is_proposed_holds_the_brightest(
+def test_of_several_wide_images_the_range_that_is_proposed_holds_the_brightest(
     grey, tiny_config, tmp_path, messages
 ):
     largest = {"a": 900, "b": 65_535, "c": 4095}
@@ -84,7 +84,7 @@ def test_of_several_wide_pictures_the_range_that_is_proposed_holds_the_brightest
         save(tmp_path / "wide" / f"{name}.tif", counts(1, white, "uint32"))
     settings = ["model.kwargs.in_channels=1", f"training.dataset_args.data_dir={tmp_path / 'wide'}"]
     with pytest.raises(DataError) as caught:
-        build_pictures(tiny_config(*settings), "training")
+        build_images(tiny_config(*settings), "training")
     lines = str(caught.value).splitlines()
     assert len(lines) == 3 and all(
         line.endswith("if its data has fewer bits, say data_range=65535") for line in lines
@@ -115,16 +115,16 @@ def test_a_header_s_range_is_white_from_training_to_the_scores(
     assert FileDenoiser(trained).folder(tmp_path / "deep", tmp_path / "out") == 0
     assert not [line for line in messages if "white is" in line or "lost in" in line]
     result = tmp_path / "out" / "a_DN.tif"
-    assert inspect_picture(result).white == 4095 and read_picture(result).max() <= 4095
+    assert inspect_image(result).white == 4095 and read_image(result).max() <= 4095
     psnr = float((folder / "metrics.csv").read_text().splitlines()[1].split(",")[2])
-    error = (read_picture(result).astype(float) - read_picture(tmp_path / "deep_clean" / "a.tif")) / 4095
+    error = (read_image(result).astype(float) - read_image(tmp_path / "deep_clean" / "a.tif")) / 4095
     assert psnr == pytest.approx(-10 * np.log10(np.mean(error**2)), abs=0.02)
 
 
 def test_a_number_wins_over_a_header(tiny_config, tmp_path):
     save(tmp_path / "deep" / "a.tif", counts(1, 4000), bitspersample=12)
     settings = ["model.kwargs.in_channels=1", f"training.dataset_args.data_dir={tmp_path / 'deep'}"]
-    samples = build_pictures(tiny_config(*settings, "data_range=4000"), "validation")
+    samples = build_images(tiny_config(*settings, "data_range=4000"), "validation")
     assert samples.white == 4000 and samples[0, 0]["noisy"].max() == 1
 
 
@@ -136,10 +136,10 @@ def test_a_pair_whose_headers_disagree_about_white_needs_a_word(tiny_config, tmp
         "model.kwargs.in_channels=1", f"training.dataset_args.data_dir={noisy}",
         f"training.dataset_args.cache={cache}", f"validation.dataset_args.clean_folder={clean}",
     ]  # fmt: skip
-    said = "a.tif: by its header white is 4095, by the clean picture's 65535; say which by data_range=4095"
+    said = "a.tif: by its header white is 4095, by the clean image's 65535; say which by data_range=4095"
     with pytest.raises(DataError, match=re.escape(said)):
-        build_pictures(tiny_config(*settings), "validation")
-    sample = build_pictures(tiny_config(*settings, "data_range=4095"), "validation")[0, 0]
+        build_images(tiny_config(*settings), "validation")
+    sample = build_images(tiny_config(*settings, "data_range=4095"), "validation")[0, 0]
     assert sample["noisy"].max() == sample["clean"].max() == 1
 
 

@@ -8,10 +8,10 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from src.data_handlers.loading.sampling import build_loader
-from src.trainer.config.build import build_pictures
+from src.trainer.config.build import build_images
 from src.trainer.inference.testing import score_dataset
 from src.util.errors import StorageError
-from src.util.pictures.io import PictureWarning, read_picture, to_uint8
+from src.util.images.io import ImageWarning, read_image, to_uint8
 
 
 def rows(folder):
@@ -31,7 +31,7 @@ def test_a_name_that_is_no_text_is_scored_and_shown_all_the_same(new_run, noisy_
     assert [row["name"] for row in rows(folder)] == ["a.png", "c.png", r"\udcfc.png"]
 
 
-def test_e7_e19_the_scores_are_those_of_the_written_pictures(run, trained):
+def test_e7_e19_the_scores_are_those_of_the_written_images(run, trained):
     folder = score_dataset(trained, 0, None)
     assert folder.parent == run.files.images and folder.name.startswith("test_Folder_002_")
     table = rows(folder)
@@ -39,19 +39,19 @@ def test_e7_e19_the_scores_are_those_of_the_written_pictures(run, trained):
         ("0000", "a.png"), ("0001", "b.png"), ("0002", "c.png"),
     ]  # fmt: skip
     for row in table:
-        clean = read_picture(folder / f"{row['picture']}_CLEAN.png")
-        denoised = read_picture(folder / f"{row['picture']}_DN_{float(row['psnr']):.2f}.png")
+        clean = read_image(folder / f"{row['image']}_CLEAN.png")
+        denoised = read_image(folder / f"{row['image']}_DN_{float(row['psnr']):.2f}.png")
         assert float(row["psnr"]) == peak_signal_noise_ratio(clean, denoised)
         assert float(row["ssim"]) == structural_similarity(clean, denoised, channel_axis=2)
-        assert (folder / f"{row['picture']}_NOISY.png").is_file()
+        assert (folder / f"{row['image']}_NOISY.png").is_file()
     title, line, *_ = (folder / "metrics.txt").read_text(encoding="utf-8").splitlines()
     assert title == f"Folder, {run.files.checkpoint_file(2)}, epoch 2"
     means = [np.mean([float(row[metric]) for row in table]) for metric in ("psnr", "ssim")]
     assert line.startswith(f"PSNR {means[0]:.2f} dB, SSIM {means[1]:.4f} (rounded to 8 bits")
-    assert line.endswith("all 3 pictures)")
+    assert line.endswith("all 3 images)")
 
 
-def test_beside_the_pictures_lies_a_page_of_them(run, trained):
+def test_beside_the_images_lies_a_page_of_them(run, trained):
     folder = score_dataset(trained, 0, None)
     page = (folder / "report.html").read_text(encoding="utf-8")
     for row in rows(folder):
@@ -60,7 +60,7 @@ def test_beside_the_pictures_lies_a_page_of_them(run, trained):
     assert (folder / "panel.png").is_file()
 
 
-def test_scores_without_clean_pictures_are_masked_losses(new_run, load):
+def test_scores_without_clean_images_are_masked_losses(new_run, load):
     run = new_run("run")
     run.train()
     folder = score_dataset(load(run.files.checkpoint_file(2)), 0, None)
@@ -69,7 +69,7 @@ def test_scores_without_clean_pictures_are_masked_losses(new_run, load):
     assert "masked loss" in (folder / "metrics.txt").read_text()
 
 
-def test_e13_without_pictures_there_are_scores(run, tmp_path, load):
+def test_e13_without_images_there_are_scores(run, tmp_path, load):
     trained = load(run.files.checkpoint_file(2), "test.save_image=false")
     folder = score_dataset(trained, 0, tmp_path / "scores")
     assert folder == tmp_path / "scores"
@@ -82,7 +82,7 @@ def test_e14_each_test_has_a_folder_of_its_own(trained):
 
 def test_a_part_of_the_set_is_shouted(run, load):
     folder = score_dataset(load(run.files.checkpoint_file(2), "test.dataset_args.n_data=1"), 0, None)
-    assert "ONLY 1 OF 3 PICTURES" in (folder / "metrics.txt").read_text()
+    assert "ONLY 1 OF 3 IMAGES" in (folder / "metrics.txt").read_text()
 
 
 def test_the_test_set_is_that_of_the_test_block(run, noisy_folder, clean_folder, tmp_path, load):
@@ -94,29 +94,29 @@ def test_the_test_set_is_that_of_the_test_block(run, noisy_folder, clean_folder,
     assert [row["name"] for row in rows(folder)] == ["z.png"]
 
 
-def test_e16_scores_without_pictures_when_none_are_asked_for(run, tmp_path, load):
+def test_e16_scores_without_images_when_none_are_asked_for(run, tmp_path, load):
     trained = load(run.files.checkpoint_file(2), "test.save_image=false")
     folder = score_dataset(trained, 0, tmp_path / "scores")
     assert sorted(path.name for path in folder.iterdir()) == ["metrics.csv", "metrics.txt"]
 
 
-def test_e15_floor_and_add_constant_of_old_files_change_no_picture(run, tmp_path, load):
+def test_e15_floor_and_add_constant_of_old_files_change_no_image(run, tmp_path, load):
     path = run.files.checkpoint_file(2)
     old = load(path, "test.floor=true", "test.add_constant=0.5")
     score_dataset(load(path), 0, tmp_path / "new")
     score_dataset(old, 0, tmp_path / "old")
-    for picture in (tmp_path / "new").glob("*.png"):
-        assert picture.read_bytes() == (tmp_path / "old" / picture.name).read_bytes()
+    for image in (tmp_path / "new").glob("*.png"):
+        assert image.read_bytes() == (tmp_path / "old" / image.name).read_bytes()
 
 
-def test_f17_numbered_results_keep_the_names_of_their_pictures(trained, tmp_path):
+def test_f17_numbered_results_keep_the_names_of_their_images(trained, tmp_path):
     folder = score_dataset(trained, 0, tmp_path / "scores")
     assert [(row["picture"], row["name"]) for row in rows(folder)] == [
         ("0000", "a.png"), ("0001", "b.png"), ("0002", "c.png"),
     ]  # fmt: skip
 
 
-def test_the_rows_after_a_lost_picture_name_the_files_of_their_own(run, noisy_folder, load, tmp_path):
+def test_the_rows_after_a_lost_image_name_the_files_of_their_own(run, noisy_folder, load, tmp_path):
     damaged = bytearray((noisy_folder / "a.png").read_bytes())
     damaged[len(damaged) // 2] ^= 1  # the header stays whole
     (noisy_folder / "a.png").write_bytes(damaged)
@@ -124,14 +124,14 @@ def test_the_rows_after_a_lost_picture_name_the_files_of_their_own(run, noisy_fo
     folder = score_dataset(skipping, 0, tmp_path / "scores")
     assert [(row["picture"], row["name"]) for row in rows(folder)] == [("0001", "b.png"), ("0002", "c.png")]
     for row in rows(folder):
-        assert (folder / f"{row['picture']}_DN_{float(row['psnr']):.2f}.png").is_file()
+        assert (folder / f"{row['image']}_DN_{float(row['psnr']):.2f}.png").is_file()
 
 
 def test_e19_the_summary_says_each_metric_in_full_and_of_how_many(trained):
     folder = score_dataset(trained, 0, None)
     values = {metric: [float(row[metric]) for row in rows(folder)] for metric in ("psnr", "ssim")}
     *_, head, psnr, ssim = (folder / "metrics.txt").read_text(encoding="utf-8").splitlines()
-    assert head.split() == ["mean", "median", "min", "max", "pictures"]
+    assert head.split() == ["mean", "median", "min", "max", "images"]
     how = "rounded to 8 bits, data range 255"
     titles = (f"PSNR (dB), {how}", f"SSIM, 7x7 uniform window, {how}")
     for title, line, of in zip(titles, (psnr, ssim), values.values(), strict=True):
@@ -151,7 +151,7 @@ def test_p8_the_networks_values_are_kept_as_they_are(new_run, load, tmp_path):
     names = ["0000_DN.npy", "0001_DN.npy", "0002_DN.npy", "metrics.csv", "metrics.txt"]
     assert sorted(path.name for path in folder.iterdir()) == names
     beyond = 0
-    for index, batch in enumerate(build_loader(build_pictures(trained.config, "test"), 1)):
+    for index, batch in enumerate(build_loader(build_images(trained.config, "test"), 1)):
         stored = np.load(folder / names[index])
         expected = trained.network.denoise(batch["noisy"][0], "").permute(1, 2, 0).numpy()
         assert stored.dtype == np.float32 and np.array_equal(stored, expected)
@@ -159,11 +159,11 @@ def test_p8_the_networks_values_are_kept_as_they_are(new_run, load, tmp_path):
     assert beyond
 
 
-def test_values_and_pictures_are_of_one_output(run, load, tmp_path):
+def test_values_and_images_are_of_one_output(run, load, tmp_path):
     folder = score_dataset(load(run.files.checkpoint_file(2), "test.save_float=true"), 0, tmp_path / "scores")
     for path in folder.glob("*_DN.npy"):
-        (picture,) = folder.glob(f"{path.stem}_*.png")
-        assert np.array_equal(to_uint8(np.load(path).transpose(2, 0, 1)), read_picture(picture))
+        (image,) = folder.glob(f"{path.stem}_*.png")
+        assert np.array_equal(to_uint8(np.load(path).transpose(2, 0, 1)), read_image(image))
 
 
 def test_a_full_disk_leaves_no_half_of_a_result(run, load, tmp_path, monkeypatch):
@@ -184,7 +184,7 @@ def test_boxes_of_dnd_keep_their_names_in_the_table(run, load, tmp_path, noisy_f
         shutil.copy(sorted(noisy_folder.iterdir())[number], tmp_path / "boxes" / name)
     folder = f"test.dataset_args={{data_dir: {tmp_path / 'boxes'}}}"
     other = ["test.dataset=DND_test", folder, "test.save_image=false"]
-    with pytest.warns(PictureWarning, match="997 of DND's 1,000 boxes"):
+    with pytest.warns(ImageWarning, match="997 of DND's 1,000 boxes"):
         folder = score_dataset(load(run.files.checkpoint_file(2), *other), 0, tmp_path / "scores")
     assert [(row["picture"], row["name"]) for row in rows(folder)] == [
         ("0000", "0001_01.png"), ("0001", "0002_03.png"), ("0002", "0050_20.png"),

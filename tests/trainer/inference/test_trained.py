@@ -6,7 +6,7 @@ import torch
 from src.trainer.inference.denoise_files import FileDenoiser
 from src.trainer.inference.trained import load_trained
 from src.util.errors import CheckpointError, ConfigError
-from src.util.pictures.io import read_picture
+from src.util.images.io import read_image
 
 CPU = torch.device("cpu")
 
@@ -16,12 +16,12 @@ def test_c15_a_checkpoint_alone_is_enough(run, trained, tmp_path, noisy_folder, 
     assert differing(trained.network.module.state_dict(), run.last["model_weights"]) == []
     alone = tmp_path / "elsewhere.pth"
     shutil.move(run.files.checkpoint_file(2), alone)
-    picture = tmp_path / "picture.png"
-    shutil.copy(noisy_folder / "b.png", picture)
+    image = tmp_path / "image.png"
+    shutil.copy(noisy_folder / "b.png", image)
     for folder in (run.files.folder, noisy_folder, tmp_path / "clean"):
         shutil.rmtree(folder)
-    FileDenoiser(load(alone)).file(picture, tmp_path / "out.png")
-    assert read_picture(tmp_path / "out.png").shape == (64, 80, 3)
+    FileDenoiser(load(alone)).file(image, tmp_path / "out.png")
+    assert read_image(tmp_path / "out.png").shape == (64, 80, 3)
 
 
 def test_k24_the_prefix_of_data_parallel_is_taken_off_once(run, tmp_path, differing, load):

@@ -1,4 +1,4 @@
-"""Whole pictures denoised pixel by pixel hidden."""
+"""Whole images denoised pixel by pixel hidden."""
 
 import itertools
 import math
@@ -56,7 +56,7 @@ def masker(**changes):
     return NonLocalMasker(**options | changes)
 
 
-def picture(height, width, channels=3):
+def image(height, width, channels=3):
     return torch.rand(channels, height, width, generator=torch.Generator().manual_seed(height + width))
 
 
@@ -66,16 +66,16 @@ def denoised(noisy, network=None, **changes):
 
 @pytest.mark.parametrize("core", [None, 3])
 def test_a_pixel_has_the_mean_of_all_cores_that_held_it(core):
-    noisy, hide = picture(41, 46), masker(core_edge=core)
+    noisy, hide = image(41, 46), masker(core_edge=core)
     core = core or 5
     ring = (5 - core) // 2
     seen = F.pad(noisy[None], [ring] * 4, mode="reflect")
     total, count = torch.zeros_like(noisy), torch.zeros(41, 46)
     for phase in itertools.product(range(0, 8, core), repeat=2):
-        image, mask = hide.mask_at(seen, grid_points(*seen.shape[2:], 8, 5, phase))
+        hidden, mask = hide.mask_at(seen, grid_points(*seen.shape[2:], 8, 5, phase))
         inside = [slice(ring, ring + edge) for edge in noisy.shape[1:]]
-        image = F.pad(image[..., inside[0], inside[1]], [ring] * 4, mode="reflect")
-        total += (Blur()(image) * mask)[0][:, inside[0], inside[1]]
+        hidden = F.pad(hidden[..., inside[0], inside[1]], [ring] * 4, mode="reflect")
+        total += (Blur()(hidden) * mask)[0][:, inside[0], inside[1]]
         count += mask[0, 0][inside[0], inside[1]]
     result = denoised(noisy, core_edge=None if core == 5 else core)
     # At the end of rows and columns regions are moved inside.
@@ -90,21 +90,21 @@ def test_a_pixel_has_the_mean_of_all_cores_that_held_it(core):
     "changes",
     [{"core_edge": 5, "similar": 40}, {"core_edge": None, "center_only": True}],
 )
-def test_each_pixel_of_any_size_of_picture_is_in_a_core(size, changes):
+def test_each_pixel_of_any_size_of_image_is_in_a_core(size, changes):
     """One that never was would be no number, which is refused."""
-    noisy = picture(*size)
+    noisy = image(*size)
     result = denoised(noisy, pitch=6, **changes)
     assert result.shape == noisy.shape and result.dtype == torch.float32
     assert result.min() >= noisy.min() - 1e-6 and result.max() <= noisy.max() + 1e-6
 
 
-def test_a_picture_of_one_channel_is_denoised():
-    assert denoised(picture(40, 33, channels=1)).shape == (1, 40, 33)
+def test_a_image_of_one_channel_is_denoised():
+    assert denoised(image(40, 33, channels=1)).shape == (1, 40, 33)
 
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    """So that small pictures have several."""
+    """So that small images have several."""
     monkeypatch.setattr(module, "BLOCK", 128)
 
 
@@ -112,9 +112,9 @@ QUICK = {"sim_patch_edge": 9, "repl_patch_edge": 7, "core_edge": 5, "pitch": 9, 
 
 
 @pytest.mark.parametrize(("more", "alike", "axis"), [(200, 128, 1), (300, 256, 2)])
-def test_a_result_does_not_depend_on_how_far_the_picture_goes_on(more, alike, axis):
-    """A block that ends with its surroundings inside of both pictures is the same, to the bit."""
-    large = picture(340, 40).movedim(1, axis)
+def test_a_result_does_not_depend_on_how_far_the_image_goes_on(more, alike, axis):
+    """A block that ends with its surroundings inside of both images is the same, to the bit."""
+    large = image(340, 40).movedim(1, axis)
     whole, part = denoised(large, unet(), **QUICK), denoised(large.narrow(axis, 0, more), unet(), **QUICK)
     assert torch.equal(part.narrow(axis, 0, alike), whole.narrow(axis, 0, alike))
     assert not torch.equal(part, whole.narrow(axis, 0, more))
@@ -122,14 +122,14 @@ def test_a_result_does_not_depend_on_how_far_the_picture_goes_on(more, alike, ax
 
 @pytest.mark.parametrize(("changed", "seen"), [(150, slice(100, 128)), (110, slice(128, 140))])
 def test_a_block_is_denoised_with_what_the_network_sees_around_it(changed, seen):
-    noisy = picture(170, 40)
+    noisy = image(170, 40)
     before = denoised(noisy, unet(), **QUICK)
     noisy[:, changed] = 0
     assert (denoised(noisy, unet(), **QUICK) - before)[:, seen].abs().max() > 1e-3
 
 
 def test_a_result_does_not_depend_on_tiles():
-    noisy, network = picture(90, 140), unet()
+    noisy, network = image(90, 140), unet()
     expected = denoised(noisy, network, **QUICK)
     network.tiling = Tiling(40, 0)
     assert torch.equal(denoised(noisy, network, **QUICK), expected)
@@ -139,7 +139,7 @@ def test_a_result_does_not_depend_on_tiles():
 def test_a_pixels_own_value_makes_no_difference_to_its_result(place):
     """If no region in the network's sight may be filled with what stands around it."""
     row, column = place
-    noisy, options = picture(136, 138), QUICK | {"exclude": 60}
+    noisy, options = image(136, 138), QUICK | {"exclude": 60}
     before = denoised(noisy, unet(), **options)
     noisy[:, row, column] += 1e-3
     after = denoised(noisy, unet(), **options)
@@ -148,7 +148,7 @@ def test_a_pixels_own_value_makes_no_difference_to_its_result(place):
 
 
 def test_so_much_at_once_that_memory_is_bounded(monkeypatch):
-    noisy, small, asked, bands, blur = picture(140, 170), picture(60, 50), [], [], Blur()
+    noisy, small, asked, bands, blur = image(140, 170), image(60, 50), [], [], Blur()
     expected = denoised(small, unet())
     monkeypatch.setattr(module, "_AT_ONCE_ELSEWHERE", 40_000)
 
@@ -167,9 +167,9 @@ def test_so_much_at_once_that_memory_is_bounded(monkeypatch):
 
 
 def test_where_much_is_excluded_it_is_searched_farther_off():
-    """In the picture, and where that is small in its reflection."""
-    assert denoised(picture(5, 9), core_edge=5, exclude=30).shape == (3, 5, 9)
-    asked, noisy = [], picture(130, 20)
+    """In the image, and where that is small in its reflection."""
+    assert denoised(image(5, 9), core_edge=5, exclude=30).shape == (3, 5, 9)
+    asked, noisy = [], image(130, 20)
 
     def read(rows, columns):
         asked.append(rows.tolist())
@@ -187,7 +187,7 @@ def test_progress_is_told_pass_by_pass(monkeypatch):
         update = told.append
 
     monkeypatch.setattr(module, "progress_bar", lambda total, unit: nullcontext(told.append(-total) or Bar))
-    denoised(picture(140, 40), core_edge=5)
+    denoised(image(140, 40), core_edge=5)
     assert told[0] == -8 and sum(told) == 0
 
 
@@ -205,7 +205,7 @@ class Tight(Blur):
 
 
 def test_where_memory_runs_out_fewer_go_on_at_once(messages):
-    noisy = picture(60, 50)
+    noisy = image(60, 50)
     torch.testing.assert_close(denoised(noisy, Network(Tight(2), CPU)), denoised(noisy))
     assert [line for line in messages if "out of memory" in line] == [
         "WARNING a.png: out of memory; going on with 4 blocks at once",
@@ -215,7 +215,7 @@ def test_where_memory_runs_out_fewer_go_on_at_once(messages):
 
 def test_where_memory_does_not_suffice_for_one_it_is_said():
     with pytest.raises(OutOfMemoryError, match=r"a\.png: out of memory on cpu, even with one block"):
-        denoised(picture(60, 60), Network(Tight(0), CPU))
+        denoised(image(60, 60), Network(Tight(0), CPU))
 
 
 def test_another_error_is_no_lack_of_memory():
@@ -224,7 +224,7 @@ def test_another_error_is_no_lack_of_memory():
             raise RuntimeError("sizes do not match")
 
     with pytest.raises(RuntimeError, match="sizes do not match"):
-        denoised(picture(60, 60), Network(Broken(), CPU))
+        denoised(image(60, 60), Network(Broken(), CPU))
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -232,17 +232,17 @@ def test_the_network_is_used_as_trained_and_left_in_its_mode(training):
     network = unet()
     before = {name: value.clone() for name, value in network.module.state_dict().items()}
     network.module.train(training)
-    denoised(picture(40, 40), network, **QUICK)
+    denoised(image(40, 40), network, **QUICK)
     assert network.module.training is training
     assert all(torch.equal(value, before[name]) for name, value in network.module.state_dict().items())
 
 
-def test_a_result_that_is_not_finite_is_refused_by_the_pictures_name():
+def test_a_result_that_is_not_finite_is_refused_by_the_images_name():
     network = unet()
     with torch.no_grad():
         next(network.module.parameters()).fill_(math.nan)
     with pytest.raises(NonFiniteError, match=r"a\.png: the network's output is not finite"):
-        denoised(picture(40, 40), network, **QUICK)
+        denoised(image(40, 40), network, **QUICK)
 
 
 class Unknown(Blur):

@@ -18,20 +18,20 @@ def tiny(**options):
 
 
 @pytest.fixture
-def picture():
+def image():
     return torch.rand(3, 30, 41, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_denoising_uses_the_network_as_trained_and_leaves_its_mode(picture, training):
+def test_denoising_uses_the_network_as_trained_and_leaves_its_mode(image, training):
     network = tiny()
     network.module.train(training)
     before = {name: value.clone() for name, value in network.module.state_dict().items()}
-    denoised = network.denoise(picture, "picture")
+    denoised = network.denoise(image, "image")
     assert network.module.training is training
     assert all(torch.equal(value, before[name]) for name, value in network.module.state_dict().items())
     network.module.eval()
-    assert torch.allclose(denoised, network.module(picture[None])[0], atol=1e-5)
+    assert torch.allclose(denoised, network.module(image[None])[0], atol=1e-5)
 
 
 def take_a_step(module, images):
@@ -53,48 +53,48 @@ def load_others(module, images):
     ],
     ids=["step", "load", "statistics", "type"],
 )
-def test_denoising_follows_the_weights_as_they_change(picture, change):
+def test_denoising_follows_the_weights_as_they_change(image, change):
     """Whatever it keeps of earlier ones."""
     network = tiny()
-    before = network.denoise(picture, "before")
+    before = network.denoise(image, "before")
     change(network.module.train(), torch.rand(2, 3, 32, 32))
-    after = network.denoise(picture, "after")
+    after = network.denoise(image, "after")
     assert not torch.equal(before, after)
-    assert torch.allclose(after, network.module.eval()(picture[None])[0], atol=1e-5)
+    assert torch.allclose(after, network.module.eval()(image[None])[0], atol=1e-5)
 
 
-def test_e10_u1_a_picture_of_any_size_is_denoised_whole(picture):
+def test_e10_u1_a_image_of_any_size_is_denoised_whole(image):
     for height, width in ((30, 41), (7, 64), (64, 5)):
-        small = picture.new_ones(3, height, width)
+        small = image.new_ones(3, height, width)
         assert tiny().denoise(small, "small").shape == (3, height, width)
 
 
-def test_bfloat16_is_close_to_float32_and_gives_float32(picture):
-    exact, fast = (tiny(precision=p).denoise(picture, "picture") for p in ("fp32", "bf16"))
+def test_bfloat16_is_close_to_float32_and_gives_float32(image):
+    exact, fast = (tiny(precision=p).denoise(image, "image") for p in ("fp32", "bf16"))
     assert fast.dtype == torch.float32
     assert not torch.equal(exact, fast)
     assert torch.allclose(exact, fast, atol=0.02)
 
 
 def test_in_bfloat16_the_output_is_not_rounded_to_8_bits():
-    """A picture's last bits would be lost, those of 16-bit ones by far."""
-    denoised = tiny(precision="bf16").denoise(torch.rand(3, 32, 32), "picture")
+    """An image's last bits would be lost, those of 16-bit ones by far."""
+    denoised = tiny(precision="bf16").denoise(torch.rand(3, 32, 32), "image")
     assert not torch.equal(denoised, denoised.bfloat16().float())
 
 
-def test_u2_channels_last_changes_the_layout_alone(picture):
+def test_u2_channels_last_changes_the_layout_alone(image):
     plain, last = tiny(), tiny(channels_last=True)
     weight = next(p for p in last.module.parameters() if p.ndim == 4)
     assert weight.is_contiguous(memory_format=torch.channels_last)
-    assert torch.allclose(plain.denoise(picture, "p"), last.denoise(picture, "p"), atol=1e-5)
+    assert torch.allclose(plain.denoise(image, "p"), last.denoise(image, "p"), atol=1e-5)
 
 
-def test_e8_a_result_that_is_not_finite_is_refused_by_the_pictures_name(picture):
+def test_e8_a_result_that_is_not_finite_is_refused_by_the_images_name(image):
     network = tiny()
     with torch.no_grad():
         next(network.module.parameters()).fill_(math.nan)
     with pytest.raises(NonFiniteError, match=r"holiday\.png: the network's output is not finite"):
-        network.denoise(picture, "holiday.png")
+        network.denoise(image, "holiday.png")
 
 
 class Exact(NL_BSN):
@@ -158,14 +158,14 @@ def test_with_less_overlap_tiles_differ_from_the_whole(overlap):
 
 @pytest.mark.parametrize("align_corners", [True, False])
 def test_an_ensemble_is_the_mean_over_flips_and_rotations_in_tiles_too(align_corners):
-    network, picture = settled(upsample_align_corners=align_corners), large(96, 120)
+    network, image = settled(upsample_align_corners=align_corners), large(96, 120)
     network.tiling = Tiling(0)
     turned = []
     for axes, turns in itertools.product(((), (2,)), range(4)):
-        denoised = network.denoise(torch.rot90(picture.flip(axes), turns, (1, 2)), "turned")
+        denoised = network.denoise(torch.rot90(image.flip(axes), turns, (1, 2)), "turned")
         turned.append(torch.rot90(denoised, -turns, (1, 2)).flip(axes))
     network.ensemble = True
-    whole = network.denoise(picture, "ensemble")
+    whole = network.denoise(image, "ensemble")
     torch.testing.assert_close(whole, torch.stack(turned).mean(0), rtol=0, atol=1e-5)
     assert not torch.allclose(whole, turned[0], atol=1e-3)
     for size in ((96, 120), (77, 130)):
@@ -208,10 +208,10 @@ def test_out_of_memory_that_no_tile_helps_against_is_an_error(monkeypatch):
 @pytest.mark.parametrize("how", ["data", "numpy", "fused"])
 def test_weights_that_change_without_a_trace_are_those_that_denoise(how):
     """Batch norm is frozen meanwhile, as in a training whose statistics are: nothing says that it trained."""
-    network, picture = settled(), large(40, 40)
+    network, image = settled(), large(40, 40)
     for parameter in network.module.parameters():
         parameter.requires_grad_(True)
-    before = network.denoise(picture, "a.png")
+    before = network.denoise(image, "a.png")
     convolution = network.module.bsn.tail[-1]
     if how == "data":
         convolution.bias.data += 1
@@ -219,11 +219,11 @@ def test_weights_that_change_without_a_trace_are_those_that_denoise(how):
         convolution.bias.detach().numpy()[...] += 1
     else:
         optimizer = torch.optim.Adam(network.module.parameters(), lr=0.01, fused=True)
-        network.module.eval()(picture[None]).sum().backward()
+        network.module.eval()(image[None]).sum().backward()
         optimizer.step()
-    after = network.denoise(picture, "a.png")
+    after = network.denoise(image, "a.png")
     with torch.no_grad():
-        expected = network.module.eval()(picture[None].double())[0]
+        expected = network.module.eval()(image[None].double())[0]
     torch.testing.assert_close(after, expected.float(), rtol=1e-4, atol=1e-4)
     assert (after - before).abs().max() > 0.01
 

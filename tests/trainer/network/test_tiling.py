@@ -21,7 +21,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("length", "tile", "margin", "stride", "blend"), CASES)
-def test_tiles_cover_the_picture_with_weights_that_add_up_to_one(length, tile, margin, stride, blend):
+def test_tiles_cover_the_image_with_weights_that_add_up_to_one(length, tile, margin, stride, blend):
     total = torch.zeros(length)
     for span in divide(length, tile, margin, stride, blend):
         assert 0 <= span.start <= span.first < span.last <= span.stop <= length
@@ -50,15 +50,15 @@ def test_tiles_are_about_equally_large():
 @pytest.mark.parametrize("tile", [8, 32, 64])
 @pytest.mark.parametrize("margin", [0, 4, 40])
 @pytest.mark.parametrize("blend", [0, BLEND])
-def test_stitching_gives_the_picture_back_in_bands_from_the_top(tile, margin, blend):
-    picture = torch.rand(3, 144, 112, generator=torch.Generator().manual_seed(0))
+def test_stitching_gives_the_image_back_in_bands_from_the_top(tile, margin, blend):
+    image = torch.rand(3, 144, 112, generator=torch.Generator().manual_seed(0))
     rows, columns = (divide(length, tile, margin, 4, blend) for length in (144, 112))
-    tiles = (picture[:, r.start : r.stop, c.start : c.stop] for r, c in product(rows, columns))
+    tiles = (image[:, r.start : r.stop, c.start : c.stop] for r, c in product(rows, columns))
     bands = list(stitch(rows, columns, tiles))
     tops = [top for top, _ in bands]
     assert tops == np.cumsum([0, *(band.shape[1] for _, band in bands)]).tolist()[:-1]
     assert all(band.shape[1] <= tile + 2 * BLEND for _, band in bands)
-    torch.testing.assert_close(torch.cat([band for _, band in bands], 1), picture, rtol=0, atol=1e-6)
+    torch.testing.assert_close(torch.cat([band for _, band in bands], 1), image, rtol=0, atol=1e-6)
 
 
 def test_results_that_differ_are_blended_over_a_few_pixels():
@@ -71,13 +71,13 @@ def test_results_that_differ_are_blended_over_a_few_pixels():
 
 @pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 16, 17])
 @pytest.mark.parametrize("multiple", [4, 16])
-def test_a_picture_is_extended_as_the_network_does_it(length, multiple):
+def test_a_image_is_extended_as_the_network_does_it(length, multiple):
     line = torch.arange(float(length))[None, None, None].expand(1, 1, multiple, length)
     expected = _pad_to_multiple(line, multiple)[0, 0, 0]
     assert padded_positions(length, multiple).tolist() == expected.tolist()
 
 
-def test_auto_cuts_large_pictures_alone_and_gpus_take_larger_ones():
+def test_auto_cuts_large_images_alone_and_gpus_take_larger_ones():
     assert Tiling().edge(860, 860, "cpu", 32) == 0
     assert Tiling().edge(860, 880, "cpu", 32) == 432
     assert Tiling().edge(2000, 2000, "cuda", 32) == 0
@@ -113,13 +113,13 @@ class Blurred(DenoisingNetwork):
 def test_a_network_of_unknown_reach_is_not_cut_unless_an_overlap_is_said(monkeypatch):
     torch.manual_seed(0)
     network = Network(Blurred().eval(), torch.device("cpu"))
-    picture = torch.rand(3, 1000, 900)  # beyond what is taken whole otherwise
-    whole = network.denoise(picture, "whole")
+    image = torch.rand(3, 1000, 900)  # beyond what is taken whole otherwise
+    whole = network.denoise(image, "whole")
     network.tiling = Tiling(tile=100)
     with pytest.raises(ConfigError, match="--tile 100: how far this network looks is not known"):
-        network.denoise(picture, "tiled")
+        network.denoise(image, "tiled")
     network.tiling = Tiling(tile=100, overlap=16)
-    torch.testing.assert_close(network.denoise(picture, "tiled"), whole, rtol=0, atol=1e-5)
+    torch.testing.assert_close(network.denoise(image, "tiled"), whole, rtol=0, atol=1e-5)
     network.tiling = Tiling()
 
     def scarce(self, images, window=None):
@@ -127,4 +127,4 @@ def test_a_network_of_unknown_reach_is_not_cut_unless_an_overlap_is_said(monkeyp
 
     monkeypatch.setattr(Network, "__call__", scarce)
     with pytest.raises(OutOfMemoryError, match="with --overlap N"):
-        network.denoise(picture, "a.png")
+        network.denoise(image, "a.png")

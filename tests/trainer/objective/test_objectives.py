@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from src.masker import MASKERS
-from src.trainer.config.build import build_pictures
+from src.trainer.config.build import build_images
 from src.trainer.evaluation.masked_loss import masked_loss_of
 from src.trainer.inference.testing import score_dataset
 from src.trainer.objective import OBJECTIVES
@@ -60,7 +60,7 @@ def test_what_is_imitated_is_the_clean_image_not_the_noisy_one(new_run, clean_fo
     run = new_run("run")
     run.train(*IMITATE, f"training.dataset_args.clean_folder={clean_folder}", "training.max_epochs=1")
     settings = [*IMITATE, f"training.dataset_args.clean_folder={clean_folder}"]
-    sample = build_pictures(run.configure(*settings), "training")[1, 0]
+    sample = build_images(run.configure(*settings), "training")[1, 0]
     assert (sample["noisy"] - sample["clean"]).abs().mean() > 0.05
     assert "psnr_db" in run.scores[0]
 
@@ -72,7 +72,7 @@ def test_without_clean_images_there_is_nothing_to_imitate_and_one_line_says_what
     )
     loaded = tiny_config(*IMITATE, *settings)
     with pytest.raises(ConfigError) as caught:
-        build_pictures(loaded, "training")
+        build_images(loaded, "training")
     assert caught.value.problems == [
         f"training.objective: imitate needs clean images, {dataset} has none here: say where they are"
         " (clean_folder) or put noise onto clean ones (add_noise)"
@@ -83,15 +83,15 @@ def test_hiding_opens_no_clean_images_to_train_on(tiny_config, clean_folder):
     for path in clean_folder.iterdir():
         path.write_bytes(b"damaged")
     loaded = tiny_config(f"training.dataset_args.clean_folder={clean_folder}")
-    assert "clean" not in build_pictures(loaded, "training")[1, 0]
+    assert "clean" not in build_images(loaded, "training")[1, 0]
 
 
 def test_a_crop_that_cannot_be_masked_can_be_imitated(tiny_config):
     """16 px hold no blind spot of the published masker."""
     settings = ["training.dataset=Generated", "training.dataset_args={count: 2, size: 16, add_noise: {}}"]
-    build_pictures(tiny_config(*IMITATE, *settings), "training")
+    build_images(tiny_config(*IMITATE, *settings), "training")
     with pytest.raises(DataError, match="leaves 0: pixel_perc"):
-        build_pictures(tiny_config(*settings), "training")
+        build_images(tiny_config(*settings), "training")
 
 
 @pytest.mark.parametrize(
@@ -132,8 +132,8 @@ def test_an_objective_needs_its_loss_said_and_both_are_kept():
     assert config("{}").training.objective == "hide"
 
 
-def test_pictures_without_a_clean_one_are_validated_and_tested_without_a_score(new_run, load, noisy_folder):
-    """There is no masked loss where nothing is hidden; the pictures are written all the same."""
+def test_images_without_a_clean_one_are_validated_and_tested_without_a_score(new_run, load, noisy_folder):
+    """There is no masked loss where nothing is hidden; the images are written all the same."""
     run = new_run("run")
     elsewhere = ["validation.dataset=Folder", f"validation.dataset_args={{data_dir: {noisy_folder}}}"]
     run.train(*IMITATE, *GENERATED, *elsewhere)

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from src.data_handlers.loading.sampling import build_loader
-from src.trainer.config.build import build_loss, build_model, build_objective, build_optimizer, build_pictures
+from src.trainer.config.build import build_images, build_loss, build_model, build_objective, build_optimizer
 from src.trainer.training.step import TrainingStep
 from src.trainer.training.stopwatch import Stopwatch
-from src.util.pictures.io import as_float
+from src.util.images.io import as_float
 from src.util.seed import make_generator
 from src.util.share import share_of
 from tests.trainer.parallel.conftest import LINUX_ALONE, SETTINGS, send
@@ -120,7 +120,7 @@ def test_without_sync_bn_each_process_has_the_gradient_of_its_share_alone(new_ru
 
 def trained_apart(config):
     """The network after each of two processes' first step, taken without the other."""
-    cpu, loader = torch.device("cpu"), build_loader(build_pictures(config, "training"), 4)
+    cpu, loader = torch.device("cpu"), build_loader(build_images(config, "training"), 4)
     loader.set_epoch(1)
     noisy = as_float(next(iter(loader))["noisy"])
     parts = []

@@ -6,7 +6,7 @@ import signal
 import pytest
 import torch
 
-from src.data_handlers.datasets.folder import PictureFiles
+from src.data_handlers.datasets.folder import ImageFiles
 from src.data_handlers.samples.samples import Samples
 from src.util.errors import DataError
 from tests.trainer.parallel.conftest import LINUX_ALONE, SETTINGS, rank, send
@@ -54,21 +54,21 @@ def test_a_mistake_that_one_process_meets_is_said_once_and_in_the_log(new_run, p
 
 
 @pytest.mark.parametrize("meets_it", [1, None])
-def test_d7_a_lost_picture_that_is_left_out_is_logged_once_whoever_meets_it(
+def test_d7_a_lost_image_that_is_left_out_is_logged_once_whoever_meets_it(
     new_run, pair, monkeypatch, meets_it
 ):
-    original = PictureFiles.read
+    original = ImageFiles.read
 
     def read(self, number):
         if number == 1 and meets_it in (rank(), None):
             raise DataError("b.png: cannot be read")
         return original(self, number)
 
-    monkeypatch.setattr(PictureFiles, "read", read)
+    monkeypatch.setattr(ImageFiles, "read", read)
     settings = ["training.dataset_args.unreadable=skip", "training.init_lr=5e-6", "validation.val=false"]
     alone, together = new_run("alone"), new_run("together")
     said = pair(together, *settings).text()
-    assert together.log.count("b.png: cannot be read; left out (1 of 3 pictures so far)") == 1
+    assert together.log.count("b.png: cannot be read; left out (1 of 3 images so far)") == 1
     assert said.count("b.png: cannot be read") == 1
     if meets_it is None:
         alone.train(*SETTINGS, *settings)

@@ -25,7 +25,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 PATIENCE = 60
 
 
-def pictures(height=40, width=60, channels=3, level=0.5):
+def images(height=40, width=60, channels=3, level=0.5):
     """Noisy, denoised and clean, as tensors (C, H, W)."""
     random = torch.Generator().manual_seed(0)
     clean = torch.full((channels, height, width), level)
@@ -35,7 +35,7 @@ def pictures(height=40, width=60, channels=3, level=0.5):
 
 @pytest.fixture
 def new(tmp_path):
-    """Makes a report of so many pictures."""
+    """Makes a report of so many images."""
     return lambda count=1: Report(tmp_path, "a title", "seed: 0\n", "run/checkpoint/run_100.pth", count)
 
 
@@ -105,7 +105,7 @@ class Page:
             self.requests.append(content["request"]["url"][:200])
 
     def open(self, path, fragment=""):
-        """Load a file as a double click does, and wait until its pictures are there."""
+        """Load a file as a double click does, and wait until its images are there."""
         self.call("Page.navigate", url=path.as_uri() + fragment)
         self.wait("document.readyState === 'complete' && location.protocol === 'file:'")
         self.settle()
@@ -166,7 +166,7 @@ class Page:
         self.call("Input.dispatchKeyEvent", type="keyDown", key=key, windowsVirtualKeyCode=code, text=text)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
 
-    def picture(self, path, whole=False):
+    def image(self, path, whole=False):
         """Write what is seen, or all of the page."""
         shot = self.call("Page.captureScreenshot", captureBeyondViewport=whole)
         path.write_bytes(base64.b64decode(shot["data"]))

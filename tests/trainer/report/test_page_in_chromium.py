@@ -20,11 +20,11 @@ def plain(colour, edge=256):
 
 @pytest.fixture
 def page(browser, tmp_path):
-    """Opens a report of red noisy, blue denoised and green clean pictures of these names and metrics."""
+    """Opens a report of red noisy, blue denoised and green clean images of these names and metrics."""
 
-    def opened(pictures, fragment="", edge=256, config="seed: 0\n"):
-        report = Report(tmp_path, "a title", config, "run_100.pth", len(pictures))
-        for name, metrics in pictures.items():
+    def opened(images, fragment="", edge=256, config="seed: 0\n"):
+        report = Report(tmp_path, "a title", config, "run_100.pth", len(images))
+        for name, metrics in images.items():
             report.add(name, plain(RED, edge), plain(BLUE, edge), plain(GREEN, edge), metrics)
         report.close()
         browser.open(tmp_path / "report.html", fragment)
@@ -55,7 +55,7 @@ def listed(browser):
 
 
 def scale(browser):
-    """Screen pixels for each of the picture's."""
+    """Screen pixels for each of the image's."""
     return browser.run("new DOMMatrix(document.querySelector('#left img').style.transform).a")
 
 
@@ -105,7 +105,7 @@ def test_zoom_by_buttons_wheel_and_keys_shows_the_pixels(one):
     assert scale(one) == 1
 
 
-def test_the_slider_works_zoomed_and_the_picture_moves_beside_it(page, tmp_path):
+def test_the_slider_works_zoomed_and_the_image_moves_beside_it(page, tmp_path):
     browser = page({"a.png": {}})
     for _ in range(3):
         browser.click("#larger")
@@ -167,7 +167,7 @@ def test_the_table_sorts_numbers_as_numbers(page):
     assert listed(browser) == ["9", "10", "inf", "nan", "-2"]
 
 
-def test_the_worst_pictures_come_first_also_by_a_loss(page):
+def test_the_worst_images_come_first_also_by_a_loss(page):
     browser = page({"good": {"loss": 1e-5}, "bad": {"loss": 2.5}, "fair": {"loss": 0.1}})
     browser.click("th:last-child button")
     assert listed(browser) == ["bad", "fair", "good"]
@@ -181,7 +181,7 @@ def test_names_are_sorted_as_people_count(page):
     assert listed(browser) == ["A", "b9", "b10"]
 
 
-def test_a_picture_is_chosen_in_the_table_and_the_next_one_follows_its_order(page):
+def test_a_image_is_chosen_in_the_table_and_the_next_one_follows_its_order(page):
     browser = page({"a": {"psnr": 3}, "b": {"psnr": 1}, "c": {"psnr": 2}})
     name = "document.querySelector('#name').textContent"
     assert browser.run(name) == "a"
@@ -201,7 +201,7 @@ def test_a_picture_is_chosen_in_the_table_and_the_next_one_follows_its_order(pag
     browser.wait(f"{name} === 'a'")
 
 
-def test_a_link_leads_to_a_picture(page):
+def test_a_link_leads_to_a_image(page):
     assert page({"a": {}, "b": {}}, "#p2").run("document.querySelector('#name').textContent") == "b"
 
 
@@ -215,10 +215,10 @@ def test_hostile_names_are_only_shown(page):
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (3, 200, 1), (20, 20, 13)])
-def test_pictures_of_all_shapes_are_shown(browser, tmp_path, shape):
-    picture = np.random.default_rng(0).uniform(0.3, 0.7, shape)
+def test_images_of_all_shapes_are_shown(browser, tmp_path, shape):
+    image = np.random.default_rng(0).uniform(0.3, 0.7, shape)
     report = Report(tmp_path, "a title", "", "run_100.pth", 1)
-    report.add("a.tif", picture, picture * 0.9)
+    report.add("a.tif", image, image * 0.9)
     report.close()
     browser.open(tmp_path / "report.html")
     assert browser.run("document.querySelector('#left img').naturalWidth") == shape[1]
@@ -228,7 +228,7 @@ def test_pictures_of_all_shapes_are_shown(browser, tmp_path, shape):
 def test_a_telephone_shows_all_of_it_and_fingers_move_it(page):
     scores = {"psnr": 30, "ssim": 0.9}
     browser = page(
-        {"a picture with quite a long name, longer than a telephone is wide.png": scores, "b": scores}
+        {"an image with quite a long name, longer than a telephone is wide.png": scores, "b": scores}
     )
     browser.size(390, 844, 3, mobile=True)
     assert browser.run("document.documentElement.scrollWidth") == 390
@@ -260,7 +260,7 @@ def test_it_is_dark_where_the_system_is(one):
     assert max(back) < 40 and min(front) > 200
 
 
-def test_it_prints_the_picture_the_table_and_the_configuration(one):
+def test_it_prints_the_image_the_table_and_the_configuration(one):
     pdf = base64.b64decode(one.call("Page.printToPDF")["data"])
     assert pdf.startswith(b"%PDF") and len(pdf) > 5_000
     assert one.run("document.querySelector('details').open")

@@ -5,12 +5,12 @@ import re
 import numpy as np
 
 from src.trainer.report import report
-from src.util.pictures.io import to_uint8
-from tests.trainer.report.conftest import data, decoded, html, pictures
+from src.util.images.io import to_uint8
+from tests.trainer.report.conftest import data, decoded, html, images
 
 
-def test_of_a_large_picture_the_middle_is_shown_pixel_by_pixel(new, tmp_path):
-    noisy, denoised, _ = pictures(1100, 1300, 1)
+def test_of_a_large_image_the_middle_is_shown_pixel_by_pixel(new, tmp_path):
+    noisy, denoised, _ = images(1100, 1300, 1)
     page = new()
     page.add("a.png", noisy, denoised)
     page.close()
@@ -20,18 +20,18 @@ def test_of_a_large_picture_the_middle_is_shown_pixel_by_pixel(new, tmp_path):
     )
 
 
-def test_a_narrow_picture_is_shown_along_its_length(new, tmp_path, monkeypatch):
+def test_a_narrow_image_is_shown_along_its_length(new, tmp_path, monkeypatch):
     monkeypatch.setattr(report, "PAGE_BYTES", 60_000)
     page = new()
-    page.add("a.png", *pictures(8, 1000))
+    page.add("a.png", *images(8, 1000))
     page.close()
     width, height = data(tmp_path)["cut"]
     assert height == 8 and width > 500
 
 
-def test_the_page_stays_small_however_many_pictures(new, tmp_path, monkeypatch):
+def test_the_page_stays_small_however_many_images(new, tmp_path, monkeypatch):
     monkeypatch.setattr(report, "PAGE_BYTES", 600_000)
-    noisy, denoised, clean = pictures(200, 200)
+    noisy, denoised, clean = images(200, 200)
     few, many = new(2), new(60)
     for number in range(2):
         few.add(f"{number}.png", noisy, denoised, clean)
@@ -45,9 +45,9 @@ def test_the_page_stays_small_however_many_pictures(new, tmp_path, monkeypatch):
     assert len(html(tmp_path)) < 4 / 3 * 600_000 + 60 * 4_000 + 40_000
 
 
-def test_pictures_beyond_the_room_are_in_the_table_alone(new, tmp_path, monkeypatch):
+def test_images_beyond_the_room_are_in_the_table_alone(new, tmp_path, monkeypatch):
     monkeypatch.setattr(report, "PAGE_BYTES", 40_000)
-    noisy, denoised, _ = pictures(64, 64)
+    noisy, denoised, _ = images(64, 64)
     page = new(10)
     for number in range(30):  # more than were promised
         page.add(f"{number}.png", noisy, denoised, None, {"loss": number})
@@ -57,7 +57,7 @@ def test_pictures_beyond_the_room_are_in_the_table_alone(new, tmp_path, monkeypa
     assert '<td class="name"><bdi title="29.png">29.png</bdi></td>' in html(tmp_path)
 
 
-def test_a_thousand_pictures_are_sketched_within_forty_megabytes(new, tmp_path):
+def test_a_thousand_images_are_sketched_within_forty_megabytes(new, tmp_path):
     random = np.random.default_rng(0)
     page = new(1000)
     for number in range(5):

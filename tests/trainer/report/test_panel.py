@@ -8,7 +8,7 @@ def tile(value, height=20, width=30):
     return np.full((height, width, 3), value, np.uint8)
 
 
-def test_pictures_stand_side_by_side_unchanged_under_their_captions():
+def test_images_stand_side_by_side_unchanged_under_their_captions():
     sheet = panel([[("noisy", tile(10)), ("N2V", tile(20))], [("clean", tile(30, 12, 16))]])
     assert sheet.dtype == np.uint8
     assert sheet.shape == (2 * CAPTION_HEIGHT + 20 + GAP + 12, 30 + GAP + 30, 3)
@@ -18,13 +18,13 @@ def test_pictures_stand_side_by_side_unchanged_under_their_captions():
     assert (sheet[CAPTION_HEIGHT : CAPTION_HEIGHT + 20, 30 : 30 + GAP] == 255).all()
 
 
-def test_pictures_of_one_place_stand_under_each_other():
+def test_images_of_one_place_stand_under_each_other():
     sheet = panel([[("", tile(10)), ("", tile(20))], [("", tile(30, 12, 16)), ("", tile(40, 12, 16))]])
     assert (sheet[-12:, 30 + GAP : 30 + GAP + 16] == 40).all()
     assert (sheet[-12:, 16 : 30 + GAP] == 255).all()
 
 
-def test_captions_are_drawn_above_each_picture():
+def test_captions_are_drawn_above_each_image():
     sheet = panel([[("left", tile(0, 20, 100)), ("right", tile(0, 20, 100))]])
     captions = sheet[:CAPTION_HEIGHT]
     assert (captions[:, :100] < 128).any()
@@ -32,7 +32,7 @@ def test_captions_are_drawn_above_each_picture():
 
 
 @pytest.mark.parametrize("name", ["long " * 60, "two\nlines", "\udc80", "名前", ""])
-def test_a_caption_of_any_text_stays_above_its_picture(name):
+def test_a_caption_of_any_text_stays_above_its_image(name):
     captions = panel([[(name, tile(0, 20, 100)), ("", tile(0, 20, 100))]])[:CAPTION_HEIGHT]
     assert (captions[:, 102:] == 255).all()
     assert (captions[:, :100] < 128).any() == bool(name)
@@ -44,10 +44,10 @@ def test_an_accent_is_left_out_where_the_font_has_none():
     assert accent == without != unknown == other
 
 
-def test_small_pictures_are_enlarged_by_whole_squares():
-    picture = np.arange(6, dtype=np.uint8).reshape(1, 2, 3)
-    large = enlarged(picture, 9)
+def test_small_images_are_enlarged_by_whole_squares():
+    image = np.arange(6, dtype=np.uint8).reshape(1, 2, 3)
+    large = enlarged(image, 9)
     assert large.shape == (4, 8, 3)
-    assert (large[:, :4] == picture[:, :1]).all() and (large[:, 4:] == picture[:, 1:]).all()
+    assert (large[:, :4] == image[:, :1]).all() and (large[:, 4:] == image[:, 1:]).all()
     assert enlarged(large, 8) is not None and enlarged(large, 8).shape == (4, 8, 3)
     assert enlarged(large, 2).shape == (4, 8, 3)

@@ -1,4 +1,4 @@
-"""What the page and the panel show of pictures, scores and names."""
+"""What the page and the panel show of images, scores and names."""
 
 import re
 from html import escape
@@ -11,18 +11,18 @@ from PIL import Image
 from src.trainer.report import Report
 from src.trainer.report.residual import RESIDUAL_GAIN
 from src.util.errors import StorageError
-from src.util.pictures.io import to_uint8
-from tests.trainer.report.conftest import data, decoded, html, pictures
+from src.util.images.io import to_uint8
+from tests.trainer.report.conftest import data, decoded, html, images
 
 
-def test_the_page_holds_the_pictures_bit_by_bit(new, tmp_path):
-    noisy, denoised, clean = pictures()
+def test_the_page_holds_the_images_bit_by_bit(new, tmp_path):
+    noisy, denoised, clean = images()
     page = new()
     page.add("a.png", noisy, denoised, clean, {"psnr": 31.4159, "ssim": 0.87654})
     page.close()
     found = data(tmp_path)
-    for name, picture in {"noisy": noisy, "denoised": denoised, "clean": clean}.items():
-        assert np.array_equal(decoded(found["files"][name]), to_uint8(picture))
+    for name, image in {"noisy": noisy, "denoised": denoised, "clean": clean}.items():
+        assert np.array_equal(decoded(found["files"][name]), to_uint8(image))
     residual = to_uint8(0.5 + RESIDUAL_GAIN * (noisy - denoised))
     assert np.array_equal(decoded(found["files"]["residual"]), residual)
     assert (found["cut"], found["whole"]) == ([60, 40], [60, 40, 3])
@@ -39,9 +39,9 @@ def test_the_page_holds_the_pictures_bit_by_bit(new, tmp_path):
 
 def test_arrays_and_tensors_are_shown_alike(new, tmp_path):
     found = []
-    tensors = pictures()
-    arrays = [picture.permute(1, 2, 0).double().numpy() for picture in tensors]
-    for noisy, denoised, clean in (tensors, arrays, [picture.bfloat16() for picture in tensors]):
+    tensors = images()
+    arrays = [image.permute(1, 2, 0).double().numpy() for image in tensors]
+    for noisy, denoised, clean in (tensors, arrays, [image.bfloat16() for image in tensors]):
         page = new()
         page.add("a.png", noisy, denoised, clean)
         page.close()
@@ -51,11 +51,11 @@ def test_arrays_and_tensors_are_shown_alike(new, tmp_path):
 
 
 def test_a_files_own_values_are_shown_by_their_white(new, tmp_path):
-    noisy, denoised, clean = (to_uint8(picture) for picture in pictures())
+    noisy, denoised, clean = (to_uint8(image) for image in images())
     found = []
     for factor, white in ((1, 255), (257, 65535)):
         page = new()
-        given = [picture.astype(np.uint16) * np.uint16(factor) for picture in (noisy, denoised, clean)]
+        given = [image.astype(np.uint16) * np.uint16(factor) for image in (noisy, denoised, clean)]
         page.add("a.tif", *given, white=white)
         page.close()
         found.append(html(tmp_path))
@@ -68,8 +68,8 @@ def test_a_files_own_values_are_shown_by_their_white(new, tmp_path):
 
 
 @pytest.mark.parametrize(("channels", "shown"), [(1, "L"), (2, "L"), (3, "RGB"), (13, "RGB")])
-def test_pictures_of_any_number_of_channels(new, tmp_path, channels, shown):
-    noisy, denoised, _ = pictures(channels=channels)
+def test_images_of_any_number_of_channels(new, tmp_path, channels, shown):
+    noisy, denoised, _ = images(channels=channels)
     page = new()
     page.add("a.tif", noisy, denoised)
     page.close()
@@ -87,17 +87,17 @@ def test_flat_arrays_are_grey(new, tmp_path):
     assert decoded(data(tmp_path)["files"]["denoised"]).tolist() == [[102] * 7] * 5
 
 
-def test_one_pixel_is_a_picture(new, tmp_path):
+def test_one_pixel_is_a_image(new, tmp_path):
     page = new()
-    page.add("a.png", *pictures(1, 1))
+    page.add("a.png", *images(1, 1))
     page.close()
     assert data(tmp_path)["cut"] == [1, 1]
     assert data(tmp_path)["correlation"]["rows"] == [None] * 11
     assert min(Image.open(tmp_path / "panel.png").size) > 100
 
 
-def test_pictures_that_are_all_but_black_are_shown_brighter(new, tmp_path):
-    noisy, denoised, clean = pictures(level=0.01)
+def test_images_that_are_all_but_black_are_shown_brighter(new, tmp_path):
+    noisy, denoised, clean = images(level=0.01)
     page = new()
     page.add("a.tif", noisy, denoised, clean)
     page.close()
@@ -107,15 +107,15 @@ def test_pictures_that_are_all_but_black_are_shown_brighter(new, tmp_path):
 
 
 @pytest.mark.parametrize("level", [0, 0.2, 1.5])
-def test_other_pictures_are_shown_as_bright_as_they_are(new, tmp_path, level):
+def test_other_images_are_shown_as_bright_as_they_are(new, tmp_path, level):
     page = new()
-    page.add("a.png", *pictures(level=level))
+    page.add("a.png", *images(level=level))
     page.close()
     assert data(tmp_path)["brightness"] == 1
 
 
-def test_a_black_result_does_not_make_the_picture_white(new, tmp_path):
-    noisy, denoised, _ = pictures(level=0.5)
+def test_a_black_result_does_not_make_the_image_white(new, tmp_path):
+    noisy, denoised, _ = images(level=0.5)
     page = new()
     page.add("a.png", noisy, 0.01 * denoised)
     page.close()
@@ -136,7 +136,7 @@ HOSTILE = [
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_and_texts_are_escaped(tmp_path, name):
     page = Report(tmp_path, name, f"folder: {name}\n", name, 1)
-    page.add(name, *pictures()[:2], None, {name: 1.0})
+    page.add(name, *images()[:2], None, {name: 1.0})
     page.close()
     written = html(tmp_path)
     assert len(re.findall(r"<script\b", written)) == len(re.findall("</script>", written)) == 2
@@ -147,7 +147,7 @@ def test_names_and_texts_are_escaped(tmp_path, name):
 
 def test_the_page_asks_for_nothing_outside(new, tmp_path):
     page = new()
-    page.add("a.png", *pictures())
+    page.add("a.png", *images())
     page.close()
     links = set(re.findall(r"(?:https?:)?//[a-z][\w./-]*", re.sub(r"base64,[\w+/=]*", "", html(tmp_path))))
     assert links == {"http://www.w3.org/2000/svg"}  # the name of a language, which nobody opens
@@ -157,7 +157,7 @@ def test_the_page_asks_for_nothing_outside(new, tmp_path):
 def test_the_table_knows_infinity_and_what_is_missing(new, tmp_path):
     page = new(3)
     for metrics in ({"psnr": np.inf, "ssim": np.nan}, {"psnr": 30.0}, {"other <b>": -2e-5}):
-        page.add("a.png", *pictures(), metrics)
+        page.add("a.png", *images(), metrics)
     page.close()
     rows = re.findall("<tr id=.*?</tr>", html(tmp_path))
     cells = [re.findall(r'data-value="([^"]*)">([^<]*)<', row)[2:] for row in rows]
@@ -170,10 +170,10 @@ def test_the_table_knows_infinity_and_what_is_missing(new, tmp_path):
     assert "mean SSIM" not in html(tmp_path)
 
 
-def test_the_panel_shows_eight_pictures_spread_over_all(new, tmp_path):
+def test_the_panel_shows_eight_images_spread_over_all(new, tmp_path):
     page = new(100)
     for number in range(100):
-        page.add(f"{number}.png", *pictures(130, 130, 1, 0.2 + number / 200), {"psnr": 30})
+        page.add(f"{number}.png", *images(130, 130, 1, 0.2 + number / 200), {"psnr": 30})
     assert [row[0][0] for row in page._rows()] == [
         f"{n + 1}  {n}.png" for n in (0, 14, 28, 42, 57, 71, 85, 99)
     ]
@@ -183,23 +183,23 @@ def test_the_panel_shows_eight_pictures_spread_over_all(new, tmp_path):
     page.close()
     sheet = np.asarray(Image.open(tmp_path / "panel.png"))
     assert sheet.shape[2] == 3 and max(sheet.shape) < 2500
-    assert (sheet[-130:, -130:] == to_uint8(pictures(1, 1, 1, 0.2 + 99 / 200)[2])).all()
+    assert (sheet[-130:, -130:] == to_uint8(images(1, 1, 1, 0.2 + 99 / 200)[2])).all()
 
 
-def test_pictures_of_two_sizes_are_refused_by_name(new):
-    noisy, denoised, clean = pictures()
+def test_images_of_two_sizes_are_refused_by_name(new):
+    noisy, denoised, clean = images()
     with pytest.raises(ValueError, match=r"a\.png: clean is \(39, 60\), noisy is \(40, 60\)"):
         new().add("a.png", noisy, denoised, clean[:, 1:])
 
 
 def test_what_is_given_stays_as_it_was(new):
-    given = pictures(level=0.01)
-    before = [picture.clone() for picture in given]
+    given = images(level=0.01)
+    before = [image.clone() for image in given]
     new().add("a.png", *given)
     assert all(torch.equal(one, other) for one, other in zip(given, before, strict=True))
 
 
-def test_without_pictures_an_earlier_page_stays(new, tmp_path):
+def test_without_images_an_earlier_page_stays(new, tmp_path):
     (tmp_path / "report.html").write_text("earlier")
     new().close()
     assert html(tmp_path) == "earlier" and not (tmp_path / "panel.png").exists()
@@ -207,10 +207,10 @@ def test_without_pictures_an_earlier_page_stays(new, tmp_path):
 
 def test_a_full_disk_leaves_the_earlier_page(new, tmp_path, monkeypatch):
     page = new()
-    page.add("a.png", *pictures())
+    page.add("a.png", *images())
     page.close()
     before = html(tmp_path)
-    page.add("b.png", *pictures())
+    page.add("b.png", *images())
 
     def full(*_):
         raise OSError(28, "No space left on device")

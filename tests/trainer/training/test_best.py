@@ -2,11 +2,11 @@
 
 import torch
 
-from src.trainer.evaluation.evaluate import Evaluated, PictureScore
+from src.trainer.evaluation.evaluate import Evaluated, ImageScore
 from src.trainer.training import trainer
 
 
-def test_without_clean_pictures_the_lowest_masked_loss_is_kept(new_run, differing):
+def test_without_clean_images_the_lowest_masked_loss_is_kept(new_run, differing):
     run = new_run("run")
     run.train("training.max_epochs=5", "training.init_lr=0.3", "checkpoint.save_all=true")
     losses = [float(row["masked_loss"]) for row in run.scores]
@@ -19,7 +19,7 @@ def test_without_clean_pictures_the_lowest_masked_loss_is_kept(new_run, differin
     assert differing(kept["model_weights"], run.epoch(best)["model_weights"]) == []
 
 
-def test_with_clean_pictures_the_best_by_psnr_and_by_ssim_are_kept(new_run, clean_folder):
+def test_with_clean_images_the_best_by_psnr_and_by_ssim_are_kept(new_run, clean_folder):
     run = new_run("run")
     run.train("training.max_epochs=4", f"validation.dataset_args.clean_folder={clean_folder}")
     values = {m: [float(row[m]) for row in run.scores] for m in ("psnr_db", "ssim")}
@@ -34,10 +34,10 @@ def test_with_clean_pictures_the_best_by_psnr_and_by_ssim_are_kept(new_run, clea
 
 def told_scores(monkeypatch, scores):
     """Let the validations give these PSNR values, one after the other."""
-    coming, picture = iter(scores), torch.zeros(3, 8, 8)
+    coming, image = iter(scores), torch.zeros(3, 8, 8)
 
     def evaluate(*arguments):
-        yield Evaluated(0, picture, picture, None, PictureScore("0.png", {"psnr": next(coming)}))
+        yield Evaluated(0, image, image, None, ImageScore("0.png", {"psnr": next(coming)}))
 
     monkeypatch.setattr(trainer, "evaluate", evaluate)
 

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from src.util.pictures.io import read_picture, write_picture
+from src.util.images.io import read_image, write_image
 
 CLEAN = "validation.dataset_args.clean_folder={}"
 
@@ -39,7 +39,7 @@ def test_the_loss_of_another_measure_neither_beats_nor_is_beaten(new_run, settin
     assert len(said(run)) == 1 and len(run.best) == len(before) + 1
 
 
-def test_psnr_depends_on_the_pictures_and_not_on_loss_masker_or_seed(new_run, clean_folder):
+def test_psnr_depends_on_the_images_and_not_on_loss_masker_or_seed(new_run, clean_folder):
     run = new_run("run")
     run.train(CLEAN.format(clean_folder))
     changed = ["training.loss=1*self_L1", "masker.masker_args.pixel_perc=0.003", "seed=1"]
@@ -49,28 +49,28 @@ def test_psnr_depends_on_the_pictures_and_not_on_loss_masker_or_seed(new_run, cl
     assert said(run) == [("psnr", "images"), ("ssim", "images")]
 
 
-def test_other_pictures_of_the_same_names_are_another_measure(new_run, noisy_folder, clean_folder):
+def test_other_images_of_the_same_names_are_another_measure(new_run, noisy_folder, clean_folder):
     run = new_run("run")
     run.train(CLEAN.format(clean_folder))
-    write_picture(clean_folder / "a.png", read_picture(noisy_folder / "a.png") // 2)
+    write_image(clean_folder / "a.png", read_image(noisy_folder / "a.png") // 2)
     run.resume("training.max_epochs=3", CLEAN.format(clean_folder))
     assert said(run) == [("psnr", "images"), ("ssim", "images")]
 
 
-def test_a_picture_that_vanishes_is_another_measure_one_that_comes_is_not_used(new_run, noisy_folder):
+def test_a_image_that_vanishes_is_another_measure_one_that_comes_is_not_used(new_run, noisy_folder):
     run = new_run("run")
     run.train()
-    write_picture(noisy_folder / "d.png", read_picture(noisy_folder / "a.png"))
+    write_image(noisy_folder / "d.png", read_image(noisy_folder / "a.png"))
     run.resume("training.max_epochs=3")
     assert said(run) == []
-    assert run.log.count("1 pictures are new since this run began and not used") == 2  # nor validated
+    assert run.log.count("1 images are new since this run began and not used") == 2  # nor validated
     (noisy_folder / "b.png").unlink()
     skip = ["training.dataset_args.unreadable=skip", "validation.dataset_args.unreadable=skip"]
     run.resume("training.max_epochs=4", *skip)
     assert said(run) == [("loss", "images")]
 
 
-def test_the_same_pictures_elsewhere_are_the_same_measure(new_run, noisy_folder, tmp_path):
+def test_the_same_images_elsewhere_are_the_same_measure(new_run, noisy_folder, tmp_path):
     run = new_run("run")
     run.train()
     noisy_folder.rename(tmp_path / "moved")
@@ -81,8 +81,8 @@ def test_the_same_pictures_elsewhere_are_the_same_measure(new_run, noisy_folder,
 def test_another_white_is_another_measure(new_run, tmp_path):
     (tmp_path / "deep").mkdir()
     values = np.random.default_rng(0).integers(800, 4096, (2, 64, 64, 3), dtype=np.uint16)
-    for number, picture in enumerate(values):
-        np.save(tmp_path / "deep" / f"{number}.npy", picture)
+    for number, image in enumerate(values):
+        np.save(tmp_path / "deep" / f"{number}.npy", image)
     folder = f"training.dataset_args.data_dir={tmp_path / 'deep'}"
     run = new_run("run")
     run.train(folder, "data_range=4095")

@@ -25,7 +25,7 @@ def points(events, name):
     return [(event.step, round(event.value, 4)) for event in events.Scalars(name)]
 
 
-def picture(events, name):
+def image(events, name):
     (event,) = events.Images(name)
     return event.step, np.asarray(Image.open(io.BytesIO(event.encoded_image_string)))
 
@@ -58,16 +58,16 @@ def test_a_resumed_run_draws_no_point_twice_and_loses_none(tmp_path, read):
     assert points(read(), "loss/total") == [(10, 10.0), (20, 20.0), (30, 31.0)]
 
 
-def test_a_picture_shows_noisy_denoised_residual_and_clean_side_by_side(tmp_path, read):
+def test_a_image_shows_noisy_denoised_residual_and_clean_side_by_side(tmp_path, read):
     noisy, denoised, clean = (
         torch.full((3, 8, 8), 0.6),
         torch.full((3, 8, 8), 0.5),
         torch.full((3, 8, 8), 1.2),
     )
     board = Board(tmp_path, 0)
-    board.picture("a", noisy, denoised, clean, 7)
+    board.image("a", noisy, denoised, clean, 7)
     board.close()
-    step, shown = picture(read(), "a")
+    step, shown = image(read(), "a")
     assert step == 7
     assert shown.shape == (8, 32, 3)
     levels = [np.unique(shown[:, 8 * n : 8 * n + 8]).tolist() for n in range(4)]
@@ -78,21 +78,21 @@ def test_a_picture_shows_noisy_denoised_residual_and_clean_side_by_side(tmp_path
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_pictures_of_any_number_of_channels_are_shown_in_grey_or_colour(tmp_path, read, channels):
+def test_images_of_any_number_of_channels_are_shown_in_grey_or_colour(tmp_path, read, channels):
     board = Board(tmp_path, 0)
-    board.picture("a", torch.rand(channels, 8, 8), torch.rand(channels, 8, 8), None, 1)
+    board.image("a", torch.rand(channels, 8, 8), torch.rand(channels, 8, 8), None, 1)
     board.close()
-    shown = picture(read(), "a")[1]
+    shown = image(read(), "a")[1]
     assert shown.shape == (8, 24, 3)
     assert (shown == shown[..., :1]).all() == (channels < 3)
 
 
-def test_of_a_large_picture_the_middle_is_shown(tmp_path, read):
+def test_of_a_large_image_the_middle_is_shown(tmp_path, read):
     noisy = torch.zeros(3, 600, 700)
     noisy[:, 44:556, 94:606] = 1
     board = Board(tmp_path, 0)
-    board.picture("large", noisy, noisy, None, 1)
+    board.image("large", noisy, noisy, None, 1)
     board.close()
-    _, levels = picture(read(), "large")
+    _, levels = image(read(), "large")
     assert levels.shape == (512, 3 * 512, 3)
     assert (levels[:, :1024] == 255).all()

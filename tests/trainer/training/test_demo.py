@@ -12,7 +12,7 @@ from src.trainer.network.network import Network
 from src.trainer.report.panel import CAPTION_HEIGHT, GAP
 from src.trainer.training import demo
 from src.util.errors import ConfigError, RunExistsError
-from src.util.pictures.io import read_picture, to_float
+from src.util.images.io import read_image, to_float
 from tests.trainer.conftest import CPU
 
 TINY = [
@@ -35,7 +35,7 @@ def trained(tmp_path, messages):
 
 
 def test_the_demo_trains_both_methods_alike_and_compares_them(trained, tmp_path, messages):
-    rows, picture = trained
+    rows, image = trained
     assert [row.method for row in rows] == ["noisy", "NLM", "N2V", "NL-N2V", "general"]
     assert rows[-1].metrics == rows[0].metrics, "a network that changes nothing"
     assert rows[1].mean("psnr") > rows[0].mean("psnr")
@@ -45,16 +45,16 @@ def test_the_demo_trains_both_methods_alike_and_compares_them(trained, tmp_path,
     said = "\n".join(messages)
     for row in rows:
         assert re.search(rf"{row.method} +{row.mean('psnr'):.2f} +{row.mean('ssim'):.4f}", said)
-    count = len(rows[0].pictures)
+    count = len(rows[0].images)
     assert f"mean of all {count} photographs; rounded to 8 bits" in said
-    assert f"(noisy, NLM, N2V, NL-N2V, general, clean): {picture}" in said
+    assert f"(noisy, NLM, N2V, NL-N2V, general, clean): {image}" in said
 
 
 def test_a_demo_without_clean_photographs_is_refused_before_it_trains(tmp_path):
     config = read_config(
         "demo", [f"output_folder={tmp_path / 'runs'}", *TINY, "training.dataset_args.add_noise=null"]
     )
-    with pytest.raises(ConfigError, match="no clean pictures, with which the demo compares"):
+    with pytest.raises(ConfigError, match="no clean images, with which the demo compares"):
         demo.run_demo(config, "tiny", CPU, 0)
     assert not (tmp_path / "runs").exists()
 
@@ -71,29 +71,29 @@ def test_the_two_runs_differ_in_the_masker_alone(trained, tmp_path):
     assert others(one) == others(other)
 
 
-def test_the_picture_shows_all_side_by_side_whole_where_they_are_small(trained):
+def test_the_image_shows_all_side_by_side_whole_where_they_are_small(trained):
     rows, path = trained
-    picture = read_picture(path)
-    heights, widths = zip(*(p.shape[1:] for p in rows[0].pictures), strict=True)
-    assert picture.shape[0] == sum(h + CAPTION_HEIGHT + GAP for h in heights) - GAP
-    assert picture.shape[1] == 6 * max(widths) + 5 * GAP
-    first = rows[0].pictures[0]
-    shown = to_float(picture[CAPTION_HEIGHT:][: first.shape[1], : first.shape[2]])
+    image = read_image(path)
+    heights, widths = zip(*(p.shape[1:] for p in rows[0].images), strict=True)
+    assert image.shape[0] == sum(h + CAPTION_HEIGHT + GAP for h in heights) - GAP
+    assert image.shape[1] == 6 * max(widths) + 5 * GAP
+    first = rows[0].images[0]
+    shown = to_float(image[CAPTION_HEIGHT:][: first.shape[1], : first.shape[2]])
     assert torch.allclose(shown, first.clamp(0, 1), atol=0.5 / 255 + 1e-6)
 
 
 def test_a_large_photograph_is_cut_to_its_middle(tmp_path):
     values = np.zeros((3, 300, 400), np.float32)
     values[:, 22:278, 72:328] = 1
-    picture = torch.from_numpy(values)
-    row = demo.Row("noisy", [picture], [{"psnr": 20.0}])
-    demo._write_panel(tmp_path / "panel.png", [row], [picture])
-    shown = read_picture(tmp_path / "panel.png")
+    image = torch.from_numpy(values)
+    row = demo.Row("noisy", [image], [{"psnr": 20.0}])
+    demo._write_panel(tmp_path / "panel.png", [row], [image])
+    shown = read_image(tmp_path / "panel.png")
     assert shown.shape == (demo.PANEL_EDGE + CAPTION_HEIGHT, 2 * demo.PANEL_EDGE + GAP, 3)
     assert (shown[CAPTION_HEIGHT:] == 255).all()
 
 
-def test_the_table_tells_the_gain_on_the_noisy_pictures():
+def test_the_table_tells_the_gain_on_the_noisy_images():
     def row(method, *psnr):
         return demo.Row(method, [torch.zeros(3, 8, 8)] * 2, [{"psnr": p, "ssim": 0.5} for p in psnr])
 

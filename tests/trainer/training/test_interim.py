@@ -11,7 +11,7 @@ from src.trainer.training.step import TrainingStep
 from src.trainer.training.stopping import StopRequest
 from src.util.errors import Stopped
 
-# Epochs of three steps of a picture each; everything depends on where the training stands.
+# Epochs of three steps of an image each; everything depends on where the training stands.
 SETTINGS = [
     "training.batch_size=1",
     "training.max_epochs=3",
@@ -137,7 +137,7 @@ def test_b5_a_signal_in_the_last_step_of_an_epoch_stops_before_the_next(new_run,
 def test_b5_a_signal_in_validation_stops_there_and_the_resumed_run_validates(
     whole, new_run, differing, monkeypatch
 ):
-    run, original = new_run("stopped"), Reporter.picture
+    run, original = new_run("stopped"), Reporter.image
 
     def signalled(self, result, *arguments):
         if result.index == 1:
@@ -145,7 +145,7 @@ def test_b5_a_signal_in_validation_stops_there_and_the_resumed_run_validates(
         return original(self, result, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Reporter, "picture", signalled)
+        patch.setattr(Reporter, "image", signalled)
         with pytest.raises(Stopped):
             run.train(*SETTINGS)
     assert not run.files.scores_file.exists()
@@ -190,8 +190,8 @@ def test_a_run_that_was_killed_before_it_saved_anything_begins_again(whole, new_
     compare(whole, new_run, differing, run)
 
 
-def test_k22_another_batch_size_goes_on_behind_the_pictures_that_were_seen(new_run, stop_at_step):
-    """Eight pictures of an epoch's twelve: two batches of two are left, and the change is said."""
+def test_k22_another_batch_size_goes_on_behind_the_images_that_were_seen(new_run, stop_at_step):
+    """Eight images of an epoch's twelve: two batches of two are left, and the change is said."""
     settings = ["training.dataset_args.repeat_times=4", "training.max_epochs=1"]
     run = new_run("run")
     stop_at_step(9)

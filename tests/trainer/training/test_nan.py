@@ -1,4 +1,4 @@
-"""Pictures in which NaN is no data, through training, validation, test and files."""
+"""Images in which NaN is no data, through training, validation, test and files."""
 
 import math
 import re
@@ -9,14 +9,14 @@ import tifffile
 import torch
 
 from src.data_handlers.loading.sampling import build_loader
-from src.trainer.config.build import build_loss, build_masker, build_pictures
+from src.trainer.config.build import build_images, build_loss, build_masker
 from src.trainer.evaluation.masked_loss import MaskedLoss
 from src.trainer.inference.denoise_files import FileDenoiser, FileOptions
 from src.trainer.inference.denoiser import Denoiser
 from src.trainer.inference.testing import score_dataset
 from src.trainer.network.tiling import Tiling
 from src.util.errors import ConfigError, DataError
-from src.util.pictures.io import read_picture
+from src.util.images.io import read_image
 from tests.trainer.conftest import problem
 
 MASKERS = {
@@ -45,7 +45,7 @@ def write(path, values, said=None):
 
 @pytest.fixture
 def folders(tmp_path):
-    """Noisy and clean pictures; of the second clean one other values are missing, too."""
+    """Noisy and clean images; of the second clean one other values are missing, too."""
     for seed in range(2):
         write(tmp_path / "holed" / f"{seed}.tif", scene(seed))
         write(tmp_path / "holed_clean" / f"{seed}.tif", scene(seed, noise=0, missing=seed == 0))
@@ -63,7 +63,7 @@ def test_a_network_is_trained_validated_tested_and_used(new_run, load, folders, 
     run = new_run("holed")
     run.train(*settings(noisy, f"masker.masker_type={masker}", MASKERS[masker],
                         f"validation.dataset_args.clean_folder={clean}"))  # fmt: skip
-    assert re.search(r"PSNR \d+\.\d+ dB, SSIM 0\.\d+ \(not rounded, .*all 2 pictures", run.log)
+    assert re.search(r"PSNR \d+\.\d+ dB, SSIM 0\.\d+ \(not rounded, .*all 2 images", run.log)
     trained = load(run.files.checkpoint_file(1), "test.save_float=true")
     assert trained.config.nan == "keep"
     scored = score_dataset(trained, 0, tmp_path / "scores")
@@ -71,7 +71,7 @@ def test_a_network_is_trained_validated_tested_and_used(new_run, load, folders, 
     result, missing = tifffile.imread(tmp_path / "out" / "1_DN.tif"), np.isnan(scene(1))
     assert np.array_equal(np.isnan(result), missing)
     assert np.array_equal(np.isnan(np.load(scored / "0001_DN.npy")), missing)
-    preview = read_picture(scored / next(p.name for p in scored.glob("0001_DN*.png")))
+    preview = read_image(scored / next(p.name for p in scored.glob("0001_DN*.png")))
     assert (preview[missing] == 0).all() and preview[~missing].mean() > 20
     row = (scored / "metrics.csv").read_text().splitlines()[2].split(",")
     error = np.nanmean((result.astype(float) - scene(1, noise=0, missing=False)) ** 2)
@@ -81,7 +81,7 @@ def test_a_network_is_trained_validated_tested_and_used(new_run, load, folders, 
     assert np.array_equal(arrays, result, equal_nan=True)
 
 
-def test_tiles_give_the_whole_pictures_result(new_run, load, folders, tmp_path):
+def test_tiles_give_the_whole_images_result(new_run, load, folders, tmp_path):
     run = new_run("holed")
     run.train(*settings(folders[0], "validation.val=false", "model.kwargs.upsample_align_corners=false"))
     trained = load(run.files.checkpoint_file(1))
@@ -99,7 +99,7 @@ def test_tiles_give_the_whole_pictures_result(new_run, load, folders, tmp_path):
 @pytest.mark.parametrize("cache", ["null", "ram"])
 def test_a_training_crop_says_what_was_filled_in_of_files_and_caches_alike(tiny_config, folders, cache):
     args = ["training.dataset_args.augmentations=[flip, rotate]", f"training.dataset_args.cache={cache}"]
-    loader = build_loader(build_pictures(tiny_config(*settings(folders[0], *args)), "training"), 2)
+    loader = build_loader(build_images(tiny_config(*settings(folders[0], *args)), "training"), 2)
     (batch,) = loader
     assert batch["missing"].shape == (2, 1, 64, 64) and batch["noisy"].isfinite().all()
     assert batch["missing"].sum().item() == 2 * np.isnan(scene(0)).any(axis=2).sum()
@@ -107,7 +107,7 @@ def test_a_training_crop_says_what_was_filled_in_of_files_and_caches_alike(tiny_
     assert not blank.any()  # filled in by what is around, at its own place
 
 
-def test_pictures_without_nan_train_to_the_same_bits(new_run, differing):
+def test_images_without_nan_train_to_the_same_bits(new_run, differing):
     runs = [new_run("stop"), new_run("keep")]
     for run in runs:
         run.train(f"nan={run.files.folder.name}", "training.max_epochs=1")
@@ -115,7 +115,7 @@ def test_pictures_without_nan_train_to_the_same_bits(new_run, differing):
     assert differing(runs[0].last["model_weights"], runs[1].last["model_weights"]) == []
 
 
-def test_pictures_of_nan_alone_give_no_loss_and_are_said(new_run, tmp_path, messages):
+def test_images_of_nan_alone_give_no_loss_and_are_said(new_run, tmp_path, messages):
     for name in "ab":
         write(tmp_path / "empty" / f"{name}.tif", np.full((64, 64, 3), np.nan, np.float32))
     run = new_run("empty")
@@ -125,13 +125,13 @@ def test_pictures_of_nan_alone_give_no_loss_and_are_said(new_run, tmp_path, mess
     assert not any("NaN or" in line for line in messages)
 
 
-def test_a_scored_picture_of_nan_alone_is_left_out_and_said(new_run, load, folders, tmp_path, messages):
+def test_a_scored_image_of_nan_alone_is_left_out_and_said(new_run, load, folders, tmp_path, messages):
     run = new_run("holed")
     run.train(*settings(folders[0]))
     write(folders[0] / "2.tif", np.full((64, 64, 3), np.nan, np.float32))
     score_dataset(load(run.files.checkpoint_file(1)), 0, tmp_path / "scores")
     assert any("2.tif: all of it is NaN" in line and "1 of 3" in line for line in messages)
-    assert any("of 2 pictures" in line for line in messages if "masked loss" in line)
+    assert any("of 2 images" in line for line in messages if "masked loss" in line)
     FileDenoiser(load(run.files.checkpoint_file(1))).file(folders[0] / "2.tif", tmp_path / "2.tif")
     assert np.isnan(tifffile.imread(tmp_path / "2.tif")).all()
 
@@ -153,30 +153,30 @@ def test_gdals_nan_is_no_data_too_and_without_keep_as_it_was(tiny_config, tmp_pa
     values[np.isnan(values).any(axis=2)] = np.nan
     write(tmp_path / "geo" / "a.tif", values, "nan")
     data = f"training.dataset_args.data_dir={tmp_path / 'geo'}"
-    kept = build_pictures(tiny_config("nan=keep", data), "training")[1, 0]
+    kept = build_images(tiny_config("nan=keep", data), "training")[1, 0]
     assert kept["missing"].sum().item() == np.isnan(values[..., 0]).sum()
-    stopped = build_pictures(tiny_config(data), "training")[1, 0]
+    stopped = build_images(tiny_config(data), "training")[1, 0]
     assert "missing" not in stopped and torch.equal(stopped["noisy"], kept["noisy"])
-    assert build_pictures(tiny_config("nan=keep", data), "validation")[0, 0]["noisy"].isnan().any()
+    assert build_images(tiny_config("nan=keep", data), "validation")[0, 0]["noisy"].isnan().any()
 
 
 def test_noise_that_is_added_leaves_nan_where_it_is(tiny_config, folders):
     data = [f"validation.{key}" for key in (
         "dataset=Folder", f"dataset_args.data_dir={folders[1]}", "dataset_args.add_noise={quantise: true}"
     )]  # fmt: skip
-    sample = build_pictures(tiny_config(*settings(folders[0], *data)), "validation")[0, 0]
+    sample = build_images(tiny_config(*settings(folders[0], *data)), "validation")[0, 0]
     assert torch.equal(sample["noisy"].isnan(), sample["clean"].isnan()) and sample["noisy"].isnan().any()
 
 
 def test_nan_is_refused_unless_it_is_kept_and_infinity_always(tiny_config, folders):
     data = f"training.dataset_args.data_dir={folders[0]}"
     with pytest.raises(DataError, match=r"0\.tif: \d+ of 12288 values are NaN or infinite \(nan=keep .*\)"):
-        build_pictures(tiny_config(data), "training")
+        build_images(tiny_config(data), "training")
     infinite = scene(0)
     infinite[30, 30] = np.inf
     write(folders[0] / "0.tif", infinite)
     with pytest.raises(DataError, match=r"0\.tif: 3 of 12288 values are infinite; fill them in first"):
-        build_pictures(tiny_config("nan=keep", data), "training")[1, 0]
+        build_images(tiny_config("nan=keep", data), "training")[1, 0]
 
 
 def test_another_word_is_refused():

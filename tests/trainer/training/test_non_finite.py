@@ -24,7 +24,7 @@ def test_t1_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_good_che
     assert run.last["epoch"] == 3
 
 
-def test_t1_a_picture_of_which_a_batch_has_several_crops_is_named_once(new_run):
+def test_t1_a_image_of_which_a_batch_has_several_crops_is_named_once(new_run):
     one = ["training.dataset_args.n_data=1", "training.dataset_args.repeat_times=4"]
     with pytest.raises(NonFiniteError, match=r" of a\.png: the loss is"):
         new_run("run").train(*one, "training.init_lr=1e20")

@@ -11,9 +11,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from src.trainer.training import reporter, trainer
 from src.trainer.training.step import TrainingStep
+from src.util.images.formats.stored import open_stream
+from src.util.images.io import read_image
 from src.util.logger import start_console
-from src.util.pictures.formats.stored import open_stream
-from src.util.pictures.io import read_picture
 
 
 def board(run):
@@ -61,7 +61,7 @@ def test_a_part_of_the_set_is_shouted_in_curves_and_table(new_run, clean_folder)
     assert [(row["pictures"], row["of"]) for row in run.scores] == [("2", "3")] * 2
 
 
-def test_tensorboard_shows_the_first_pictures_noisy_denoised_residual_and_clean(trained, new_run):
+def test_tensorboard_shows_the_first_images_noisy_denoised_residual_and_clean(trained, new_run):
     events = board(trained)
     assert sorted(events.Tags()["images"]) == [
         f"000{i} {name}.png: noisy, denoised, residual x4, clean" for i, name in enumerate("abc")
@@ -76,10 +76,10 @@ def test_tensorboard_shows_the_first_pictures_noisy_denoised_residual_and_clean(
     assert event.width == 3 * 64
 
 
-def test_the_shown_noisy_picture_is_the_noisy_picture(trained, tmp_path, noisy_folder):
+def test_the_shown_noisy_image_is_the_noisy_image(trained, tmp_path, noisy_folder):
     (event, _) = board(trained).Images("0000 a.png: noisy, denoised, residual x4, clean")
     (tmp_path / "shown.png").write_bytes(event.encoded_image_string)
-    shown, noisy = read_picture(tmp_path / "shown.png"), read_picture(noisy_folder / "a.png")
+    shown, noisy = read_image(tmp_path / "shown.png"), read_image(noisy_folder / "a.png")
     assert np.abs(shown[:, :64].astype(int) - noisy).max() <= 1
 
 
@@ -106,10 +106,10 @@ def test_f15_log_files_have_dated_lines_and_no_control_codes(trained):
 
 def test_the_log_tells_what_is_trained_and_how_it_goes(trained):
     for expected in (
-        r"NL_BSN UNet2, [\d,]+ parameters; Folder, 3 pictures; 2 epochs of 2 steps, batch 2; Masker; seed 0",
+        r"NL_BSN UNet2, [\d,]+ parameters; Folder, 3 images; 2 epochs of 2 steps, batch 2; Masker; seed 0",
         r"epoch 1/2, step 2/4: loss [\d.e+-]+ \(self_L2 [\d.e+-]+, self_L1 [\d.e+-]+\), learning rate"
         r" 8\.\d+e-04, [\d.]+ images/s, \d+:\d\d:\d\d left",
-        r"validation after epoch 2: PSNR [\d.]+ dB, SSIM [\d.]+ \(rounded to 8 bits, .*all 3 pictures\)",
+        r"validation after epoch 2: PSNR [\d.]+ dB, SSIM [\d.]+ \(rounded to 8 bits, .*all 3 images\)",
         r"finished; the run is in .*run",
     ):
         assert re.search(expected, trained.log), expected

@@ -86,7 +86,7 @@ def test_another_machine_is_said_when_a_run_is_resumed(new_run, monkeypatch):
 
 
 @pytest.mark.parametrize("where", ["ram", "disk"])
-def test_a_run_goes_on_with_its_pictures_kept_decoded_as_if_nothing_had_changed(
+def test_a_run_goes_on_with_its_images_kept_decoded_as_if_nothing_had_changed(
     new_run, differing, tmp_path, where
 ):
     one, other = new_run("whole"), new_run("resumed")

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from src.util.errors import DataError, OutOfMemoryError, RunExistsError
+from src.util.images.io import read_image, write_image
 from src.util.logger import start_console
-from src.util.pictures.io import read_picture, write_picture
 
 
 def test_k15_the_same_seed_gives_the_same_weights_whatever_was_drawn_before(new_run, differing):
@@ -42,15 +42,15 @@ def test_f4_an_existing_name_is_refused_and_nothing_of_the_old_run_changes(new_r
 def test_t6_an_empty_training_folder_is_refused_and_no_run_is_made(new_run, tmp_path):
     (tmp_path / "empty").mkdir()
     run = new_run("run")
-    with pytest.raises(DataError, match="empty: no pictures in it"):
+    with pytest.raises(DataError, match="empty: no images in it"):
         run.train(f"training.dataset_args.data_dir={tmp_path / 'empty'}")
     assert not run.files.folder.exists()
 
 
 @pytest.mark.parametrize("part", ["training", "validation"])
-def test_f3_a_file_that_is_no_picture_is_named_before_anything_is_made(new_run, tmp_path, noisy_folder, part):
+def test_f3_a_file_that_is_no_image_is_named_before_anything_is_made(new_run, tmp_path, noisy_folder, part):
     shutil.copytree(noisy_folder, tmp_path / "mixed")
-    (tmp_path / "mixed" / "broken.png").write_text("no picture")
+    (tmp_path / "mixed" / "broken.png").write_text("no image")
     settings = [f"{part}.dataset_args.data_dir={tmp_path / 'mixed'}"]
     run = new_run("run")
     with pytest.raises(DataError, match=r"mixed/broken\.png: "):
@@ -62,14 +62,14 @@ def test_what_is_said_of_a_folder_is_said_once_though_validation_looks_at_it_too
     new_run, noisy_folder, messages
 ):
     start_console()
-    grey = read_picture(noisy_folder / "a.png")[..., :1]
-    write_picture(noisy_folder / "grey.png", grey)
+    grey = read_image(noisy_folder / "a.png")[..., :1]
+    write_image(noisy_folder / "grey.png", grey)
     np.save(noisy_folder / "deep.npy", 257 * grey.astype(np.uint16))
-    write_picture(noisy_folder / "a_DN.png", grey)
+    write_image(noisy_folder / "a_DN.png", grey)
     new_run("run").train()
     for words in (
         "passed over: 1 results of test.py",
-        "pictures of several ranges",
+        "images of several ranges",
         "grey is repeated into 3",
     ):
         assert sum(words in message for message in messages) == 1, words
@@ -119,7 +119,7 @@ def test_out_of_memory_before_anything_is_saved_does_not_promise_a_checkpoint(ne
 
 
 def test_an_epoch_that_ends_without_a_step_is_said(new_run, stop_at_step):
-    """It was stopped inside an epoch of three batches and goes on with pictures for one."""
+    """It was stopped inside an epoch of three batches and goes on with images for one."""
     run = new_run("run")
     stop_at_step(2)
     with pytest.raises(KeyboardInterrupt):

@@ -48,7 +48,7 @@ def weights(network):
     return [parameter.detach().clone() for parameter in network.module.parameters()]
 
 
-def test_the_loss_compares_the_prediction_from_hidden_spots_with_the_noisy_picture(step, network):
+def test_the_loss_compares_the_prediction_from_hidden_spots_with_the_noisy_image(step, network):
     noisy = batch()
     masked = LeftHalf().mask(noisy, make_generator(1, "mask"))
     error = (network.module(masked.image) - noisy) * masked.mask

@@ -16,7 +16,7 @@ from src.trainer.training.step import TrainingStep
 from src.util.logger import LOG
 
 
-def pictures_saved(run):
+def images_saved(run):
     return sorted(folder.name for folder in run.files.images.iterdir())
 
 
@@ -57,17 +57,17 @@ def test_t5_validation_starts_at_its_start_epoch(new_run, start, interval, expec
     assert found == expected
 
 
-def test_validation_pictures_too_small_to_be_masked_do_not_end_the_training(new_run):
+def test_validation_images_too_small_to_be_masked_do_not_end_the_training(new_run):
     run = new_run("run")
     run.train("validation.dataset_args.crop_size=16", "training.max_epochs=1")
     assert [row["masked_loss"] for row in run.scores] == [""] and run.best == []
-    assert "validation after epoch 1: no score (all 3 pictures)" in run.log
+    assert "validation after epoch 1: no score (all 3 images)" in run.log
 
 
 def test_t2_more_saves_than_validations_save_each(new_run):
     run = new_run("run")
     run.train("training.max_epochs=3", "validation.num_of_saves=10")
-    assert pictures_saved(run) == ["val_001", "val_002", "val_003"]
+    assert images_saved(run) == ["val_001", "val_002", "val_003"]
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,10 @@ def test_t2_more_saves_than_validations_save_each(new_run):
         (["validation.save_image=false"], []),
     ],
 )
-def test_t2_saved_pictures_are_spread_evenly_over_the_validations(new_run, settings, expected):
+def test_t2_saved_images_are_spread_evenly_over_the_validations(new_run, settings, expected):
     run = new_run("run")
     run.train("training.max_epochs=6", *settings)
-    assert pictures_saved(run) == expected
+    assert images_saved(run) == expected
 
 
 def test_the_step_schedule_halves_the_learning_rate_after_its_epochs(new_run):
@@ -140,7 +140,7 @@ def test_each_epoch_has_its_own_order_and_crops_and_each_step_its_own_spots(new_
     assert len(set(seeds)) == 6
 
 
-def test_pictures_of_8_bits_reach_the_masker_as_bytes(new_run, monkeypatch):
+def test_images_of_8_bits_reach_the_masker_as_bytes(new_run, monkeypatch):
     """A GPU's search by levels is several times as fast, and is not taken for floats."""
     seen, original = [], NonLocalMasker.mask_share
 
@@ -184,7 +184,7 @@ def test_t4_terms_that_are_only_logged_change_nothing_else(new_run, differing):
     ("epoch", "batch", "last"), [(0, 0, 22), (1, 0, 18), (1, 3, 15), (1, 5, 14), (3, 0, 10), (4, 0, 10)]
 )
 def test_steps_that_are_left_are_counted_from_where_training_stands(tiny_config, epoch, batch, last):
-    """Epochs of 4 batches; of more than those were done in one that was begun with other pictures."""
+    """Epochs of 4 batches; of more than those were done in one that was begun with other images."""
     state = TrainingState(epoch=epoch, step=10, batch=batch)
     assert trainer.last_step(tiny_config("training.max_epochs=3"), state, 4) == last
 

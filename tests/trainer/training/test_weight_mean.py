@@ -6,7 +6,7 @@ import signal
 import pytest
 import torch
 
-from src.trainer.config.build import build_model, build_pictures
+from src.trainer.config.build import build_images, build_model
 from src.trainer.training.reporter import Reporter
 from src.trainer.training.step import TrainingStep
 from src.util.errors import Stopped
@@ -67,14 +67,14 @@ def test_k14_a_stop_in_a_validation_saves_mean_and_weights_each_for_what_it_is(
     whole, new_run, differing, monkeypatch
 ):
     """While it validates, the network has the mean for its weights; nothing was saved before."""
-    run, original = new_run("stopped"), Reporter.picture
+    run, original = new_run("stopped"), Reporter.image
 
     def signalled(self, result, *arguments):
         os.kill(os.getpid(), signal.SIGTERM)
         return original(self, result, *arguments)
 
     with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr(Reporter, "picture", signalled)
+        patch.setattr(Reporter, "image", signalled)
         run.train(*SETTINGS, "checkpoint.save=false")
     assert run.last["state"]["step"] == 3
     run.resume(*SETTINGS)
@@ -111,12 +111,12 @@ def test_a_checkpoint_has_the_mean_for_its_weights_and_the_latest_beside_it(new_
 def test_the_mean_is_what_is_validated_kept_as_best_and_given_back(new_run, differing, load, monkeypatch):
     run, seen = new_run("run"), []
     monkeypatch.setattr(
-        Reporter, "picture",
+        Reporter, "image",
         lambda self, result, *_: seen.append(result.denoised) if result.index == 0 else None,
     )  # fmt: skip
     network = run.train("training.max_epochs=1", EMA)
     saved = load(run.files.checkpoint_file(1)).network
-    noisy = build_pictures(run.configure(), "validation")[0, 0]["noisy"]
+    noisy = build_images(run.configure(), "validation")[0, 0]["noisy"]
     assert torch.equal(saved.denoise(noisy, "a"), seen[0])
     (best,) = run.files.best_checkpoints.iterdir()
     assert differing(saved.module.state_dict(), load(best).network.module.state_dict()) == []

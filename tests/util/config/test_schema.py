@@ -14,7 +14,7 @@ class Inner(Block):
 class Component:
     def __init__(
         self,
-        folder: Annotated[str, Field(description="folder of the pictures")],
+        folder: Annotated[str, Field(description="folder of the images")],
         count: Annotated[int, Field(ge=1)] = 5,
         share: Annotated[float, Field(gt=0, le=1)] = 0.5,
         flag: bool = False,
@@ -136,7 +136,7 @@ def test_c12_an_unknown_key_is_refused_with_the_nearest_name():
 
 
 def test_a_missing_key_says_what_it_is_for():
-    assert problems("count: 3") == ["args.folder: missing: folder of the pictures (my.yaml, line 2)"]
+    assert problems("count: 3") == ["args.folder: missing: folder of the images (my.yaml, line 2)"]
 
 
 def test_all_problems_come_together_and_each_once():

@@ -1,4 +1,4 @@
-"""Pictures of several types, kept decoded in a cache of the test."""
+"""Images of several types, kept decoded in a cache of the test."""
 
 import numpy as np
 import pytest
@@ -18,16 +18,16 @@ def caches(tmp_path, monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path, fill_folder):
-    """Pictures of several types and sizes."""
-    path = fill_folder(tmp_path / "pictures", SHAPES)
+    """Images of several types and sizes."""
+    path = fill_folder(tmp_path / "images", SHAPES)
     random = np.random.default_rng(1)
-    np.save(tmp_path / "pictures" / "d.npy", random.random((44, 35, 3), np.float32))
-    np.save(tmp_path / "pictures" / "e.npy", random.integers(0, 65536, (35, 44), dtype=np.uint16))
+    np.save(tmp_path / "images" / "d.npy", random.random((44, 35, 3), np.float32))
+    np.save(tmp_path / "images" / "e.npy", random.integers(0, 65536, (35, 44), dtype=np.uint16))
     return path
 
 
 class Counting(Folder):
-    """A folder whose pictures are counted as they are decoded."""
+    """A folder whose images are counted as they are decoded."""
 
     def __init__(self, *arguments):
         super().__init__(*arguments)

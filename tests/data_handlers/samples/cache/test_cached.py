@@ -1,4 +1,4 @@
-"""Pictures decoded once: the same bits, decoded anew when anything has changed."""
+"""Images decoded once: the same bits, decoded anew when anything has changed."""
 
 import os
 import pickle
@@ -13,7 +13,7 @@ from src.data_handlers.datasets.folder import Folder
 from src.data_handlers.datasets.noise import NoiseOptions
 from src.data_handlers.loading.sampling import build_loader
 from src.data_handlers.samples.cache import Cached
-from src.util.pictures.io import as_float, write_picture
+from src.util.images.io import as_float, write_image
 from tests.data_handlers.samples.cache.conftest import SHAPES, Counting, keep
 
 
@@ -27,7 +27,7 @@ def batches(folder, workers=0, **options):
     return content
 
 
-# The same pictures
+# The same images
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -42,13 +42,13 @@ def test_crops_are_the_same_bits_as_without(folder, where, workers, noise):
 
 
 @pytest.mark.filterwarnings("ignore:.*boxes are missing")
-def test_pictures_of_every_registered_dataset_can_be_kept(blocks, fill_folder):
+def test_images_of_every_registered_dataset_can_be_kept(blocks, fill_folder):
     root = blocks[0]
-    pictures = fill_folder(root / "pictures", {"a.png": (20, 24, 3), "b.png": (20, 24, 3)})
+    images = fill_folder(root / "images", {"a.png": (20, 24, 3), "b.png": (20, 24, 3)})
     boxes = fill_folder(root / "boxes", {"0001_01.png": (20, 24, 3), "0002_20.png": (20, 24, 3)})
     for name in DATASETS.keys() - {"Generated"}:  # which is refused: there are others in each epoch
         make = DATASETS[name]
-        where = boxes if name in ("DND_val", "DND_test") else pictures
+        where = boxes if name in ("DND_val", "DND_test") else images
         where = str(root) if name in ("SIDD_val", "SIDD_test") else where
         source = make() if name == "Demo" else make(data_dir=where)
         kept = keep(source)
@@ -90,10 +90,10 @@ def test_a_disk_keeps_them_for_later_runs_and_memory_does_not(folder, messages):
             kept = keep(source, where)
             assert sorted(source.reads) == expected
             assert np.array_equal(kept.read(0).noisy, Folder(folder).read(0).noisy)
-            assert messages[-1].startswith("INFO cache: 5 pictures, 0.0 MB in ")
+            assert messages[-1].startswith("INFO cache: 5 images, 0.0 MB in ")
 
 
-def test_only_the_pictures_that_are_used_are_kept(folder):
+def test_only_the_images_that_are_used_are_kept(folder):
     source = Counting(folder)
     kept = keep(source, numbers=[0, 3])
     assert sorted(source.reads) == [0, 3]
@@ -102,12 +102,12 @@ def test_only_the_pictures_that_are_used_are_kept(folder):
 
 
 @pytest.mark.parametrize("change", ["content", "time", "more"])
-def test_changed_pictures_are_decoded_anew_and_take_the_place_of_the_old(folder, caches, messages, change):
+def test_changed_images_are_decoded_anew_and_take_the_place_of_the_old(folder, caches, messages, change):
     keep(Folder(folder))
     if change == "more":
-        write_picture(f"{folder}/f.png", np.full((40, 40, 3), 7, np.uint8))
+        write_image(f"{folder}/f.png", np.full((40, 40, 3), 7, np.uint8))
     elif change == "content":
-        write_picture(f"{folder}/a.png", np.full((40, 50, 3), 7, np.uint8))
+        write_image(f"{folder}/a.png", np.full((40, 50, 3), 7, np.uint8))
     else:
         os.utime(f"{folder}/a.png", (0, 0))
     source = Counting(folder)
@@ -154,7 +154,7 @@ def test_a_file_of_someone_else_is_left_alone(folder, caches, messages):
 # What workers hand over
 
 
-def test_pictures_of_8_bits_are_handed_over_as_they_are_and_others_as_floats(folder):
+def test_images_of_8_bits_are_handed_over_as_they_are_and_others_as_floats(folder):
     types = {name: batch["noisy"].dtype for batch in batches(folder) for name in batch["name"]}
     assert len(types) == 5 and types["d.npy"] == types["e.npy"] == torch.float32
     for batch in batches(folder, repeat_times=8):
@@ -170,7 +170,7 @@ def test_what_is_handed_over_becomes_the_sample(folder):
             assert torch.equal(noisy, samples[0, index]["noisy"])
 
 
-def test_a_worker_that_is_sent_the_pictures_has_them(folder):
+def test_a_worker_that_is_sent_the_images_has_them(folder):
     for where in ("ram", "disk"):
         kept = keep(Folder(folder), where)
         again = pickle.loads(pickle.dumps(kept))

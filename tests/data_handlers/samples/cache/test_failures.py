@@ -1,4 +1,4 @@
-"""Other runs, kills, full disks, broken pictures: nothing but the cache is lost."""
+"""Other runs, kills, full disks, broken images: nothing but the cache is lost."""
 
 import multiprocessing
 import os
@@ -14,7 +14,7 @@ from src.data_handlers.datasets.folder import Folder
 from src.data_handlers.samples import cache
 from src.data_handlers.samples.cache import Cached
 from src.util.errors import ConfigError, DataError
-from src.util.pictures.io import write_picture
+from src.util.images.io import write_image
 from tests.data_handlers.samples.cache.conftest import Counting, keep
 
 # Several runs, and runs that end
@@ -23,7 +23,7 @@ from tests.data_handlers.samples.cache.conftest import Counting, keep
 def test_a_reader_keeps_what_it_has_while_another_run_makes_it_anew(folder):
     kept = keep(Folder(folder))
     before = kept.read(0).noisy.copy()
-    write_picture(f"{folder}/a.png", np.full((40, 50, 3), 7, np.uint8))
+    write_image(f"{folder}/a.png", np.full((40, 50, 3), 7, np.uint8))
     assert (keep(Folder(folder)).read(0).noisy == 7).all()
     assert np.array_equal(kept.read(0).noisy, before)
     assert np.array_equal(pickle.loads(pickle.dumps(kept)).read(0).noisy, before)
@@ -55,10 +55,10 @@ def test_two_runs_at_once_decode_once(folder, caches):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_run_leaves_nothing_that_looks_whole(folder, caches, number):
     class Deadly(Folder):
-        def read(self, picture):
-            if picture == 3:
+        def read(self, image):
+            if image == 3:
                 os.kill(os.getpid(), number)
-            return super().read(picture)
+            return super().read(image)
 
     process = multiprocessing.get_context("fork").Process(target=lambda: keep(Deadly(folder), jobs=1))
     process.start()
@@ -72,7 +72,7 @@ def test_a_killed_run_leaves_nothing_that_looks_whole(folder, caches, number):
 
 def test_ctrl_c_while_decoding_leaves_nothing(folder, caches):
     class Interrupted(Folder):
-        def read(self, picture):
+        def read(self, image):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -98,7 +98,7 @@ def test_what_does_not_fit_is_not_begun(folder, caches, messages, monkeypatch, w
     monkeypatch.setattr(cache, "available_memory", lambda: room)
     source = Counting(folder)
     assert keep(source, where) is source and source.reads == []
-    assert messages[-1].startswith(f"WARNING cache: {where} is not used, pictures are decoded for each crop")
+    assert messages[-1].startswith(f"WARNING cache: {where} is not used, images are decoded for each crop")
     assert reason in messages[-1] and len(messages) == 1
     assert not list(caches.glob("*.pictures"))
 
@@ -125,15 +125,15 @@ def test_a_folder_that_cannot_be_made_costs_nothing_but_the_cache(folder, tmp_pa
     assert "Not a directory" in messages[-1]
 
 
-def test_nothing_is_kept_among_the_pictures(folder, tmp_path):
+def test_nothing_is_kept_among_the_images(folder, tmp_path):
     for inside in (folder, f"{folder}/in/cache"):
-        with pytest.raises(ConfigError, match=r"^cache_folder: .* lies in the pictures' own folder"):
+        with pytest.raises(ConfigError, match=r"^cache_folder: .* lies in the images' own folder"):
             keep(Folder(folder), cache_folder=inside)
     keep(Folder(folder), cache_folder=str(tmp_path / "elsewhere"))
     assert len(list((tmp_path / "elsewhere").glob("*.pictures"))) == 1
 
 
-# Pictures that cannot be decoded
+# Images that cannot be decoded
 
 
 class Broken(Counting):
@@ -143,14 +143,14 @@ class Broken(Counting):
         return super().read(number)
 
 
-def test_pictures_that_cannot_be_decoded_are_all_named_before_the_first_step(folder, caches):
+def test_images_that_cannot_be_decoded_are_all_named_before_the_first_step(folder, caches):
     with pytest.raises(DataError) as caught:
         keep(Broken(folder))
     assert str(caught.value).splitlines() == ["b.png: broken", "e.npy: broken"]
     assert not list(caches.glob("*.pictures"))
 
 
-def test_pictures_that_may_be_skipped_are_left_to_the_source(folder):
+def test_images_that_may_be_skipped_are_left_to_the_source(folder):
     keep(Broken(folder), unreadable="skip")
     source = Broken(folder)
     kept = keep(source, unreadable="skip")

@@ -1,0 +1,183 @@
+"""What a header says of the numbers' range: it is taken for white, and it is true of the result."""
+
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+
+from src.util.errors import DataError
+from src.util.images.formats.stored import open_image
+from src.util.images.io import inspect_image, read_image
+from src.util.images.value_range import dark_hint
+
+RANDOM = np.random.default_rng(7)
+
+
+def levels(bits, shape=(20, 27, 1)):
+    """All of a range, both ends included."""
+    values = RANDOM.integers(0, 2**bits, shape, dtype=np.uint8 if bits < 8 else np.uint16)
+    values.flat[:2] = 0, 2**bits - 1
+    return values
+
+
+def write_tiff(path, pixels, **options):
+    kind = "rgb" if pixels.shape[2] == 3 else "minisblack"
+    tifffile.imwrite(path, pixels.squeeze(), **{"photometric": kind, "metadata": None, **options})
+
+
+@pytest.mark.parametrize("layout", [{}, {"tile": (16, 16)}, {"rowsperstrip": 3}, {"byteorder": ">"},
+                                    {"photometric": "miniswhite"}, {"bigtiff": True}])  # fmt: skip
+@pytest.mark.parametrize("bits", [6, 10, 12, 14])
+def test_a_packed_tiff_comes_back_as_it_was(tmp_path, copy, bits, layout):
+    write_tiff(tmp_path / "a.tif", levels(bits), bitspersample=bits, **layout)
+    assert inspect_image(tmp_path / "a.tif").white == 2**bits - 1
+    assert copy(tmp_path / "a.tif", tmp_path / "b.tif") == []
+    with tifffile.TiffFile(tmp_path / "a.tif") as one, tifffile.TiffFile(tmp_path / "b.tif") as other:
+        assert other.pages[0].bitspersample == bits
+        assert other.pages[0].databytecounts == one.pages[0].databytecounts
+        assert other.byteorder == one.byteorder
+    assert np.array_equal(read_image(tmp_path / "b.tif"), read_image(tmp_path / "a.tif"))
+
+
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_so_do_the_colours_of_one(tmp_path, copy, planes):
+    pixels = levels(12, (20, 27, 3))
+    stored = pixels if planes == "contig" else np.moveaxis(pixels, 2, 0)
+    tifffile.imwrite(
+        tmp_path / "a.tif", stored, photometric="rgb", planarconfig=planes, bitspersample=12, metadata=None
+    )
+    assert copy(tmp_path / "a.tif", tmp_path / "b.tif") == []
+    assert np.array_equal(read_image(tmp_path / "b.tif"), pixels)
+    assert inspect_image(tmp_path / "b.tif").white == 4095
+
+
+def test_what_a_result_has_beyond_its_bits_is_clipped_not_wrapped(tmp_path):
+    write_tiff(tmp_path / "a.tif", levels(12), bitspersample=12)
+    with open_image(tmp_path / "a.tif") as stored, open(tmp_path / "b.tif", "wb") as file:
+        page = stored.read()
+        page.pixels[:5] = 5000
+        stored.write(file, [page], ".tif")
+    assert (read_image(tmp_path / "b.tif")[:5] == 4095).all()
+
+
+def edited(path, tag, value):
+    """Overwrite a tag's short value in a file."""
+    with tifffile.TiffFile(path, mode="r+") as file:
+        file.pages[0].tags[tag].overwrite(value)
+
+
+def test_12_bits_that_lie_unpacked_are_read_as_they_lie_and_said_truly(tmp_path, copy):
+    pixels = levels(12)
+    write_tiff(tmp_path / "a.tif", pixels)
+    edited(tmp_path / "a.tif", 258, 12)
+    assert inspect_image(tmp_path / "a.tif").white == 4095
+    assert np.array_equal(read_image(tmp_path / "a.tif"), pixels)
+    assert copy(tmp_path / "a.tif", tmp_path / "b.tif") == []
+    assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), pixels[..., 0])
+
+
+def test_words_above_the_bits_that_are_said_are_refused(tmp_path):
+    write_tiff(tmp_path / "a.tif", levels(12) << 4)
+    edited(tmp_path / "a.tif", 258, 12)
+    with pytest.raises(DataError, match=r"^.*a\.tif: values above the 12 bits that its header says"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_packed_values_lose_their_compression_and_it_is_said(tmp_path, copy):
+    # As libtiff would write it: packed, then deflated.
+    write_tiff(tmp_path / "a.tif", levels(12), bitspersample=12, rowsperstrip=20)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        (offset,), (count,) = file.pages[0].dataoffsets, file.pages[0].databytecounts
+        pixels = file.asarray()
+    content = (tmp_path / "a.tif").read_bytes()
+    packed = zlib.compress(content[offset : offset + count])
+    (tmp_path / "a.tif").write_bytes(content + packed)
+    for tag, value in ((259, 8), (273, len(content)), (279, len(packed))):
+        edited(tmp_path / "a.tif", tag, value)
+    assert inspect_image(tmp_path / "a.tif").white == 4095
+    assert copy(tmp_path / "a.tif", tmp_path / "b.tif") == ["compression, which packed values do not have"]
+    assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), pixels)
+    assert inspect_image(tmp_path / "b.tif").white == 4095
+
+
+@pytest.mark.parametrize(
+    ("dtype", "said", "white"),
+    [("uint16", 4095, 4095), ("uint32", 65535, 65535), ("int32", 65535, 65535), ("uint16", 511, 511),
+     ("uint16", 3987, None), ("uint16", 255, None), ("uint16", 65535, None), ("uint8", 255, None),
+     ("float32", 4095, None), ("uint16", 0, None)],
+)  # fmt: skip
+def test_a_largest_sample_value_counts_where_it_is_one_of_a_number_of_bits(
+    tmp_path, copy, dtype, said, white
+):
+    pixels = RANDOM.integers(0, 200, (20, 27, 1)).astype(dtype)
+    write_tiff(tmp_path / "a.tif", pixels, extratags=[(281, "H", 1, said, True)])
+    assert inspect_image(tmp_path / "a.tif").white == white
+    assert copy(tmp_path / "a.tif", tmp_path / "b.tif") == []
+    assert inspect_image(tmp_path / "b.tif").white == white
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        assert file.pages[0].tags.valueof(281) == white  # any other is not true of the result
+
+
+def test_it_counts_for_colours_too(tmp_path):
+    write_tiff(tmp_path / "a.tif", levels(12, (20, 27, 3)), extratags=[(281, "H", 3, (4095,) * 3, True)])
+    assert inspect_image(tmp_path / "a.tif").white == 4095
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("white", [1, 100, 1023, 4095, 10_000])
+def test_a_pnm_comes_back_with_its_own_white(tmp_path, copy, channels, white):
+    pixels = RANDOM.integers(0, white + 1, (20, 27, channels)).astype("uint8" if white < 256 else ">u2")
+    header = f"P{5 if channels == 1 else 6}\n# a camera's\n27 20\n{white}\n".encode()
+    (tmp_path / "a.pnm").write_bytes(header + pixels.tobytes())
+    assert inspect_image(tmp_path / "a.pnm").white == white
+    assert np.array_equal(read_image(tmp_path / "a.pnm"), pixels)
+    assert copy(tmp_path / "a.pnm", tmp_path / "b.pnm") == []
+    assert (tmp_path / "b.pnm").read_bytes() == header.replace(b"# a camera's\n", b"") + pixels.tobytes()
+
+
+@pytest.mark.parametrize("white", [255, 1023])
+def test_a_pnm_of_text_is_read_unless_its_white_is_below_255(tmp_path, white):
+    numbers = " ".join(map(str, range(0, 200, 10)))
+    (tmp_path / "a.pgm").write_text(f"P2\n5 4\n{white}\n{numbers}\n")
+    assert read_image(tmp_path / "a.pgm").ravel().tolist() == list(range(0, 200, 10))
+    (tmp_path / "b.pgm").write_text(f"P2\n5 4\n199\n{numbers}\n")
+    with pytest.raises(DataError, match=r"b\.pgm: a PNM image of text whose white is below 255; convert"):
+        read_image(tmp_path / "b.pgm")
+
+
+def test_a_white_that_a_format_cannot_say_is_said_to_be_lost(tmp_path, copy):
+    write_tiff(tmp_path / "a.tif", levels(12), bitspersample=12)
+    assert "that white is 4095" in copy(tmp_path / "a.tif", tmp_path / "b.png")
+    assert "that white is 4095" not in copy(tmp_path / "a.tif", tmp_path / "b.pgm")
+    assert inspect_image(tmp_path / "b.pgm").white == 4095
+
+
+def test_significant_bits_of_a_png_are_a_precision_and_no_range(tmp_path):
+    """By the standard its values fill 16 bits whatever sBIT says; those of a writer that knew no better are
+    dark, and pointed out."""
+    for name, pixels in (("full", levels(12) << 4), ("low", levels(12))):
+        content = cv2.imencode(".png", pixels)[1].tobytes()
+        chunk = b"sBIT\x0c"
+        chunk = struct.pack(">I", 1) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        (tmp_path / f"{name}.png").write_bytes(content[:33] + chunk + content[33:])
+        assert inspect_image(tmp_path / f"{name}.png").white is None
+    assert dark_hint(read_image(tmp_path / "full.png"), 65535) is None
+    assert dark_hint(read_image(tmp_path / "low.png"), 65535).line.endswith("say data_range=4095")
+
+
+def test_a_packed_stack_of_imagej_stays_packed(tmp_path, copy):
+    stack = np.stack([levels(12)[..., 0] for _ in range(3)])
+    description = "ImageJ=1.53t\nimages=3\nslices=3\n"
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for page in stack:
+            writer.write(
+                page, photometric="minisblack", bitspersample=12, metadata=None, description=description
+            )
+            description = None
+    assert copy(tmp_path / "a.tif", tmp_path / "b.tif") == []
+    for number in range(3):
+        assert inspect_image(tmp_path / "b.tif", number).white == 4095
+        assert np.array_equal(read_image(tmp_path / "b.tif", number)[..., 0], stack[number])
