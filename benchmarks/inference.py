@@ -154,8 +154,10 @@ def folder_seconds(network: Network, folder: Path, repeats: int) -> dict[str, fl
 
 def borders(length: int, tiling: Tiling, network: NL_BSN) -> list[int]:
     """Give the places between two parts along an axis."""
-    stride, reach = network.stride, network.reach
-    spans: list[Span] = divide(-(-length // stride) * stride, int(tiling.tile), tiling.margin(reach), stride)
+    stride, receptive_radius = network.stride, network.receptive_radius
+    spans: list[Span] = divide(
+        -(-length // stride) * stride, int(tiling.tile), tiling.margin(receptive_radius), stride
+    )
     return [(before.last + after.first) // 2 for before, after in pairwise(spans)]
 
 

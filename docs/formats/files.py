@@ -120,9 +120,9 @@ def _npy(pixels: np.ndarray) -> Make:
     return lambda path: np.save(path, pixels)
 
 
-def _pgm(white: int) -> Make:
-    fine = _fine(white.bit_length())
-    head = f"P5\n64 48\n{white}\n".encode()
+def _pgm(data_range: int) -> Make:
+    fine = _fine(data_range.bit_length())
+    head = f"P5\n64 48\n{data_range}\n".encode()
     return lambda path: path.write_bytes(head + fine.astype(">u2").tobytes())
 
 

@@ -32,13 +32,13 @@ class DenoisingNetwork(nn.Module):
     ----------
     stride : int
         Height and width of what it is given are multiples of this, in px, and so are the edges of tiles.
-    reach : int or None
+    receptive_radius : int or None
         How far it looks: so far from its inner edges, in px, a tile differs from the whole image. None =
         not known; images are then cut into tiles only where the user says how far these must overlap.
     """
 
     stride: int = 1
-    reach: int | None = None
+    receptive_radius: int | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Denoise images.
@@ -68,7 +68,8 @@ class DenoisingNetwork(nn.Module):
         Returns
         -------
         Tensor
-            Farther than `reach` from the tiles' inner edges, what `forward` gives for the whole images.
+            What `forward` gives for the whole images, farther than `receptive_radius` from the tiles' inner
+            edges.
         """
         denoised: Tensor = self(x)
         return denoised

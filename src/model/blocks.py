@@ -145,7 +145,7 @@ class UShape(DenoisingNetwork):
     ----------
     stride : int
         2 to the number of levels.
-    reach : int
+    receptive_radius : int
         See `DenoisingNetwork`, as for `stride`.
 
     Raises
@@ -154,7 +154,7 @@ class UShape(DenoisingNetwork):
         If `features` is empty.
     """
 
-    reach: int
+    receptive_radius: int
 
     def __init__(
         self, in_channels: int, features: Sequence[int], pool: nn.Module, top_skip: bool, align_corners: bool
@@ -179,7 +179,7 @@ class UShape(DenoisingNetwork):
             DoubleConv(features[0], features[0], kernel_size=1), nn.Conv2d(features[0], in_channels, 1)
         )
         self._top_skip = top_skip
-        self.reach = _reach(len(features), blurred=isinstance(pool, MaxBlurPool))
+        self.receptive_radius = _receptive_radius(len(features), blurred=isinstance(pool, MaxBlurPool))
 
     def forward(self, x: Tensor) -> Tensor:
         """Denoise images; see `DenoisingNetwork`.
@@ -223,15 +223,15 @@ class UShape(DenoisingNetwork):
         return _in_full(last, merge(x))
 
 
-def _reach(levels: int, blurred: bool) -> int:
+def _receptive_radius(levels: int, blurred: bool) -> int:
     """How far a U-shape of 3x3 convolutions looks, px; see `DenoisingNetwork`."""
-    reach = 0
+    receptive_radius = 0
     for _ in range(levels):
-        reach = -(-(reach + 2) // 2) + blurred
-    reach += 2
+        receptive_radius = -(-(receptive_radius + 2) // 2) + blurred
+    receptive_radius += 2
     for _ in range(levels):
-        reach = 2 * reach + 1 + 1 + 2  # enlarged, convolved, merged
-    return reach
+        receptive_radius = 2 * receptive_radius + 1 + 1 + 2  # enlarged, convolved, merged
+    return receptive_radius
 
 
 def _in_full(layer: nn.Module, x: Tensor) -> Tensor:

@@ -101,11 +101,11 @@ class NL_BSN(DenoisingNetwork):  # noqa: N801  (the name is part of published YA
         network = _network(bsn)
         own = {"features": features, "upsample_align_corners": upsample_align_corners, "unshuffle": unshuffle}
         self.bsn = network(in_channels=in_channels, **_taken(network, own))
-        self.stride, self.reach = self.bsn.stride, self.bsn.reach
+        self.stride, self.receptive_radius = self.bsn.stride, self.bsn.receptive_radius
         self.local_mean = None if local_mean is None else LocalMean(local_mean)
-        if self.local_mean is not None and self.reach is not None:
+        if self.local_mean is not None and self.receptive_radius is not None:
             # The network's own counts from multiples of its stride.
-            self.reach += -(-self.local_mean.reach // self.stride) * self.stride
+            self.receptive_radius += -(-self.local_mean.radius // self.stride) * self.stride
 
     def forward(self, x: Tensor) -> Tensor:
         """Denoise images.

@@ -20,7 +20,7 @@ class LocalMean(nn.Module):
 
     Attributes
     ----------
-    reach : int
+    radius : int
         How far it looks, px.
     """
 
@@ -28,8 +28,8 @@ class LocalMean(nn.Module):
 
     def __init__(self, sigma: float) -> None:
         super().__init__()
-        self.reach = math.ceil(3 * sigma)
-        weights = [math.exp(-0.5 * (offset / sigma) ** 2) for offset in range(-self.reach, self.reach + 1)]
+        self.radius = math.ceil(3 * sigma)
+        weights = [math.exp(-0.5 * (offset / sigma) ** 2) for offset in range(-self.radius, self.radius + 1)]
         # In numbers: arithmetic on a device without values would load PyTorch's compiler, for seconds.
         normalised = torch.tensor([weight / math.fsum(weights) for weight in weights])
         self.register_buffer("weights", normalised, persistent=False)  # no part of the trained weights
@@ -39,6 +39,6 @@ class LocalMean(nn.Module):
         channels = x.shape[1]
         rows = self.weights[None, None, :, None].expand(channels, 1, -1, 1)
         with torch.autocast(x.device.type, enabled=False):
-            padded = F.pad(x.float().contiguous(), [self.reach] * 4, mode="replicate")
+            padded = F.pad(x.float().contiguous(), [self.radius] * 4, mode="replicate")
             down = F.conv2d(padded, rows, groups=channels)
             return F.conv2d(down, rows.transpose(2, 3), groups=channels)

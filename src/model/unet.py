@@ -60,7 +60,7 @@ class UNet(UShape):
         )  # fmt: skip
         self._unshuffle = unshuffle
         self.stride *= unshuffle
-        self.reach = (self.reach + 1) * unshuffle - 1
+        self.receptive_radius = (self.receptive_radius + 1) * unshuffle - 1
 
     def _denoise(self, x: Tensor, window: Window | None) -> Tensor:
         if self._unshuffle == 1:

@@ -80,7 +80,11 @@ class Run:
         monkeypatch.setattr(trainer, "evaluate", lambda *arguments: [])
         monkeypatch.setattr(trainer, "score_all", lambda *arguments: scores)
         stub = MagicMock(store=self.store, state=self.state, content=self.content)
-        stub.config, stub.validation.samples.white, stub.validation.samples.source = RunConfig(), None, [1]
+        stub.config, stub.validation.samples.data_range, stub.validation.samples.source = (
+            RunConfig(),
+            None,
+            [1],
+        )
         stub._image_epochs.return_value = set()
         trainer.Trainer.validate(stub, self.state.epoch)
         self.store.save_last(self.content(), self.state.epoch, keep_all=False)

@@ -101,7 +101,7 @@ def test_tiles_give_the_whole_image(kind):
 def test_reach_is_how_far_a_tile_feels_its_edge(kind):
     """NaN beyond the edge spreads to all that depends on it, whatever the weights."""
     model = made(**KINDS[kind])
-    edge = -(-2 * model.reach // model.stride) * model.stride
+    edge = -(-2 * model.receptive_radius // model.stride) * model.stride
     reached = []
     for beyond in (slice(None, edge), slice(edge, None)):
         noisy = images(1, 3, 2 * model.stride, 2 * edge)
@@ -109,19 +109,23 @@ def test_reach_is_how_far_a_tile_feels_its_edge(kind):
         felt = model(noisy).isnan().any(dim=2)[0].any(dim=0).sum().item()
         reached.append(felt - edge)
     # Enlarging counts zero times NaN: a pixel of the first level more. A local mean counts in whole strides.
-    assert model.reach - model.stride < max(reached) <= model.reach + KINDS[kind].get("unshuffle", 1)
+    assert (
+        model.receptive_radius - model.stride
+        < max(reached)
+        <= model.receptive_radius + KINDS[kind].get("unshuffle", 1)
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_lies_farther_away_than_reach_changes_nothing(kind):
     model = made(**KINDS[kind])
-    edge = -(-2 * model.reach // model.stride) * model.stride
+    edge = -(-2 * model.receptive_radius // model.stride) * model.stride
     noisy = images(1, 3, 2 * model.stride, 2 * edge)
     changed = noisy.clone()
     changed[..., :edge] += 1
     difference = (model(changed) - model(noisy)).abs().amax(dim=(0, 1, 2))
     # Between aligned corners a weight that rounds to nothing may reach on.
-    assert difference[edge + model.reach :].max() < 5e-6 < 1e-4 < difference[: edge + 1].min()
+    assert difference[edge + model.receptive_radius :].max() < 5e-6 < 1e-4 < difference[: edge + 1].min()
 
 
 def test_weights_with_and_without_a_local_mean_are_called_alike():
@@ -164,4 +168,4 @@ def test_a_value_that_cannot_be_is_refused_by_its_key(value, said):
 def test_the_keys_reach_the_network():
     loaded = config("model: {kwargs: {bsn: UNet, unshuffle: 2, local_mean: 8}}").model.kwargs
     model = NL_BSN(**loaded)
-    assert (model.local_mean.reach, model.bsn.down_branch[0].conv[0].in_channels) == (24, 12)
+    assert (model.local_mean.radius, model.bsn.down_branch[0].conv[0].in_channels) == (24, 12)

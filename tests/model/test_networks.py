@@ -152,17 +152,17 @@ def settled(network: str, **options) -> NL_BSN:
 @pytest.mark.parametrize("align_corners", [True, False])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_a_tile_that_knows_its_place_equals_the_whole_image(network: str, align_corners: bool) -> None:
-    """Farther than `reach` from the tile's inner edges, and up to the image's own edges."""
+    """Farther than `receptive_radius` from the tile's inner edges, and up to the image's own edges."""
     # Where corners are aligned, enlarging a tile rounds coordinates otherwise than enlarging the whole.
     tolerance = 1e-4 if align_corners else 1e-5
     model = settled(network, upsample_align_corners=align_corners)
-    height, width, reach = 320, 240, model.bsn.reach
+    height, width, receptive_radius = 320, 240, model.bsn.receptive_radius
     noisy = images(2, 3, height, width)
     whole = model(noisy)
     for top, bottom, left in ((80, 240, 0), (160, 320, 16)):
         tile = model.forward_tile(noisy[..., top:bottom, left:], Window(top, left, height, width))
-        first, last = top + reach, bottom - reach if bottom < height else height
-        start = left + reach if left else 0
+        first, last = top + receptive_radius, bottom - receptive_radius if bottom < height else height
+        start = left + receptive_radius if left else 0
         used = tile[..., first - top : last - top, start - left :]
         assert used.numel()
         torch.testing.assert_close(used, whole[..., first:last, start:], rtol=0, atol=tolerance)
@@ -180,14 +180,16 @@ def test_a_published_tile_that_does_not_know_its_place_differs(align_corners: bo
 @pytest.mark.parametrize("align_corners", [True, False])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_reach_is_how_far_a_tile_feels_its_edge(network: str, align_corners: bool) -> None:
-    """NaN beyond the edge spreads to all that depends on it, whatever the weights: over `reach` pixels."""
+    """NaN beyond the edge spreads to all that depends on it, whatever the weights."""
     model = settled(network, upsample_align_corners=align_corners)
     noisy = images(1, 3, 64, 160)
     noisy[..., :16] = torch.nan
     reached = model(noisy)[0, 0].isnan().any(dim=0).nonzero().max().item() - 15
     noisy = noisy.flip(-1)
     reached = max(reached, 144 - model(noisy)[0, 0].isnan().any(dim=0).nonzero().min().item())
-    assert model.bsn.reach - 1 <= reached <= model.bsn.reach + 1  # enlarging counts zero times NaN
+    assert (
+        model.bsn.receptive_radius - 1 <= reached <= model.bsn.receptive_radius + 1
+    )  # enlarging counts zero times NaN
 
 
 def test_corners_are_aligned_unless_a_new_training_says_otherwise() -> None:

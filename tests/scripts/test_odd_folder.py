@@ -24,8 +24,8 @@ STORED = {3: lambda seen: seen[::-1, ::-1], 5: lambda seen: seen.swapaxes(0, 1),
           6: np.rot90, 8: lambda seen: np.rot90(seen, -1)}  # fmt: skip
 
 
-def wide(white, image=LEVELS):
-    return np.rint(image * white).astype(np.uint16)
+def wide(data_range, image=LEVELS):
+    return np.rint(image * data_range).astype(np.uint16)
 
 
 def saved(pixels, mode=None, turned=None, **options):
@@ -128,14 +128,16 @@ def read(path):
     return pixels if pixels.ndim == 2 else pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
 
 
-def check(path, dtype, white):
+def check(path, dtype, data_range):
     """A result is of the right type and size, upright, and close to the scene without its noise."""
     result = read(path)
     assert result.dtype == dtype, path
     smooth = uniform_filter(LEVELS, (7, 7, 0))
     for page in result if path.name == "pages_DN.tif" else [result]:
         assert page.shape[:2] == (64, 80), path
-        difference = page[..., :3] / white - smooth if page.ndim == 3 else page / white - smooth[..., 0]
+        difference = (
+            page[..., :3] / data_range - smooth if page.ndim == 3 else page / data_range - smooth[..., 0]
+        )
         assert np.abs(difference[8:-8, 8:-8]).mean() < 0.05, path  # turned or blue for red: above 0.13
     if path.stem == "alpha_DN":
         assert np.array_equal(result[..., 3], GREY)

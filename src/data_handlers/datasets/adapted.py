@@ -30,9 +30,9 @@ class Target(NamedTuple):
     name : str
         The image's.
     noisy : ndarray of float32 or uint8, shape (H, W, C)
-        1.0 is white, or 255. Mapped from its file, as the target.
+        data range 1, or 255. Mapped from its file, as the target.
     target : ndarray of float32, shape (H, W, C)
-        1.0 is white.
+        data range 1.
     """
 
     name: str

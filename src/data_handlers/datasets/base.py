@@ -33,22 +33,22 @@ class Image:
     name : str
         Unique in its source.
     noisy : ndarray of uint8 or float32, shape (H, W, C)
-        0 to 255 if uint8; float32 where 1.0 is white.
+        0 to 255 if uint8; float32 of data range 1.
     clean : ndarray or None
         Of the same shape; None where there is no ground truth.
     dtype : str
         Type that the values had in their file, to which results are rounded.
-    white, clean_white : float or None
-        The numbers that are white in the files of `noisy` and `clean`; as a source gives them, where their
-        headers say so, see `ImageInfo.white`.
+    white, clean_data_range : float or None
+        The data ranges of the files of `noisy` and `clean`; as a source gives them, where their
+        headers say so, see `ImageInfo.data_range`.
     """
 
     name: str
     noisy: np.ndarray
     clean: np.ndarray | None = None
     dtype: str = "uint8"
-    white: float | None = None
-    clean_white: float | None = None
+    data_range: float | None = None
+    clean_data_range: float | None = None
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -4,7 +4,7 @@ Most of it arises in raw light, as a sensor's does, and goes through what a came
 balance, demosaicking, colour matrix, tone curve and, in some, the camera's own noise reduction. The rest is
 added to the finished image, correlated.
 
-H W: rows, columns; images are float32 (H, W, 3), white is 1.0.
+H W: rows, columns; images are float32 (H, W, 3), data range 1.
 
 References
 ----------

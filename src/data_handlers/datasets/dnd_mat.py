@@ -137,7 +137,7 @@ class DndImage:
         Returns
         -------
         ndarray of float32, shape (H, W, 3)
-            R, G, B as they are stored; 1.0 is white.
+            R, G, B as they are stored; data range 1.
 
         Raises
         ------

@@ -67,11 +67,11 @@ class ImageFiles(Source):
         """The image, and its clean partner where there is one."""
         file, page = self._pages[number]
         info, noisy = read_described(self._noisy[file], page, self._missing_as_nan)
-        image = Image(self.name(number), noisy, white=info.white)
+        image = Image(self.name(number), noisy, data_range=info.data_range)
         if self._clean is None:
             return image
         info, clean = read_described(self._clean[file], page, self._missing_as_nan)
-        return replace(image, clean=clean, clean_white=info.white)
+        return replace(image, clean=clean, clean_data_range=info.data_range)
 
     def noisy_alone(self) -> "ImageFiles":
         """The same images with no clean ones, which are then never opened."""

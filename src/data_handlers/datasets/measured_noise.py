@@ -51,7 +51,7 @@ class MeasuredNoise:
         Parameters
         ----------
         clean : ndarray of float32, shape (H, W, C)
-            Where 1.0 is white. Left as it is.
+            Of data range 1. Left as it is.
         strength : float
             Factor of the deviation, such as one of `strengths`.
         rng : Generator

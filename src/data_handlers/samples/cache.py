@@ -108,15 +108,20 @@ class Cached(CropSource):
             return self._source.inspect(number)
         noisy, _ = self._pack.read(number)
         height, width, channels = noisy.shape
-        white, _ = self._pack.whites(number)
-        return ImageInfo(height, width, channels, dtype=noisy.dtype.name, white=white)
+        data_range, _ = self._pack.data_ranges(number)
+        return ImageInfo(height, width, channels, dtype=noisy.dtype.name, data_range=data_range)
 
     def read(self, number: int) -> Image:
         """The whole image, mapped."""
         if number not in self._pack:
             return self._source.read(number)
-        white, clean_white = self._pack.whites(number)
-        return Image(self.name(number), *self._pack.read(number), white=white, clean_white=clean_white)
+        data_range, clean_data_range = self._pack.data_ranges(number)
+        return Image(
+            self.name(number),
+            *self._pack.read(number),
+            data_range=data_range,
+            clean_data_range=clean_data_range,
+        )
 
     def read_crop(self, number: int, box: Box) -> Image:
         """A part of the image, mapped; nothing else is read."""
@@ -157,8 +162,8 @@ class _Contents:
                 if isinstance(image, DataError):
                     problems.append(str(image))
                 else:
-                    whites = image.white, image.clean_white
-                    writer.add(number, image.noisy, image.clean, whites)
+                    data_ranges = image.data_range, image.clean_data_range
+                    writer.add(number, image.noisy, image.clean, data_ranges)
                 bar.update()
         if self.view.unreadable == "stop":
             raise_together(problems)

@@ -21,9 +21,9 @@ class Seen(Protocol):
     used: UsedImages
     channels: int
     training: bool
-    data_range: DataRange
+    rule: DataRange
     nan: NanRule
-    white: float
+    data_range: float
 
     @property
     def source(self) -> Source:
@@ -78,7 +78,7 @@ def look_at_all(samples: Seen, batch_size: int) -> int:
     if batch_size > 1 and samples.view.crop is None:
         problems += _mixed_sizes(samples, infos)
     raise_together(problems)
-    samples.white, hints, unusable = look_at_values(samples.source, infos, samples.data_range, samples.nan)
+    samples.data_range, hints, unusable = look_at_values(samples.source, infos, samples.rule, samples.nan)
     if not _leave_out(samples, unusable):
         raise_together(list(unusable.values()))
     _tell(samples, infos)

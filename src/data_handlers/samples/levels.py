@@ -16,9 +16,9 @@ from src.util.images.value_range import (
     DataRange,
     Hint,
     NanRule,
-    checked_white,
+    checked_data_range,
     dark_hint,
-    white_of,
+    data_range_of,
     with_one_proposal,
 )
 
@@ -29,50 +29,52 @@ PART = 1024
 """Edge of what is looked at, px, where a source reads parts: whole images may take half a GB each."""
 
 
-def scaled(image: Image, data_range: DataRange, nan: NanRule = "stop") -> Image:
+def scaled(image: Image, rule: DataRange, nan: NanRule = "stop") -> Image:
     """An image as a network can take it.
 
     Parameters
     ----------
     image : Image
         With the values of its file.
-    data_range : "auto" or float
-        The number that is white.
+    rule : "auto" or float
+        The data range.
     nan : "stop" or "keep"
         Whether NaN is refused.
 
     Returns
     -------
     Image
-        uint8 where 255 is white stays as it is; all else becomes float32 where 1.0 is white.
+        uint8 where 255 is white stays as it is; all else becomes float32 of data range 1.
 
     Raises
     ------
     DataError
-        When its values make no sense with `data_range`.
+        When its values make no sense with `rule`.
     """
 
-    def scale(values: np.ndarray, white: float) -> np.ndarray:
-        if (values.dtype == np.uint8 and white == 255) or (values.dtype == np.float32 and white == 1):
+    def scale(values: np.ndarray, data_range: float) -> np.ndarray:
+        if (values.dtype == np.uint8 and data_range == 255) or (
+            values.dtype == np.float32 and data_range == 1
+        ):
             return values
-        return values.astype(np.float32) / np.float32(white)
+        return values.astype(np.float32) / np.float32(data_range)
 
-    white = noisy_white(image, data_range, image.name, nan)
-    noisy, clean = scale(image.noisy, white), image.clean
+    data_range = noisy_data_range(image, rule, image.name, nan)
+    noisy, clean = scale(image.noisy, data_range), image.clean
     if clean is not None:
-        clean = scale(clean, checked_white(clean, data_range, image.name, image.clean_white, nan))
-    return replace(image, noisy=noisy, clean=clean, dtype=image.noisy.dtype.name, white=white)
+        clean = scale(clean, checked_data_range(clean, rule, image.name, image.clean_data_range, nan))
+    return replace(image, noisy=noisy, clean=clean, dtype=image.noisy.dtype.name, data_range=data_range)
 
 
-def noisy_white(image: Image, data_range: DataRange, name: str, nan: NanRule = "stop") -> float:
-    """`checked_white` of a noisy image, which a clean one of the same type must share.
+def noisy_data_range(image: Image, rule: DataRange, name: str, nan: NanRule = "stop") -> float:
+    """`checked_data_range` of a noisy image, which a clean one of the same type must share.
 
     Parameters
     ----------
     image : Image
         With the values of its file.
-    data_range : "auto" or float
-        The number that is white.
+    rule : "auto" or float
+        The data range.
     name : str
         The image's, for messages.
     nan : "stop" or "keep"
@@ -88,19 +90,19 @@ def noisy_white(image: Image, data_range: DataRange, name: str, nan: NanRule = "
         When the headers of the two files disagree, too.
     """
     noisy, clean = image.noisy, image.clean
-    white = checked_white(noisy, data_range, name, image.white, nan)
+    data_range = checked_data_range(noisy, rule, name, image.data_range, nan)
     if clean is not None and clean.dtype == noisy.dtype:
-        other = white_of(clean.dtype, data_range, image.clean_white)
-        if other != white:
+        other = data_range_of(clean.dtype, rule, image.clean_data_range)
+        if other != data_range:
             raise DataError(
-                f"{name}: by its header white is {white:g}, by the clean image's {other:g}; say which by"
-                f" data_range={min(white, other):g}"
+                f"{name}: by its header white is {data_range:g}, by the clean image's {other:g}; say which by"
+                f" data_range={min(data_range, other):g}"
             )
-    return white
+    return data_range
 
 
 def look_at_values(
-    source: Source, infos: Mapping[int, ImageInfo], data_range: DataRange, nan: NanRule = "stop"
+    source: Source, infos: Mapping[int, ImageInfo], rule: DataRange, nan: NanRule = "stop"
 ) -> tuple[float, list[str], dict[int, str]]:
     """What the values of some images say, before the first step; images of 8 bits say nothing.
 
@@ -110,8 +112,8 @@ def look_at_values(
         The images.
     infos : mapping
         Their headers, by number.
-    data_range : "auto" or float
-        The number that is white.
+    rule : "auto" or float
+        The data range.
     nan : "stop" or "keep"
         Whether NaN is refused.
 
@@ -125,10 +127,10 @@ def look_at_values(
     DataError
         When none of the images that were looked at can be used: a line for each.
     """
-    whites = Counter(white_of(info.dtype, data_range, info.white) for info in infos.values())
+    data_ranges = Counter(data_range_of(info.dtype, rule, info.data_range) for info in infos.values())
     hints = []
-    if len(whites) > 1:
-        found = ", ".join(f"{white:g} in {count}" for white, count in whites.most_common())
+    if len(data_ranges) > 1:
+        found = ", ".join(f"{data_range:g} in {count}" for data_range, count in data_ranges.most_common())
         hints.append(f"{source.where}: images of several ranges: white is {found}")
     deep = [number for number, info in infos.items() if info.dtype != "uint8"]
     problems: dict[int, DataError] = {}
@@ -139,7 +141,7 @@ def look_at_values(
                 warnings.simplefilter("ignore", ImageWarning)
                 image = _middle(source, number, infos[number])
             name = place_of(source.where, image.name)
-            white = noisy_white(image, data_range, name, nan)
+            data_range = noisy_data_range(image, rule, name, nan)
         except DataError as error:
             problems[number] = error
             continue
@@ -147,7 +149,7 @@ def look_at_values(
         if not known.size:
             hints.append(f"{name}: {ALL_NAN}")
             continue
-        hint = dark_hint(known, white)
+        hint = dark_hint(known, data_range)
         dark.append(hint and hint._replace(found=f"{name}: {hint.found}"))
     lines = dict(zip(problems, map(str, with_one_proposal(list(problems.values()))), strict=True))
     if not dark:  # the next ones will be no better
@@ -155,7 +157,7 @@ def look_at_values(
     if dark and all(dark):  # one dark image is a dark image
         # The number that is proposed must hold the brightest, too.
         hints.append(max(filter(None, dark), key=lambda hint: hint.number).line)
-    return whites.most_common(1)[0][0], hints, lines
+    return data_ranges.most_common(1)[0][0], hints, lines
 
 
 def _middle(source: Source, number: int, info: ImageInfo) -> Image:

@@ -18,7 +18,7 @@ MARK = b"NLN2Vpk2"
 KEY_BYTES = 16
 """Of the digest that says what the images were made from."""
 
-# An image's place in the file; `kind` is NumPy's type, empty where the image is not in the file; `white`
+# An image's place in the file; `kind` is NumPy's type, empty where the image is not in the file; `data_range`
 # as its header said, 0 where it did not.
 _ENTRY = np.dtype([
     ("start", "<u8"), ("shape", "<u4", 3), ("kind", "S8"), ("checksum", "<u4"), ("white", "<f8"),
@@ -53,16 +53,16 @@ class PackWriter:
 
     def add(
         self, number: int, noisy: np.ndarray, clean: np.ndarray | None = None,
-        whites: tuple[float | None, float | None] = (None, None),
+        data_ranges: tuple[float | None, float | None] = (None, None),
     ) -> None:  # fmt: skip
         """Write an image of shape (H, W, C) and, if there is one, its clean partner.
 
-        `whites` are theirs, as far as their headers say.
+        `data_ranges` are theirs, as far as their headers say.
         """
-        for entry, values, white in zip(self._index[number], (noisy, clean), whites, strict=True):
+        for entry, values, data_range in zip(self._index[number], (noisy, clean), data_ranges, strict=True):
             if values is None:
                 continue
-            entry["white"] = white or 0
+            entry["white"] = data_range or 0
             padding = -self._end % _ALIGNMENT
             content = np.ascontiguousarray(values)
             entry["start"], entry["shape"] = self._end + padding, content.shape
@@ -143,9 +143,9 @@ class Pack:
         noisy, clean = self._index[number]
         return self._values(noisy), self._values(clean) if clean["kind"] else None
 
-    def whites(self, number: int) -> tuple[float | None, float | None]:
+    def data_ranges(self, number: int) -> tuple[float | None, float | None]:
         """What was white in an image, and in its clean partner, as far as their headers said."""
-        noisy, clean = (float(white) or None for white in self._index[number]["white"])
+        noisy, clean = (float(data_range) or None for data_range in self._index[number]["white"])
         return noisy, clean
 
     def is_sound(self, number: int) -> bool:

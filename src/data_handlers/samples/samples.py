@@ -23,7 +23,7 @@ from src.util.images.io import (
     as_channels,
     to_float,
 )
-from src.util.images.value_range import DataRange, NanRule, white_of
+from src.util.images.value_range import DataRange, NanRule, data_range_of
 from src.util.seed import derive_seed, make_generator, numpy_generator
 
 CACHE_BYTES = 128 * 2**20
@@ -54,7 +54,7 @@ class Samples(Dataset[Sample]):
     training : bool
         Random crops, flips and turns, or each image once and always alike.
     data_range : "auto" or float
-        The number that is white, see `src.util.images.value_range`.
+        The data range, see `src.util.images.value_range`.
     nan : "stop" or "keep"
         Whether NaN is refused, or a value that there is none of.
 
@@ -94,9 +94,11 @@ class Samples(Dataset[Sample]):
         self.channels = channels
         self.seed = seed
         self.training = training
-        self.data_range: DataRange = data_range
+        self.rule: DataRange = data_range
         self.nan: NanRule = nan
-        self.white = white_of("uint8", data_range)  # of most images, once `check` has looked at them
+        self.data_range = data_range_of(
+            "uint8", data_range
+        )  # of most images, once `check` has looked at them
         self.used = UsedImages(source, view.n_data or len(source), skip=view.unreadable == "skip")
         self.to_tensor: Callable[[np.ndarray], Tensor] = to_float
         self._cache: dict[int, tuple[int, Image]] = {}
@@ -129,9 +131,9 @@ class Samples(Dataset[Sample]):
         Returns
         -------
         dict
-            `noisy` and, where it is known, `clean`: Tensors of float32 (C, H, W), white is 1.0 (simulated
+            `noisy` and, where it is known, `clean`: Tensors of float32 (C, H, W), data range 1 (simulated
             noise may leave [0, 1]); `index`: int; `name`: str; in validation and test `dtype`: str and
-            `white`: float, of the image's file, too. Where NaN is kept, training has `missing`, a Tensor of
+            `data_range`: float, of the image's file. Where NaN is kept, training has `missing`, a Tensor of
             bool (1, H, W): any channel was NaN there, and `noisy` is filled in; validation and test have NaN.
             `lost`, if any: see `UsedImages.read`; another image is shown then, in validation and test
             none: there is no `noisy`.
@@ -155,7 +157,7 @@ class Samples(Dataset[Sample]):
         sample |= {} if missing is None else {"missing": torch.from_numpy(missing[np.newaxis])}
         sample |= {"lost": lost} if lost else {}
         if not self.training:
-            sample |= {"dtype": image.dtype, "white": image.white}
+            sample |= {"dtype": image.dtype, "data_range": image.data_range}
         if image.clean is not None:
             sample["clean"] = self.to_tensor(image.clean)
         return sample
@@ -168,7 +170,7 @@ class Samples(Dataset[Sample]):
         if isinstance(self.source, CropSource) and self.view.noise is None:
             info = self.source.inspect(number)
             box = self._box(number, (info.height, info.width), epoch, index)
-            part = scaled(self.source.read_crop(number, box), self.data_range, self.nan)
+            part = scaled(self.source.read_crop(number, box), self.rule, self.nan)
             return part.map(lambda values: as_channels(values, self.channels))
         image = self._prepared(epoch if self.training else 0, number)
         return image.crop(self._box(number, image.shape, epoch, index))
@@ -192,7 +194,7 @@ class Samples(Dataset[Sample]):
         kept_draw, image = self._cache.get(number, (None, None))
         if image is not None and kept_draw == draw:
             return image
-        known = scaled(self._read(draw, number), self.data_range, self.nan)
+        known = scaled(self._read(draw, number), self.rule, self.nan)
         fresh = self._with_noise(known, draw, number)
         fresh = fresh.map(lambda values: as_channels(values, self.channels))
         size = fresh.nbytes - (image.nbytes if image else 0)

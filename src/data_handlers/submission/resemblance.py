@@ -36,7 +36,7 @@ class Signatures:
         self.constant = np.zeros(count, bool)
 
     def add(self, number: int, block: np.ndarray) -> None:
-        """Take up a block: (H, W, 3), H and W multiples of `CELLS`, uint8 or float where 1.0 is white."""
+        """Take up a block: (H, W, 3), H and W multiples of `CELLS`, uint8 or float of data range 1."""
         height, width = block.shape[0] // CELLS, block.shape[1] // CELLS
         values = block.astype(np.float32) * np.float32(1 if block.dtype == np.uint8 else 255)
         rows = values.reshape(CELLS, height, -1)

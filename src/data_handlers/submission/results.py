@@ -13,7 +13,8 @@ from src.data_handlers.submission.layout import Layout
 from src.util.errors import DataError
 from src.util.images.folder import list_files, raise_together
 from src.util.images.formats.known import ENDINGS
-from src.util.images.io import read_image, to_uint8, white_of
+from src.util.images.io import read_image, to_uint8
+from src.util.images.value_range import data_range_of
 from src.util.logger import LOG, progress_bar
 
 FLOAT_ENDING, IMAGE_ENDING = ".npy", ".png"
@@ -63,7 +64,7 @@ class Result:
         used, *others = (_read_values(file, self.shape) for file in self.files)
         for other in others:
             # Rounding moved it by half a level, and the arithmetic by a little more.
-            if np.abs(_unit(used) - _unit(other)).max() > 0.51 / white_of(other.dtype):
+            if np.abs(_unit(used) - _unit(other)).max() > 0.51 / data_range_of(other.dtype):
                 raise DataError(
                     f"{self.files[0]}: shows other values than {self.files[1]}; one of them is of an earlier"
                     " test: denoise again into an empty folder"
@@ -72,7 +73,7 @@ class Result:
 
 
 def _unit(values: np.ndarray) -> np.ndarray:
-    return (values.astype(np.float32) / np.float32(white_of(values.dtype))).clip(0, 1)
+    return (values.astype(np.float32) / np.float32(data_range_of(values.dtype))).clip(0, 1)
 
 
 def _read_values(path: Path, shape: tuple[int, ...]) -> np.ndarray:
@@ -82,13 +83,13 @@ def _read_values(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     if path.suffix.lower() != FLOAT_ENDING:
         return values
     if not np.issubdtype(values.dtype, np.floating):
-        raise DataError(f"{path}: expected float32 where 1.0 is white, got {values.dtype}")
+        raise DataError(f"{path}: expected float32 of data range 1, got {values.dtype}")
     if not np.isfinite(values).all():
         count = np.count_nonzero(~np.isfinite(values))
         raise DataError(f"{path}: {count} of {values.size} values are NaN or infinite")
     if np.mean((values < -_OVERSTEP) | (values > 1 + _OVERSTEP)) > _OVERSTEPPING:
         low, high = values.min(), values.max()
-        raise DataError(f"{path}: expected values where 1.0 is white, got {low:g} to {high:g}")
+        raise DataError(f"{path}: expected values of data range 1, got {low:g} to {high:g}")
     return values
 
 

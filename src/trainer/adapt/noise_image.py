@@ -46,7 +46,7 @@ class Example(NamedTuple):
     brightness : float
         Mean of the place, grey levels of 255.
     real, simulated : ndarray, shape (E, E, C)
-        1.0 is white; each less the plane that fits it best.
+        data range 1; each less the plane that fits it best.
     """
 
     name: str

@@ -24,7 +24,7 @@ SMALLEST = 256
 
 
 class Part(NamedTuple):
-    """The middle of an image: values (H, W, C), float32 where 1.0 is white; `step` as in `Pair`."""
+    """The middle of an image: values (H, W, C), float32 of data range 1; `step` as in `Pair`."""
 
     name: str
     values: np.ndarray
@@ -59,7 +59,7 @@ def parts_of(samples: Samples, numbers: Iterable[int], edge: int) -> Iterator[Pa
         values, _ = without_nan(np.ascontiguousarray(middle(sample["noisy"], edge).permute(1, 2, 0).numpy()))
         if values.shape[2] == 3 and (values == values[..., :1]).all():
             values = values[..., :1]
-        step = 0.0 if np.dtype(sample["dtype"]).kind == "f" else 1 / sample["white"]
+        step = 0.0 if np.dtype(sample["dtype"]).kind == "f" else 1 / sample["data_range"]
         yield Part(sample["name"], np.ascontiguousarray(values), step)
 
 

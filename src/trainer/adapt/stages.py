@@ -150,7 +150,7 @@ class _Stages:
             source, View(augmentations=["flip", "rotate"]), channels=config.model.kwargs["in_channels"],
             seed=config.seed, training=True, data_range=1.0,
         )  # fmt: skip
-        crops.white = self.images.white  # of the images themselves, for the checkpoint
+        crops.data_range = self.images.data_range  # of the images themselves, for the checkpoint
         return crops
 
 

@@ -30,7 +30,7 @@ def read_exported(path: Path, device: torch.device | str) -> dict[str, Any]:
     Returns
     -------
     dict
-        `epoch` and `model_weights`, and as far as the file says them `config` and `white`.
+        `epoch` and `model_weights`, and as far as the file says them `config` and `data_range`.
 
     Raises
     ------

@@ -61,7 +61,7 @@ def agreed_config(processes: Processes, read: Callable[[], RunConfig]) -> RunCon
     """The configuration as the first process reads it: files on other machines may differ, or be missing."""
     if processes.alone:
         return read()
-    text = processes.of_first(to_yaml(read()) if processes.first else None)
+    text = processes.broadcast(to_yaml(read()) if processes.first else None)
     return check_config(Document(yaml.safe_load(text), {}, "the first process"))
 
 

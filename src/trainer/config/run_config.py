@@ -174,7 +174,7 @@ class TestBlock(Block):
     each_channel: bool = False
     """Whether images with other numbers of channels than the network's go through it channel by channel."""
     save_float: bool = False
-    """Whether to write the network's values as they are: `NNNN_DN.npy`, float32 (H, W, C), 1.0 is white."""
+    """Whether to write the network's values as they are: `NNNN_DN.npy`, float32 (H, W, C), data range 1."""
 
 
 class AdaptBlock(Block):
@@ -238,7 +238,7 @@ class RunConfig(OutputBlock):
     seed: Annotated[int, Field(ge=0)] = 0
     """Weights, order, crops, noise and blind spots are functions of it."""
     data_range: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
-    """The number that is white; `auto`: the header's, else 255 for 8 bits, 65535 for 16, 1 for floats."""
+    """The data range; `auto`: the header's, else 255 for 8 bits, 65535 for 16, 1 for floats."""
     nan: NanRule = "stop"
     """`stop` refuses images with NaN; `keep` takes it for values that there are none of."""
     model: ModelBlock = ModelBlock()

@@ -209,24 +209,24 @@ def _evaluated(
     by_loss = masked_loss if clean is None and masked_loss and masked_loss.suits(noisy, name) else None
     seen = filled_in(noisy)
     denoised = here(lambda: whole.denoise(seen, name), last=by_loss is None)
-    dtype, white = batch.get("dtype", ["uint8"])[0], float(batch.get("white", [255])[0])
+    dtype, data_range = batch.get("dtype", ["uint8"])[0], float(batch.get("data_range", [255])[0])
     if finish.changes:
-        denoised = finish.tensor(seen, denoised, 0.0 if dtype.startswith("float") else 1 / white)
+        denoised = finish.tensor(seen, denoised, 0.0 if dtype.startswith("float") else 1 / data_range)
     denoised = denoised if seen is noisy else denoised.masked_fill(noisy.isnan(), math.nan)
     metrics: dict[str, float] = {}
     if clean is not None:
-        metrics = compare(clean, denoised, dtype, white, span_of(seen.numpy(), 1))
+        metrics = compare(clean, denoised, dtype, data_range, span_of(seen.numpy(), 1))
     elif by_loss is not None:
         metrics = {"loss": here(lambda: by_loss(network, noisy, index), last=True)}
     checksum = 0
     for values in (noisy, *([] if clean is None else [clean])):
         checksum = zlib.crc32(values.contiguous().numpy().data, checksum)
-    score = ImageScore(name, metrics, rounding(dtype, white), checksum)
+    score = ImageScore(name, metrics, rounding(dtype, data_range), checksum)
     return Evaluated(index, noisy, denoised, clean, score)
 
 
 def compare(
-    clean: Tensor, other: Tensor, dtype: str = "uint8", white: float = 255,
+    clean: Tensor, other: Tensor, dtype: str = "uint8", data_range: float = 255,
     span: tuple[float, float] = (-math.inf, math.inf),
 ) -> dict[str, float]:  # fmt: skip
     """PSNR and SSIM of two images, both as they would be stored.
@@ -234,11 +234,11 @@ def compare(
     Parameters
     ----------
     clean, other : Tensor
-        (C, H, W), 1.0 is white; where one is NaN, neither is counted.
+        (C, H, W), data range 1; where one is NaN, neither is counted.
     dtype, white
         Of the file, see `from_float`; 8 bits are clipped to [0, 255].
     span : (float, float)
-        What `other` is clipped to in a file of another type, where 1.0 is white.
+        What `other` is clipped to in a file of another type, of data range 1.
 
     Returns
     -------
@@ -250,19 +250,21 @@ def compare(
     if missing.any():
         clean, other = clean.masked_fill(missing, 0), other.masked_fill(missing, 0)
         known = as_array(~missing)
-    if (dtype, white) == ("uint8", 255):
+    if (dtype, data_range) == ("uint8", 255):
         first, second = to_uint8(clean), to_uint8(other)
         return {"psnr": psnr(first, second, known=known), "ssim": ssim(first, second, known=known)}
-    first = from_float(clean, dtype, white, (-math.inf, math.inf))
-    second = from_float(other, dtype, white, (span[0] * white, span[1] * white))
-    return {"psnr": psnr(first, second, white, known), "ssim": ssim(first, second, white, known)}
+    first = from_float(clean, dtype, data_range, (-math.inf, math.inf))
+    second = from_float(other, dtype, data_range, (span[0] * data_range, span[1] * data_range))
+    return {"psnr": psnr(first, second, data_range, known), "ssim": ssim(first, second, data_range, known)}
 
 
-def rounding(dtype: str, white: float) -> str:
+def rounding(dtype: str, data_range: float) -> str:
     """How `compare` rounds, in words."""
-    if (dtype, white) == ("uint8", 255):
+    if (dtype, data_range) == ("uint8", 255):
         return "rounded to 8 bits"
-    return f"{'not rounded' if dtype.startswith('float') else f'rounded to {dtype}'}, data range {white:g}"
+    return (
+        f"{'not rounded' if dtype.startswith('float') else f'rounded to {dtype}'}, data range {data_range:g}"
+    )
 
 
 def score_all(

@@ -45,15 +45,15 @@ class MeanScore(NamedTuple):
 
 
 def psnr(
-    clean: np.ndarray, test: np.ndarray, white: float | None = None, known: np.ndarray | None = None
+    clean: np.ndarray, test: np.ndarray, data_range: float | None = None, known: np.ndarray | None = None
 ) -> float:
     """Peak signal-to-noise ratio.
 
     Parameters
     ----------
     clean, test : ndarray, shape (H, W, C)
-        Of uint8; of any other type, the same for both, if `white` is said.
-    white : float, optional
+        Of uint8; of any other type, the same for both, if `data_range` is said.
+    data_range : float, optional
         The peak, which tables call data range; None = 255, for images of 8 bits.
     known : ndarray of bool, shape (H, W, C), optional
         Which values are counted; None = all.
@@ -70,7 +70,7 @@ def psnr(
     """
     from skimage.metrics import peak_signal_noise_ratio  # it loads scipy.stats, for half a second
 
-    clean, test, peak = _checked(clean, test, white)
+    clean, test, peak = _checked(clean, test, data_range)
     if known is not None:
         if not known.any():
             return math.nan
@@ -80,7 +80,7 @@ def psnr(
 
 
 def ssim(
-    clean: np.ndarray, test: np.ndarray, white: float | None = None, known: np.ndarray | None = None
+    clean: np.ndarray, test: np.ndarray, data_range: float | None = None, known: np.ndarray | None = None
 ) -> float:
     """Structural similarity with a uniform 7x7 window, mean over pixels and channels.
 
@@ -106,7 +106,7 @@ def ssim(
     """
     from skimage.metrics import structural_similarity
 
-    clean, test, peak = _checked(clean, test, white)
+    clean, test, peak = _checked(clean, test, data_range)
     if min(clean.shape[:2]) < SSIM_WINDOW:
         return math.nan
     how = {"win_size": SSIM_WINDOW, "channel_axis": 2, "data_range": peak}
@@ -141,15 +141,15 @@ def mean_score(scores: Iterable[float]) -> MeanScore:
 
 
 def _checked(
-    clean: np.ndarray, test: np.ndarray, white: float | None
+    clean: np.ndarray, test: np.ndarray, data_range: float | None
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Images and peak; types other than uint8 as float64, whose digits large numbers need."""
-    if clean.dtype != test.dtype or (white is None and clean.dtype != np.uint8):
+    if clean.dtype != test.dtype or (data_range is None and clean.dtype != np.uint8):
         raise ValueError(f"expected two uint8 images, got {clean.dtype} and {test.dtype}")
     if clean.ndim != 3 or clean.shape != test.shape:
         raise ValueError(f"expected two images of one shape (H, W, C), got {clean.shape} and {test.shape}")
     if clean.dtype == np.uint8:
-        return clean, test, 255.0 if white is None else white
-    if white is None or not (np.isfinite(clean).all() and np.isfinite(test).all()):
-        raise ValueError("expected finite values, and the number that is white")
-    return clean.astype(np.float64), test.astype(np.float64), white
+        return clean, test, 255.0 if data_range is None else data_range
+    if data_range is None or not (np.isfinite(clean).all() and np.isfinite(test).all()):
+        raise ValueError("expected finite values, and the data range")
+    return clean.astype(np.float64), test.astype(np.float64), data_range

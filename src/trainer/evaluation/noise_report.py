@@ -57,7 +57,7 @@ def _images(samples: Samples) -> Iterator[tuple[np.ndarray, float]]:
         for number in range(count):
             sample: dict[str, Any] = samples[0, number * len(samples) // count]
             if "noisy" in sample:
-                level = 0.0 if np.dtype(sample["dtype"]).kind == "f" else 1 / sample["white"]
+                level = 0.0 if np.dtype(sample["dtype"]).kind == "f" else 1 / sample["data_range"]
                 yield middle(sample["noisy"], edge).numpy(), level
             bar.update()
 

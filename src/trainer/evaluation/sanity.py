@@ -22,20 +22,20 @@ _FAR_ABOVE = 2.0
 BLANK = "the result is nearly constant, the image is not: this network has not learned to denoise it"
 
 
-def is_blank(noisy: np.ndarray, denoised: np.ndarray, white: float = 1.0) -> bool:
+def is_blank(noisy: np.ndarray, denoised: np.ndarray, data_range: float = 1.0) -> bool:
     """Whether a result is nearly constant although its image is not.
 
     Parameters
     ----------
     noisy, denoised : ndarray, shape (H, W, C)
         Of any type, the same for both.
-    white : float
-        The number that is white.
+    data_range : float
+        The data range.
     """
     if min(noisy.shape[:2]) < _LEAST:  # a few blocks tell nothing
         return False
     before = _structure(noisy)
-    return before > _PLAIN * white and _structure(denoised) < _KEPT * before
+    return before > _PLAIN * data_range and _structure(denoised) < _KEPT * before
 
 
 def as_array(image: Tensor) -> np.ndarray:

@@ -43,7 +43,7 @@ def save_values(folder: Path, index: int, denoised: Tensor) -> None:
     index : int
         NNNN, the image's place in its dataset.
     denoised : Tensor
-        (C, H, W), 1.0 is white; neither rounded nor clipped.
+        (C, H, W), data range 1; neither rounded nor clipped.
     """
     values = np.ascontiguousarray(denoised.permute(1, 2, 0).numpy(), dtype=np.float32)
     path = folder / f"{index:04d}_DN.npy"

@@ -28,7 +28,7 @@ def with_detail(noisy: np.ndarray, denoised: np.ndarray, sigma: float, noise: No
     Parameters
     ----------
     noisy, denoised : ndarray of float32, shape (H, W, C)
-        1.0 is white.
+        data range 1.
     sigma : float
         Of the Gaussian that neighbourhoods are weighed by, px.
     noise : NoiseCurve

@@ -75,7 +75,7 @@ class Finish(Block):
         top : int
             First row of a band of the result.
         band : ndarray of float32, shape (rows, W, C)
-            1.0 is white; not clipped. The same values however the image is cut into strips.
+            data range 1; not clipped. The same values however the image is cut into strips.
         """
         places = flat_places(pair)
         known = len(places.corners) >= FEWEST
@@ -100,7 +100,7 @@ class Finish(Block):
             yield top, result[top - first : bottom - first]
 
     def tensor(self, noisy: Tensor, denoised: Tensor, step: float) -> Tensor:
-        """Finish an image (C, H, W), float32 where 1.0 is white; see `Pair` for `step`."""
+        """Finish an image (C, H, W), float32 of data range 1; see `Pair` for `step`."""
         before, after = (values.permute(1, 2, 0).contiguous().numpy() for values in (noisy, denoised))
         bands = [band for _, band in self(Pair(before, after, 1.0, step))]
         return torch.from_numpy(np.concatenate(bands)).permute(2, 0, 1).contiguous()

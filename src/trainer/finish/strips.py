@@ -24,22 +24,22 @@ class Pair:
     noisy : ndarray of whole or floating-point numbers, shape (H, W, C)
         As stored.
     denoised : ndarray of float32, shape (H, W, C)
-        1.0 is white.
-    white : float
-        The number that is white in `noisy`.
+        data range 1.
+    data_range : float
+        The data range of `noisy`.
     step : float
-        From one value that `noisy` can have to the next, where 1.0 is white; 0 for floating-point images.
+        From one value that `noisy` can have to the next, of data range 1; 0 for floating-point images.
     """
 
     noisy: np.ndarray
     denoised: np.ndarray
-    white: float
+    data_range: float
     step: float
 
     def strip(self, top: int, bottom: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of both, float32 where 1.0 is white."""
+        """Rows of both, float32 of data range 1."""
         rows = self.noisy[top:bottom].astype(np.float32)
-        return rows / np.float32(self.white), self.denoised[top:bottom]
+        return rows / np.float32(self.data_range), self.denoised[top:bottom]
 
     def places(self, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Places of `EDGE` px squared of both, (P, N, C) float32, by their corners (P, 2)."""
@@ -50,7 +50,7 @@ class Pair:
             values[rows, columns].reshape(len(corners), EDGE * EDGE, -1).astype(np.float32)
             for values in (self.noisy, self.denoised)
         )
-        return noisy / np.float32(self.white), denoised
+        return noisy / np.float32(self.data_range), denoised
 
     @cached_property
     def strips(self) -> list[tuple[int, int]]:

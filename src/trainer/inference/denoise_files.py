@@ -24,12 +24,12 @@ from src.util.images.formats.holes import without_nan
 from src.util.images.formats.known import MAX_PIXELS
 from src.util.images.formats.stored import open_image
 from src.util.images.io import channels_message, suits
-from src.util.images.value_range import ALL_NAN, RangeError, checked_white, dark_hint, white_of
+from src.util.images.value_range import ALL_NAN, RangeError, checked_data_range, dark_hint, data_range_of
 from src.util.logger import LOG, progress_bar
 from src.util.overlap import AT_ONCE, Here, at_once, overlapped
 
 Show = Callable[[int, np.ndarray, np.ndarray, float], None]
-"""Is shown the number of a page, its noisy and its denoised pixels, and the number that is white in them."""
+"""Is shown the number of a page, its noisy and its denoised pixels, and the data range in them."""
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,8 @@ class FileDenoiser:
         path, result = each
         looks: list[Look] = []
 
-        def show(number: int, noisy: np.ndarray, denoised: np.ndarray, white: float) -> None:
-            looks.append(page.look(path, number, noisy, denoised, white))
+        def show(number: int, noisy: np.ndarray, denoised: np.ndarray, data_range: float) -> None:
+            looks.append(page.look(path, number, noisy, denoised, data_range))
 
         try:
             made_folder(result.parent)
@@ -165,41 +165,41 @@ class FileDenoiser:
         name = str(stored.path) if stored.pages == 1 else f"{stored.path}, page {number + 1}"
         info, page = stored.info(number), stored.read(number)
         denoised = here(partial(self._denoised, page, name, info), last=number == stored.pages - 1)
-        white = white_of(page.pixels.dtype, self.trained.config.data_range, info.white)
-        show(number, page.pixels, denoised, white)
+        data_range = data_range_of(page.pixels.dtype, self.trained.config.data_range, info.data_range)
+        show(number, page.pixels, denoised, data_range)
         return replace(page, pixels=denoised)
 
     def _denoised(self, page: Page, name: str, info: ImageInfo) -> np.ndarray:
         config = self.trained.config
         channels = config.model.kwargs["in_channels"]
-        white = checked_white(page.pixels, config.data_range, name, info.white, config.nan)
+        data_range = checked_data_range(page.pixels, config.data_range, name, info.data_range, config.nan)
         pixels, holes = without_nan(page.pixels)
         if holes is not None and holes.where.all():
             self._say_once("nan", f"{name}: {ALL_NAN}")
         page = replace(page, pixels=pixels)
         if EXPANDED in info.change:
             self._say_once(EXPANDED, f"{name}: {EXPANDED}: the result is RGB")
-        self._say_what_differs(page, white, channels, name)
+        self._say_what_differs(page, data_range, channels, name)
         if not (suits(pixels.shape[2], channels) or config.test.each_channel):
             raise DataError(f"{name}: {channels_message(pixels.shape[2], channels, page.alpha is not None)}")
         denoised = denoise_pixels(
-            self.trained.whole, pixels, white, name, self._finish, config.test.each_channel
+            self.trained.whole, pixels, data_range, name, self._finish, config.test.each_channel
         )
-        if is_blank(pixels, denoised, white):
+        if is_blank(pixels, denoised, data_range):
             self._say_once("blank", f"{name}: {BLANK}")
         return denoised if holes is None else holes.put_into(denoised)
 
-    def _say_what_differs(self, page: Page, white: float, channels: int, name: str) -> None:
-        found, trained_white = page.pixels.shape[2], self.trained.white
+    def _say_what_differs(self, page: Page, data_range: float, channels: int, name: str) -> None:
+        found, trained_data_range = page.pixels.shape[2], self.trained.data_range
         if found != channels and suits(found, channels):
             self._say_once("grey", f"{name}: grey is denoised as {channels} equal channels")
-        if trained_white is not None and white != trained_white:
+        if trained_data_range is not None and data_range != trained_data_range:
             self._say_once(
-                ("white", white),
-                f"{name}: white is {white:g} ({page.pixels.dtype}), but {trained_white:g} in the images"
-                " that the network was trained on, or in most of them",
+                ("white", data_range),
+                f"{name}: white is {data_range:g} ({page.pixels.dtype}), but {trained_data_range:g} in the"
+                " images that the network was trained on, or in most of them",
             )
-        if hint := dark_hint(page.pixels, white):
+        if hint := dark_hint(page.pixels, data_range):
             self._say_once(("dark", hint.number), f"{name}: {hint.line}")
 
     def _say_lost(self, path: Path, out: Path, lost: list[str]) -> None:
@@ -218,6 +218,8 @@ class FileDenoiser:
         done = count - kept - len(failed)
         LOG.info("%d of %d images denoised%s; results: %s", done, count, there, out)
         if failed:
-            whites = [error.number for error in failed.values() if isinstance(error, RangeError)]
-            range_ = f"; data_range={max(whites)} suits the brightest of them" if len(whites) > 1 else ""
+            data_ranges = [error.number for error in failed.values() if isinstance(error, RangeError)]
+            range_ = (
+                f"; data_range={max(data_ranges)} suits the brightest of them" if len(data_ranges) > 1 else ""
+            )
             LOG.error("%d of %d images failed: %s%s", len(failed), count, named([*failed]), range_)

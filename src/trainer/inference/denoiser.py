@@ -27,9 +27,9 @@ from src.util.images.io import ImageWarning, suits
 from src.util.images.value_range import (
     DataRange,
     NanRule,
+    checked_data_range,
     checked_nan,
     checked_range,
-    checked_white,
     dark_hint,
 )
 
@@ -55,7 +55,7 @@ class Denoiser:
     network : WholeImage
         Trained: a `Network`, whose `tiling` and `ensemble` say how, or `Masked`.
     data_range : "auto" or float
-        The number that is white; `auto` takes 255 for uint8, 65535 for uint16, 1.0 for floating point: an
+        The data range; `auto` takes 255 for uint8, 65535 for uint16, 1.0 for floating point: an
         array has no header that says another.
     nan : "stop" or "keep"
         Whether images with NaN are refused, or NaN stays where it is.
@@ -120,7 +120,7 @@ class Denoiser:
             Hide from the network the pixels that it predicts, see `src.trainer.network.masked.Masked`: for
             networks that learnt to fill large holes, and many times slower. Not together with `ensemble`.
         data_range : "auto" or float
-            The number that is white; `auto` takes what the configuration of the training says.
+            The data range; `auto` takes what the configuration of the training says.
         nan : "stop" or "keep", optional
             Whether images with NaN are refused, or NaN stays where it is; None takes what the configuration
             of the training says.
@@ -198,12 +198,12 @@ class Denoiser:
 
     def _denoised(self, image: np.ndarray, name: str) -> np.ndarray:
         _expect_numbers(image, name)
-        white = checked_white(image, self.data_range, name, nan=self.nan)
+        data_range = checked_data_range(image, self.data_range, name, nan=self.nan)
         pixels, holes = without_nan(image.reshape(*image.shape[:2], -1))
-        if hint := dark_hint(pixels, white):
+        if hint := dark_hint(pixels, data_range):
             warnings.warn(f"{name}: {hint.line}", ImageWarning, stacklevel=3)
         try:
-            denoised = denoise_pixels(self.network, pixels, white, name, self.finish, self.each_channel)
+            denoised = denoise_pixels(self.network, pixels, data_range, name, self.finish, self.each_channel)
         except DataError as error:
             channels = cast(NL_BSN, self.network.module).in_channels
             raise DataError(f"{error}; {_other_channels(pixels.shape[2], channels, name)}") from None

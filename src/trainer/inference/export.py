@@ -19,8 +19,8 @@ def export_weights(trained: Trained, path: Path, overwrite: bool = False) -> Non
     trained : Trained
         The network.
     path : Path
-        A file to be, in a folder that is there. Its metadata, all text: `config` (YAML), `epoch`, and `white`
-        where it is known (see `Trained`).
+        A new file in an existing folder. Its metadata, all text: `config` (YAML), `epoch`, and `white`, the
+        data range, where it is known.
     overwrite : bool
         Whether a file that is there is replaced.
 
@@ -33,8 +33,8 @@ def export_weights(trained: Trained, path: Path, overwrite: bool = False) -> Non
         expect_free(path, "--export")
     weights = {name: value.cpu().contiguous() for name, value in trained.network.module.state_dict().items()}
     about = {"format": "pt", "config": to_yaml(trained.config), "epoch": str(trained.epoch)}
-    if trained.white is not None:
-        about["white"] = str(trained.white)
+    if trained.data_range is not None:
+        about["white"] = str(trained.data_range)
     data = save(weights, metadata=about)
     with write_atomically(path, size=len(data)) as file:
         file.write(data)

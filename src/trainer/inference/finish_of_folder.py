@@ -13,7 +13,7 @@ from src.util.errors import DataError
 from src.util.images.formats.holes import without_nan
 from src.util.images.formats.stored import open_image
 from src.util.images.io import suits
-from src.util.images.value_range import checked_white
+from src.util.images.value_range import checked_data_range
 from src.util.logger import LOG
 
 LOOKED_AT = 8
@@ -54,12 +54,12 @@ def _pairs(trained: Trained, path: Path, max_pixels: int) -> Iterator[Pair]:
     config = trained.config
     try:
         with open_image(path, max_pixels) as stored:
-            stored_pixels, said = stored.read(0, alpha=False).pixels, stored.info(0).white
-        white = checked_white(stored_pixels, config.data_range, str(path), said, config.nan)
+            stored_pixels, said = stored.read(0, alpha=False).pixels, stored.info(0).data_range
+        data_range = checked_data_range(stored_pixels, config.data_range, str(path), said, config.nan)
         pixels, _ = without_nan(stored_pixels)
         top, left = (max(0, edge - _EDGE) // 2 for edge in pixels.shape[:2])
         part = np.ascontiguousarray(pixels[top : top + _EDGE, left : left + _EDGE])
         apart = config.test.each_channel and not suits(part.shape[2], config.model.kwargs["in_channels"])
-        yield denoised_pair(trained.whole, part, white, str(path), apart)
+        yield denoised_pair(trained.whole, part, data_range, str(path), apart)
     except DataError:  # said when its turn comes
         return

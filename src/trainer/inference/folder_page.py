@@ -17,7 +17,7 @@ from src.util.images.formats.base import StoredImage
 from src.util.images.formats.stored import open_image
 from src.util.images.io import count_pages
 from src.util.images.own_results import PAGE, PANEL, has_report
-from src.util.images.value_range import white_of
+from src.util.images.value_range import data_range_of
 from src.util.logger import LOG, progress_bar
 from src.util.overlap import Here, overlapped
 
@@ -56,7 +56,9 @@ class FolderPage:
         self._shown = 0
         self._earlier: dict[str, Kept] = {}
 
-    def look(self, path: Path, number: int, noisy: np.ndarray, denoised: np.ndarray, white: float) -> Look:
+    def look(
+        self, path: Path, number: int, noisy: np.ndarray, denoised: np.ndarray, data_range: float
+    ) -> Look:
         """How an image looks on the page; in any thread.
 
         Parameters
@@ -67,11 +69,11 @@ class FolderPage:
             Of the page in the file, from 0.
         noisy, denoised : ndarray, shape (H, W, C)
             As they are stored.
-        white : float
-            The number that is white in them.
+        data_range : float
+            The data range of them.
         """
         place, name = self._place(path, number)
-        return self._report.look(place, name, noisy, denoised, white=white)
+        return self._report.look(place, name, noisy, denoised, data_range=data_range)
 
     def marked(self, path: Path, looks: Sequence[Look]) -> list[Look]:
         """The same, to be known again by a later page; the file's result is written."""
@@ -168,8 +170,10 @@ class FolderPage:
 
     def _decoded(self, path: Path, number: int, source: StoredImage, result: StoredImage) -> Look:
         noisy, denoised = (file.read(number, alpha=False).pixels for file in (source, result))
-        white = white_of(noisy.dtype, self.trained.config.data_range, source.info(number).white)
-        return self.look(path, number, noisy, denoised, white)
+        data_range = data_range_of(
+            noisy.dtype, self.trained.config.data_range, source.info(number).data_range
+        )
+        return self.look(path, number, noisy, denoised, data_range)
 
 
 def _marked(looks: Sequence[Look], key: str) -> list[Look]:

@@ -19,7 +19,7 @@ from src.util.logger import LOG
 
 
 def denoise_pixels(
-    network: WholeImage, image: np.ndarray, white: float, name: str, finish: Finish = NOTHING,
+    network: WholeImage, image: np.ndarray, data_range: float, name: str, finish: Finish = NOTHING,
     each_channel: bool = False,
 ) -> np.ndarray:  # fmt: skip
     """Denoise an image of any type.
@@ -30,8 +30,8 @@ def denoise_pixels(
         Trained.
     image : ndarray of whole or floating-point numbers, shape (H, W, C)
         Left as it is.
-    white : float
-        The number that is white.
+    data_range : float
+        The data range.
     name : str
         The image's, for messages.
     finish : Finish
@@ -51,27 +51,27 @@ def denoise_pixels(
     NonFiniteError
         When the network gives NaN or infinity.
     """
-    span = span_of(image, white)
+    span = span_of(image, data_range)
     result = np.empty(image.shape, image.dtype)
 
     def keep(top: int, band: np.ndarray | Tensor) -> None:
-        result[top : top + band.shape[1]] = from_float(band, image.dtype, white, span)
+        result[top : top + band.shape[1]] = from_float(band, image.dtype, data_range, span)
 
     apart = each_channel and not suits(image.shape[2], _channels(network))
     if not finish.changes and not apart:
-        _run(network, image, white, name, keep)
+        _run(network, image, data_range, name, keep)
         return result
 
     def told(gamma: float) -> None:
         LOG.info("%s: light is given back with gamma %g, found in it; test.finish.gamma sets it", name, gamma)
 
-    for top, band in finish(denoised_pair(network, image, white, name, apart), told):
+    for top, band in finish(denoised_pair(network, image, data_range, name, apart), told):
         keep(top, band.transpose(2, 0, 1))
     return result
 
 
 def denoised_pair(
-    network: WholeImage, image: np.ndarray, white: float, name: str, apart: bool = False
+    network: WholeImage, image: np.ndarray, data_range: float, name: str, apart: bool = False
 ) -> Pair:
     """An image and what the network makes of it, in 32 bits; `apart`, of each channel by itself."""
     denoised = np.empty(image.shape, np.float32)
@@ -82,11 +82,11 @@ def denoised_pair(
         def take(top: int, band: Tensor, part: slice = part) -> None:
             denoised[top : top + band.shape[1], :, part] = band.permute(1, 2, 0).numpy()
 
-        _run(network, image[..., part], white, name, take)
-    return Pair(image, denoised, white, 0.0 if image.dtype.kind == "f" else 1 / white)
+        _run(network, image[..., part], data_range, name, take)
+    return Pair(image, denoised, data_range, 0.0 if image.dtype.kind == "f" else 1 / data_range)
 
 
-def _run(network: WholeImage, image: np.ndarray, white: float, name: str, take: Writer) -> None:
+def _run(network: WholeImage, image: np.ndarray, data_range: float, name: str, take: Writer) -> None:
     channels = _channels(network)
     try:
         as_channels(image[:1, :1], channels)
@@ -94,7 +94,7 @@ def _run(network: WholeImage, image: np.ndarray, white: float, name: str, take: 
         raise DataError(f"{name}: {error}") from None
 
     def read(rows: np.ndarray, columns: np.ndarray) -> Tensor:
-        return to_float(as_channels(image[rows[:, None], columns], channels), white)
+        return to_float(as_channels(image[rows[:, None], columns], channels), data_range)
 
     def write(top: int, band: Tensor) -> None:
         take(top, band.mean(dim=0, keepdim=True) if image.shape[2] < channels else band)

@@ -43,7 +43,7 @@ class Trained:
     run : FileManager or None
         The run it belongs to: the one that was named, or in whose folder it lies. None where another output
         folder was asked for, or there is no run.
-    white : float or None
+    data_range : float or None
         The number that was white in the images it was trained on; None where the checkpoint does not say.
     masked : Masked or None
         Denoises whole images, pixel by pixel hidden; None where the network alone does.
@@ -54,7 +54,7 @@ class Trained:
     config: RunConfig
     network: Network
     run: FileManager | None
-    white: float | None = None
+    data_range: float | None = None
     masked: Masked | None = None
 
     @property
@@ -137,10 +137,12 @@ def load_trained(
         network.precision = "fp32"
     network.module.load_state_dict(content["model_weights"])
     LOG.info("checkpoint %s, after epoch %d", path, content["epoch"])
-    white = content.get("white")
-    if not isinstance(white, int | float | None):
-        raise CheckpointError(f"{path}: expected 'white' to be a number, got {white!r:.60}")
-    return Trained(path, content["epoch"], given, network, run, None if white is None else float(white))
+    data_range = content.get("white")
+    if not isinstance(data_range, int | float | None):
+        raise CheckpointError(f"{path}: expected 'white' to be a number, got {data_range!r:.60}")
+    return Trained(
+        path, content["epoch"], given, network, run, None if data_range is None else float(data_range)
+    )
 
 
 def _checkpoint(

@@ -102,7 +102,7 @@ class Masked(WholeImage):
                 f"masker.masker_args.pitch: --masked expects more than repl_patch_edge ({edge}), got"
                 f" {masker.pitch}: regions would touch"
             )
-        if network.module.reach is None:
+        if network.module.receptive_radius is None:
             raise ConfigError("--masked: how far this network looks is not known: leave --masked out")
         if network.ensemble:
             raise ConfigError("--masked and --ensemble: say one of them")
@@ -112,7 +112,7 @@ class Masked(WholeImage):
         self.core = _core(masker)
         self.phases = [*product(range(0, masker.pitch, self.core), repeat=2)]
         self._ring = (edge - self.core) // 2
-        self._margin = max(network.module.reach, edge)
+        self._margin = max(network.module.receptive_radius, edge)
         # So much that any region has candidates enough beyond what is excluded around it.
         beyond = masker.sim_patch_edge + masker.speedup_factor * math.ceil(math.sqrt(masker.similar))
         self._least = edge + 2 * masker.exclude + beyond

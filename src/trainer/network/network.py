@@ -123,7 +123,7 @@ class Network(WholeImage):
 
     def _fits(self, height: int, width: int, read: Reader, write: Writer, name: str) -> bool:
         """Denoise an image, or halve the tile where memory does not suffice and say False."""
-        edge = self.tiling.edge(height, width, self.device.type, self.module.reach)
+        edge = self.tiling.edge(height, width, self.device.type, self.module.receptive_radius)
         try:
             for top, band in self._bands(height, width, edge, read):
                 expect_finite(band, name)
@@ -133,7 +133,7 @@ class Network(WholeImage):
                 raise
         else:
             return True
-        if self.module.reach is None and self.tiling.overlap == "auto":
+        if self.module.receptive_radius is None and self.tiling.overlap == "auto":
             raise OutOfMemoryError(
                 f"{name}: out of memory on {self.device}; how far this network looks is not known: with"
                 " --overlap N (px) images are cut into tiles"
@@ -150,8 +150,8 @@ class Network(WholeImage):
             whole = read(np.arange(height), np.arange(width))
             yield 0, self(whole[None].to(self.device))[0].cpu()
             return
-        stride, reach = self.module.stride, self.module.reach
-        margin, blend = self.tiling.margin(reach), self.tiling.blend(reach)
+        stride, receptive_radius = self.module.stride, self.module.receptive_radius
+        margin, blend = self.tiling.margin(receptive_radius), self.tiling.blend(receptive_radius)
         down, across = padded_positions(height, stride), padded_positions(width, stride)
         rows, columns = (divide(len(axis), edge, margin, stride, blend) for axis in (down, across))
         with progress_bar(len(rows) * len(columns), "tile") as bar:

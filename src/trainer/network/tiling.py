@@ -55,7 +55,7 @@ class Tiling:
             if value != "auto" and (isinstance(value, str) or value < 0):
                 raise ConfigError(f"--{name} {value}: expected auto, or a number of pixels, 0 or more")
 
-    def edge(self, height: int, width: int, device: str, reach: int | None) -> int:
+    def edge(self, height: int, width: int, device: str, receptive_radius: int | None) -> int:
         """Edge of a part of an image of this size; 0 for the image as a whole.
 
         Raises
@@ -63,7 +63,7 @@ class Tiling:
         ConfigError
             When parts are asked for, but nothing says how far tiles must reach over them.
         """
-        if reach is None and self.overlap == "auto":
+        if receptive_radius is None and self.overlap == "auto":
             if self.tile == "auto" or not self.tile or max(height, width) <= self.tile:
                 return 0
             raise ConfigError(
@@ -74,13 +74,14 @@ class Tiling:
         edge = _AUTO_TILE.get(device, _AUTO_TILE_ELSEWHERE)
         return 0 if height * width <= (_WHOLE_TILES * edge) ** 2 else edge
 
-    def margin(self, reach: int | None) -> int:
-        """How far tiles reach over their parts, for a network that looks `reach` px far (None: not known)."""
-        return (reach or 0) if self.overlap == "auto" else self.overlap
+    def margin(self, receptive_radius: int | None) -> int:
+        """How far tiles overlap, px, for a receptive field of this radius (None: not known)."""
+        return (receptive_radius or 0) if self.overlap == "auto" else self.overlap
 
-    def blend(self, reach: int | None) -> int:
+    def blend(self, receptive_radius: int | None) -> int:
         """How far from their border, in px, two results are blended: not at all where they are the same."""
-        return 0 if reach is not None and self.margin(reach) >= reach else BLEND
+        whole = receptive_radius is not None and self.margin(receptive_radius) >= receptive_radius
+        return 0 if whole else BLEND
 
 
 class Span(NamedTuple):
@@ -108,7 +109,7 @@ def divide(length: int, tile: int, margin: int, stride: int, blend: int = 0) -> 
     stride : int
         Tiles begin and end at multiples of it, as the network's levels do.
     blend : int
-        How far from the border between two parts both are used; at most as far as they reach.
+        How far from the border between two parts both are used; at most as far as they receptive_radius.
 
     Returns
     -------

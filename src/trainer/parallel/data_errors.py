@@ -44,13 +44,13 @@ def agreed(
         except DataError as error:
             failure = str(error)
         lost = dict(list(images.lost.items())[known:])
-        if processes.largest(bool(failure or lost)):
-            heard = processes.of_first(processes.at_first((failure, lost)))
+        if processes.all_reduce_max(bool(failure or lost)):
+            heard = processes.broadcast(processes.gather((failure, lost)))
             for _, theirs in heard:
                 images.note_lost(theirs)
             if failures := [failure for failure, _ in heard if failure]:
                 path = save()
-                processes.wait()  # torchrun ends the others as soon as one has ended
+                processes.barrier()  # torchrun ends the others as soon as one has ended
                 raise DataError(f"{failures[0]}; saved {path}; -r goes on from there")
         if not following:
             return

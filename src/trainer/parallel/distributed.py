@@ -93,7 +93,7 @@ class Processes:
     def have_begun(self, run: object) -> bool:
         """Whether it was these that made the run, before torchrun started them anew; the same for each."""
         begun = self.first and self.kept is not None and self.kept.check([f"begun {run}"])
-        return bool(self.of_first(begun))
+        return bool(self.broadcast(begun))
 
     def sum(self, values: Tensor) -> Tensor:
         """Sum of a tensor over all processes, the same bits for each."""
@@ -116,7 +116,7 @@ class Processes:
         for tensor, part in zip(tensors, total.split([t.numel() for t in tensors]), strict=True):
             tensor.copy_(part.view_as(tensor))
 
-    def largest(self, number: int) -> int:
+    def all_reduce_max(self, number: int) -> int:
         """The largest of the numbers that the processes give."""
         if self.alone:
             return number
@@ -126,23 +126,23 @@ class Processes:
             dist.all_reduce(numbers, dist.ReduceOp.MAX)
         return int(numbers)
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Until all are here."""
-        self.largest(0)
+        self.all_reduce_max(0)
 
-    def of_first(self, content: Any, device: torch.device | str = "cpu") -> Any:
+    def broadcast(self, content: Any, device: torch.device | str = "cpu") -> Any:
         """What process 0 gives: plain types and tensors; those of the others come onto `device`."""
         if self.alone:
             return content
         data = _packed(content if self.first else None)
-        size = self.largest(len(data) if self.first else 0)
+        size = self.all_reduce_max(len(data) if self.first else 0)
         data = data if self.first else torch.empty(size, dtype=torch.uint8)
         with self._together():
             dist.broadcast(data, 0)
         return content if self.first else _unpacked(data, device)
 
-    def at_first(self, content: Any) -> list[Any]:
-        """What each process gives, in their order, at process 0; nothing at the others. See `of_first`."""
+    def gather(self, content: Any) -> list[Any]:
+        """What each process gives, in their order, at process 0; nothing at the others. See `broadcast`."""
         if self.alone:
             return [content]
         data = _packed(content)
@@ -232,7 +232,7 @@ def processes_of_torchrun() -> Iterator[Processes]:
         LOG.setLevel(logging.ERROR)
     try:
         yield processes
-        processes.wait()  # a last failure is everyone's
+        processes.barrier()  # a last failure is everyone's
     except BaseException as error:
         processes.leave(error)
         raise

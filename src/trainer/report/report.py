@@ -85,10 +85,10 @@ class Report:
         denoised: Tensor | np.ndarray,
         clean: Tensor | np.ndarray | None = None,
         metrics: Mapping[str, float] | None = None,
-        white: float = 1.0,
+        data_range: float = 1.0,
     ) -> None:
         """Take in the next image; see `look`."""
-        self.take(self.look(len(self._looks), name, noisy, denoised, clean, metrics, white))
+        self.take(self.look(len(self._looks), name, noisy, denoised, clean, metrics, data_range))
 
     def look(
         self,
@@ -98,7 +98,7 @@ class Report:
         denoised: Tensor | np.ndarray,
         clean: Tensor | np.ndarray | None = None,
         metrics: Mapping[str, float] | None = None,
-        white: float = 1.0,
+        data_range: float = 1.0,
     ) -> Look:
         """Make the views of an image, which are all that is kept of it; in any thread.
 
@@ -113,7 +113,7 @@ class Report:
             first where there are fewer.
         metrics : mapping of str to float, optional
             `psnr` (dB), `ssim`, `loss` and others.
-        white : float
+        data_range : float
             The value of white: 1, or 255 or 65535 for a file's own values. Only what is shown is copied.
         """
         height, width, channels = size(noisy)
@@ -124,7 +124,7 @@ class Report:
         for what, values in given.items():
             if size(values)[:2] != (height, width):
                 raise ValueError(f"{name}: {what} is {size(values)[:2]}, noisy is {(height, width)}")
-        cut = {what: centre(values, MAX_EDGE, white) for what, values in given.items()}
+        cut = {what: centre(values, MAX_EDGE, data_range) for what, values in given.items()}
         # A failed network's result may be black: the image that was given is none the darker for it.
         gain = min(brightness(cut["noisy"]), brightness(cut["denoised"]))
         shown = {what: to_levels(gain * values) for what, values in cut.items()}
@@ -141,7 +141,7 @@ class Report:
             "brightness": gain,
             **_measured(cut),
         }
-        small = thumbnail(noisy, gain / white)
+        small = thumbnail(noisy, gain / data_range)
         return Look(place, Entry(name, height, width, scores, small, data), views.bytes, row)
 
     def wants(self, place: int) -> bool:

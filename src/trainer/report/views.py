@@ -48,7 +48,7 @@ class Views(NamedTuple):
     bytes: int
 
 
-def centre(values: Tensor | np.ndarray, edge: int, white: float) -> np.ndarray:
+def centre(values: Tensor | np.ndarray, edge: int, data_range: float) -> np.ndarray:
     """The middle of an image; nothing of the rest is copied.
 
     Parameters
@@ -57,7 +57,7 @@ def centre(values: Tensor | np.ndarray, edge: int, white: float) -> np.ndarray:
         Of any type.
     edge : int
         Largest height and width of what is returned, in pixels.
-    white : float
+    data_range : float
         The value that becomes 1.
 
     Returns
@@ -67,7 +67,7 @@ def centre(values: Tensor | np.ndarray, edge: int, white: float) -> np.ndarray:
     """
     seen = _shown(values)
     top, left = ((length - min(length, edge)) // 2 for length in seen.shape[:2])
-    return _array(seen[top : top + edge, left : left + edge]) / np.float32(white)
+    return _array(seen[top : top + edge, left : left + edge]) / np.float32(data_range)
 
 
 def size(values: Tensor | np.ndarray) -> tuple[int, int, int]:
@@ -84,8 +84,8 @@ def brightness(shown: np.ndarray) -> int:
     Counts of a 12-bit sensor in a 16-bit file are, for example.
     """
     known = shown[~np.isnan(shown)]
-    white = float(np.quantile(known, 0.995)) if known.size else 0.0
-    factor = 2 ** int(math.log2(1 / white)) if 0 < white < 1 else 1
+    data_range = float(np.quantile(known, 0.995)) if known.size else 0.0
+    factor = 2 ** int(math.log2(1 / data_range)) if 0 < data_range < 1 else 1
     return min(factor, 2**16) if factor >= 8 else 1
 
 

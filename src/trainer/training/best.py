@@ -10,7 +10,7 @@ from src.trainer.evaluation.evaluate import BETTER, Scores
 from src.util.logger import LOG
 
 
-def measure_of(metric: str, config: RunConfig, white: float, scores: Scores) -> dict[str, Any]:
+def measure_of(metric: str, config: RunConfig, data_range: float, scores: Scores) -> dict[str, Any]:
     """What a score says: only scores of which all of this is the same can be compared.
 
     Parameters
@@ -19,8 +19,8 @@ def measure_of(metric: str, config: RunConfig, white: float, scores: Scores) -> 
         By which.
     config : RunConfig
         Of the run.
-    white : float
-        The number that is white in the validation images.
+    data_range : float
+        The data range of the validation images.
     scores : Scores
         Of all scored images.
 
@@ -32,7 +32,7 @@ def measure_of(metric: str, config: RunConfig, white: float, scores: Scores) -> 
     # By name and content: the same images may lie elsewhere by now, and others may have their names.
     images = [f"{image.name} {image.checksum}" for image in scores.images]
     digest = hashlib.sha256("\n".join(images).encode(errors="surrogateescape")).hexdigest()
-    measure: dict[str, Any] = {"white": white, "images": f"{len(images)}, {digest}"}
+    measure: dict[str, Any] = {"white": data_range, "images": f"{len(images)}, {digest}"}
     if metric == "loss":
         masker = config.masker.model_dump(mode="json")
         measure |= {"loss": config.training.loss, "masker": masker, "seed": config.seed}

@@ -46,7 +46,7 @@ def keep_own_images(
         dataset, arguments = dataset_of(config, part)
         chosen = {key: value for key, value in arguments.items() if key not in of_view} | {"dataset": dataset}
         own = known.get(part, {})
-        names = processes.of_first(own["pictures"] if own.get("chosen") == chosen else None)
+        names = processes.broadcast(own["pictures"] if own.get("chosen") == chosen else None)
         if names is not None:
             loader.keep_to(names)
         kept[part] = {"chosen": chosen, "pictures": loader.samples.used.all_names()}

@@ -25,7 +25,7 @@ def newest(
     if processes.first and not store.is_empty():
         path, content = store.newest(device)
         found = str(path), content
-    agreed: tuple[str, dict[str, Any]] | None = processes.of_first(found, device)
+    agreed: tuple[str, dict[str, Any]] | None = processes.broadcast(found, device)
     return agreed
 
 

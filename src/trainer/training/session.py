@@ -134,7 +134,7 @@ def _build_loaders(
         scored, rank, count = build_images(config, "validation"), processes.rank, processes.count
         validation = build_loader(scored, count, workers, on_gpu, rank, count)
     counts = [len(training), len(validation.samples) if validation else 0]
-    if counts != (theirs := processes.of_first(counts)):
+    if counts != (theirs := processes.broadcast(counts)):
         raise DataError(
             f"{training.source.where}: {counts[0]} crops for training and {counts[1]} images for validation"
             f" here, {theirs[0]} and {theirs[1]} where the first process runs; all need the same images"
@@ -169,7 +169,7 @@ def _fit(
             LOG.info("nothing was saved before: from the beginning")
         _begin(network, config, stage)
     if not processes.alone:  # machines of different kinds may have drawn other weights
-        network.module.load_state_dict(processes.of_first(network.module.state_dict(), device))
+        network.module.load_state_dict(processes.broadcast(network.module.state_dict(), device))
     if mean is not None and not state.step:
         mean.load_state_dict(network.module.state_dict())
     if processes.first:

@@ -173,7 +173,7 @@ class Trainer:
         self.reporter.validation(epoch, self.state.step, scores, began)
         self.state.validated_epoch = epoch
         for metric, value in scores.means().items():
-            measure = measure_of(metric, self.config, self.validation.samples.white, scores)
+            measure = measure_of(metric, self.config, self.validation.samples.data_range, scores)
             if is_best(value, metric, measure, self.state.best, self.store):
                 self.state.best[metric] = Best(value, epoch, measure)
                 self.store.save_best(self.content(), epoch, metric, value)
@@ -189,7 +189,7 @@ class Trainer:
                 own = None
                 if result and images.share(number).images:
                     own = result.to_plain(saved or result.index < BOARD_IMAGES)
-                yield from (Evaluated.from_plain(each) for each in self.processes.at_first(own) if each)
+                yield from (Evaluated.from_plain(each) for each in self.processes.gather(own) if each)
             self.stop_if_asked(epoch)
 
     def save_if_due(self, epoch: int) -> None:
@@ -210,10 +210,10 @@ class Trainer:
     def stop_if_asked(self, epoch: int) -> None:
         """Raise if a signal came to any of the processes, or torchrun is gone, when all is saved."""
         asked = self.stop.signal or (signal.SIGTERM if self.processes.deserted else 0)
-        number = self.processes.largest(asked)
+        number = self.processes.all_reduce_max(asked)
         if number:
             path = self._save_now(epoch)
-            self.processes.wait()  # torchrun ends the others as soon as one has ended
+            self.processes.barrier()  # torchrun ends the others as soon as one has ended
             raise Stopped(signal.Signals(number), path)
 
     def _save_now(self, epoch: int) -> Path:
@@ -236,7 +236,7 @@ class Trainer:
             **({} if mean is None else {"raw_weights": mean.latest()}),
             "optimizer_weights": self.step.optimizer.state_dict(),
             "config": self.config.model_dump(mode="json"),
-            "white": self.loader.samples.white,
+            "white": self.loader.samples.data_range,
             "state": self.state.to_plain(),
             "environment": environment(self.network.device, self.processes.count),
         }

@@ -9,32 +9,32 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from src.util.errors import NonFiniteError
-from src.util.images.value_range import white_of
+from src.util.images.value_range import data_range_of
 
 if TYPE_CHECKING:  # torch takes 200 MB and two seconds, which cutting images into pieces can do without
     import torch
 
 
-def to_float(image: np.ndarray, white: float | None = None) -> "torch.Tensor":
+def to_float(image: np.ndarray, data_range: float | None = None) -> "torch.Tensor":
     """An image as the network sees it.
 
     Parameters
     ----------
     image : ndarray of whole or floating-point numbers, shape (H, W, C)
         Left as it is.
-    white : float, optional
-        The number that is white; None takes the type's own: 255 for uint8, 65535 for uint16, 1.0 for floats.
+    data_range : float, optional
+        The data range; None takes the type's own: 255 for uint8, 65535 for uint16, 1.0 for floats.
 
     Returns
     -------
     Tensor of float32, shape (C, H, W)
-        A copy; white is 1.0.
+        A copy; data range 1.
     """
     import torch
 
-    white = white_of(image.dtype) if white is None else white
+    data_range = data_range_of(image.dtype) if data_range is None else data_range
     values = torch.from_numpy(np.array(image.transpose(2, 0, 1), dtype=np.float32, order="C"))
-    return values if white == 1 else values.div_(white)
+    return values if data_range == 1 else values.div_(data_range)
 
 
 def as_tensor(image: np.ndarray) -> "torch.Tensor":
@@ -42,7 +42,7 @@ def as_tensor(image: np.ndarray) -> "torch.Tensor":
 
     Parameters
     ----------
-    image : ndarray of uint8, or of float32 where 1.0 is white; shape (H, W, C)
+    image : ndarray of uint8, or of float32 of data range 1; shape (H, W, C)
         Left as it is.
 
     Returns
@@ -79,7 +79,7 @@ def as_float(values: "torch.Tensor") -> "torch.Tensor":
 def from_float(
     values: "torch.Tensor | np.ndarray",
     dtype: DTypeLike,
-    white: float,
+    data_range: float,
     span: tuple[float, float] | None = None,
 ) -> np.ndarray:
     """A network's output as an image: the one rule of clipping and rounding.
@@ -87,11 +87,11 @@ def from_float(
     Parameters
     ----------
     values : Tensor or ndarray of floating point, shape (C, H, W)
-        1.0 is white; left as it is.
+        data range 1; left as it is.
     dtype : dtype
         Of the result. Whole numbers are rounded to nearest.
-    white : float
-        The number that is white in the result.
+    data_range : float
+        The data range of the result.
     span : (float, float), optional
         Smallest and largest value of the result, see `span_of`. Without it whole numbers are clipped to
         [0, white], and floating-point ones not at all.
@@ -113,14 +113,14 @@ def from_float(
         raise ValueError(f"values: expected floating point (C, H, W), got {values.dtype} {values.shape}")
     dtype = np.dtype(dtype)
     if span is None and dtype.kind != "f":
-        span = (0.0, white)
+        span = (0.0, data_range)
     result = np.empty((*values.shape[1:], values.shape[0]), dtype)
     for number, channel in enumerate(values):  # one at a time: a large image's copies would fill the memory
         if not np.isfinite(channel).all():
             count = np.count_nonzero(~np.isfinite(values))
             raise NonFiniteError(f"{count} of an image's {values.size} values are NaN or infinite")
         exact = channel.astype(np.float64) if dtype.itemsize > 2 and dtype.kind != "f" else channel
-        scaled = exact * white if white != 1 else exact
+        scaled = exact * data_range if data_range != 1 else exact
         scaled = scaled if span is None else np.clip(scaled, *_within(span, dtype))
         result[..., number] = scaled if dtype.kind == "f" else np.rint(scaled)
     return result
@@ -132,7 +132,7 @@ def to_uint8(values: "torch.Tensor | np.ndarray") -> np.ndarray:
     Parameters
     ----------
     values : Tensor or ndarray of floating point, shape (C, H, W)
-        1.0 is white; left as it is.
+        data range 1; left as it is.
 
     Returns
     -------
@@ -146,15 +146,15 @@ def to_uint8(values: "torch.Tensor | np.ndarray") -> np.ndarray:
     return from_float(values, np.uint8, 255)
 
 
-def span_of(image: np.ndarray, white: float) -> tuple[float, float]:
+def span_of(image: np.ndarray, data_range: float) -> tuple[float, float]:
     """The range that an image's result is clipped to.
 
     Parameters
     ----------
     image : ndarray
         Of any shape.
-    white : float
-        The number that is white in it.
+    data_range : float
+        The data range of it.
 
     Returns
     -------
@@ -162,8 +162,8 @@ def span_of(image: np.ndarray, white: float) -> tuple[float, float]:
         From black to white; farther where the image itself goes farther, as reflectances of clouds do.
     """
     if not image.size:
-        return 0.0, white
-    return min(0.0, float(image.min())), max(white, float(image.max()))
+        return 0.0, data_range
+    return min(0.0, float(image.min())), max(data_range, float(image.max()))
 
 
 def _within(span: tuple[float, float], dtype: np.dtype) -> tuple[float, float]:

@@ -15,7 +15,6 @@ from src.util.images.formats.base import ImageInfo
 from src.util.images.formats.holes import Holes
 from src.util.images.formats.known import JPEG_ENDINGS, TIFF_ENDINGS, WRITTEN
 from src.util.images.formats.stored import open_image
-from src.util.images.value_range import white_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +38,6 @@ __all__ = [
     "to_float",
     "to_uint8",
     "use_one_thread",
-    "white_of",
     "write_image",
 ]
 

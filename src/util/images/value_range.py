@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike
 from src.util.errors import ConfigError, DataError
 
 DataRange = Literal["auto"] | float
-"""`auto`, or the number that is white."""
+"""`auto`, or the data range."""
 NanRule = Literal["stop", "keep"]
 """What NaN is: a mistake, or a value that there is none of (`keep`), which stays so and is never counted."""
 
@@ -24,7 +24,7 @@ ALL_NAN = "all of it is NaN, so nothing of it is counted or denoised"
 # Floating-point images within these limits are taken for [0, 1] with some noise on top.
 _ABOUT_0_TO_1 = (-0.5, 1.5)
 # Of floats, and the largest numbers of 8, 10, 12, 14 and 16 bits, and of reflectances.
-_USUAL_WHITES = (1, 255, 1023, 4095, 10_000, 16_383, 65_535)
+_USUAL_RANGES = (1, 255, 1023, 4095, 10_000, 16_383, 65_535)
 # An image whose largest value lies below this part of white uses too little of its range to be meant so.
 _FAR_BELOW = 1 / 16
 # An image that leaves so many bits of its type unused most likely comes from a sensor of fewer.
@@ -112,7 +112,7 @@ def checked_range(data_range: object) -> DataRange:
         if 0 < data_range < math.inf:
             return float(data_range)
     raise ConfigError(
-        f"data_range: expected 'auto' or the number that is white, finite and above 0; got {data_range!r:.60}"
+        f"data_range: expected 'auto' or the data range, finite and above 0; got {data_range!r:.60}"
     )
 
 
@@ -125,51 +125,51 @@ def checked_nan(nan: object) -> NanRule:
     raise ConfigError(f"nan: expected 'stop' or 'keep', got {nan!r:.60}")
 
 
-def white_of(dtype: DTypeLike, data_range: DataRange = "auto", said: float | None = None) -> float:
-    """The number that is white in images of a type.
+def data_range_of(dtype: DTypeLike, rule: DataRange = "auto", said: float | None = None) -> float:
+    """The data range of images of a type.
 
     Parameters
     ----------
     dtype : dtype
         Whole or floating-point numbers.
-    data_range : "auto" or float
+    rule : "auto" or float
         Of the configuration. A number that the type cannot hold (4095 for uint8) counts as `auto`.
     said : float, optional
-        By the image's header, see `ImageInfo.white`.
+        By the image's header, see `ImageInfo.data_range`.
 
     Returns
     -------
     float
-        `data_range`, else what the header said, else 255 for uint8, 65535 for uint16, 1.0 for floating point.
+        `rule`, else what the header said, else 255 for uint8, 65535 for uint16, 1.0 for floating point.
 
     Raises
     ------
     ConfigError
-        When `data_range` is none, see `checked_range`.
+        When `rule` is none, see `checked_range`.
     ValueError
         When the type holds no such numbers.
     """
-    dtype, data_range = np.dtype(dtype), checked_range(data_range)
+    dtype, rule = np.dtype(dtype), checked_range(rule)
     if dtype.kind not in "uif":
         raise ValueError(f"dtype: expected whole or floating-point numbers, got {dtype}")
     largest = float(np.finfo(dtype).max if dtype.kind == "f" else np.iinfo(dtype).max)
-    if data_range != "auto" and data_range <= largest:
-        return data_range
+    if rule != "auto" and rule <= largest:
+        return rule
     if said is not None:
         return said
     return 1.0 if dtype.kind == "f" else largest
 
 
-def checked_white(
-    image: np.ndarray, data_range: DataRange, name: str, said: float | None = None, nan: NanRule = "stop"
+def checked_data_range(
+    image: np.ndarray, rule: DataRange, name: str, said: float | None = None, nan: NanRule = "stop"
 ) -> float:
-    """`white_of` an image, once its values are known to make sense with it.
+    """`data_range_of` an image, once its values are known to make sense with it.
 
     Parameters
     ----------
     image : ndarray
         Of any shape.
-    data_range : "auto" or float
+    rule : "auto" or float
         Of the configuration.
     name : str
         The image's, for messages.
@@ -189,22 +189,22 @@ def checked_white(
         and the type does not tell either: floating-point values far from [0, 1], whole numbers of 32 or 64
         bits that use little of their range.
     """
-    white = white_of(image.dtype, data_range, said)
-    if white >= _WIDE and white not in (data_range, said) and (hint := dark_hint(image, white)):
+    data_range = data_range_of(image.dtype, rule, said)
+    if data_range >= _WIDE and data_range not in (rule, said) and (hint := dark_hint(image, data_range)):
         raise RangeError(f"{name}, {image.dtype}: {hint.found}; if its data has fewer bits, say", hint.number)
     if image.dtype.kind != "f" or not image.size:
-        return white
+        return data_range
     ends = (np.min, np.max) if nan == "stop" else (np.fmin.reduce, np.fmax.reduce)  # which pass over NaN
     low, high = (float(end(image, axis=None)) for end in ends)
     if np.isinf([low, high]).any() or (nan == "stop" and math.isnan(low)):
         raise DataError(f"{name}: {_not_finite(image, nan)}; fill them in first")
-    if data_range == "auto" and (low < _ABOUT_0_TO_1[0] or high > _ABOUT_0_TO_1[1]):
+    if rule == "auto" and (low < _ABOUT_0_TO_1[0] or high > _ABOUT_0_TO_1[1]):
         below = f"; 0 is black, values below it are kept (add {-low:g} first if {low:g} is black)"
         raise RangeError(
             f"{name}: floating-point values from {low:g} to {high:g}, not about 0 to 1; say which number is"
-            " white, such as", _likely_white(max(-low, high)), below if low < 0 else "",
+            " white, such as", _likely_range(max(-low, high)), below if low < 0 else "",
         )  # fmt: skip
-    return white
+    return data_range
 
 
 def _not_finite(image: np.ndarray, nan: NanRule) -> str:
@@ -214,20 +214,20 @@ def _not_finite(image: np.ndarray, nan: NanRule) -> str:
     return f"{np.count_nonzero(~np.isfinite(image))} of {image.size} values are NaN or infinite{hint}"
 
 
-def _likely_white(largest: float) -> int:
+def _likely_range(largest: float) -> int:
     """The usual white that fits a largest value, noise included; where none does the next whole number."""
-    fitting = (usual for usual in _USUAL_WHITES if usual * _FAR_BELOW <= largest <= _ABOUT_0_TO_1[1] * usual)
+    fitting = (usual for usual in _USUAL_RANGES if usual * _FAR_BELOW <= largest <= _ABOUT_0_TO_1[1] * usual)
     return next(fitting, math.ceil(largest))
 
 
-def dark_hint(image: np.ndarray, white: float) -> Hint | None:
+def dark_hint(image: np.ndarray, data_range: float) -> Hint | None:
     """What to consider when an image uses little of its range: it may have fewer bits than its file.
 
     Parameters
     ----------
     image : ndarray
         Of any shape.
-    white : float
+    data_range : float
         As it is taken to be.
 
     Returns
@@ -235,16 +235,16 @@ def dark_hint(image: np.ndarray, white: float) -> Hint | None:
     Hint or None
         None when there is nothing to say, as for any image of 8 bits.
     """
-    high = float(image.max()) if image.size else white
-    if image.dtype.itemsize == 1 or (high <= 0 and white < _WIDE):
+    high = float(image.max()) if image.size else data_range
+    if image.dtype.itemsize == 1 or (high <= 0 and data_range < _WIDE):
         return None
     found = f"its largest value, {high:g}, is far"
-    if high > 4 * white:
-        return Hint(f"{found} above white ({white:g}); data_range says what white is", white)
-    below = f"{found} below white ({white:g})"
-    if image.dtype.kind == "f" or white < np.iinfo(np.int16).max:
-        return Hint(below, white) if high < white * _FAR_BELOW else None
+    if high > 4 * data_range:
+        return Hint(f"{found} above white ({data_range:g}); data_range says what white is", data_range)
+    below = f"{found} below white ({data_range:g})"
+    if image.dtype.kind == "f" or data_range < np.iinfo(np.int16).max:
+        return Hint(below, data_range) if high < data_range * _FAR_BELOW else None
     bits = max(8, int(high).bit_length())
-    if int(white).bit_length() - bits < _UNUSED_BITS:
+    if int(data_range).bit_length() - bits < _UNUSED_BITS:
         return None
     return Hint(below, 2**bits - 1, is_proposed=True)

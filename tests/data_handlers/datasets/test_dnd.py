@@ -54,7 +54,7 @@ def test_p8_values_of_the_originals_reach_the_network_as_they_are(download):
     samples = build_samples(
         "DND_val", {"data_dir": str(root), "n_data": 23}, channels=3, seed=0, training=False
     )
-    assert samples.check() == 3 and samples.white == 1
+    assert samples.check() == 3 and samples.data_range == 1
     noisy = samples[0, 22]["noisy"].permute(1, 2, 0).numpy()
     assert np.array_equal(noisy, images[2][20:532, 1:513])
     (batch,) = [b for b in build_loader(samples, 1, workers=1) if b["index"] == 22]
@@ -133,7 +133,7 @@ def test_originals_are_known_to_be_floats_before_they_are_read(tmp_path, write_d
     write_dnd_image(tmp_path / "0009.mat", (600, 550))
     arguments = {"data_dir": str(tmp_path), "crop_size": 16}
     samples = build_samples("DND_train", arguments, channels=3, seed=0, training=True)
-    assert samples.check() == 3 and samples.white == 1
+    assert samples.check() == 3 and samples.data_range == 1
     # A cache in memory asks for the room that it takes.
     assert samples.source.inspect(0).dtype == samples.source.read(0).noisy.dtype
 

@@ -41,9 +41,9 @@ def test_correlated_noise_is_correlated_as_its_kernel_says_and_white_is_not():
     def correlation(noise, lag):
         return (noise[:, :, lag:] * noise[:, :, :-lag]).mean() / noise.var()
 
-    white = noise_on(0.5, size=512, sigma=25)
+    data_range = noise_on(0.5, size=512, sigma=25)
     correlated = noise_on(0.5, size=512, sigma=25, correlate=True, kernel_edge=13, kernel_sigma=1.0)
-    assert abs(correlation(white, 1)) < 0.01
+    assert abs(correlation(data_range, 1)) < 0.01
     for lag in (1, 2):
         assert correlation(correlated, lag) == pytest.approx(np.exp(-(lag**2) / 4), abs=0.02)
         assert correlation(correlated.transpose(1, 2), lag) == pytest.approx(np.exp(-(lag**2) / 4), abs=0.02)

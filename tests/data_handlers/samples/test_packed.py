@@ -84,7 +84,7 @@ def test_what_is_white_is_kept_of_each_image(tmp_path):
         writer.add(2, pixels)
         writer.finish(bytes(KEY_BYTES))
     pack = Pack(tmp_path / "a")
-    assert [pack.whites(number) for number in range(3)] == [(4095, None), (None, 1023), (None, None)]
+    assert [pack.data_ranges(number) for number in range(3)] == [(4095, None), (None, 1023), (None, None)]
 
 
 def test_a_file_of_another_version_is_ours_to_make_anew(tmp_path):

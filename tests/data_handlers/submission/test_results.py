@@ -174,7 +174,7 @@ def test_every_result_that_cannot_be_used_is_named_at_once(small_sidd):
     lines = str(caught.value).splitlines()
     expected = [
         r"0000_DN.png: expected shape (64, 64, 3)", r"0001_DN.png: expected shape (64, 64, 3)",
-        r"0002_DN.npy: ", r"0003_DN.npy: expected values where 1.0 is white, got ",
+        r"0002_DN.npy: ", r"0003_DN.npy: expected values of data range 1, got ",
         r"0004_DN.npy: expected float32", r"0005_DN.npy: ",
     ]  # fmt: skip
     assert len(lines) == 6

@@ -160,7 +160,7 @@ def spoil_float(made):
 
 
 FAULTS = {
-    "float 0 to 255": (spoil_float, "0000_DN.npy: expected values where 1.0 is white"),
+    "float 0 to 255": (spoil_float, "0000_DN.npy: expected values of data range 1"),
     "missing": (lambda made: (made.results / "0004_DN.png").unlink(), "1 of 6 missing: ID 4"),
     "surplus": (lambda made: made.write(17, made.clean[0]), "0017_DN.png: belongs to no block"),
     "wrong size": (lambda made: made.write(4, made.clean[4][:50]), r"0004_DN.png: expected shape"),

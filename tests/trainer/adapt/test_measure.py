@@ -30,12 +30,12 @@ def pair(clean, noise, left=0.0, step=STEP):
     return Pair(noisy, clean + np.float32(left) * noise, 1.0, step)
 
 
-def white(clean, seed, sigma=0.04):
+def data_range(clean, seed, sigma=0.04):
     return np.float32(sigma) * np.random.default_rng(seed).standard_normal(clean.shape, np.float32)
 
 
 def blurred(clean, seed, sigma=0.04, width=2.0):
-    noise = cv2.GaussianBlur(white(clean, seed, 1), (0, 0), width)
+    noise = cv2.GaussianBlur(data_range(clean, seed, 1), (0, 0), width)
     return np.float32(sigma) * noise / noise.std()
 
 
@@ -56,7 +56,7 @@ def along_rows(noise, lag, channel=1):
 
 
 @pytest.mark.parametrize("left", [0.0, 0.6])
-@pytest.mark.parametrize(("kind", "neighbour", "farther"), [(white, 0.0, 0.0), (blurred, 0.94, 0.37)])
+@pytest.mark.parametrize(("kind", "neighbour", "farther"), [(data_range, 0.0, 0.0), (blurred, 0.94, 0.37)])
 def test_strength_and_correlation_are_those_of_the_noise_whatever_the_network_leaves(
     left, kind, neighbour, farther
 ):
@@ -72,7 +72,8 @@ def test_strength_and_correlation_are_those_of_the_noise_whatever_the_network_le
 
 def test_each_image_has_its_own_strength():
     pairs = [
-        pair(clean := scene(seed), white(clean, seed, sigma)) for seed, sigma in enumerate((0.02, 0.04, 0.08))
+        pair(clean := scene(seed), data_range(clean, seed, sigma))
+        for seed, sigma in enumerate((0.02, 0.04, 0.08))
     ]
     noise = measured(pairs)
     for image, sigma in enumerate((0.02, 0.04, 0.08)):
@@ -83,7 +84,7 @@ def test_strength_follows_brightness():
     pairs = []
     for seed in range(6):
         clean = scene(seed)
-        pairs.append(pair(clean, white(clean, seed, 1) * np.float32(0.08) * np.sqrt(clean)))
+        pairs.append(pair(clean, data_range(clean, seed, 1) * np.float32(0.08) * np.sqrt(clean)))
     noise = measured(pairs)
     for level in (0.3, 0.5, 0.7):
         assert deviation_at(noise, level) == pytest.approx(0.08 * np.sqrt(level), rel=0.12)
@@ -93,7 +94,7 @@ def test_channels_that_share_noise_are_told():
     pairs = []
     for seed in range(4):
         clean = scene(seed)
-        pairs.append(pair(clean, np.repeat(white(clean[..., :1], seed), 3, axis=2)))
+        pairs.append(pair(clean, np.repeat(data_range(clean[..., :1], seed), 3, axis=2)))
     assert measured(pairs).shared[REACH, REACH, 0, 2] == pytest.approx(1, abs=0.02)
 
 
@@ -101,14 +102,14 @@ def test_stripes_are_long_in_one_direction_only():
     pairs = []
     for seed in range(4):
         clean = scene(seed)
-        rows = white(clean[:, :1], seed)
+        rows = data_range(clean[:, :1], seed)
         pairs.append(pair(clean, np.broadcast_to(rows, clean.shape).copy()))
     noise = measured(pairs)
     assert along_rows(noise, 12) > 0.9 and abs(noise.shared[REACH + 1, REACH, 1, 1]) < 0.12
 
 
 def test_clipped_noise_is_measured_by_its_other_side():
-    pairs = [pair(clean := 0.2 * scene(seed) - 0.02, white(clean, seed, 0.06)) for seed in range(6)]
+    pairs = [pair(clean := 0.2 * scene(seed) - 0.02, data_range(clean, seed, 0.06)) for seed in range(6)]
     noise = measured(pairs)
     assert deviation_at(noise, 0.06) == pytest.approx(0.06, rel=0.15)
 
@@ -119,7 +120,7 @@ def test_texture_everywhere_is_not_taken_for_noise():
     for seed in range(3):
         clean = scene(seed)
         texture = blurred(clean, 100 + seed, 0.1, 1.5)
-        pairs.append(pair(clean + texture, white(clean, seed, 0.02)))
+        pairs.append(pair(clean + texture, data_range(clean, seed, 0.02)))
     assert deviation_at(measured(pairs), 0.5) < 0.025
 
 
@@ -128,7 +129,7 @@ def test_any_number_of_channels(channels):
     pairs = []
     for seed in range(3):
         clean = np.repeat(scene(seed, channels=1), channels, axis=2)
-        pairs.append(pair(clean, white(clean, seed), step=0.0))
+        pairs.append(pair(clean, data_range(clean, seed), step=0.0))
     noise = measured(pairs, step=0.0)
     assert noise.levels.shape[0] == channels and noise.shared.shape[2:] == (channels, channels)
     assert deviation_at(noise, 0.5, channel=channels - 1) == pytest.approx(0.04, rel=0.12)
@@ -136,7 +137,7 @@ def test_any_number_of_channels(channels):
 
 def test_grey_images_among_coloured_ones_count_as_equal_channels():
     pairs = [
-        pair(clean := scene(seed, channels=channels), white(clean, seed))
+        pair(clean := scene(seed, channels=channels), data_range(clean, seed))
         for seed, channels in enumerate((3, 1, 3, 1))
     ]
     noise = measured(pairs)
@@ -146,7 +147,7 @@ def test_grey_images_among_coloured_ones_count_as_equal_channels():
 
 def test_without_noise_or_places_nothing_is_said():
     flat, small = np.full((64, 64, 3), 0.5, np.float32), np.zeros((20, 20, 3), np.float32)
-    for each in (pair(flat, 0 * flat), pair(small, white(small, 0))):
+    for each in (pair(flat, 0 * flat), pair(small, data_range(small, 0))):
         assert measure_noise([noise_places(each, 1.0)], 1.0, STEP) is None
 
 

@@ -22,7 +22,7 @@ def general():
     return load_trained(CPU, [], None, None, None, "general").network
 
 
-def white(tones, rng):
+def data_range(tones, rng):
     return 10 * rng.standard_normal(tones.shape)
 
 
@@ -65,7 +65,7 @@ FOUR = (1.0, 1.0, 1.0, 1.0)
 
 @pytest.mark.parametrize(
     ("noise", "gamma", "of"),
-    [(white, "auto", lambda _: 10), (white, 2.2, lambda _: 10), (growing, "auto", np.sqrt)],
+    [(data_range, "auto", lambda _: 10), (data_range, 2.2, lambda _: 10), (growing, "auto", np.sqrt)],
     ids=["white", "white, measured in light", "growing"],
 )
 def test_the_table_tells_noise_that_is_known(folder, general, noise, gamma, of):
@@ -80,7 +80,7 @@ def test_the_table_tells_noise_that_is_known(folder, general, noise, gamma, of):
 
 
 def test_weaker_and_stronger_images_are_told(folder, general):
-    _, said = report_noise(folder(white, (1.0, 0.5, 2.0)), general, None)
+    _, said = report_noise(folder(data_range, (1.0, 0.5, 2.0)), general, None)
     weak, strong = re.search(
         r"weakest image has ([\d.]+) times that \(1\.png\).*strongest ([\d.]+) \(2\.png\)", said
     ).groups()
@@ -91,7 +91,7 @@ def test_weaker_and_stronger_images_are_told(folder, general):
 
 @pytest.mark.parametrize("channels", [(1,), (1, 3)])
 def test_grey_images_and_grey_among_coloured_ones(folder, general, tmp_path, channels):
-    config = folder(white, (1.0, 1.0), channels)
+    config = folder(data_range, (1.0, 1.0), channels)
     _, said, _ = report_noise(config, general, tmp_path / "noise.png")
     _, rows = rows_of(said)
     assert list(rows) == (["grey"] if channels == (1,) else ["R", "G", "B"])
@@ -113,7 +113,7 @@ def test_the_example_is_of_the_noisiest_image_and_its_noise_as_strong_as_the_rea
 
 
 def test_the_image_has_curves_and_an_example_and_the_spectrum(folder, general, tmp_path):
-    config = folder(white)
+    config = folder(data_range)
     *_, last = report_noise(config, general, tmp_path / "noise.png")
     assert last == f"image: {tmp_path / 'noise.png'}\n"
     image = read_image(tmp_path / "noise.png").astype(int)
@@ -141,7 +141,7 @@ def test_the_spectrum_of_stripes_is_a_line_through_the_middle():
 
 
 @pytest.mark.parametrize(
-    ("edge", "noise"), [(20, white), (64, lambda tones, rng: 0 * tones)], ids=["small", "constant"]
+    ("edge", "noise"), [(20, data_range), (64, lambda tones, rng: 0 * tones)], ids=["small", "constant"]
 )
 def test_where_nothing_can_be_measured_one_line_says_why(tiny_config, general, tmp_path, edge, noise):
     (tmp_path / "images").mkdir()

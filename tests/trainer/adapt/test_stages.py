@@ -51,7 +51,7 @@ def test_one_run_makes_teacher_targets_and_a_network_that_test_py_finds(finished
     ).is_file()
     trained = load_trained(CPU, [f"output_folder={tmp_path / 'output'}"], None, "mine", None, None)
     general = load_trained(CPU, [], None, None, None, "general")
-    assert trained.epoch == 2 and trained.white == 255 and trained.config.test.finish.detail == 3
+    assert trained.epoch == 2 and trained.data_range == 255 and trained.config.test.finish.detail == 3
     assert not same(trained.network.module.state_dict(), general.network.module.state_dict())
 
 

@@ -84,13 +84,13 @@ def test_e17_tiny_images_have_no_ssim_and_are_left_out():
     assert ssim(tiny.repeat(2, axis=0), tiny.repeat(2, axis=0)) == 1.0
 
 
-@pytest.mark.parametrize(("dtype", "white"), [("uint16", 65535), ("float32", 1), ("float32", 10_000)])
-def test_a_image_scores_alike_in_any_type(image, dtype, white):
+@pytest.mark.parametrize(("dtype", "data_range"), [("uint16", 65535), ("float32", 1), ("float32", 10_000)])
+def test_a_image_scores_alike_in_any_type(image, dtype, data_range):
     other = (image.astype(int) + 3).clip(0, 255).astype(np.uint8)
-    one, two = (values.astype(float) / 255 * white for values in (image, other))
+    one, two = (values.astype(float) / 255 * data_range for values in (image, other))
     one, two = (values.astype(dtype) for values in (one, two))
-    assert psnr(one, two, white) == pytest.approx(psnr(image, other), abs=1e-3)
-    assert ssim(one, two, white) == pytest.approx(ssim(image, other), abs=1e-5)
+    assert psnr(one, two, data_range) == pytest.approx(psnr(image, other), abs=1e-3)
+    assert ssim(one, two, data_range) == pytest.approx(ssim(image, other), abs=1e-5)
 
 
 def test_large_numbers_in_32_bits_are_scored_in_64():

@@ -26,12 +26,12 @@ def report(tiny_config, tmp_path):
     """Of grey images whose independent noise was convolved with a kernel."""
 
     def measure(kernel, *settings, dtype="uint8"):
-        folder, white = tmp_path / f"images_{dtype}", np.iinfo(dtype).max
+        folder, data_range = tmp_path / f"images_{dtype}", np.iinfo(dtype).max
         folder.mkdir()
         kernel = np.asarray(kernel, float) / np.linalg.norm(kernel)
         for number in range(3):
             noise = convolve(np.random.default_rng(number).normal(size=(480, 520)), kernel)
-            image = (0.5 + 0.04 * noise) * white
+            image = (0.5 + 0.04 * noise) * data_range
             tifffile.imwrite(folder / f"{number}.tif", np.rint(image).astype(dtype))
         settings = ("model.kwargs.in_channels=1", f"training.dataset_args.data_dir={folder}", *settings)
         return said_of(tiny_config(*settings))

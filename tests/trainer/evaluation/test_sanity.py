@@ -25,12 +25,12 @@ NOISE = RANDOM.normal(0, 0.1, SCENE.shape)
     ],
     ids=["constant", "nearly", "clean", "blurred", "a plain", "small", "tiny"],
 )
-@pytest.mark.parametrize("white", [1.0, 255.0])
-def test_a_blank_result_is_told_from_a_smooth_one(noisy, denoised, expected, white):
-    assert is_blank(noisy * white, denoised * white, white) is expected
-    if white > 1:
-        whole = [(each * white).round().clip(0, 255).astype(np.uint8) for each in (noisy, denoised)]
-        assert is_blank(*whole, white) is expected
+@pytest.mark.parametrize("data_range", [1.0, 255.0])
+def test_a_blank_result_is_told_from_a_smooth_one(noisy, denoised, expected, data_range):
+    assert is_blank(noisy * data_range, denoised * data_range, data_range) is expected
+    if data_range > 1:
+        whole = [(each * data_range).round().clip(0, 255).astype(np.uint8) for each in (noisy, denoised)]
+        assert is_blank(*whole, data_range) is expected
 
 
 def test_a_training_that_diverged_says_so_and_one_that_learns_does_not(new_run, tmp_path):

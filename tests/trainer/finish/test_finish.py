@@ -34,9 +34,9 @@ def stored(values):
 
 
 def pair(noisy, denoised):
-    white = {"u": np.iinfo(noisy.dtype).max if noisy.dtype.kind == "u" else 1}.get(noisy.dtype.kind, 1)
-    step = 1 / white if noisy.dtype.kind == "u" else 0.0
-    return Pair(noisy, denoised.astype(np.float32), white, step)
+    data_range = {"u": np.iinfo(noisy.dtype).max if noisy.dtype.kind == "u" else 1}.get(noisy.dtype.kind, 1)
+    step = 1 / data_range if noisy.dtype.kind == "u" else 0.0
+    return Pair(noisy, denoised.astype(np.float32), data_range, step)
 
 
 def finished(given, **keys):
@@ -73,8 +73,8 @@ def test_light_brings_colours_back_that_the_tone_curve_took():
 def test_the_noise_itself_tells_in_which_light_it_is_fair():
     clean = scene(256, seed=3)
     noisy = taken_by_a_sensor(clean, 1e-3)
-    white = clean + 0.06 * np.random.default_rng(2).standard_normal(clean.shape)
-    for values, gamma in ((noisy, 2.2), (white, 1.0)):
+    data_range = clean + 0.06 * np.random.default_rng(2).standard_normal(clean.shape)
+    for values, gamma in ((noisy, 2.2), (data_range, 1.0)):
         for kind in (stored(values), values.astype(np.float32)):
             assert found_gamma(iter([pair(kind, square_means(values))])) == pytest.approx(gamma, abs=0.2)
 
@@ -170,7 +170,7 @@ def test_the_result_is_the_same_to_the_bit_however_it_is_cut_into_strips(monkeyp
         assert whole.shape == shape and whole.dtype == np.float32 and np.isfinite(whole).all()
         for rows in (16, 32, 48):
             monkeypatch.setattr(strips, "_VALUES", rows * shape[1] * shape[2] * strips.EDGE)
-            anew = Pair(given.noisy, given.denoised, given.white, given.step)
+            anew = Pair(given.noisy, given.denoised, given.data_range, given.step)
             monkeypatch.setattr(strips, "_VALUES", rows * shape[1] * shape[2])
             assert len(anew.strips) == -(-shape[0] // rows)
             assert np.array_equal(finished(anew, **keys), whole)

@@ -17,12 +17,12 @@ from src.util.images.io import read_image, to_float
 WHITE = {"uint8": 255, "uint16": 65535, "float32": 1}
 
 
-def image(seed, channels, white=1.0, noise=0.0, edge=64):
+def image(seed, channels, data_range=1.0, noise=0.0, edge=64):
     """Smooth waves, the same for a seed, with noise on top."""
     random = np.random.default_rng(seed)
     clean = gaussian_filter(random.random((edge, edge, channels)), (5, 5, 0))
     clean = (clean - clean.min()) / np.ptp(clean)
-    return white * (clean + noise * random.normal(size=clean.shape)).clip(0, 1)
+    return data_range * (clean + noise * random.normal(size=clean.shape)).clip(0, 1)
 
 
 def write(path, values, dtype):
@@ -36,12 +36,12 @@ def write(path, values, dtype):
 def folders(tmp_path):
     """Makes folders of noisy and clean TIFFs."""
 
-    def make(dtype, channels, white=None):
-        white = white or WHITE[dtype]
+    def make(dtype, channels, data_range=None):
+        data_range = data_range or WHITE[dtype]
         for name, noise in (("deep", 0.1), ("deep_clean", 0.0)):
             (tmp_path / name).mkdir()
             for seed in range(2):
-                write(tmp_path / name / f"{seed}.tif", image(seed, channels, white, noise), dtype)
+                write(tmp_path / name / f"{seed}.tif", image(seed, channels, data_range, noise), dtype)
         return tmp_path / "deep", tmp_path / "deep_clean"
 
     return make
@@ -79,8 +79,12 @@ def test_a_network_is_trained_tested_and_used_on_other_images(
 def test_a_16_bit_set_scores_as_its_8_bit_twin(tmp_path):
     clean, noisy = image(0, 3), image(0, 3, noise=0.1)
     eight, sixteen = (
-        compare(*(to_float(np.rint(values * white).astype(dtype)) for values in (clean, noisy)), dtype, white)
-        for dtype, white in (("uint8", 255), ("uint16", 65535))
+        compare(
+            *(to_float(np.rint(values * data_range).astype(dtype)) for values in (clean, noisy)),
+            dtype,
+            data_range,
+        )
+        for dtype, data_range in (("uint8", 255), ("uint16", 65535))
     )
     assert sixteen["psnr"] == pytest.approx(eight["psnr"], abs=0.01)
     assert sixteen["ssim"] == pytest.approx(eight["ssim"], abs=0.001)
@@ -92,7 +96,7 @@ def test_what_is_beyond_white_counts_in_a_score(tmp_path):
 
 
 def test_data_range_says_what_white_is(tiny_config, folders):
-    noisy, _ = folders("uint16", 3, white=4095)
+    noisy, _ = folders("uint16", 3, data_range=4095)
     with pytest.warns(
         UserWarning, match=r"largest value, 4095, is far below white \(65535\).*data_range=4095"
     ):
@@ -101,19 +105,19 @@ def test_data_range_says_what_white_is(tiny_config, folders):
     bright = build_images(
         tiny_config(f"training.dataset_args.data_dir={noisy}", "data_range=4095"), "validation"
     )
-    assert bright[0, 0]["noisy"].max() == 1 and bright.white == 4095
-    assert (bright[0, 0]["dtype"], bright[0, 0]["white"]) == ("uint16", 4095)
+    assert bright[0, 0]["noisy"].max() == 1 and bright.data_range == 4095
+    assert (bright[0, 0]["dtype"], bright[0, 0]["data_range"]) == ("uint16", 4095)
 
 
 def test_the_range_that_is_proposed_holds_the_brightest_image(tiny_config, folders):
-    noisy, _ = folders("uint16", 3, white=4095)
+    noisy, _ = folders("uint16", 3, data_range=4095)
     write(noisy / "0.tif", image(0, 3, 300), "uint16")  # the first that is looked at
     with pytest.warns(UserWarning, match=r"1\.tif: its largest value, 4095, .*data_range=4095"):
         build_images(tiny_config(f"training.dataset_args.data_dir={noisy}"), "training")
 
 
 def test_floats_without_a_range_are_refused_before_the_first_step(tiny_config, folders):
-    noisy, _ = folders("float32", 3, white=900)
+    noisy, _ = folders("float32", 3, data_range=900)
     with pytest.raises(DataError, match=r"0\.tif: .*not about 0 to 1; say which number is white"):
         build_images(tiny_config(f"training.dataset_args.data_dir={noisy}"), "training")
     assert build_images(
@@ -135,7 +139,7 @@ def test_images_of_two_depths_train_together_and_it_is_said(tiny_config, folders
     write(noisy / "2.tif", image(3, 3, 255), "uint8")
     with pytest.warns(UserWarning, match=r"several ranges: white is 65535 in 2, 255 in 1"):
         samples = build_images(tiny_config(f"training.dataset_args.data_dir={noisy}"), "validation")
-    assert samples.white == 65535
+    assert samples.data_range == 65535
     assert all(samples[0, n]["noisy"].max() > 0.9 for n in range(3))
 
 
@@ -169,7 +173,7 @@ def test_grey_suits_three_channels_and_no_other_number(tiny_config, folders):
 
 def test_8_bits_are_trained_on_as_ever(tiny_config, noisy_folder):
     samples = build_images(tiny_config(), "validation")
-    assert samples.white == 255
+    assert samples.data_range == 255
     assert np.array_equal(samples[0, 0]["noisy"], to_float(read_image(noisy_folder / "a.png")))
 
 

@@ -28,10 +28,10 @@ def noisy(noisy_folder):
     return read_image(noisy_folder / "b.png")[:51, :67]
 
 
-def whole(denoiser, image, white):
+def whole(denoiser, image, data_range):
     """What the network gives for the image at once, as an array."""
-    denoised = denoiser.network.denoise(to_float(image, white), "image")
-    return denoised.permute(1, 2, 0).numpy() * white
+    denoised = denoiser.network.denoise(to_float(image, data_range), "image")
+    return denoised.permute(1, 2, 0).numpy() * data_range
 
 
 def test_an_array_comes_back_rounded_in_its_shape_and_type(denoiser, noisy):
@@ -43,15 +43,15 @@ def test_an_array_comes_back_rounded_in_its_shape_and_type(denoiser, noisy):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "white"),
+    ("dtype", "data_range"),
     [("uint8", 255), ("uint16", 65535), ("int32", 2**31 - 1), ("float32", 1), ("float64", 1)],
 )
-def test_each_type_of_number_has_its_white(denoiser, noisy, dtype, white):
-    given = from_float(to_float(noisy), dtype, white)
+def test_each_type_of_number_has_its_white(denoiser, noisy, dtype, data_range):
+    given = from_float(to_float(noisy), dtype, data_range)
     denoised = denoiser(given)
     assert (denoised.shape, denoised.dtype) == (noisy.shape, dtype)
     expected = denoiser(noisy).astype(np.float64) / 255
-    assert np.abs(denoised / white - expected).max() < 0.6 / 255
+    assert np.abs(denoised / data_range - expected).max() < 0.6 / 255
 
 
 def test_a_data_range_says_what_white_is(ckpt, noisy):

@@ -48,16 +48,24 @@ def image(dtype=np.uint8, shape=(80, 96, 3)):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_images_of_any_type_are_finished_in_their_own_values(dtype):
-    white = 1.0 if dtype == np.float32 else float(np.iinfo(dtype).max)
+    data_range = 1.0 if dtype == np.float32 else float(np.iinfo(dtype).max)
     noisy = image(dtype)
-    plain = denoise_pixels(network(), noisy, white, "a")
-    result = denoise_pixels(network(), noisy, white, "a", ALL)
-    given = Pair(noisy, plain.astype(np.float32) / np.float32(white), white, 0.0 if white == 1 else 1 / white)
-    expected = np.concatenate([band for _, band in ALL(given)]) * white
+    plain = denoise_pixels(network(), noisy, data_range, "a")
+    result = denoise_pixels(network(), noisy, data_range, "a", ALL)
+    given = Pair(
+        noisy,
+        plain.astype(np.float32) / np.float32(data_range),
+        data_range,
+        0.0 if data_range == 1 else 1 / data_range,
+    )
+    expected = np.concatenate([band for _, band in ALL(given)]) * data_range
     assert result.dtype == dtype
-    np.testing.assert_allclose(result, expected, atol=3 if dtype == np.uint8 else 1e-3 * white)
+    np.testing.assert_allclose(result, expected, atol=3 if dtype == np.uint8 else 1e-3 * data_range)
     assert (
-        abs(plain.mean() - noisy.mean()) > 0.015 * white > 0.002 * white > abs(result.mean() - noisy.mean())
+        abs(plain.mean() - noisy.mean())
+        > 0.015 * data_range
+        > 0.002 * data_range
+        > abs(result.mean() - noisy.mean())
     )
 
 
@@ -184,7 +192,7 @@ def test_scores_are_of_the_finished_images(run, load, clean_folder, tmp_path):
 def test_nan_stays_where_it_is_and_spreads_into_no_neighbourhood():
     noisy = torch.from_numpy(image(np.float32).transpose(2, 0, 1).copy())
     noisy[:, 10:14, 50:60] = math.nan
-    batch = {"noisy": noisy[None], "name": ["a"], "dtype": ["float32"], "white": [1.0]}
+    batch = {"noisy": noisy[None], "name": ["a"], "dtype": ["float32"], "data_range": [1.0]}
     (result,) = evaluate(network(), [batch], None, finish=ALL)
     assert torch.equal(result.denoised.isnan(), noisy.isnan())
     (plain,) = evaluate(network(), [batch], None)

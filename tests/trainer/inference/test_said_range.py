@@ -58,7 +58,7 @@ def test_counts_in_a_wide_type_are_not_trained_on_without_a_word(tiny_config, tm
     with pytest.raises(DataError, match=said):
         build_images(tiny_config(*settings), "training")
     samples = build_images(tiny_config(*settings, "data_range=65535"), "validation")
-    assert samples.white == 65_535 and samples[0, 0]["noisy"].max() == 1
+    assert samples.data_range == 65_535 and samples[0, 0]["noisy"].max() == 1
 
 
 @pytest.mark.parametrize(("dtype", "ending"), WIDE)
@@ -80,8 +80,8 @@ def test_of_several_wide_images_the_range_that_is_proposed_holds_the_brightest(
     grey, tiny_config, tmp_path, messages
 ):
     largest = {"a": 900, "b": 65_535, "c": 4095}
-    for name, white in largest.items():
-        save(tmp_path / "wide" / f"{name}.tif", counts(1, white, "uint32"))
+    for name, data_range in largest.items():
+        save(tmp_path / "wide" / f"{name}.tif", counts(1, data_range, "uint32"))
     settings = ["model.kwargs.in_channels=1", f"training.dataset_args.data_dir={tmp_path / 'wide'}"]
     with pytest.raises(DataError) as caught:
         build_images(tiny_config(*settings), "training")
@@ -115,7 +115,7 @@ def test_a_header_s_range_is_white_from_training_to_the_scores(
     assert FileDenoiser(trained).folder(tmp_path / "deep", tmp_path / "out") == 0
     assert not [line for line in messages if "white is" in line or "lost in" in line]
     result = tmp_path / "out" / "a_DN.tif"
-    assert inspect_image(result).white == 4095 and read_image(result).max() <= 4095
+    assert inspect_image(result).data_range == 4095 and read_image(result).max() <= 4095
     psnr = float((folder / "metrics.csv").read_text().splitlines()[1].split(",")[2])
     error = (read_image(result).astype(float) - read_image(tmp_path / "deep_clean" / "a.tif")) / 4095
     assert psnr == pytest.approx(-10 * np.log10(np.mean(error**2)), abs=0.02)
@@ -125,7 +125,7 @@ def test_a_number_wins_over_a_header(tiny_config, tmp_path):
     save(tmp_path / "deep" / "a.tif", counts(1, 4000), bitspersample=12)
     settings = ["model.kwargs.in_channels=1", f"training.dataset_args.data_dir={tmp_path / 'deep'}"]
     samples = build_images(tiny_config(*settings, "data_range=4000"), "validation")
-    assert samples.white == 4000 and samples[0, 0]["noisy"].max() == 1
+    assert samples.data_range == 4000 and samples[0, 0]["noisy"].max() == 1
 
 
 @pytest.mark.parametrize("cache", ["null", "ram"])

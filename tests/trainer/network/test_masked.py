@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 class Blur(DenoisingNetwork):
     """A mean over 3x3 px, which notes how much it was given at once."""
 
-    reach = 1
+    receptive_radius = 1
 
     def __init__(self):
         super().__init__()
@@ -246,7 +246,7 @@ def test_a_result_that_is_not_finite_is_refused_by_the_images_name():
 
 
 class Unknown(Blur):
-    reach = None
+    receptive_radius = None
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ class Unknown(Blur):
         (Network(Unknown(), CPU), {}, "--masked: how far this network looks is not known"),
         (Network(Blur(), CPU, ensemble=True), {}, "--masked and --ensemble: say one of them"),
     ],
-    ids=["pitch", "reach", "ensemble"],
+    ids=["pitch", "receptive_radius", "ensemble"],
 )
 def test_what_does_not_go_together_is_refused(network, changes, said):
     with pytest.raises(ConfigError, match=said):

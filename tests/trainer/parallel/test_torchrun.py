@@ -126,7 +126,7 @@ from src.trainer.parallel.distributed import processes_of_torchrun
 
 with processes_of_torchrun() as processes:
     torch.optim.Adam([torch.zeros(1)])
-    processes.wait()
+    processes.barrier()
 names = [open(f"/proc/self/task/{number}/comm").read() for number in os.listdir("/proc/self/task")]
 print(*[name for name in names if "gloo" in name], sep="")
 """

@@ -53,10 +53,10 @@ def test_arrays_and_tensors_are_shown_alike(new, tmp_path):
 def test_a_files_own_values_are_shown_by_their_white(new, tmp_path):
     noisy, denoised, clean = (to_uint8(image) for image in images())
     found = []
-    for factor, white in ((1, 255), (257, 65535)):
+    for factor, data_range in ((1, 255), (257, 65535)):
         page = new()
         given = [image.astype(np.uint16) * np.uint16(factor) for image in (noisy, denoised, clean)]
-        page.add("a.tif", *given, white=white)
+        page.add("a.tif", *given, data_range=data_range)
         page.close()
         found.append(html(tmp_path))
         assert np.array_equal(decoded(data(tmp_path)["files"]["clean"]), clean)

@@ -5,69 +5,69 @@ import torch
 from src.data_handlers import build_samples
 from src.util.errors import ConfigError, DataError, NonFiniteError
 from src.util.images.conversion import as_float, as_tensor, from_float, span_of, to_float
-from src.util.images.value_range import checked_white, dark_hint, white_of
+from src.util.images.value_range import checked_data_range, dark_hint, data_range_of
 
 
 @pytest.mark.parametrize(
-    ("dtype", "asked", "white"),
+    ("dtype", "asked", "data_range"),
     [
         (np.uint8, "auto", 255), (np.uint16, "auto", 65535), (np.int16, "auto", 32767),
         (np.float16, "auto", 1), (np.float32, "auto", 1), (np.float64, "auto", 1),
         (np.uint16, 4095, 4095), (np.float32, 255, 255), (np.uint16, 255, 255),
     ],
 )  # fmt: skip
-def test_white_follows_the_type_unless_it_is_said(dtype, asked, white):
-    assert white_of(dtype, asked) == white
+def test_white_follows_the_type_unless_it_is_said(dtype, asked, data_range):
+    assert data_range_of(dtype, asked) == data_range
 
 
 def test_a_number_that_the_type_cannot_hold_counts_as_auto():
-    assert white_of(np.uint8, 65535) == 255
+    assert data_range_of(np.uint8, 65535) == 255
 
 
 @pytest.mark.parametrize("asked", [0, -5, np.nan, np.inf, "foo", "255", None, True, np.array([1, 2]), 1j])
 def test_a_data_range_that_is_none_is_refused_wherever_it_comes_from(asked):
     with pytest.raises(ConfigError, match=r"^data_range: expected 'auto' or .* above 0; got .+$"):
-        white_of(np.uint8, asked)
+        data_range_of(np.uint8, asked)
     with pytest.raises(ConfigError, match="data_range"):
         build_samples("Demo", {}, channels=3, seed=0, training=False, data_range=asked)
 
 
 @pytest.mark.parametrize("asked", [4095, np.uint16(4095), np.float32(4095)])
 def test_numbers_of_numpy_are_numbers(asked):
-    assert white_of(np.uint16, asked) == 4095
+    assert data_range_of(np.uint16, asked) == 4095
 
 
 @pytest.mark.parametrize("dtype", [bool, complex, object, "U3"])
 def test_other_types_are_no_images(dtype):
     with pytest.raises(ValueError, match="whole or floating-point"):
-        white_of(dtype)
+        data_range_of(dtype)
 
 
 @pytest.mark.parametrize("asked", ["auto", 4095, 10_000])
 def test_every_level_of_16_bits_survives_both_ways(asked):
-    white = white_of(np.uint16, asked)
+    data_range = data_range_of(np.uint16, asked)
     ramp = np.arange(2**16, dtype=np.uint16).reshape(256, 256, 1)
-    values = to_float(ramp, white)
+    values = to_float(ramp, data_range)
     assert values.dtype == torch.float32
-    assert np.array_equal(from_float(values, np.uint16, white, span_of(ramp, white)), ramp)
+    assert np.array_equal(from_float(values, np.uint16, data_range, span_of(ramp, data_range)), ramp)
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.uint32, np.int32])
 def test_the_ends_of_other_whole_numbers_survive_and_do_not_wrap(dtype):
     ends = np.array([np.iinfo(dtype).min, 0, np.iinfo(dtype).max], dtype).reshape(1, 3, 1)
-    white = white_of(dtype)
-    back = from_float(to_float(ends, white), dtype, white, span_of(ends, white))
+    data_range = data_range_of(dtype)
+    back = from_float(to_float(ends, data_range), dtype, data_range, span_of(ends, data_range))
     assert np.abs(back.astype(np.int64) - ends.astype(np.int64)).max() <= np.iinfo(dtype).max // 2**24
     beyond = torch.tensor([[[-3.0, 3.0]]])
-    clipped = from_float(beyond, dtype, white, (-1e30, 1e30))
+    clipped = from_float(beyond, dtype, data_range, (-1e30, 1e30))
     assert clipped.ravel().tolist() == [np.iinfo(dtype).min, np.iinfo(dtype).max]
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint64])
 def test_white_of_64_bits_stays_white(dtype):
-    white = white_of(dtype)
-    back = from_float(torch.tensor([[[0.5, 1.0, 1.1]]]), dtype, white).ravel().astype(np.float64)
-    assert np.allclose(back / white, [0.5, 1, 1])
+    data_range = data_range_of(dtype)
+    back = from_float(torch.tensor([[[0.5, 1.0, 1.1]]]), dtype, data_range).ravel().astype(np.float64)
+    assert np.allclose(back / data_range, [0.5, 1, 1])
 
 
 def test_whole_numbers_are_rounded_and_clipped_to_white():
@@ -100,13 +100,13 @@ def test_f10_a_value_that_is_not_finite_becomes_no_image(dtype):
 def test_floats_far_from_0_to_1_need_a_word():
     image = np.linspace(-3, 4000, 12, dtype=np.float32).reshape(2, 2, 3)
     with pytest.raises(DataError, match=r"a\.tif: .* from -3 to 4000, .*data_range"):
-        checked_white(image, "auto", "a.tif")
-    assert checked_white(image, 4095, "a.tif") == 4095
+        checked_data_range(image, "auto", "a.tif")
+    assert checked_data_range(image, 4095, "a.tif") == 4095
     for low, high in ((-0.2, 1.2), (-0.49, 0.9), (0.1, 1.49)):
-        assert checked_white(np.array([low, high], np.float32), "auto", "a.tif") == 1
+        assert checked_data_range(np.array([low, high], np.float32), "auto", "a.tif") == 1
     for low, high in ((-0.51, 0.9), (0.1, 1.51)):
         with pytest.raises(DataError, match="not about 0 to 1"):
-            checked_white(np.array([low, high], np.float32), "auto", "a.tif")
+            checked_data_range(np.array([low, high], np.float32), "auto", "a.tif")
 
 
 @pytest.mark.parametrize(
@@ -116,34 +116,36 @@ def test_floats_far_from_0_to_1_need_a_word():
 )  # fmt: skip
 def test_the_white_that_is_proposed_fits_the_values(low, high, likely):
     with pytest.raises(DataError, match=rf"such as data_range={likely:g}(;|$)"):
-        checked_white(np.array([low, high], np.float32), "auto", "a.tif")
+        checked_data_range(np.array([low, high], np.float32), "auto", "a.tif")
 
 
 def test_values_below_black_are_said_to_be_kept_and_are():
     image = np.linspace(-1, 1, 12, dtype=np.float32).reshape(2, 2, 3)
     said = r"; 0 is black, values below it are kept \(add 1 first if -1 is black\)$"
     with pytest.raises(DataError, match=said):
-        checked_white(image, "auto", "a.tif")
-    white = checked_white(image, 1, "a.tif")
-    assert np.array_equal(from_float(to_float(image, white), np.float32, white, span_of(image, white)), image)
+        checked_data_range(image, "auto", "a.tif")
+    data_range = checked_data_range(image, 1, "a.tif")
+    assert np.array_equal(
+        from_float(to_float(image, data_range), np.float32, data_range, span_of(image, data_range)), image
+    )
     with pytest.raises(DataError) as caught:
-        checked_white(np.abs(image) * 9, "auto", "a.tif")
+        checked_data_range(np.abs(image) * 9, "auto", "a.tif")
     assert "below" not in str(caught.value)
 
 
 def test_a_hole_in_the_data_is_named():
     with pytest.raises(DataError, match=r"a\.tif: 2 of 4 values are NaN"):
-        checked_white(np.array([0.5, np.nan, np.inf, 0], np.float32), 1.0, "a.tif")
+        checked_data_range(np.array([0.5, np.nan, np.inf, 0], np.float32), 1.0, "a.tif")
 
 
 @pytest.mark.parametrize(
-    ("high", "white", "hint"),
+    ("high", "data_range", "hint"),
     [(4095, 65535, "data_range=4095"), (900, 65535, "10 bits"), (16383, 65535, "14 bits"),
      (40_000, 65535, ""), (60_000, 4095, "far above"), (4000, 4095, ""), (100, 4095, "far below"),
      (300, 4095, ""), (16_000, 4095, "")],
 )  # fmt: skip
-def test_12_bits_in_a_16_bit_file_are_noticed(high, white, hint):
-    said = dark_hint(np.array([[0, high]], np.uint16), white)
+def test_12_bits_in_a_16_bit_file_are_noticed(high, data_range, hint):
+    said = dark_hint(np.array([[0, high]], np.uint16), data_range)
     assert (hint in said.line) if hint else not said
 
 
@@ -154,28 +156,28 @@ def test_12_bits_in_a_16_bit_file_are_noticed(high, white, hint):
      ("uint64", 10_000, 16_383), ("int32", 2**30, None)],
 )  # fmt: skip
 def test_whole_numbers_of_any_type_that_are_wider_than_their_values_are_noticed(dtype, high, likely):
-    said = dark_hint(np.array([[min(0, high), high]], dtype), white_of(dtype))
+    said = dark_hint(np.array([[min(0, high), high]], dtype), data_range_of(dtype))
     assert said.line.endswith(f"say data_range={likely}") if likely else not said
 
 
 def test_a_number_is_said_before_the_header_and_the_header_before_the_type():
-    assert white_of(np.uint16, "auto", 4095) == 4095
-    assert white_of(np.uint16, 1000, 4095) == 1000
-    assert white_of(np.uint8, 1000, 127) == 127
+    assert data_range_of(np.uint16, "auto", 4095) == 4095
+    assert data_range_of(np.uint16, 1000, 4095) == 1000
+    assert data_range_of(np.uint8, 1000, 127) == 127
 
 
 @pytest.mark.parametrize("dtype", ["uint32", "int32", "uint64", "int64"])
 def test_the_largest_number_of_a_wide_type_is_nobodys_white(dtype):
     counts = np.array([[0, 65_535]], dtype)
     with pytest.raises(DataError, match=rf"^a\.tif, {dtype}: .* say data_range=65535$"):
-        checked_white(counts, "auto", "a.tif")
+        checked_data_range(counts, "auto", "a.tif")
     with pytest.raises(DataError, match=r"say data_range=65535$"):  # which no number beyond the type changes
-        checked_white(counts, 1e30, "a.tif")
-    assert checked_white(counts, 65_535, "a.tif") == 65_535
-    assert checked_white(counts, "auto", "a.tif", 65_535) == 65_535
-    assert checked_white(counts, float(np.iinfo(dtype).max), "a.tif") == float(np.iinfo(dtype).max)
+        checked_data_range(counts, 1e30, "a.tif")
+    assert checked_data_range(counts, 65_535, "a.tif") == 65_535
+    assert checked_data_range(counts, "auto", "a.tif", 65_535) == 65_535
+    assert checked_data_range(counts, float(np.iinfo(dtype).max), "a.tif") == float(np.iinfo(dtype).max)
     full = np.array([[0, np.iinfo(dtype).max]], dtype)
-    assert checked_white(full, "auto", "a.tif") == float(np.iinfo(dtype).max)
+    assert checked_data_range(full, "auto", "a.tif") == float(np.iinfo(dtype).max)
 
 
 def test_a_black_image_whose_white_is_known_is_just_black():

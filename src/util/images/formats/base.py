@@ -36,8 +36,8 @@ class ImageInfo:
         NumPy's name of the values' type.
     alpha : bool
         Whether transparency comes with it.
-    white : float or None
-        The number that is white, where the header says another than the type's largest.
+    data_range : float or None
+        The data range, where the header says another than the type's largest.
     space : str
         The colours of its file where RGB is made of them, see `src.util.images.formats.colour`; or nothing.
     """
@@ -49,7 +49,7 @@ class ImageInfo:
     orientation: int = 1
     dtype: str = "uint8"
     alpha: bool = False
-    white: float | None = None
+    data_range: float | None = None
     space: str = ""
 
     @property
@@ -100,7 +100,7 @@ class Metadata:
         Pixels per inch, horizontally and vertically.
     png, jpeg : bytes
         Chunks of a PNG, and segments of a JPEG, that another of its kind takes as they are.
-    white : float or None
+    data_range : float or None
         See `ImageInfo`.
     lost : tuple of str
         What no other format takes.
@@ -112,7 +112,7 @@ class Metadata:
     dpi: tuple[float, float] | None = None
     png: bytes = b""
     jpeg: bytes = b""
-    white: float | None = None
+    data_range: float | None = None
     lost: tuple[str, ...] = ()
 
 

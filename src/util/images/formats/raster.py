@@ -26,8 +26,8 @@ from src.util.images.formats.raster_header import describe, opened
 # What is wrong with a file is said by us, once and with its name.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-_OF_ANY_WHITE = (".ppm", ".pgm", ".pnm")
-_UP_TO_16_BITS = (".png", *_OF_ANY_WHITE)
+_OF_ANY_RANGE = (".ppm", ".pgm", ".pnm")
+_UP_TO_16_BITS = (".png", *_OF_ANY_RANGE)
 _ENCODED = (*_UP_TO_16_BITS, *JPEG_ENDINGS, ".webp", ".bmp")
 _JPEG_QUALITY = 95
 _EXIF_MARK = b"Exif\0\0"
@@ -158,7 +158,7 @@ class RasterImage:
             dpi=dpi[::-1] if dpi and swaps(self._info.orientation) else dpi,
             png=png.kept_chunks(stored, self._info.orientation) if self.kind == "PNG" else b"",
             jpeg=jpeg.kept_segments(stored) if self.kind == "JPEG" else b"",
-            white=self._info.white,
+            data_range=self._info.data_range,
             lost=tuple(self._lost(info, stored, several)),
         )
 
@@ -194,8 +194,8 @@ def encode(page: Page, ending: str, metadata: Metadata, path: Path) -> tuple[byt
             " TIFF holds them, name it .tif"
         )
     lost = list(metadata.lost)
-    if metadata.white is not None and ending not in _OF_ANY_WHITE:
-        lost.append(f"that white is {metadata.white:g}")
+    if metadata.data_range is not None and ending not in _OF_ANY_RANGE:
+        lost.append(f"that white is {metadata.data_range:g}")
     if page.holes is not None and page.holes.where.any():
         page = replace(page, pixels=np.where(page.holes.where, pixels.dtype.type(0), pixels), holes=None)
         pixels = page.pixels
@@ -215,14 +215,14 @@ def encode(page: Page, ending: str, metadata: Metadata, path: Path) -> tuple[byt
         return bytes(encoded), lost
     lost += ["transparency"] if page.alpha is not None else []
     lost += ["resolution"] if metadata.dpi else []
-    return _encode_pnm(pixels, metadata.white), lost
+    return _encode_pnm(pixels, metadata.data_range), lost
 
 
-def _encode_pnm(pixels: np.ndarray, white: float | None) -> bytes:
+def _encode_pnm(pixels: np.ndarray, data_range: float | None) -> bytes:
     height, width, channels = pixels.shape
-    white = int(white or np.iinfo(pixels.dtype).max)
-    header = f"P{5 if channels == 1 else 6}\n{width} {height}\n{white}\n"
-    return header.encode() + np.minimum(pixels, white).astype(pixels.dtype.newbyteorder(">")).tobytes()
+    data_range = int(data_range or np.iinfo(pixels.dtype).max)
+    header = f"P{5 if channels == 1 else 6}\n{width} {height}\n{data_range}\n"
+    return header.encode() + np.minimum(pixels, data_range).astype(pixels.dtype.newbyteorder(">")).tobytes()
 
 
 def _encode_png(page: Page) -> bytes:

@@ -89,14 +89,14 @@ def _describe(image: Image.Image, kind: str, file: BinaryIO, path: Path, max_pix
     several = getattr(image, "n_frames", 1) > 1
     if several and kind not in _FIRST_OF_SEVERAL:
         raise DataError(f"{path}: expected one image, the file holds several; split it first")
-    channels, dtype, white = _CHANNELS[image.mode], "uint8", None
+    channels, dtype, data_range = _CHANNELS[image.mode], "uint8", None
     if kind == "PNG":  # of 16 bits Pillow's modes do not tell
         depth, channels = png.depth_and_channels(file)
         dtype = "uint16" if depth == 16 else "uint8"
     elif kind == "JPEG":
-        dtype, white = _jpeg_range(image, file, path)
+        dtype, data_range = _jpeg_range(image, file, path)
     elif kind == "PPM":
-        dtype, white = _pnm_range(image, file, path)
+        dtype, data_range = _pnm_range(image, file, path)
     alpha = "A" in image.mode or "transparency" in image.info
     space = colour.CMYK if image.mode == "CMYK" else ""
     changes = [
@@ -108,11 +108,11 @@ def _describe(image: Image.Image, kind: str, file: BinaryIO, path: Path, max_pix
     if swaps(orientation):
         height, width = width, height
     change = ", ".join(filter(None, changes))
-    return ImageInfo(height, width, channels, change, orientation, dtype, alpha, white, space)
+    return ImageInfo(height, width, channels, change, orientation, dtype, alpha, data_range, space)
 
 
 def _jpeg_range(image: Image.Image, file: BinaryIO, path: Path) -> tuple[str, float | None]:
-    """Type and, where it is another than the type's largest, the number that is white."""
+    """Type and, where it is another than the type's largest, the data range."""
     bits = jpeg.bits(file)
     if bits < 8 or (bits > 8 and image.mode == "CMYK"):
         raise DataError(f"{path}: a JPEG of {image.mode} in {bits} bits is not read; convert it first")
@@ -120,7 +120,7 @@ def _jpeg_range(image: Image.Image, file: BinaryIO, path: Path) -> tuple[str, fl
 
 
 def _pnm_range(image: Image.Image, file: BinaryIO, path: Path) -> tuple[str, float | None]:
-    """Type and, where it is another than the type's largest, the number that is white.
+    """Type and, where it is another than the type's largest, the data range.
 
     It stands third in the header; comments may stand anywhere before.
     """
@@ -129,15 +129,15 @@ def _pnm_range(image: Image.Image, file: BinaryIO, path: Path) -> tuple[str, flo
     file.seek(0)
     lines = [line.partition(b"#")[0] for line in file.read(4096).splitlines()]
     kind, *_, found = [*b" ".join(lines).split()[:4], b""][:4]
-    white = int(found) if found.isdigit() else 0
-    if not 0 < white < 2**16:
+    data_range = int(found) if found.isdigit() else 0
+    if not 0 < data_range < 2**16:
         raise DataError(
             f"{path}: expected a PNM image whose white is 1 to 65535, got {found.decode('latin-1')!r:.20}"
         )
-    if kind in (b"P2", b"P3") and white < 255:  # OpenCV stretches these to 255
+    if kind in (b"P2", b"P3") and data_range < 255:  # OpenCV stretches these to 255
         raise DataError(f"{path}: a PNM image of text whose white is below 255; convert it to a binary one")
-    dtype = "uint8" if white < 256 else "uint16"
-    return dtype, None if white == np.iinfo(dtype).max else white
+    dtype = "uint8" if data_range < 256 else "uint16"
+    return dtype, None if data_range == np.iinfo(dtype).max else data_range
 
 
 def _orientation(image: Image.Image) -> int:

@@ -34,11 +34,11 @@ from src.util.images.formats.tiff_tags import (
     channels_of,
     check_kind,
     colour_space,
+    data_range_of,
     dpi,
     has_whole_words,
     missing_number,
     orientation_of,
-    white_of,
 )
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -106,8 +106,8 @@ class TiffImage:
         size = (tags.imagelength, tags.imagewidth)
         height, width = size[::-1] if swaps(orientation) else size
         change = ", ".join(filter(None, changes))
-        white = white_of(tags)
-        return ImageInfo(height, width, channels, change, orientation, dtype, alpha, white, space)
+        data_range = data_range_of(tags)
+        return ImageInfo(height, width, channels, change, orientation, dtype, alpha, data_range, space)
 
     def read(self, page: int = 0, alpha: bool = True) -> Page:
         """Decode a page, upright."""
@@ -184,7 +184,7 @@ class TiffImage:
         space = colour_space(tags)
         metadata = Metadata(
             icc=colour.profile_of_rgb(space, self._raw(tags, ICC)), xmp=self._raw(tags, XMP), dpi=dpi(tags),
-            white=white_of(tags), lost=("TIFF tags", *([colour.lost(space)] if space else [])),
+            data_range=data_range_of(tags), lost=("TIFF tags", *([colour.lost(space)] if space else [])),
         )  # fmt: skip
         encoded, lost = encode(page, ending, metadata, self.path)
         file.write(encoded)
@@ -218,7 +218,7 @@ class TiffImage:
         With `once`, those of a stack's first page are not repeated in the others.
         """
         skipped = _NOT_COPIED | _LOST.keys() | (_OF_OTHER_COLOURS if colour_space(tags) else set())
-        if bits_of(tags) is None and white_of(tags) is not None:
+        if bits_of(tags) is None and data_range_of(tags) is not None:
             skipped -= {MAX_SAMPLE_VALUE}
         kept = [tag for tag in tags.tags.values() if tag.code not in skipped and int(tag.dtype) != 13]
         stored = [(tag, self._raw(tags, tag.code)) for tag in kept]

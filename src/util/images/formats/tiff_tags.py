@@ -114,8 +114,8 @@ def has_whole_words(tags: Any) -> bool:
     return bool(sum(tags.databytecounts) == size)
 
 
-def white_of(tags: Any) -> float | None:
-    """The number that is white, where the header says another than the type's largest.
+def data_range_of(tags: Any) -> float | None:
+    """The data range, where the header says another than the type's largest.
 
     By BitsPerSample, or by MaxSampleValue; the latter is often just the image's brightest, or was left
     behind by a conversion from 8 bits, and counts only where it is the largest number of 9 bits or more.

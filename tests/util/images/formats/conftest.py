@@ -102,12 +102,12 @@ def cmyk_profile():
     table = bytes(v for L, a, b in corners for v in (round(L * 2.55), round(a + 128), round(b + 128)))
     ramp, matrix = bytes(range(256)), (65536, 0, 0, 0, 65536, 0, 0, 0, 65536)
     lut = b"mft1" + bytes(4) + bytes((4, 3, 2, 0)) + struct.pack(">9i", *matrix) + 4 * ramp + table + 3 * ramp
-    white = struct.pack(">3i", 63190, 65536, 54061)  # D50
-    tags = {b"A2B0": lut, b"wtpt": b"XYZ " + bytes(4) + white}
+    data_range = struct.pack(">3i", 63190, 65536, 54061)  # D50
+    tags = {b"A2B0": lut, b"wtpt": b"XYZ " + bytes(4) + data_range}
     start, entries = 128 + 4 + 12 * len(tags), b""
     for name, content in tags.items():
         entries += name + struct.pack(">II", start, len(content))
         start += len(content)
     head = struct.pack(">I4sI4s4s4s12x4s", start, b"", 0x02400000, b"prtr", b"CMYK", b"Lab ", b"acsp")
-    head = head.ljust(68, b"\0") + white
+    head = head.ljust(68, b"\0") + data_range
     return head.ljust(128, b"\0") + struct.pack(">I", len(tags)) + entries + b"".join(tags.values())

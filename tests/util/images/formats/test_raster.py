@@ -193,9 +193,9 @@ def test_the_smallest_images_are_images(tmp_path, copy, size, ending):
     assert read_image(tmp_path / f"b.{ending}").shape == (size[1], size[0], 3)
 
 
-@pytest.mark.parametrize("white", ["0", "65536", "-5", "x"])
-def test_a_pnm_of_no_white_is_refused(tmp_path, white):
-    (tmp_path / "a.pgm").write_bytes(f"P5 # made by hand\n2 2\n{white}\n".encode() + bytes(8))
+@pytest.mark.parametrize("data_range", ["0", "65536", "-5", "x"])
+def test_a_pnm_of_no_white_is_refused(tmp_path, data_range):
+    (tmp_path / "a.pgm").write_bytes(f"P5 # made by hand\n2 2\n{data_range}\n".encode() + bytes(8))
     with pytest.raises(DataError, match=r"white is 1 to 65535|header is damaged|not an image"):
         read_image(tmp_path / "a.pgm")
 

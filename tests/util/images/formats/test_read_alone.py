@@ -160,7 +160,7 @@ def test_jpegs_of_more_than_8_bits_keep_all_of_them(tmp_path, copy, bits, lossle
         imagecodecs.jpeg_encode(fine, 100, bitspersample=bits, lossless=lossless)
     )
     info = inspect_image(tmp_path / "a.jpg")
-    assert (info.dtype, info.white) == ("uint16", None if bits == 16 else 2**bits - 1)
+    assert (info.dtype, info.data_range) == ("uint16", None if bits == 16 else 2**bits - 1)
     difference = np.abs(read_image(tmp_path / "a.jpg").astype(int).squeeze() - fine)
     assert difference.max() == 0 if lossless else difference.mean() < 6 * 2 ** (bits - 8)
     copy(tmp_path / "a.jpg", tmp_path / "b.png")

@@ -33,7 +33,7 @@ def write_tiff(path, pixels, **options):
 @pytest.mark.parametrize("bits", [6, 10, 12, 14])
 def test_a_packed_tiff_comes_back_as_it_was(tmp_path, copy, bits, layout):
     write_tiff(tmp_path / "a.tif", levels(bits), bitspersample=bits, **layout)
-    assert inspect_image(tmp_path / "a.tif").white == 2**bits - 1
+    assert inspect_image(tmp_path / "a.tif").data_range == 2**bits - 1
     assert copy(tmp_path / "a.tif", tmp_path / "b.tif") == []
     with tifffile.TiffFile(tmp_path / "a.tif") as one, tifffile.TiffFile(tmp_path / "b.tif") as other:
         assert other.pages[0].bitspersample == bits
@@ -51,7 +51,7 @@ def test_so_do_the_colours_of_one(tmp_path, copy, planes):
     )
     assert copy(tmp_path / "a.tif", tmp_path / "b.tif") == []
     assert np.array_equal(read_image(tmp_path / "b.tif"), pixels)
-    assert inspect_image(tmp_path / "b.tif").white == 4095
+    assert inspect_image(tmp_path / "b.tif").data_range == 4095
 
 
 def test_what_a_result_has_beyond_its_bits_is_clipped_not_wrapped(tmp_path):
@@ -73,7 +73,7 @@ def test_12_bits_that_lie_unpacked_are_read_as_they_lie_and_said_truly(tmp_path,
     pixels = levels(12)
     write_tiff(tmp_path / "a.tif", pixels)
     edited(tmp_path / "a.tif", 258, 12)
-    assert inspect_image(tmp_path / "a.tif").white == 4095
+    assert inspect_image(tmp_path / "a.tif").data_range == 4095
     assert np.array_equal(read_image(tmp_path / "a.tif"), pixels)
     assert copy(tmp_path / "a.tif", tmp_path / "b.tif") == []
     assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), pixels[..., 0])
@@ -97,51 +97,53 @@ def test_packed_values_lose_their_compression_and_it_is_said(tmp_path, copy):
     (tmp_path / "a.tif").write_bytes(content + packed)
     for tag, value in ((259, 8), (273, len(content)), (279, len(packed))):
         edited(tmp_path / "a.tif", tag, value)
-    assert inspect_image(tmp_path / "a.tif").white == 4095
+    assert inspect_image(tmp_path / "a.tif").data_range == 4095
     assert copy(tmp_path / "a.tif", tmp_path / "b.tif") == ["compression, which packed values do not have"]
     assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), pixels)
-    assert inspect_image(tmp_path / "b.tif").white == 4095
+    assert inspect_image(tmp_path / "b.tif").data_range == 4095
 
 
 @pytest.mark.parametrize(
-    ("dtype", "said", "white"),
+    ("dtype", "said", "data_range"),
     [("uint16", 4095, 4095), ("uint32", 65535, 65535), ("int32", 65535, 65535), ("uint16", 511, 511),
      ("uint16", 3987, None), ("uint16", 255, None), ("uint16", 65535, None), ("uint8", 255, None),
      ("float32", 4095, None), ("uint16", 0, None)],
 )  # fmt: skip
 def test_a_largest_sample_value_counts_where_it_is_one_of_a_number_of_bits(
-    tmp_path, copy, dtype, said, white
+    tmp_path, copy, dtype, said, data_range
 ):
     pixels = RANDOM.integers(0, 200, (20, 27, 1)).astype(dtype)
     write_tiff(tmp_path / "a.tif", pixels, extratags=[(281, "H", 1, said, True)])
-    assert inspect_image(tmp_path / "a.tif").white == white
+    assert inspect_image(tmp_path / "a.tif").data_range == data_range
     assert copy(tmp_path / "a.tif", tmp_path / "b.tif") == []
-    assert inspect_image(tmp_path / "b.tif").white == white
+    assert inspect_image(tmp_path / "b.tif").data_range == data_range
     with tifffile.TiffFile(tmp_path / "b.tif") as file:
-        assert file.pages[0].tags.valueof(281) == white  # any other is not true of the result
+        assert file.pages[0].tags.valueof(281) == data_range  # any other is not true of the result
 
 
 def test_it_counts_for_colours_too(tmp_path):
     write_tiff(tmp_path / "a.tif", levels(12, (20, 27, 3)), extratags=[(281, "H", 3, (4095,) * 3, True)])
-    assert inspect_image(tmp_path / "a.tif").white == 4095
+    assert inspect_image(tmp_path / "a.tif").data_range == 4095
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("white", [1, 100, 1023, 4095, 10_000])
-def test_a_pnm_comes_back_with_its_own_white(tmp_path, copy, channels, white):
-    pixels = RANDOM.integers(0, white + 1, (20, 27, channels)).astype("uint8" if white < 256 else ">u2")
-    header = f"P{5 if channels == 1 else 6}\n# a camera's\n27 20\n{white}\n".encode()
+@pytest.mark.parametrize("data_range", [1, 100, 1023, 4095, 10_000])
+def test_a_pnm_comes_back_with_its_own_white(tmp_path, copy, channels, data_range):
+    pixels = RANDOM.integers(0, data_range + 1, (20, 27, channels)).astype(
+        "uint8" if data_range < 256 else ">u2"
+    )
+    header = f"P{5 if channels == 1 else 6}\n# a camera's\n27 20\n{data_range}\n".encode()
     (tmp_path / "a.pnm").write_bytes(header + pixels.tobytes())
-    assert inspect_image(tmp_path / "a.pnm").white == white
+    assert inspect_image(tmp_path / "a.pnm").data_range == data_range
     assert np.array_equal(read_image(tmp_path / "a.pnm"), pixels)
     assert copy(tmp_path / "a.pnm", tmp_path / "b.pnm") == []
     assert (tmp_path / "b.pnm").read_bytes() == header.replace(b"# a camera's\n", b"") + pixels.tobytes()
 
 
-@pytest.mark.parametrize("white", [255, 1023])
-def test_a_pnm_of_text_is_read_unless_its_white_is_below_255(tmp_path, white):
+@pytest.mark.parametrize("data_range", [255, 1023])
+def test_a_pnm_of_text_is_read_unless_its_white_is_below_255(tmp_path, data_range):
     numbers = " ".join(map(str, range(0, 200, 10)))
-    (tmp_path / "a.pgm").write_text(f"P2\n5 4\n{white}\n{numbers}\n")
+    (tmp_path / "a.pgm").write_text(f"P2\n5 4\n{data_range}\n{numbers}\n")
     assert read_image(tmp_path / "a.pgm").ravel().tolist() == list(range(0, 200, 10))
     (tmp_path / "b.pgm").write_text(f"P2\n5 4\n199\n{numbers}\n")
     with pytest.raises(DataError, match=r"b\.pgm: a PNM image of text whose white is below 255; convert"):
@@ -152,7 +154,7 @@ def test_a_white_that_a_format_cannot_say_is_said_to_be_lost(tmp_path, copy):
     write_tiff(tmp_path / "a.tif", levels(12), bitspersample=12)
     assert "that white is 4095" in copy(tmp_path / "a.tif", tmp_path / "b.png")
     assert "that white is 4095" not in copy(tmp_path / "a.tif", tmp_path / "b.pgm")
-    assert inspect_image(tmp_path / "b.pgm").white == 4095
+    assert inspect_image(tmp_path / "b.pgm").data_range == 4095
 
 
 def test_significant_bits_of_a_png_are_a_precision_and_no_range(tmp_path):
@@ -163,7 +165,7 @@ def test_significant_bits_of_a_png_are_a_precision_and_no_range(tmp_path):
         chunk = b"sBIT\x0c"
         chunk = struct.pack(">I", 1) + chunk + struct.pack(">I", zlib.crc32(chunk))
         (tmp_path / f"{name}.png").write_bytes(content[:33] + chunk + content[33:])
-        assert inspect_image(tmp_path / f"{name}.png").white is None
+        assert inspect_image(tmp_path / f"{name}.png").data_range is None
     assert dark_hint(read_image(tmp_path / "full.png"), 65535) is None
     assert dark_hint(read_image(tmp_path / "low.png"), 65535).line.endswith("say data_range=4095")
 
@@ -179,5 +181,5 @@ def test_a_packed_stack_of_imagej_stays_packed(tmp_path, copy):
             description = None
     assert copy(tmp_path / "a.tif", tmp_path / "b.tif") == []
     for number in range(3):
-        assert inspect_image(tmp_path / "b.tif", number).white == 4095
+        assert inspect_image(tmp_path / "b.tif", number).data_range == 4095
         assert np.array_equal(read_image(tmp_path / "b.tif", number)[..., 0], stack[number])
