@@ -19,7 +19,13 @@ from src.util.config.yaml_document import Document, KeyPath
 class Block(BaseModel):
     """A mapping of the configuration: unknown keys, infinities and `true` for a number are refused."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid",
+        allow_inf_nan=False,
+        frozen=True,
+        protected_namespaces=(),
+        use_attribute_docstrings=True,
+    )
 
     @field_validator("*", mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""README's examples in Python run as they stand there, and do what is said of them."""
+"""The examples of docs/python.md run as they are, and do what the page says."""
 
 import re
 import runpy
@@ -7,7 +7,7 @@ import shutil
 import torch
 
 from src.util.logger import start_console
-from tests.scripts.test_readme import TEXT
+from tests.scripts.test_docs import TEXT
 
 DENOISING, TRAINING = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 
