@@ -26,13 +26,7 @@ FILES: dict[Photograph, str] = {
 
 
 class Demo(Source):
-    """Clean photographs. `add_noise` makes them noisy, and the clean ones become the ground truth.
-
-    Parameters
-    ----------
-    photographs, scale
-        See their descriptions.
-    """
+    """Clean photographs. `add_noise` makes them noisy, and the clean ones become the ground truth."""
 
     def __init__(
         self,

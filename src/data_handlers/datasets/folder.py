@@ -95,11 +95,6 @@ class ImageFiles(Source):
 class Folder(ImageFiles):
     """The user's images: folders, single images, or both. One image is enough for training.
 
-    Parameters
-    ----------
-    data_dir, clean_folder, recursive
-        See their descriptions.
-
     Raises
     ------
     DataError

@@ -31,13 +31,7 @@ _PHOTOGRAPH_COLOURS = 0.7
 
 
 class Generated(DrawnSource):
-    """Dead leaves images with gradients, stripes and textures, optionally mixed with parts of photographs.
-
-    Parameters
-    ----------
-    count, size, textured, grey, dark, photographs, photographed
-        See their descriptions.
-    """
+    """Dead leaves images with gradients, stripes and textures, optionally mixed with parts of photographs."""
 
     def __init__(
         self,

@@ -154,7 +154,7 @@ def test_in_validation_nothing_takes_its_place(folder, workers, messages):
 def test_by_default_it_stops_and_says_what_else_could_be(folder):
     samples = samples_of(Folder(folder), "stop")
     (folder / "2.png").unlink()
-    with pytest.raises(DataError, match=r"2\.png: cannot be read: No such file.*`unreadable: skip` goes on"):
+    with pytest.raises(DataError, match=r"2\.png: cannot be read: No such file.*`unreadable: skip` continues"):
         shown(samples)
 
 
@@ -185,7 +185,7 @@ def test_images_that_a_run_began_with_keep_their_places(folder, messages):
         for place, name in enumerate(before["name"]):
             assert after["name"][place] == name.replace("2", "3")
             assert torch.equal(before["noisy"][place], after["noisy"][place]) == (name != "2.png")
-    assert loader.lost == {2: f"{folder}: 2.png: is gone since this run began"}
+    assert loader.lost == {2: f"{folder}: 2.png: was removed since this run began"}
     assert f"WARNING {folder}: 1 images are new since this run began and not used" in messages
 
 
@@ -195,4 +195,4 @@ def test_by_default_all_that_are_gone_are_named_together(folder):
         build_loader(samples_of(Folder(folder), "stop"), 4).keep_to(names)
     lines = str(caught.value).splitlines()
     assert [line.split(": ")[1] for line in lines] == ["x.png", "y.png"]
-    assert all("put it back, or say `unreadable: skip`" in line for line in lines)
+    assert all("put it back, or set `unreadable: skip`" in line for line in lines)
