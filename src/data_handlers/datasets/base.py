@@ -154,7 +154,7 @@ def stamp(path: Path, *options: object) -> str:
     return f"{os.path.abspath(path)} {status.st_size} {status.st_mtime_ns} {options}"
 
 
-def noisy_subfolder(folder: Path) -> Path:
+def noisy_root(folder: Path) -> Path:
     """Return the subfolder `RN`, where AP-BSN's preparation puts noisy pieces, or the folder itself."""
     return folder / "RN" if (folder / "RN").is_dir() else folder
 

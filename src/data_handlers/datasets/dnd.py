@@ -13,15 +13,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from src.data_handlers.datasets.base import (
-    Box,
-    CropSource,
-    Image,
-    Source,
-    expect_folder,
-    noisy_subfolder,
-    stamp,
-)
+from src.data_handlers.datasets.base import Box, CropSource, Image, Source, expect_folder, noisy_root, stamp
 from src.data_handlers.datasets.dnd_mat import (
     BOXES_PER_IMAGE,
     IMAGES,
@@ -51,7 +43,7 @@ def dnd_train(
 ) -> Source:
     """Read the images of DND, in pieces or whole."""
     how = f"{PAGE}; cut by `python prep_DND.py -c 512 -s 256 -df DND -nf {data_dir} --split train`"
-    root = noisy_subfolder(expect_folder(data_dir, "pieces of DND's sRGB images", how))
+    root = noisy_root(expect_folder(data_dir, "pieces of DND's sRGB images", how))
     images = find_images(root)
     return DndImages(root, images) if images else Folder(str(root))
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from src.data_handlers.datasets.base import Image, Source, expect_folder, noisy_subfolder, stamp
+from src.data_handlers.datasets.base import Image, Source, expect_folder, noisy_root, stamp
 from src.data_handlers.datasets.folder import Folder, ImageFiles
 from src.data_handlers.datasets.mat_blocks import PAGE, declared_shape, read_blocks
 from src.data_handlers.datasets.sidd_frames import clean_frames, find_frames
@@ -35,7 +35,7 @@ def sidd_train(
 ) -> ImageFiles:
     """Read the noisy frames of SIDD-Medium, in pieces or whole."""
     how = f"{PAGE}; cut by `python prep_SIDD.py -c 512 -s 256 -df SIDD -nf {data_dir}`"
-    root = noisy_subfolder(expect_folder(data_dir, "pieces of SIDD-Medium's noisy sRGB frames", how))
+    root = noisy_root(expect_folder(data_dir, "pieces of SIDD-Medium's noisy sRGB frames", how))
     frames = find_frames(root)
     if not frames:
         return Folder(str(root), clean_folder)

@@ -75,7 +75,7 @@ class View:
             int | None,
             Field(
                 ge=1,
-                description="training only: crops of each image in an epoch; None = at least 2,880 of all images",
+                description="training only: crops of each image in an epoch; None = enough for 2,880 crops",
             ),
         ] = 1,
         crops_at_a_time: CropsAtATime = 1,
