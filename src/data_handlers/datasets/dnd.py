@@ -1,6 +1,4 @@
-"""DND: images with real noise of consumer cameras, without ground truth.
-
-https://noise.visinf.tu-darmstadt.de/
+"""DND: images with real noise of consumer cameras. https://noise.visinf.tu-darmstadt.de/.
 
 Plötz, Roth: Benchmarking Denoising Algorithms with Real Photographs. CVPR 2017. https://doi.org/10.1109/CVPR.2017.294
 """

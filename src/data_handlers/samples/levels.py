@@ -57,29 +57,15 @@ def scaled(image: Image, option: DataRange, nan: NanRule = "stop") -> Image:
             return values
         return values.astype(np.float32) / np.float32(data_range)
 
-    data_range = noisy_data_range(image, option, image.name, nan)
+    data_range = _noisy_data_range(image, option, image.name, nan)
     noisy, clean = scale(image.noisy, data_range), image.clean
     if clean is not None:
         clean = scale(clean, checked_data_range(clean, option, image.name, image.clean_data_range, nan))
     return replace(image, noisy=noisy, clean=clean, dtype=image.noisy.dtype.name, data_range=data_range)
 
 
-def noisy_data_range(image: Image, option: DataRange, name: str, nan: NanRule = "stop") -> float:
-    """Return the data range of a noisy image, after checking its values and the clean image's header.
-
-    Parameters
-    ----------
-    image, option, nan
-        See `scaled`.
-    name : str
-        Name of the image for messages.
-
-    Raises
-    ------
-    DataError
-        When the values do not fit the data range, or the clean image has the same data type but another
-        data range.
-    """
+def _noisy_data_range(image: Image, option: DataRange, name: str, nan: NanRule) -> float:
+    """Return the data range of a noisy image, after checking its values and the clean image's header."""
     noisy, clean = image.noisy, image.clean
     data_range = checked_data_range(noisy, option, name, image.data_range, nan)
     if clean is not None and clean.dtype == noisy.dtype:
@@ -130,7 +116,7 @@ def check_values(
                 warnings.simplefilter("ignore", ImageWarning)
                 image = _read_centre(source, number, infos[number])
             name = place_of(source.where, image.name)
-            data_range = noisy_data_range(image, option, name, nan)
+            data_range = _noisy_data_range(image, option, name, nan)
         except DataError as error:
             problems[number] = error
             continue
