@@ -1,9 +1,8 @@
-"""Datasets: where images come from, how they are seen, and how they reach the trainer.
+"""Datasets: sources of images, the samples made from them, and the batches for the trainer.
 
-`datasets` has a source for each, `samples` shows its images as a network takes them, `loading` makes
-batches of those. `preparation` cuts downloads into pieces; `submission` makes what the benchmarks' servers
-take. Importing the package loads no torch: what cuts images into pieces lives here too, and has no use
-for it.
+`datasets` has one source for each dataset, `samples` turns its images into network input, `loading` stacks
+samples into batches. `preparation` cuts downloads into pieces; `submission` writes the files that the
+benchmark servers accept. Importing this package does not load torch, which `preparation` does not need.
 """
 
 import inspect
@@ -22,10 +21,7 @@ from src.util.images.value_range import DataRange, NanRule
 if TYPE_CHECKING:
     from src.data_handlers.samples.samples import Samples
 
-__all__ = [
-    "DATASETS",
-    "build_samples",
-]
+__all__ = ["DATASETS", "build_samples"]
 
 DATASETS: dict[str, Callable[..., Source]] = {
     "SIDD_train": sidd_train,
@@ -41,7 +37,7 @@ DATASETS: dict[str, Callable[..., Source]] = {
     "Demo": Demo,
     "Generated": Generated,
 }
-"""Name in the configuration -> what makes the source; its parameters and `View`'s are `dataset_args`."""
+"""Dataset name in the configuration -> source; its parameters and those of `View` are `dataset_args`."""
 
 
 def build_samples(
@@ -55,36 +51,32 @@ def build_samples(
     clean: bool = True,
     nan: NanRule = "stop",
 ) -> "Samples":
-    """The samples of a dataset as the configuration describes it.
+    """Build the samples of a dataset.
 
     Parameters
     ----------
     dataset : str
         A name in `DATASETS`.
     dataset_args : mapping
-        Arguments of the source and of `View` in one flat mapping, already checked.
+        Validated arguments of the source and of `View`, in one flat mapping.
     channels, seed, training, data_range, nan
         See `Samples`.
     clean : bool
-        Whether the clean images are of use; otherwise those in files are not opened.
-
-    Returns
-    -------
-    Samples
+        Whether the clean images are needed. If not, clean files are not opened.
 
     Raises
     ------
     DataError
-        When the images are not there.
+        When the images do not exist.
     """
     from src.data_handlers.samples.samples import Samples
     from src.data_handlers.samples.view import View
 
-    of_view = inspect.signature(View).parameters
-    view = View(**{key: value for key, value in dataset_args.items() if key in of_view})
-    source = DATASETS[dataset](**{key: value for key, value in dataset_args.items() if key not in of_view})
+    view_keys = inspect.signature(View).parameters
+    view = View(**{key: value for key, value in dataset_args.items() if key in view_keys})
+    source = DATASETS[dataset](**{key: value for key, value in dataset_args.items() if key not in view_keys})
     if not clean and view.noise is None and isinstance(source, ImageFiles):
-        source = source.noisy_alone()  # half the decoding
+        source = source.without_clean()  # half the decoding
     if nan == "keep" and isinstance(source, ImageFiles):
         source = source.with_missing_as_nan()
     return Samples(

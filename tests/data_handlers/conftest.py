@@ -44,22 +44,22 @@ def memory():
     return Memory
 
 
-def seen(source, training=True, channels=3, seed=0, **options):
-    """Samples of a source, looked at with these options of a view."""
+def make_samples(source, training=True, channels=3, seed=0, **options):
+    """Make samples of a source, with options of `View`."""
     return Samples(source, View(**options), channels=channels, seed=seed, training=training)
 
 
-def places(height, width, channels=3):
-    """An image whose every value tells where it comes from: red its row, green its column."""
-    image = np.zeros((height, width, 3), np.uint8)
-    image[..., 0] = np.arange(height)[:, None]
-    image[..., 1] = np.arange(width)
-    return image[..., :channels]
-
-
 @pytest.fixture
-def make_places():
-    return places
+def coordinates():
+    """Make an image whose values are coordinates: red is the row, green the column."""
+
+    def make(height, width, channels=3):
+        image = np.zeros((height, width, 3), np.uint8)
+        image[..., 0] = np.arange(height)[:, None]
+        image[..., 1] = np.arange(width)
+        return image[..., :channels]
+
+    return make
 
 
 @pytest.fixture
@@ -67,18 +67,18 @@ def fill_folder():
     """Write random images of the given shapes into a folder."""
 
     def fill(folder, shapes):
-        random = np.random.default_rng(0)
+        rng = np.random.default_rng(0)
         for name, shape in shapes.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_image(path, random.integers(0, 256, shape, dtype=np.uint8))
+            write_image(path, rng.integers(0, 256, shape, dtype=np.uint8))
         return str(folder)
 
     return fill
 
 
 def save_mat(path, shape=SHAPE, seed=0, kind=np.uint8, name=None):
-    """Write random blocks as SIDD's files hold them; gives the array."""
+    """Write random blocks in the format of SIDD, and return the array."""
     array = np.random.default_rng(seed).integers(0, 256, shape).astype(kind)
     io.savemat(path, {name or path.stem: array}, do_compression=True)
     return array
@@ -91,7 +91,7 @@ def _save_mat():
 
 @pytest.fixture
 def blocks(tmp_path):
-    """A folder like SIDD's, with small arrays."""
+    """Make a folder of SIDD's files with small arrays."""
     noisy = save_mat(tmp_path / "ValidationNoisyBlocksSrgb.mat", seed=1)
     clean = save_mat(tmp_path / "ValidationGtBlocksSrgb.mat", seed=2)
     save_mat(tmp_path / "BenchmarkNoisyBlocksSrgb.mat", seed=3)
@@ -100,7 +100,7 @@ def blocks(tmp_path):
 
 @pytest.fixture
 def write_info():
-    """Write an `info.mat` laid out like DND's; `corner(image, box)` gives row and column, all from 0."""
+    """Write an `info.mat` like that of DND; `corner(image, box)` returns row and column, all from 0."""
 
     def write(folder, corner=lambda image, box: (box, image)):
         with h5py.File(folder / "info.mat", "w", userblock_size=512) as file:
@@ -117,7 +117,7 @@ def write_info():
 
 @pytest.fixture
 def write_dnd_image():
-    """Write one of DND's images; gives its path and the image (H, W, 3)."""
+    """Write an image in the format of DND, and return its path and the image (H, W, 3)."""
 
     def write(path, size, seed=0):
         path.parent.mkdir(exist_ok=True)

@@ -31,7 +31,7 @@ def group(process_group):
 
 CASES = {
     # While it handed a batch over, the broken connection is noticed before the signal.
-    "killed": (partial(worker_trouble, "kill"), 7, r"worker \(pid|worker ended while it handed over a batch"),
+    "killed": (partial(worker_trouble, "kill"), 7, r"worker \(pid|worker ended while it sent a batch"),
     "out of memory": (partial(worker_trouble, "memory"), 8, "out of memory"),
     "a lost image": (partial(worker_trouble, "lost"), 7, r"a\.png: cannot be read"),
     "hung": (partial(worker_trouble, "hang"), 7, "a loader worker hangs"),

@@ -1,8 +1,7 @@
-"""Where images come from: a file for each dataset, which names, inspects and reads them.
+"""Sources of images: one file for each dataset, which lists and reads its images.
 
-`base` says what a source offers; `folder` is the plainest one. SIDD (`sidd`, with `sidd_frames` and
-`mat_blocks`) and DND (`dnd`, `dnd_mat`) read the downloads as they are; `bsd68` and `demo` hold clean images,
-on which `noise` puts simulated noise, `camera_noise` that of cameras; those of `generated`
-are made up, with the help of `photographs` if there are any. `adapted` mixes real, denoised and generated
-images with `measured_noise`, for a network that is adapted to images.
+`base` defines the interface; `folder` reads image files. `sidd` (with `sidd_frames` and `mat_blocks`) and
+`dnd` (with `dnd_mat`) read the published downloads. `bsd68` and `demo` hold clean images, to which `noise`
+or `camera_noise` adds simulated noise. `generated` draws images, optionally with parts of `photographs`.
+`adapted` mixes real, denoised and generated images with `measured_noise` to adapt a network to some images.
 """

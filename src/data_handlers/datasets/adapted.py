@@ -1,4 +1,4 @@
-"""What a network is adapted to images by: they and their targets, and clean images under their noise.
+"""Training data that adapts a network to some images: their targets, and clean images with their noise.
 
 Shape letters: H rows, W columns, C channels.
 """
@@ -19,20 +19,20 @@ from src.util.images.io import ImageInfo
 
 LIST = "targets.json"
 NOISE = "noise.npz"
-_VARIED = 0.15
+_STRENGTH_SPREAD = 0.15
 
 
 class Target(NamedTuple):
-    """An image, or a part of it, and what a network shall make of it.
+    """An image, or a part of it, and the output that the network must learn for it.
 
     Attributes
     ----------
     name : str
-        The image's.
+        Name of the image.
     noisy : ndarray of float32 or uint8, shape (H, W, C)
-        data range 1, or 255. Mapped from its file, as the target.
+        Data range 1 or 255, memory-mapped.
     target : ndarray of float32, shape (H, W, C)
-        data range 1.
+        Data range 1, memory-mapped.
     """
 
     name: str
@@ -42,14 +42,14 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True)
 class Targets:
-    """All that a folder of targets holds.
+    """Content of a folder of targets.
 
     Attributes
     ----------
     images : list of Target
         At least one.
     noise : MeasuredNoise or None
-        Of these images, a strength for each; None where it could not be measured.
+        Noise of these images, with one strength for each; None if it could not be measured.
     """
 
     images: list[Target]
@@ -57,26 +57,26 @@ class Targets:
 
 
 def target_files(number: int) -> tuple[str, str]:
-    """Names of the files of a noisy image and of its target."""
+    """Return the file names of a noisy image and of its target."""
     return f"{number:05d}_noisy.npy", f"{number:05d}_target.npy"
 
 
 def open_targets(folder: Path) -> Targets:
-    """Open a folder of targets that is complete and undamaged.
+    """Open a folder of targets.
 
     Raises
     ------
     DataError
-        When it is neither.
+        When a file is missing or damaged.
     """
     listed = json.loads((folder / LIST).read_text(encoding="utf-8"))
     for name, sha256 in listed["files"].items():
         try:
-            whole = hashlib.sha256((folder / name).read_bytes()).hexdigest() == sha256
+            intact = hashlib.sha256((folder / name).read_bytes()).hexdigest() == sha256
         except OSError:
-            whole = False
-        if not whole:
-            raise DataError(f"{folder / name}: missing or damaged; -r makes the targets anew")
+            intact = False
+        if not intact:
+            raise DataError(f"{folder / name}: missing or damaged; -r makes the targets again")
     images = [
         Target(name, *(np.load(folder / file, mmap_mode="r") for file in target_files(number)))
         for number, name in enumerate(listed["images"])
@@ -89,29 +89,30 @@ def open_targets(folder: Path) -> Targets:
 
 
 class Shares(NamedTuple):
-    """How much of each kind is trained on; what is left of 1 are generated images under measured noise."""
+    """Share of each kind of crop. The rest, up to 1, are generated images with measured noise."""
 
     real: float
     own: float
 
 
 class Adapted(DrawnSource):
-    """Crops of three kinds: real noise, measured noise on the images' own targets, and on generated images.
+    """Crops with real noise, with measured noise on the targets, and with measured noise on generated images.
 
     Parameters
     ----------
     targets : Targets
-        Of the images that a network is adapted to.
+        Targets of the images that the network is adapted to.
     count : int
-        Crops in an epoch, new ones in each.
+        Crops in an epoch; each epoch has new ones.
     size : int
-        Their edge, px, at most that of the smallest image.
+        Edge of a crop in px, at most that of the smallest image.
     shares : Shares
-        Of real and of own crops.
+        Share of crops with real noise, and of crops of targets with measured noise.
 
     Notes
     -----
-    Images of other than 1 or 3 channels are seen channel by channel, as they will be denoised.
+    A crop of an image with neither 1 nor 3 channels has one channel, because such images are denoised
+    channel by channel.
     """
 
     def __init__(self, targets: Targets, count: int, size: int, shares: Shares) -> None:
@@ -126,31 +127,29 @@ class Adapted(DrawnSource):
         return self._count
 
     def name(self, number: int) -> str:
-        """Its number, such as `crop 12`."""
+        """Return a name with the number, such as `crop 12`."""
         return f"crop {number}"
 
     def inspect(self, number: int) -> ImageInfo:
-        """Known without drawing it; see `Source`."""
+        """Return size and channels without drawing the crop."""
         channels = self._targets.images[0].noisy.shape[2]
         return ImageInfo(self._size, self._size, channels if channels in (1, 3) else 1, dtype="float32")
 
     def draw(self, number: int, rng: np.random.Generator) -> Image:
-        """A noisy crop and what is to be made of it; see `DrawnSource`."""
+        """Draw a noisy crop and its target."""
         noise, kind = self._targets.noise, rng.random()
         which = int(rng.integers(len(self._targets.images)))
         image = self._targets.images[which]
-        channels = self._seen(image.noisy.shape[2], rng)
+        count = image.noisy.shape[2]
+        channels = list(range(count)) if count in (1, 3) else [int(rng.integers(count))]
         noisy, clean = self._crop(image, channels, rng)
         if noise is None or kind < self._shares.real:
             return Image(self.name(number), noisy, clean, dtype="float32")
         if kind >= self._shares.real + self._shares.own:
-            clean = self._made_up(len(channels), rng)
-        strength = float(noise.strengths[which] * np.exp(rng.normal(0, _VARIED)))
+            clean = self._generate(len(channels), rng)
+        strength = float(noise.strengths[which] * np.exp(rng.normal(0, _STRENGTH_SPREAD)))
         noisy = noise.of_channels(channels).added_to(clean.clip(0, 1), strength, rng)
         return Image(self.name(number), noisy, clean, dtype="float32")
-
-    def _seen(self, channels: int, rng: np.random.Generator) -> list[int]:
-        return list(range(channels)) if channels in (1, 3) else [int(rng.integers(channels))]
 
     def _crop(
         self, image: Target, channels: list[int], rng: np.random.Generator
@@ -162,6 +161,6 @@ class Adapted(DrawnSource):
             noisy = noisy.astype(np.float32) / np.float32(255)
         return noisy, np.asarray(image.target[place])
 
-    def _made_up(self, channels: int, rng: np.random.Generator) -> np.ndarray:
+    def _generate(self, channels: int, rng: np.random.Generator) -> np.ndarray:
         image = self._generated.draw(0, rng).noisy.astype(np.float32) / 255
         return image if channels == 3 else image.mean(axis=2, keepdims=True)

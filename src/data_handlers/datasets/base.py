@@ -1,4 +1,4 @@
-"""Images and where they come from: what every dataset offers."""
+"""The interface of a dataset: images, and the sources that read them."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ from src.util.seed import numpy_generator
 
 
 class Box(NamedTuple):
-    """A rectangle of an image, counted from 0, in px."""
+    """A rectangle in an image, in px; row and column count from 0."""
 
     top: int
     left: int
@@ -26,21 +26,21 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Image:
-    """A noisy image and, where it is known, the clean one.
+    """A noisy image and its clean image, if known.
 
     Attributes
     ----------
     name : str
         Unique in its source.
-    noisy : ndarray of uint8 or float32, shape (H, W, C)
-        0 to 255 if uint8; float32 of data range 1.
-    clean : ndarray or None
-        Of the same shape; None where there is no ground truth.
+    noisy : ndarray, shape (H, W, C)
+        The values of the file; after `levels.scaled`, uint8 or float32 with data range 1.
+    clean : ndarray, shape (H, W, C), or None
+        The ground truth, or None if it is unknown.
     dtype : str
-        Type that the values had in their file, to which results are rounded.
-    white, clean_data_range : float or None
-        The data ranges of the files of `noisy` and `clean`; as a source gives them, where their
-        headers say so, see `ImageInfo.data_range`.
+        Data type of the noisy file. Results are rounded to it.
+    data_range, clean_data_range : float or None
+        Data ranges of the noisy and the clean file. A source sets them if the file headers state them;
+        see `ImageInfo.data_range`.
     """
 
     name: str
@@ -57,54 +57,49 @@ class Image:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all its values."""
+        """Size of both arrays in bytes."""
         return self.noisy.nbytes + (0 if self.clean is None else self.clean.nbytes)
 
     def map(self, change: Callable[[np.ndarray], np.ndarray]) -> "Image":
-        """The same change made to noisy and clean."""
+        """Apply a function to the noisy and the clean array."""
         clean = None if self.clean is None else change(self.clean)
         return replace(self, noisy=change(self.noisy), clean=clean)
 
     def crop(self, box: Box) -> "Image":
-        """The part inside the box."""
+        """Return the part inside a box."""
         rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
         return self.map(lambda values: values[rows, columns])
 
-    def turn(self, quarters: int) -> "Image":
-        """Turned anticlockwise by so many quarters."""
-        return self.map(lambda values: np.rot90(values, quarters))
-
 
 class Source(Protocol):
-    """Named images. A source has no randomness and can be sent to loader workers.
+    """Named images. A source has no random state and can be pickled for loader workers.
 
-    A class that inherits from it sets `where` and writes `__len__`, `name` and `read`; what else it leaves
-    out is as it stands here.
+    Subclasses set `where` and implement `__len__`, `name` and `read`. The other methods have defaults.
     """
 
     where: str
-    """The folder or file they come from, for messages."""
+    """Folder or file of the images, for messages."""
 
     @abstractmethod
     def __len__(self) -> int:
-        """How many images there are."""
+        """Return the number of images."""
 
     @abstractmethod
     def name(self, number: int) -> str:
-        """The name of an image, unique in the source."""
+        """Return the name of an image, unique in the source."""
 
     @abstractmethod
     def read(self, number: int) -> Image:
-        """The image itself.
+        """Read an image.
 
         Raises
         ------
         DataError
-            When it, or its clean partner, is missing, damaged or of the wrong kind.
+            When the image or its clean image is missing, damaged or of the wrong kind.
         """
 
     def inspect(self, number: int) -> ImageInfo:
-        """Size and channels of an image; a source that knows them without decoding it is faster.
+        """Return size and channels of an image. Override it if they are known without decoding.
 
         Raises
         ------
@@ -116,10 +111,10 @@ class Source(Protocol):
         return ImageInfo(height, width, channels, dtype=noisy.dtype.name)
 
     def origin(self, number: int) -> tuple[str, ...]:
-        """What an image is made from, noisy and, where it is known, clean; see `stamp`.
+        """Return what identifies the content of the noisy and of the clean image, if any; see `stamp`.
 
-        As long as this stays the same, so does the image: by it, a cache knows whether it is still right.
-        A source that tells it without reading the image saves one reading of all at each start.
+        A cache is valid while these texts are unchanged. Override this method if they are known without
+        reading the image, which saves reading all images at each start.
         """
         image = self.read(number)
         values = [image.noisy] if image.clean is None else [image.noisy, image.clean]
@@ -128,60 +123,56 @@ class Source(Protocol):
 
 @runtime_checkable
 class CropSource(Source, Protocol):
-    """A source that reads a part of an image without reading all of it."""
+    """A source that can read a part of an image without reading all of it."""
 
     @abstractmethod
     def read_crop(self, number: int, box: Box) -> Image:
-        """The part of an image inside the box."""
+        """Read the part of an image inside a box."""
 
 
 @runtime_checkable
 class DrawnSource(Source, Protocol):
-    """A source that makes its images up, new ones in each epoch of a training."""
+    """A source that generates its images, new ones in each training epoch."""
 
     @abstractmethod
     def draw(self, number: int, rng: np.random.Generator) -> Image:
-        """Make up an image, a function of the random numbers alone."""
+        """Generate an image. It depends only on the random numbers."""
 
     def read(self, number: int) -> Image:
-        """The image that stands for the first epoch's."""
+        """Return the image of validation and test, which is the same in every epoch."""
         return self.draw(number, numpy_generator(number))
 
 
 def place_of(where: str, name: str) -> str:
-    """Where an image is, for messages: a source that is one file is not said twice."""
+    """Return the source and name of an image for messages, or only the source if it is that one file."""
     return where if where.endswith(name) else f"{where}: {name}"
 
 
-def stamp(path: Path, *how: object) -> str:
-    """A file's path, size and time of change, and what is made of it."""
+def stamp(path: Path, *options: object) -> str:
+    """Return a text that changes with a file's path, size, modification time, or reading options."""
     status = path.stat()
-    return f"{os.path.abspath(path)} {status.st_size} {status.st_mtime_ns} {how}"
+    return f"{os.path.abspath(path)} {status.st_size} {status.st_mtime_ns} {options}"
 
 
-def as_prepared_elsewhere(folder: Path) -> Path:
-    """The folder's `RN`, where AP-BSN's preparation puts real noisy pieces; without one the folder itself."""
+def noisy_root(folder: Path) -> Path:
+    """Return the subfolder `RN`, where AP-BSN's preparation puts noisy pieces, or the folder itself."""
     return folder / "RN" if (folder / "RN").is_dir() else folder
 
 
 def expect_folder(data_dir: str, content: str, page: str) -> Path:
-    """The folder of a published dataset.
+    """Return the folder of a published dataset.
 
     Parameters
     ----------
     data_dir : str
-        Where it should be.
+        Its path.
     content, page : str
-        What belongs there, and where to get it, for the message.
-
-    Returns
-    -------
-    Path
+        What the folder must contain and where to get it, for the message.
 
     Raises
     ------
     DataError
-        When there is no such folder, or nothing in it.
+        When the folder does not exist or is empty.
     """
     path = Path(data_dir)
     if not path.is_dir() or next(path.iterdir(), None) is None:

@@ -1,4 +1,4 @@
-"""BSD68: clean grey images that get simulated noise.
+"""BSD68: clean grey images, to which simulated noise is added.
 
 Martin, Fowlkes, Tal, Malik: A database of human segmented natural images. ICCV 2001.
 https://doi.org/10.1109/ICCV.2001.937655
@@ -17,27 +17,27 @@ from src.util.images.io import ImageInfo
 
 PAGE = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/bsds/"
 
-_LUMINANCE = np.array([0.299, 0.587, 0.114])  # of R, G, B; ITU-R BT.601, with which the set was made grey
+_LUMINANCE = np.array([0.299, 0.587, 0.114])  # of R, G, B; BSD68 was converted to grey with ITU-R BT.601
 
 
 def bsd68_train(
     data_dir: Annotated[str, Field(description="folder of clean training images")] = "datasets/BSD68_train",
 ) -> "Grey":
-    """Training images, without the 68 of the test; `add_noise` makes them noisy."""
+    """Read the training images, without the 68 test images; `add_noise` makes them noisy."""
     return _grey_folder(data_dir)
 
 
 def bsd68_val(
     data_dir: Annotated[str, Field(description="folder of clean validation images")] = "datasets/BSD68_val",
 ) -> "Grey":
-    """Validation images, without the 68 of the test; `add_noise` makes them noisy."""
+    """Read the validation images, without the 68 test images; `add_noise` makes them noisy."""
     return _grey_folder(data_dir)
 
 
 def bsd68_test(
     data_dir: Annotated[str, Field(description="folder of the 68 clean test images")] = "datasets/BSD68_test",
 ) -> "Grey":
-    """The 68 test images; `add_noise` makes them noisy."""
+    """Read the 68 test images; `add_noise` makes them noisy."""
     return _grey_folder(data_dir)
 
 
@@ -47,12 +47,12 @@ def _grey_folder(data_dir: str) -> "Grey":
 
 
 class Grey(Source):
-    """The images of another source as luminance.
+    """The luminance of another source's images.
 
     Parameters
     ----------
     source : Source
-        Of 8-bit images, grey or RGB.
+        Source of grey or RGB images.
     """
 
     def __init__(self, source: Source) -> None:
@@ -63,11 +63,11 @@ class Grey(Source):
         return len(self._source)
 
     def name(self, number: int) -> str:
-        """As in the other source."""
+        """Return the name of the image."""
         return self._source.name(number)
 
     def inspect(self, number: int) -> ImageInfo:
-        """As in the other source, but for one channel."""
+        """Return the size of the image, which has one channel."""
         info = self._source.inspect(number)
         if info.channels not in (1, 3):
             name = f"{self.where}: {self.name(number)}"
@@ -75,11 +75,11 @@ class Grey(Source):
         return replace(info, channels=1)
 
     def read(self, number: int) -> Image:
-        """The image's luminance, 0 to 255."""
+        """Return the luminance of the image."""
         return self._source.read(number).map(_luminance)
 
     def origin(self, number: int) -> tuple[str, ...]:
-        """As in the other source, of which luminance is made; see `Source`."""
+        """Return what the luminance is computed from; see `Source`."""
         return tuple(f"luminance of {origin}" for origin in self._source.origin(number))
 
 

@@ -1,10 +1,10 @@
-"""Simulated noise of cameras: drawn anew for each image, from light to strong.
+"""Simulated camera noise, from weak to strong, with new settings for each image.
 
-Most of it arises in raw light, as a sensor's does, and goes through what a camera makes of raw light: white
-balance, demosaicking, colour matrix, tone curve and, in some, the camera's own noise reduction. The rest is
-added to the finished image, correlated.
+Most images get raw noise: sensor noise in linear light, processed as a camera processes raw data (white
+balance, demosaicking, colour matrix, tone curve and, for some, noise reduction). The other images get
+spatially correlated noise in sRGB.
 
-H W: rows, columns; images are float32 (H, W, 3), data range 1.
+Shape letters: H rows, W columns. Images are float32 (H, W, 3) with data range 1.
 
 References
 ----------
@@ -28,36 +28,35 @@ from src.util.config.schema import Block
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 
-# Brooks et al. fit ln(read variance) = slope * ln(shot) + offset to cameras between these two.
+# Brooks et al. [2] fit ln(read variance) = slope * ln(shot) + offset to cameras in this range of shot noise.
 _READ_SLOPE, _READ_OFFSET = 2.18, 1.20
 _FITTED = (5e-4, 0.02)
-# Bilinear demosaicking as filters of one colour's sites, zero elsewhere.
+# Bilinear demosaicking filters; the input has the pixels of one colour, and zeros elsewhere.
 _GREEN = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]], np.float32) / 4
 _RED_BLUE = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32) / 4
 _BRIGHTNESS = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class CameraNoise(Block):
-    """`camera`: noise as cameras make it, its strength and kind drawn for each image from these ranges."""
+    """`camera`: simulated camera noise. Strength and kind are drawn from these ranges for each image."""
 
-    raw: Share = Field(0.6, description="share of images whose noise arises in raw light")
+    raw: Share = Field(0.6, description="share of images with raw noise; the others get noise in sRGB")
     shot: tuple[Positive, Positive] = Field(
-        (1e-4, 0.06), description="in raw light: variance of shot noise at white, of 1; log-uniform"
+        (1e-4, 0.06),
+        description="raw noise: variance of the shot noise at a value of 1; log-uniform",
     )
-    mosaic: Share = Field(0.8, description="of those in raw light, share that is demosaicked")
-    reduced: Share = Field(
-        0.3, description="of those in raw light, share that the camera's own noise reduction has been at"
-    )
+    mosaic: Share = Field(0.8, description="raw noise: share that is demosaicked")
+    reduced: Share = Field(0.3, description="raw noise: share with the camera's noise reduction")
     sigma: tuple[Positive, Positive] = Field(
-        (1.5, 45.0), description="in the image: standard deviation, grey levels; log-uniform"
+        (1.5, 45.0), description="noise in sRGB: standard deviation, grey levels; log-uniform"
     )
     blur: tuple[Positive, Positive] = Field(
         (0.35, 1.8),
-        description="in the image: sigma of the Gaussian that correlates the noise, px; log-uniform",
+        description="noise in sRGB: sigma of the Gaussian that correlates it, px; log-uniform",
     )
-    jpeg: Share = Field(0.3, description="share of images that are compressed after that")
+    jpeg: Share = Field(0.3, description="share of noisy images that are then compressed as JPEG")
     quality: tuple[Annotated[int, Field(ge=1, le=100)], Annotated[int, Field(ge=1, le=100)]] = Field(
-        (75, 99), description="of that compression"
+        (75, 99), description="JPEG quality"
     )
 
     @field_validator("shot", "sigma", "blur", "quality")
@@ -69,16 +68,16 @@ class CameraNoise(Block):
 
 
 def add_camera_noise(clean: np.ndarray, options: CameraNoise, rng: np.random.Generator) -> np.ndarray:
-    """Put simulated camera noise onto a clean image.
+    """Return a clean image with simulated camera noise.
 
     Parameters
     ----------
     clean : ndarray of float32, shape (H, W, C)
-        0 to 1; C is 1 or 3. Left as it is.
+        Values in [0, 1]; C is 1 or 3.
     options : CameraNoise
-        How much, and of which kind.
+        Ranges of the noise.
     rng : Generator
-        Decides the draw.
+        Random numbers.
 
     Returns
     -------
@@ -88,11 +87,11 @@ def add_camera_noise(clean: np.ndarray, options: CameraNoise, rng: np.random.Gen
     image = clean if clean.shape[2] == 3 else np.repeat(clean, 3, axis=2)
     grey = clean.shape[2] == 1 or bool((image == image[..., :1]).all())
     if rng.random() < options.raw:
-        noisy = _in_raw_light(image, options, grey, rng)
+        noisy = _add_raw_noise(image, options, grey, rng)
         if rng.random() < options.reduced:
-            noisy = image + _left_by_reduction(image, noisy - image, rng)
+            noisy = image + _reduce_noise(image, noisy - image, rng)
     else:
-        noisy = _in_image(image, options, grey, rng)
+        noisy = _add_srgb_noise(image, options, grey, rng)
     stored = np.rint(noisy.clip(0, 1) * 255).astype(np.uint8)
     if rng.random() < options.jpeg:
         quality = int(rng.integers(options.quality[0], options.quality[1] + 1))
@@ -101,14 +100,14 @@ def add_camera_noise(clean: np.ndarray, options: CameraNoise, rng: np.random.Gen
     return stored[..., : clean.shape[2]].astype(np.float32) / np.float32(255)
 
 
-def _in_raw_light(
+def _add_raw_noise(
     image: np.ndarray, options: CameraNoise, grey: bool, rng: np.random.Generator
 ) -> np.ndarray:
     gamma, curved = rng.uniform(1.8, 2.6), rng.random() < 0.4
     light = _to_light(image, gamma, curved)
     to_raw = np.eye(3) if grey else np.linalg.inv(_colour_matrix(rng))
     gains = np.ones(3) if grey else np.array([rng.uniform(1.2, 2.6), 1.0, rng.uniform(1.2, 2.6)])
-    exposure = rng.uniform(0.6, 1.0)  # how much of the sensor's range the image takes
+    exposure = rng.uniform(0.6, 1.0)  # part of the sensor's range that the image uses
     to_raw = (to_raw * (exposure / gains)[:, None]).astype(np.float32)
     raw = np.maximum(light @ to_raw.T, 0)
     noise = _sensor_noise(raw, options, grey, rng)
@@ -119,13 +118,13 @@ def _in_raw_light(
     if rng.random() < 0.3:
         noise = cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.3, 1.0))
     back = np.linalg.inv(to_raw.astype(np.float64)).astype(np.float32)
-    # What the matrix cannot show of very pure colours stays as it was.
-    lost = light - raw @ back.T
-    return _from_light((np.maximum(raw + noise, 0) @ back.T + lost).clip(0, 1), gamma, curved)
+    # Very saturated colours are outside the camera's gamut; add back the part that clipping removed.
+    clipped = light - raw @ back.T
+    return _from_light((np.maximum(raw + noise, 0) @ back.T + clipped).clip(0, 1), gamma, curved)
 
 
 def _sensor_noise(raw: np.ndarray, options: CameraNoise, grey: bool, rng: np.random.Generator) -> np.ndarray:
-    """Shot and read noise of each value: Gaussian, of a variance that grows with the signal [1]_."""
+    """Draw shot and read noise: Gaussian, with a variance that grows linearly with the signal [1]_."""
     shot = np.exp(rng.uniform(*np.log(options.shot)))
     read = np.exp(_READ_SLOPE * np.log(np.clip(shot, *_FITTED)) + _READ_OFFSET + rng.normal(0, 0.7))
     deviation = np.sqrt(np.float32(shot) * raw + np.float32(read))
@@ -133,7 +132,7 @@ def _sensor_noise(raw: np.ndarray, options: CameraNoise, grey: bool, rng: np.ran
 
 
 def _demosaicked(noise: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Keep each colour at its sites of a Bayer pattern, and fill in the others from those."""
+    """Sample the noise with a Bayer pattern, and interpolate the missing values."""
     sites = np.zeros_like(noise)
     top, left = rng.integers(2, size=2)
     sites[top::2, left::2, 0] = noise[top::2, left::2, 0]
@@ -145,40 +144,43 @@ def _demosaicked(noise: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.stack(filled, axis=2)
 
 
-def _left_by_reduction(image: np.ndarray, noise: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Noise after a camera's own noise reduction: light and coarse where it is flat, as it was at edges.
+def _reduce_noise(image: np.ndarray, noise: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the noise that a camera's noise reduction leaves: weak and coarse in flat areas, more at edges.
 
-    Brightness goes through a bilateral filter: half the difference of what it makes of the noise and of
-    its opposite, for that leaves the image out. Colour is blurred. A part of the noise stays.
+    Brightness is filtered with a bilateral filter, once with the noise added and once with it subtracted.
+    Half the difference of the two is filtered noise without image content. Colour is blurred. A random part
+    of the original noise is kept.
     """
-    reach = np.exp(rng.uniform(np.log(0.5), np.log(2.5)))
+    sigma = np.exp(rng.uniform(np.log(0.5), np.log(2.5)))
     tolerance = float(noise.std() * rng.uniform(1.5, 4.0))
     bright, noise_bright = image @ _BRIGHTNESS, noise @ _BRIGHTNESS
-    more, less = (
-        cv2.bilateralFilter(bright + sign * noise_bright, 2 * int(np.ceil(2 * reach)) + 1, tolerance, reach)
+    plus, minus = (
+        cv2.bilateralFilter(bright + sign * noise_bright, 2 * int(np.ceil(2 * sigma)) + 1, tolerance, sigma)
         for sign in (1, -1)
     )
-    colour = cv2.GaussianBlur(noise - noise_bright[..., None], (0, 0), reach * rng.uniform(1.0, 2.0))
+    colour = cv2.GaussianBlur(noise - noise_bright[..., None], (0, 0), sigma * rng.uniform(1.0, 2.0))
     kept = np.float32(rng.uniform(0, 0.5))
-    return kept * noise + (1 - kept) * ((more - less)[..., None] / 2 + colour)
+    return kept * noise + (1 - kept) * ((plus - minus)[..., None] / 2 + colour)
 
 
-def _in_image(image: np.ndarray, options: CameraNoise, grey: bool, rng: np.random.Generator) -> np.ndarray:
+def _add_srgb_noise(
+    image: np.ndarray, options: CameraNoise, grey: bool, rng: np.random.Generator
+) -> np.ndarray:
     noise = rng.standard_normal(image.shape, np.float32)
-    common = 1.0 if grey else rng.beta(0.5, 1.5)  # of brightness, more than of colour
+    common = 1.0 if grey else rng.beta(0.5, 1.5)  # share of the variance that all channels have in common
     noise = np.float32(np.sqrt(common)) * noise[..., :1] + np.float32(np.sqrt(1 - common)) * noise
     if rng.random() < 0.75:
         sigma = np.exp(rng.uniform(*np.log(options.blur)))
         noise = cv2.GaussianBlur(noise, (0, 0), sigma)
     noise /= noise.std() + np.float32(1e-6)
     sigma = np.exp(rng.uniform(*np.log(options.sigma))) / 255
-    signal = rng.uniform(0, 1) if rng.random() < 0.5 else 0.0  # share that grows with brightness
+    signal = rng.uniform(0, 1) if rng.random() < 0.5 else 0.0  # share of variance that grows with brightness
     deviation = np.sqrt(1 - signal + signal * 2 * image)
     return image + np.float32(sigma) * deviation.astype(np.float32) * noise
 
 
 def _colour_matrix(rng: np.random.Generator) -> np.ndarray:
-    """From a camera's colours to sRGB's: takes what the others see off each, and leaves grey as it is."""
+    """Draw a matrix from camera colours to sRGB: it subtracts the other channels and preserves grey."""
     others = -rng.uniform(0.05, 0.55, (3, 3))
     np.fill_diagonal(others, 0)
     return others + np.diag(1 - others.sum(axis=1))

@@ -1,4 +1,4 @@
-"""Clean photographs that scikit-image brings along: nothing to find, nothing to download."""
+"""Clean photographs from the scikit-image package, which need no download."""
 
 from dataclasses import replace
 from importlib.metadata import version
@@ -15,7 +15,7 @@ from src.util.images.io import ImageInfo, inspect_image, read_image
 
 Photograph = Literal["astronaut", "chelsea", "coffee", "motorcycle", "rocket"]
 
-# Of the images in scikit-image's wheel, the colour photographs.
+# The colour photographs in the wheel of scikit-image.
 FILES: dict[Photograph, str] = {
     "astronaut": "astronaut.png",
     "chelsea": "chelsea.png",
@@ -26,26 +26,20 @@ FILES: dict[Photograph, str] = {
 
 
 class Demo(Source):
-    """A few photographs without noise: `add_noise` makes them noisy, and they become the ground truth.
-
-    Parameters
-    ----------
-    photographs, scale
-        See their descriptions.
-    """
+    """Clean photographs. `add_noise` makes them noisy, and the clean ones become the ground truth."""
 
     def __init__(
         self,
         photographs: Annotated[
-            list[Photograph] | None, Field(min_length=1, description="which ones; None = all five")
+            list[Photograph] | None, Field(min_length=1, description="photographs to use; None = all five")
         ] = None,
         scale: Annotated[
             float,
             Field(
                 ge=0.1,
                 le=4,
-                description="factor by which each photograph is made larger (cubic) or smaller; enlarged, it"
-                " is as soft from pixel to pixel as the full-size image of a camera",
+                description="factor by which the photographs are resized (cubic); enlarged ones are as"
+                " smooth from pixel to pixel as full-size camera images",
             ),
         ] = 1.0,
     ) -> None:
@@ -58,23 +52,23 @@ class Demo(Source):
         return len(self._files)
 
     def name(self, number: int) -> str:
-        """Name of the photograph, such as `astronaut`."""
+        """Return the name of the photograph, such as `astronaut`."""
         return self._names[number]
 
     def inspect(self, number: int) -> ImageInfo:
-        """Size and channels; see `Source`."""
+        """Return the size after resizing, and the channels."""
         file = self._files[number]
         if not file.exists():
-            raise DataError(f"{file}: missing in scikit-image {version('scikit-image')}; install another")
+            raise DataError(f"{file}: missing in scikit-image {version('scikit-image')}; try another version")
         info = inspect_image(file)
         height, width = self._size(info.height, info.width)
         return replace(info, height=height, width=width)
 
     def read(self, number: int) -> Image:
-        """The photograph at its scale."""
+        """Read and resize the photograph."""
         image = read_image(self._files[number])
         if self._scale != 1:
-            from skimage.transform import resize  # it loads SciPy, which few commands need
+            from skimage.transform import resize  # imports SciPy, which few commands need
 
             size = self._size(*image.shape[:2])
             image = resize(image, size, order=3, anti_aliasing=self._scale < 1, preserve_range=True)
@@ -82,7 +76,7 @@ class Demo(Source):
         return Image(self.name(number), image)
 
     def origin(self, number: int) -> tuple[str, ...]:
-        """The photograph's file and the scale; see `Source`."""
+        """Return the file and the scale; see `Source`."""
         return (stamp(self._files[number], self._scale),)
 
     def _size(self, height: int, width: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""DND, real noise of consumer cameras, without ground truth: https://noise.visinf.tu-darmstadt.de/.
+"""DND: images with real noise of consumer cameras. https://noise.visinf.tu-darmstadt.de/.
 
 Plötz, Roth: Benchmarking Denoising Algorithms with Real Photographs. CVPR 2017. https://doi.org/10.1109/CVPR.2017.294
 """
@@ -11,15 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from src.data_handlers.datasets.base import (
-    Box,
-    CropSource,
-    Image,
-    Source,
-    as_prepared_elsewhere,
-    expect_folder,
-    stamp,
-)
+from src.data_handlers.datasets.base import Box, CropSource, Image, Source, expect_folder, noisy_root, stamp
 from src.data_handlers.datasets.dnd_mat import (
     BOXES_PER_IMAGE,
     IMAGES,
@@ -34,7 +26,7 @@ from src.util.errors import DataError
 from src.util.images.folder import raise_together
 from src.util.images.io import ImageInfo, ImageWarning
 
-# Image and box, both counted from 1: the submission puts an image in its place by its name.
+# Image and box, both counted from 1. The submission uses these numbers.
 _IMAGE_BOX = re.compile(r"(\d{4})_(\d{2})(_noisy)?\.\w+")
 
 
@@ -42,14 +34,14 @@ def dnd_train(
     data_dir: Annotated[
         str,
         Field(
-            description="folder of pieces cut by prep_DND.py, or the download itself, whose images_srgb/*.mat"
-            " are read a crop at a time, or a folder that AP-BSN prepared (its RN)"
+            description="folder of pieces cut by prep_DND.py, or the download (crops of its"
+            " images_srgb/*.mat), or a folder prepared by AP-BSN (its RN)"
         ),
     ] = "datasets/DND_train",
 ) -> Source:
-    """DND's images, in pieces or whole."""
+    """Read the images of DND, in pieces or whole."""
     how = f"{PAGE}; cut by `python prep_DND.py -c 512 -s 256 -df DND -nf {data_dir} --split train`"
-    root = as_prepared_elsewhere(expect_folder(data_dir, "pieces of DND's sRGB images", how))
+    root = noisy_root(expect_folder(data_dir, "pieces of DND's sRGB images", how))
     images = find_images(root)
     return DndImages(root, images) if images else Folder(str(root))
 
@@ -58,12 +50,12 @@ def dnd_test(
     data_dir: Annotated[
         str,
         Field(
-            description="folder of DND's 1,000 boxes cut by prep_DND.py, IMAGE_BOX.png, or the download"
-            " itself: images_srgb/*.mat and info.mat, from which the boxes are read without rounding"
+            description="folder of DND's 1,000 boxes cut by prep_DND.py (IMAGE_BOX.png), or the download"
+            " (images_srgb/*.mat and info.mat), whose boxes are not rounded to 8 bits"
         ),
     ] = "datasets/DND_test",
 ) -> Source:
-    """DND's official boxes, for validation and test; their ground truth is kept by the benchmark's server."""
+    """Read the official boxes of DND. Only the benchmark server has their ground truth."""
     how = f"{PAGE}; cut by `python prep_DND.py -df DND -nf {data_dir} --split test`"
     root = expect_folder(data_dir, "DND's 512x512 boxes as IMAGE_BOX.png", how)
     images = find_images(root)
@@ -99,14 +91,14 @@ def _prepared_boxes(data_dir: str) -> Folder:
 
 
 class DndImages(CropSource):
-    """DND's downloaded images, of which crops are read.
+    """The downloaded images of DND, read in crops.
 
     Parameters
     ----------
     folder : Path
-        Where they are, for messages.
+        Their folder, for messages.
     images : dict of int to Path
-        Of `find_images`.
+        The files, from `find_images`.
     """
 
     def __init__(self, folder: Path, images: dict[int, Path]) -> None:
@@ -117,37 +109,37 @@ class DndImages(CropSource):
         return len(self._images)
 
     def name(self, number: int) -> str:
-        """The image's number in four digits."""
+        """Return the number of the image, in four digits."""
         return self._images[number].path.stem
 
     def inspect(self, number: int) -> ImageInfo:
-        """Size and channels; see `Source`."""
+        """Return size and channels."""
         return ImageInfo(*self._images[number].shape, 3, dtype="float32")
 
     def read(self, number: int) -> Image:
-        """The whole image as float32: up to 430 MB."""
+        """Read the whole image as float32, up to 430 MB."""
         return self.read_crop(number, Box(0, 0, *self._images[number].shape))
 
     def read_crop(self, number: int, box: Box) -> Image:
-        """A part of the image as float32; nothing else is read."""
+        """Read a part of the image as float32."""
         return Image(self.name(number), self._images[number].read(box))
 
     def origin(self, number: int) -> tuple[str, ...]:
-        """The image's file; see `Source`."""
+        """Return the file; see `Source`."""
         return (stamp(self._images[number].path),)
 
 
 class DndBoxes(Source):
-    """The official boxes, read from the downloaded images.
+    """The official boxes of DND, read from the downloaded images.
 
     Parameters
     ----------
     folder : Path
-        Where these are, for messages.
+        Folder of the images, for messages.
     images : dict of int to Path
-        All 50, of `find_images`.
+        All 50 files, from `find_images`.
     boxes : list of list of Box
-        Of `read_boxes`.
+        Boxes of each image, from `read_boxes`.
     """
 
     def __init__(self, folder: Path, images: dict[int, Path], boxes: list[list[Box]]) -> None:
@@ -159,25 +151,25 @@ class DndBoxes(Source):
         return IMAGES * BOXES_PER_IMAGE
 
     def name(self, number: int) -> str:
-        """Image and box, counted from 1, such as `0001_01`."""
+        """Return image and box, counted from 1, such as `0001_01`."""
         image, box = divmod(number, BOXES_PER_IMAGE)
         return f"{image + 1:04d}_{box + 1:02d}"
 
     def inspect(self, number: int) -> ImageInfo:
-        """Size and channels of the box, which must be inside its image; see `Source`."""
+        """Return size and channels of the box; DataError when the box is not inside its image."""
         image, box = self._place(number)
         height, width = image.shape
         if box.top + box.height > height or box.left + box.width > width:
-            raise DataError(f"{image.path}: its {height}x{width} px do not hold {box} of info.mat")
+            raise DataError(f"{image.path}: its {height}x{width} px do not contain {box} of info.mat")
         return ImageInfo(box.height, box.width, 3, dtype="float32")
 
     def read(self, number: int) -> Image:
-        """The box as float32, as it is stored."""
+        """Read the box as float32."""
         image, box = self._place(number)
         return Image(self.name(number), image.read(box))
 
     def origin(self, number: int) -> tuple[str, ...]:
-        """The image's file and the box; see `Source`."""
+        """Return the file and the box; see `Source`."""
         image, box = self._place(number)
         return (stamp(image.path, box),)
 

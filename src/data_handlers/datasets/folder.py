@@ -1,4 +1,4 @@
-"""Images in a folder, with or without clean ones beside them."""
+"""Image files in folders, with or without clean images."""
 
 import os
 from collections import defaultdict
@@ -16,18 +16,18 @@ from src.util.images.io import ImageInfo, count_pages, inspect_image, read_descr
 
 
 class ImageFiles(Source):
-    """Listed image files, with or without clean ones; each page of a TIFF is an image.
+    """A list of image files, with or without clean images. Each page of a TIFF is an image.
 
     Parameters
     ----------
     folder : Path
-        That all of the noisy ones are in, at any depth; their names start from it.
+        A common parent of the noisy files. Image names are paths relative to it.
     noisy : list of Path
-        The images.
+        Noisy files.
     clean : list of Path, optional
-        The clean one of each.
+        The clean file of each noisy one.
     where : str, optional
-        What messages call all of them; None = the folder.
+        Name of the whole set for messages; None = the folder.
     """
 
     def __init__(
@@ -44,14 +44,14 @@ class ImageFiles(Source):
         return len(self._pages)
 
     def name(self, number: int) -> str:
-        """Path of the image from the folder on, with its ending, such as `holiday/beach.png`."""
+        """Return the path relative to the folder, such as `holiday/beach.png`, and the page of a TIFF."""
         file, page = self._pages[number]
         name = self._noisy[file].relative_to(self._folder).as_posix()
-        alone = page == 0 and (file, 1) != self._pages[min(number + 1, len(self) - 1)]
-        return name if alone else f"{name}, page {page + 1}"
+        single_page = page == 0 and (file, 1) != self._pages[min(number + 1, len(self) - 1)]
+        return name if single_page else f"{name}, page {page + 1}"
 
     def inspect(self, number: int) -> ImageInfo:
-        """Size and channels, which the clean image must share; see `Source`."""
+        """Return size and channels; DataError when those of the clean image differ."""
         file, page = self._pages[number]
         info = inspect_image(self._noisy[file], page)
         if self._clean is not None:
@@ -64,7 +64,7 @@ class ImageFiles(Source):
         return info
 
     def read(self, number: int) -> Image:
-        """The image, and its clean partner where there is one."""
+        """Read the image and its clean image, if any."""
         file, page = self._pages[number]
         info, noisy = read_described(self._noisy[file], page, self._missing_as_nan)
         image = Image(self.name(number), noisy, data_range=info.data_range)
@@ -73,38 +73,32 @@ class ImageFiles(Source):
         info, clean = read_described(self._clean[file], page, self._missing_as_nan)
         return replace(image, clean=clean, clean_data_range=info.data_range)
 
-    def noisy_alone(self) -> "ImageFiles":
-        """The same images with no clean ones, which are then never opened."""
-        alone = copy(self)
-        alone._clean = None
-        return alone
+    def without_clean(self) -> "ImageFiles":
+        """Return the same images without their clean images, whose files are never opened."""
+        other = copy(self)
+        other._clean = None
+        return other
 
     def with_missing_as_nan(self) -> "ImageFiles":
-        """The same images, with NaN for the floating-point values that a GeoTIFF says are missing."""
+        """Return the same images, with NaN for floating-point values that a GeoTIFF marks as missing."""
         other = copy(self)
         other._missing_as_nan = True
         return other
 
     def origin(self, number: int) -> tuple[str, ...]:
-        """The files of the image and of its clean partner; see `Source`."""
+        """Return the noisy file and the clean file, if any; see `Source`."""
         file, page = self._pages[number]
         paths = [self._noisy[file]] if self._clean is None else [self._noisy[file], self._clean[file]]
         return tuple(stamp(path, page, *["NaN"][: self._missing_as_nan]) for path in paths)
 
 
 class Folder(ImageFiles):
-    """Images of one's own: those of a folder, a single one, or several of both; one is enough to train on.
-
-    Parameters
-    ----------
-    data_dir, clean_folder, recursive
-        See their descriptions.
+    """The user's images: folders, single images, or both. One image is enough for training.
 
     Raises
     ------
     DataError
-        When there is nothing at a path, a folder is empty or holds something that is no image, or a clean
-        image is missing.
+        When a path does not exist, a folder has no images, or a clean image is missing.
     """
 
     def __init__(
@@ -116,26 +110,26 @@ class Folder(ImageFiles):
         clean_folder: Annotated[
             str | None,
             Field(
-                description="folder of the clean images, of the same names (endings may differ), for PSNR"
-                " and SSIM; of one image the clean one itself will do; None = not known"
+                description="folder of clean images with the same names (endings may differ), for PSNR and"
+                " SSIM; for a single noisy image also the path of its clean image; None = unknown"
             ),
         ] = None,
-        recursive: Annotated[bool, Field(description="whether sub-folders are looked into")] = True,
+        recursive: Annotated[bool, Field(description="whether to search subfolders")] = True,
     ) -> None:
         paths = [Path(path) for path in (data_dir if isinstance(data_dir, list) else [data_dir])]
         if not paths:
             raise DataError("data_dir: expected at least one path, got none")
         clean_at = None if clean_folder is None else Path(clean_folder)
-        found: dict[Path, Path] = {}  # each image, and the folder in which it has its place
+        found: dict[Path, Path] = {}  # image -> folder from which its clean image is searched
         for path in paths:
-            images = _outside(_images(path, recursive), path, clean_at)
+            images = _without_clean(_images(path, recursive), path, clean_at)
             found |= {image: path.parent if path.is_file() else path for image in images}
-        clean = None if clean_at is None else _partners(found, clean_at, recursive)
+        clean = None if clean_at is None else _clean_images(found, clean_at, recursive)
         if len(paths) == 1:
             super().__init__(next(iter(found.values())), list(found), clean, str(paths[0]))
         else:
             where = f"{paths[0]} and {len(paths) - 1} more"
-            super().__init__(_common(list(found)), list(found), clean, where)
+            super().__init__(_common_folder(list(found)), list(found), clean, where)
 
 
 def _images(path: Path, recursive: bool) -> list[Path]:
@@ -143,7 +137,7 @@ def _images(path: Path, recursive: bool) -> list[Path]:
         path.stat()
     except PermissionError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    except (OSError, ValueError):  # of what cannot be a file's name
+    except (OSError, ValueError):  # ValueError: not a valid file name
         raise DataError(
             f"{path}: no such folder or image; put noisy images there, or set `data_dir`"
             " (--set training.dataset_args.data_dir=PATH)"
@@ -151,19 +145,18 @@ def _images(path: Path, recursive: bool) -> list[Path]:
     return [path] if path.is_file() else list_images(path, recursive)
 
 
-def _common(images: list[Path]) -> Path:
-    """The folder that all images are in, which tells two of the same name apart."""
+def _common_folder(images: list[Path]) -> Path:
+    """Return the common parent of all images, which makes relative paths unique."""
     try:
         return Path(os.path.commonpath([path.parent for path in images]) or ".")
-    except ValueError:  # some paths begin at the root and others here, or on another drive
+    except ValueError:  # absolute and relative paths, or several drives
         raise DataError(
-            f"data_dir: expected paths that all start at the root or all start here, got {images[0]} and"
-            " others"
+            f"data_dir: expected only absolute or only relative paths, on one drive; got {images[0]}, ..."
         ) from None
 
 
-def _outside(images: list[Path], path: Path, clean_folder: Path | None) -> list[Path]:
-    """The noisy images, when the clean ones lie in a sub-folder of theirs."""
+def _without_clean(images: list[Path], path: Path, clean_folder: Path | None) -> list[Path]:
+    """Return the noisy images: those outside the clean folder, which may be a subfolder of `path`."""
     if clean_folder is None:
         return images
     inner = clean_folder.resolve()
@@ -173,26 +166,26 @@ def _outside(images: list[Path], path: Path, clean_folder: Path | None) -> list[
         return images
     outside = [image for image in images if inner not in image.resolve().parents]
     if not outside:
-        raise DataError(f"{path}: no images in it but the clean ones")
+        raise DataError(f"{path}: no images in it except those of clean_folder")
     return outside
 
 
-def _partners(noisy: dict[Path, Path], clean_folder: Path, recursive: bool) -> list[Path]:
-    """The clean image of each noisy one: the same path in its folder, or the same but for the ending."""
+def _clean_images(noisy: dict[Path, Path], clean_folder: Path, recursive: bool) -> list[Path]:
+    """Return the clean image of each noisy one: the same relative path, preferably with the same ending."""
     if clean_folder.is_file() and len(noisy) == 1:
         return [clean_folder]
     by_stem: dict[Path, list[Path]] = defaultdict(list)
     for path in list_images(clean_folder, recursive):
         by_stem[path.relative_to(clean_folder).with_suffix("")].append(path)
-    partners, problems = [], []
+    clean, problems = [], []
     for path, folder in noisy.items():
         name = path.relative_to(folder)
         found = by_stem[name.with_suffix("")]
         found = [clean_folder / name] if clean_folder / name in found else found
         if len(found) == 1:
-            partners += found
+            clean += found
         else:
             count = "no" if not found else "more than one"
             problems.append(f"{path}: {count} clean image {name.with_suffix('')}.* in {clean_folder}")
     raise_together(problems)
-    return partners
+    return clean

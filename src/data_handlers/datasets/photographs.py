@@ -1,4 +1,4 @@
-"""Clean photographs as material for generated images: parts of them, and their colours."""
+"""Parts and colours of clean photographs, from which generated images are made."""
 
 from functools import cached_property
 from pathlib import Path
@@ -11,25 +11,25 @@ from src.util.images.folder import list_images
 from src.util.images.io import as_channels, inspect_image, read_image, to_float, to_uint8
 
 SHORT_SIDE = 900
-"""To which photographs are reduced, px: what noise and traces of compression they have goes."""
+"""Shorter edge in px to which photographs are reduced, which removes noise and compression artefacts."""
 
-_MOST_REDUCED = 3.0
+_MAX_DOWNSCALE = 3.0
 
 
 class Photographs:
-    """The photographs of a folder, reduced; read when they are first needed.
+    """Reduced photographs of a folder and its subfolders, read when first used.
 
     Parameters
     ----------
     folder : str
-        Looked through at any depth.
+        The folder.
     edge : int
-        Of the parts that will be asked for, px.
+        Edge of the parts in px.
 
     Raises
     ------
     DataError
-        When there is none, one is smaller than a part, or parts are larger than all are reduced to.
+        When there is no photograph, one is smaller than a part, or `edge` exceeds `SHORT_SIDE`.
     """
 
     def __init__(self, folder: str, edge: int) -> None:
@@ -47,23 +47,23 @@ class Photographs:
         return [_reduced(read_image(path)) for path in self._paths]
 
     def part(self, rng: np.random.Generator) -> np.ndarray:
-        """A square part at a random scale, float32 (edge, edge, 3), 0 to 1."""
+        """Return a square part at a random scale, float32 (edge, edge, 3), 0 to 1."""
         image = self._reduced[rng.integers(len(self._reduced))]
-        most = min(_MOST_REDUCED, min(image.shape[:2]) / self._edge)
-        large = int(self._edge * np.exp(rng.uniform(0, np.log(most))))
-        top, left = (rng.integers(length - large + 1) for length in image.shape[:2])
-        part = image[top : top + large, left : left + large].astype(np.float32) / 255
+        largest = min(_MAX_DOWNSCALE, min(image.shape[:2]) / self._edge)
+        edge = int(self._edge * np.exp(rng.uniform(0, np.log(largest))))
+        top, left = (rng.integers(length - edge + 1) for length in image.shape[:2])
+        part = image[top : top + edge, left : left + edge].astype(np.float32) / 255
         return cv2.resize(part, (self._edge, self._edge), interpolation=cv2.INTER_AREA)
 
     def colours(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """The colours of places of one photograph, float32 (count, 3), 0 to 1."""
+        """Return the colours of random pixels of one photograph, float32 (count, 3), 0 to 1."""
         image = self._reduced[rng.integers(len(self._reduced))]
         rows, columns = (rng.integers(length, size=count) for length in image.shape[:2])
         return image[rows, columns].astype(np.float32) / 255
 
 
 def _reduced(image: np.ndarray) -> np.ndarray:
-    """A photograph in 8 bits and three channels, its short side at most `SHORT_SIDE`."""
+    """Convert a photograph to 8 bits and three channels, its shorter edge at most `SHORT_SIDE`."""
     image = as_channels(image if image.dtype == np.uint8 else to_uint8(to_float(image)), 3)
     factor = min(1.0, SHORT_SIDE / min(image.shape[:2]))
     size = round(image.shape[1] * factor), round(image.shape[0] * factor)

@@ -1,4 +1,4 @@
-"""SIDD, real noise of phone cameras: https://abdokamel.github.io/sidd/.
+"""SIDD: images with real noise of smartphone cameras. https://abdokamel.github.io/sidd/.
 
 Abdelhamed, Lin, Brown: A High-Quality Denoising Dataset for Smartphone Cameras. CVPR 2018.
 https://doi.org/10.1109/CVPR.2018.00182
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from src.data_handlers.datasets.base import Image, Source, as_prepared_elsewhere, expect_folder, stamp
+from src.data_handlers.datasets.base import Image, Source, expect_folder, noisy_root, stamp
 from src.data_handlers.datasets.folder import Folder, ImageFiles
 from src.data_handlers.datasets.mat_blocks import PAGE, declared_shape, read_blocks
 from src.data_handlers.datasets.sidd_frames import clean_frames, find_frames
@@ -21,21 +21,21 @@ def sidd_train(
     data_dir: Annotated[
         str,
         Field(
-            description="folder of pieces cut by prep_SIDD.py, or the download itself, of which the noisy"
-            " sRGB frames are taken, or a folder that AP-BSN prepared (its RN)"
+            description="folder of pieces cut by prep_SIDD.py, or the download (its noisy sRGB frames), or a"
+            " folder prepared by AP-BSN (its RN)"
         ),
     ] = "datasets/SIDD_train",
     clean_folder: Annotated[
         str | None,
         Field(
-            description="the ground truth: pieces of the same names (prep_SIDD.py --gt), the download again,"
-            " or AP-BSN's CL; None = not known, and training never looks at it"
+            description="ground truth: pieces of the same names (prep_SIDD.py --gt), the download, or"
+            " AP-BSN's CL; None = unknown; not used for training"
         ),
     ] = None,
 ) -> ImageFiles:
-    """SIDD-Medium's noisy frames, in pieces or whole."""
+    """Read the noisy frames of SIDD-Medium, in pieces or whole."""
     how = f"{PAGE}; cut by `python prep_SIDD.py -c 512 -s 256 -df SIDD -nf {data_dir}`"
-    root = as_prepared_elsewhere(expect_folder(data_dir, "pieces of SIDD-Medium's noisy sRGB frames", how))
+    root = noisy_root(expect_folder(data_dir, "pieces of SIDD-Medium's noisy sRGB frames", how))
     frames = find_frames(root)
     if not frames:
         return Folder(str(root), clean_folder)
@@ -48,7 +48,7 @@ def sidd_val(
         str, Field(description="folder of ValidationNoisyBlocksSrgb.mat and ValidationGtBlocksSrgb.mat")
     ] = "datasets/SIDD_val",
 ) -> "MatBlocks":
-    """The 1,280 validation blocks, with ground truth."""
+    """Read the 1,280 validation blocks, with ground truth."""
     files = ("ValidationNoisyBlocksSrgb.mat", "ValidationGtBlocksSrgb.mat")
     path = expect_folder(data_dir, " and ".join(files), PAGE)
     return MatBlocks(path / files[0], path / files[1])
@@ -59,29 +59,29 @@ def sidd_test(
         str, Field(description="folder of BenchmarkNoisyBlocksSrgb.mat")
     ] = "datasets/SIDD_test",
 ) -> "MatBlocks":
-    """The 1,280 benchmark blocks; their ground truth is kept by the benchmark's server."""
+    """Read the 1,280 benchmark blocks. Only the benchmark server has their ground truth."""
     file = "BenchmarkNoisyBlocksSrgb.mat"
     return MatBlocks(expect_folder(data_dir, file, PAGE) / file)
 
 
 class MatBlocks(Source):
-    """Blocks in MAT files (version 5), each holding one array of the file's name.
+    """Blocks in MAT files (version 5), each with one array that has the name of the file.
 
-    The array is uint8 of shape (images, blocks, H, W, 3); block j of image i is the image named
-    i * blocks + j, in four digits. The files are unpacked here, so that a damaged one is known at once and
-    forked workers share the blocks; a worker that is sent this object unpacks them again.
+    The array is uint8 of shape (images, blocks, H, W, 3). Block j of image i has the name i * blocks + j, in
+    four digits. The constructor unpacks the files, which finds damage at once and lets forked workers share
+    the blocks. Unpickling unpacks them again.
 
     Parameters
     ----------
     noisy_file : Path
-        The noisy blocks.
+        File of the noisy blocks.
     clean_file : Path, optional
-        Their ground truth, of the same shape.
+        File of their ground truth, with the same shape.
 
     Raises
     ------
     DataError
-        When a file is missing, damaged or holds something else.
+        When a file is missing, damaged or has other content.
     StorageError
         When the blocks cannot be unpacked.
     """
@@ -108,17 +108,17 @@ class MatBlocks(Source):
         self._unpack()
 
     def name(self, number: int) -> str:
-        """Image and block as one number of four digits."""
+        """Return the number of the block, in four digits."""
         return f"{number:04d}"
 
     def inspect(self, number: int) -> ImageInfo:
-        """Size and channels, which all blocks share; see `Source`."""
+        """Return size and channels, which are the same for all blocks."""
         return ImageInfo(*self._arrays[0].shape[1:])
 
     def read(self, number: int) -> Image:
-        """The block, and its ground truth where there is one."""
+        """Return the block and its ground truth, if any."""
         return Image(self.name(number), *(array[number] for array in self._arrays))
 
     def origin(self, number: int) -> tuple[str, ...]:
-        """The files of all blocks; see `Source`."""
+        """Return the files and the number of the block; see `Source`."""
         return tuple(stamp(file, number) for file in self._files)

@@ -1,4 +1,4 @@
-"""Which files of the downloaded SIDD-Medium or SIDD-Small are its sRGB frames."""
+"""Find the sRGB frames in the downloaded SIDD-Medium or SIDD-Small."""
 
 import re
 from collections.abc import Iterable
@@ -6,43 +6,39 @@ from pathlib import Path
 
 from src.util.images.folder import list_files, raise_together
 
-# SIDD-Medium numbers its scenes in the file's name, SIDD-Small does not.
+# File names of SIDD-Medium start with the number of the scene, those of SIDD-Small do not.
 FRAME = re.compile(r"(\d+_)?(?P<kind>NOISY|GT)_SRGB_\d+\.PNG", re.IGNORECASE)
-"""The name of a frame's file; `kind` says which of the pair it is."""
+"""File name of a frame; `kind` is NOISY or GT."""
 
 
 def find_frames(root: Path) -> list[Path]:
-    """The noisy frames in a folder and below it; none where all are pieces of frames, or other images."""
+    """Return the noisy frames in a folder and its subfolders; empty if there are only other images."""
     matches = ((path, FRAME.fullmatch(path.name)) for path in list_files(root))
     return [path for path, match in matches if match and match["kind"].upper() == "NOISY"]
 
 
 def clean_frames(frames: Iterable[Path], root: Path, clean_root: Path) -> list[Path]:
-    """The ground truth of each noisy frame: the file of its name with GT instead of NOISY, in any case.
+    """Return the ground truth of each noisy frame: the same file name with GT instead of NOISY, in any case.
 
     Parameters
     ----------
     frames : iterable of Path
-        Of `find_frames`.
+        Noisy frames from `find_frames`.
     root, clean_root : Path
-        The folders of noisy and of clean frames, laid out alike; in the download they are one.
-
-    Returns
-    -------
-    list of Path
+        Folders of the noisy and of the clean frames, with the same layout. The download has one for both.
 
     Raises
     ------
     DataError
-        Naming each frame without ground truth.
+        When a frame has no ground truth, one line for each.
     """
-    there = {_key(path, clean_root): path for path in list_files(clean_root)}
+    existing = {_key(path, clean_root): path for path in list_files(clean_root)}
     partners, problems = [], []
     for frame in frames:
         folder, name = _key(frame, root)
         name = name.replace("NOISY", "GT", 1)
-        if (folder, name) in there:
-            partners.append(there[folder, name])
+        if (folder, name) in existing:
+            partners.append(existing[folder, name])
         else:
             problems.append(f"{frame}: its ground truth {clean_root / folder / name} is missing")
     raise_together(problems)

@@ -1,1 +1,1 @@
-"""Samples as batches: `sampling` orders them and starts workers, `workers` is what runs inside of those."""
+"""Batches of samples: `sampling` defines their order and starts workers, `workers` runs inside of these."""

@@ -1,4 +1,4 @@
-"""The order of samples, and the workers that prepare them."""
+"""The order of samples, and the loader that prepares batches in worker processes."""
 
 import atexit
 import math
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from src.data_handlers.loading.workers import Guarded, collate, prepare, start_worker
+from src.data_handlers.loading.workers import ErrorsAsValues, collate, prepare, start_worker
 from src.data_handlers.samples.samples import Sample, Samples
 from src.data_handlers.samples.used import Lost
 from src.util.cores import usable_cores
@@ -21,25 +21,27 @@ from src.util.seed import make_generator
 from src.util.share import Share, share_of
 
 NAMED_AT_MOST = 100
-"""Lost images that are named one by one; beyond, every hundredth is, with their number."""
+"""Number of lost images that are logged one by one; after that, every hundredth is."""
 
 LONGEST_WAIT = 600
-"""Seconds that a batch may take to be loaded before the loader counts as hung."""
+"""Seconds to wait for a batch before the loader counts as hung."""
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """Keys (epoch, index) of one epoch; the order is a function of (seed, epoch).
+    """Keys (epoch, index) of the samples of an epoch, in an order that depends on (seed, epoch).
 
     Parameters
     ----------
     count : int
         Number of samples.
     seed : int
-        The run's seed.
+        Seed of the run.
     shuffle : bool
         Random order, or 0, 1, 2, ...
-    images, together : int
-        Sample i shows image i % `images`; `together` samples of one image follow each other.
+    images : int
+        Number of images; sample i shows image i % `images`.
+    together : int
+        Number of consecutive samples of one image.
     """
 
     def __init__(self, count: int, seed: int, shuffle: bool, images: int = 1, together: int = 1) -> None:
@@ -52,7 +54,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.first = 0
 
     def set_epoch(self, epoch: int, first: int = 0) -> None:
-        """Choose the epoch that the next pass goes through, from its sample number `first` on."""
+        """Set the epoch of the next pass, and the sample at which it starts."""
         self.epoch = epoch
         self.first = first
 
@@ -64,7 +66,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return iter([(self.epoch, index) for index in order[self.first :].tolist()])
 
     def _shuffled(self) -> torch.Tensor:
-        """Visits to images in random order, each of `together` samples."""
+        """Return the indices as random visits to images, each of `together` samples."""
         generator = make_generator(self.seed, "order", self.epoch)
         visits = math.ceil(self.count / (self.images * self.together)) * self.images
         visit = torch.randperm(visits, generator=generator)[:, None]
@@ -74,16 +76,16 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
 
 class SharedBatches(Sampler[list[tuple[int, int]]]):
-    """The keys of each batch of an epoch, or those of this process's share of it.
+    """Keys of each batch of an epoch, or of this process's share of it.
 
     Parameters
     ----------
     samples : EpochSampler
-        All keys of an epoch.
+        Keys of the samples.
     batch_size : int
-        Samples in a batch, those of all processes together.
+        Samples in a batch of all processes together.
     rank, processes : int
-        Which of how many processes this is.
+        Rank of this process, and number of processes.
     """
 
     def __init__(self, samples: EpochSampler, batch_size: int, rank: int = 0, processes: int = 1) -> None:
@@ -93,7 +95,7 @@ class SharedBatches(Sampler[list[tuple[int, int]]]):
         self.processes = processes
 
     def share(self, number: int) -> Share:
-        """What of an epoch's batch `number`, from 0, is this process's."""
+        """Return this process's share of batch `number` of an epoch, counted from 0."""
         return share_of(min(self.size, len(self.samples) - number * self.size), self.rank, self.processes)
 
     def __len__(self) -> int:
@@ -104,43 +106,42 @@ class SharedBatches(Sampler[list[tuple[int, int]]]):
         for start in range(0, len(keys), self.size):
             batch = keys[start : start + self.size]
             share = share_of(len(batch), self.rank, self.processes)
-            yield batch[share.slice] or batch[:1]  # nothing cannot be stacked
+            yield batch[share.slice] or batch[:1]  # an empty share cannot be stacked
 
 
 class Loader:
-    """Batches of samples; `build_loader` makes one.
+    """Batches of samples; see `build_loader`.
 
-    A batch is the samples' dict with `noisy` and `clean` stacked to (B, C, H, W), `index` to a Tensor (B,)
-    and `name` to a list. In training, images of 8 bits are uint8, for `as_float` on the device. The last
-    batch of an epoch holds what is left, so a set smaller than a batch trains too. One of several processes
-    gets its share of each batch, see `share`. With `unreadable: skip` an image of validation and test that
-    is lost gives a batch without `noisy`.
+    A batch is a dict as of `Samples`, with `noisy` and `clean` stacked to (B, C, H, W), `index` a Tensor (B,)
+    and `name` a list. In training, 8-bit images are uint8, for `as_float` on the device. The last batch of an
+    epoch may be smaller. With several processes, each gets its share of every batch, see `share`. In
+    validation and test with `unreadable: skip`, the batch of a lost image has no `noisy`.
 
     Parameters
     ----------
     samples : Samples
-        What is loaded.
+        The samples.
     batches : DataLoader
-        How.
+        Their batches.
     sampler : SharedBatches
-        In which order.
+        Order of the batches.
     """
 
     def __init__(self, samples: Samples, batches: DataLoader[Any], sampler: SharedBatches) -> None:
         self.samples = samples
         self.lost: Lost = {}
-        """Images that could not be read any more, and were left out; see `note_lost`."""
+        """Images that became unreadable and were left out; see `note_lost`."""
         self._batches: DataLoader[Any] | None = batches
         self._sampler = sampler
 
     def keep_to(self, names: Sequence[str]) -> None:
-        """Before the first pass, use the images that a run began with; see `UsedImages.keep_to`."""
+        """Before the first pass, use the images that a run started with; see `UsedImages.keep_to`."""
         self.samples.used.keep_to(names)
         order = self._sampler.samples
         order.count, order.images = len(self.samples), self.samples.images
 
     def note_lost(self, lost: Lost) -> None:
-        """Say which images are lost, each once, and count them."""
+        """Log lost images, each once, and add them to `lost`."""
         for place, reason in lost.items():
             if place in self.lost:
                 continue
@@ -150,21 +151,13 @@ class Loader:
                 LOG.warning("%s; left out (%d of %d images so far)", reason, count, self.samples.images)
 
     def set_epoch(self, epoch: int, first: int = 0) -> None:
-        """Choose the epoch that the next pass goes through: its order, crops and noise.
-
-        Parameters
-        ----------
-        epoch : int
-            The epoch.
-        first : int
-            Batches at its beginning that are left out: a resumed run has had them.
-        """
+        """Set the epoch of the next pass, and the number of its first batch, for a resumed run."""
         self._sampler.samples.set_epoch(epoch, first * self._sampler.size)
 
     def share(self, number: int) -> Share:
-        """What of an epoch's batch `number`, from 0, is this process's.
+        """Return this process's share of batch `number` of an epoch, counted from 0.
 
-        Where that is nothing, the loader gives one sample all the same, to be left out.
+        If the share is empty, the loader still gives one sample, which must be ignored.
         """
         return self._sampler.share(number)
 
@@ -175,7 +168,7 @@ class Loader:
         if self._batches is None:
             raise RuntimeError("this loader has been closed")
         try:
-            for batch in self._started(self._batches):
+            for batch in self._start(self._batches):
                 if isinstance(batch, UserError):
                     raise batch
                 self.note_lost(batch.pop("lost"))
@@ -183,61 +176,61 @@ class Loader:
         except (RuntimeError, ConnectionError, EOFError) as error:
             raise worker_error(error, self.samples.source.where) or error from None
 
-    def _started(self, batches: DataLoader[Any]) -> Iterator[Any]:
+    def _start(self, batches: DataLoader[Any]) -> Iterator[Any]:
         try:
             return iter(batches)
         except OSError as error:
             raise DataError(
-                f"loader workers cannot be started: {error.strerror}; most often shared memory (/dev/shm) ran"
+                f"loader workers cannot be started: {error.strerror}; probably shared memory (/dev/shm) ran"
                 " out: use fewer workers (--thread)"
             ) from None
 
     def close(self) -> None:
-        """End the workers."""
+        """Stop the workers."""
         self._batches = None
 
 
 def worker_error(error: Exception, where: str) -> DataError | None:
-    """What an error of PyTorch's says of loader workers, in plain words; None if it is about other things.
+    """Translate an error of PyTorch about loader workers; return None for other errors.
 
-    A worker that was killed is told by a signal, in the midst of whatever this process does.
+    PyTorch reports a killed worker from a signal handler, so the error may occur anywhere in the program.
     """
-    said = str(error).strip()
+    message = str(error).strip()
     if isinstance(error, UserError):
         return None
-    if "DataLoader timed out" in said:
+    if "DataLoader timed out" in message:
         return DataError(
-            f"{where}: no batch within {LONGEST_WAIT} s: a loader worker hangs, most often on a disk or"
-            " network that does not answer"
+            f"{where}: no batch within {LONGEST_WAIT} s: a loader worker hangs, probably on a disk or network"
+            " that does not respond"
         )
     reason = ""
-    if isinstance(error, ConnectionError | EOFError) or "ancdata" in said:
-        reason = "a loader worker ended while it handed over a batch"
-    elif "DataLoader worker (pid" in said or "unable to allocate shared memory" in said:
-        reason = said.splitlines()[-1].removeprefix("RuntimeError: ").rstrip(".")
+    if isinstance(error, ConnectionError | EOFError) or "ancdata" in message:
+        reason = "a loader worker ended while it sent a batch"
+    elif "DataLoader worker (pid" in message or "unable to allocate shared memory" in message:
+        reason = message.splitlines()[-1].removeprefix("RuntimeError: ").rstrip(".")
     if reason:
         return DataError(
-            f"{where}: {reason}; most often memory or shared memory (/dev/shm) ran out: use fewer workers"
+            f"{where}: {reason}; probably memory or shared memory (/dev/shm) ran out: use fewer workers"
             " (--thread)"
         )
     return None
 
 
 def kill_workers() -> None:
-    """End every worker that is left: one that hangs would keep this process waiting, or outlive it."""
-    heard = None
+    """Kill all remaining workers. A hanging worker would block the exit of this process, or survive it."""
+    handler = None
     if hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():
-        # PyTorch's handler raises when a worker is killed, also by us.
-        heard = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        # PyTorch's handler raises an error when a worker is killed, even here.
+        handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for worker in multiprocessing.active_children():
         if worker.daemon:
             worker.kill()
             worker.join()
-    if heard is not None:
-        signal.signal(signal.SIGCHLD, heard)
+    if handler is not None:
+        signal.signal(signal.SIGCHLD, handler)
 
 
-# Workers leave SIGTERM to the trainer, and Python, when it ends, sends them nothing else and waits.
+# At exit, Python sends SIGTERM to the workers and waits for them, but they ignore it.
 atexit.register(kill_workers)
 
 
@@ -245,25 +238,21 @@ def build_loader(
     samples: Samples, batch_size: int, workers: int = 0, pin_memory: bool = False,
     rank: int = 0, processes: int = 1,
 ) -> Loader:  # fmt: skip
-    """A loader that gives the same batches whatever the number of workers, and of processes together.
+    """Build a loader. Its batches do not depend on the number of workers or processes.
 
     Parameters
     ----------
     samples : Samples
-        Shuffled if they are for training.
+        The samples, shuffled for training.
     batch_size : int
-        Samples in a batch; images without a crop size may differ in size and then come one at a time.
+        Samples in a batch, of all processes together. Images of different sizes need a batch size of 1.
     workers : int
-        Processes that prepare samples; 0 = this one. Validation and test use at most one, which is always
-        ahead of the network.
+        Number of processes that prepare samples; 0 = this process. Validation and test use at most 1, which
+        is faster than the network.
     pin_memory : bool
-        Whether batches are put where a GPU can fetch them by itself.
+        Whether batches are in pinned memory, for asynchronous transfer to a GPU.
     rank, processes : int
-        Which of how many processes this is; each gets its share of every batch.
-
-    Returns
-    -------
-    Loader
+        Rank of this process, and number of processes.
     """
     order = EpochSampler(
         len(samples), samples.seed, samples.training, samples.images, samples.view.crops_at_a_time
@@ -273,7 +262,7 @@ def build_loader(
     if samples.training:
         prepare(samples, workers)
     batches: DataLoader[Any] = DataLoader(
-        Guarded(samples),
+        ErrorsAsValues(samples),
         batch_sampler=sampler,
         num_workers=workers,
         collate_fn=collate,
@@ -281,6 +270,6 @@ def build_loader(
         timeout=LONGEST_WAIT if workers else 0,
         worker_init_fn=start_worker,
         persistent_workers=workers > 0,
-        generator=torch.Generator(),  # otherwise each pass would consume the global one
+        generator=torch.Generator(),  # by default, each pass draws from the global one
     )
     return Loader(samples, batches, sampler)

@@ -1,4 +1,4 @@
-"""What loader workers do: samples become batches, images of 8 bits in 8 bits."""
+"""The work of a loader worker: read samples and stack them to batches, 8-bit images in 8 bits."""
 
 import os
 import signal
@@ -16,19 +16,19 @@ from src.util.images.io import ImageWarning, as_float, as_tensor, use_one_thread
 
 
 def prepare(samples: Samples, jobs: int) -> None:
-    """Before training samples go to workers: decode the images if they are to be kept, in so many threads.
+    """Fill the cache of training samples, if any, with `jobs` threads, and switch 8-bit images to uint8.
 
-    From here on images of 8 bits are uint8, a quarter of the bytes that go from a worker to a device, where
-    `as_float` makes the same numbers of them.
+    uint8 takes a quarter of the bytes between worker and device. `as_float` converts it there, to the same
+    values.
     """
     samples.used.source = cached(samples.source, samples.used.numbers, samples.view, jobs)
     samples.to_tensor = as_tensor
 
 
-class Guarded(Dataset[Any]):
-    """Gives a user's error back as a value: raised in a worker it would arrive as a traceback.
+class ErrorsAsValues(Dataset[Any]):
+    """Samples, or the `UserError` of a sample: raised in a worker, it would arrive as a traceback.
 
-    What an image's reading adapts is not said again, whether a worker reads or the training itself.
+    Image warnings are ignored, because `Samples.check` has reported them.
     """
 
     def __init__(self, samples: Samples) -> None:
@@ -36,7 +36,7 @@ class Guarded(Dataset[Any]):
 
     def __getitem__(self, key: tuple[int, int]) -> Sample | UserError:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ImageWarning)  # `Samples.check` has told all of it
+            warnings.simplefilter("ignore", ImageWarning)
             try:
                 return self.samples[key]
             except UserError as error:
@@ -44,7 +44,7 @@ class Guarded(Dataset[Any]):
 
 
 def collate(items: list[Sample | UserError]) -> Sample | UserError:
-    """Stack samples to a batch, with what was `lost` for all of them; or give back the first error."""
+    """Stack samples to a batch, with their images `lost`; or return the first error."""
     samples: list[Sample] = []
     lost: Lost = {}
     for item in items:
@@ -53,21 +53,21 @@ def collate(items: list[Sample | UserError]) -> Sample | UserError:
         lost |= item.pop("lost", {})
         samples.append(item)
     for key in {"noisy", "clean"} & samples[0].keys():
-        if len({sample[key].dtype for sample in samples}) > 1:  # images of several types
+        if len({sample[key].dtype for sample in samples}) > 1:  # images of several data types
             samples = [{**sample, key: as_float(sample[key])} for sample in samples]
     return {**default_collate(samples), "lost": lost}
 
 
 def start_worker(worker: int) -> None:
-    """Set up a worker process; PyTorch gives it one thread of its own accord."""
+    """Set up a worker process. PyTorch already limits itself to one thread."""
     use_one_thread()
-    # PyTorch would print the error and wait for the batch in vain; of a worker that ends it hears.
+    # If a batch cannot be sent, PyTorch prints the error and waits forever. It notices a worker that ends.
     Queue._on_queue_feeder_error = staticmethod(_end)  # type: ignore[attr-defined]
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):  # these are for the trainer, which ends its workers
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):  # the main process handles these
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def _end(error: Exception, batch: object) -> None:
-    """End a worker that cannot hand over a batch, as where shared memory is full."""
+    """End a worker that cannot send a batch, for example because shared memory is full."""
     os._exit(1)

@@ -1,6 +1,6 @@
-"""How images are seen: from a source to the samples that a network is given.
+"""From a source's images to the samples that a network is given.
 
-`samples` is the dataset of PyTorch; `view` its crop, flips, turns and noise; `levels` brings values to [0,
-1]; `used` says which images are shown and what replaces one that is lost; `first_look` checks them all
-before the first step; `cache` keeps them decoded, on disk as `packed` files.
+`samples` is the PyTorch dataset; `view` defines crop, flips, rotations and noise; `levels` scales values to
+[0, 1]; `used` holds the images in use and replaces unreadable ones; `checks` examines all images before the
+first step; `cache` keeps them decoded in memory or on disk, in the file format of `packed`.
 """

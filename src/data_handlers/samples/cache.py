@@ -1,4 +1,4 @@
-"""Images decoded once, for all crops and workers: in memory, or on a disk for all runs."""
+"""A cache of decoded images, shared by all workers: in memory, or on disk for all runs."""
 
 import hashlib
 import os
@@ -26,64 +26,60 @@ from src.util.images.io import ImageInfo, ImageWarning
 from src.util.logger import LOG, progress_bar
 from src.util.memory import available_memory
 
-OF_FREE_DISK, OF_FREE_MEMORY = 0.9, 0.5
-"""What a cache may take of the space that is free."""
-READING = 3
-"""Counts the ways in which this program has read images: a cache made in another way is made anew."""
+DISK_SHARE, MEMORY_SHARE = 0.9, 0.5
+"""Share of the free disk space and of the free memory that a cache may use."""
+DECODER_VERSION = 3
+"""Increase it when the decoded values of an image change: it invalidates existing caches."""
 
 
 def cached(source: Source, numbers: Sequence[int], view: View, jobs: int) -> Source:
-    """The same images, decoded beforehand.
+    """Decode images in advance.
 
     Parameters
     ----------
     source : Source
         The images.
     numbers : sequence of int
-        Those that are used.
+        The images to decode.
     view : View
-        Says where by `cache` and `cache_folder`.
+        Its `cache` and `cache_folder` choose the place.
     jobs : int
-        Threads that decode, at least one.
+        Number of decoding threads, at least 1.
 
     Returns
     -------
     Source
-        Also a `CropSource`; the source itself, with a warning, where there is no room for all images or the
-        folder cannot be written to.
+        A `CropSource` of the same images; or `source` itself, with a warning, if there is too little space
+        or the folder cannot be written.
 
     Raises
     ------
     DataError
-        One line for every image that cannot be decoded. With `unreadable: skip` these are left to `source`.
+        When images cannot be decoded, one line for each. With `unreadable: skip` they are left to `source`.
     ConfigError
-        When `cache_folder` is inside the images' own.
+        When `cache_folder` is inside the folder of the images.
     """
     if isinstance(source, Cached) or view.cache is None:
         return source
-    make = _in_memory if view.cache == "ram" else _on_disk
+    build = _in_memory if view.cache == "ram" else _on_disk
     try:
-        pack = make(_Contents(source, numbers, view, max(1, jobs)))
-    except (
-        PackError,
-        StorageError,
-        OSError,
-        NotImplementedError,
-    ) as error:  # the last of a disk without locks
+        pack = build(_Contents(source, numbers, view, max(1, jobs)))
+    # A disk without file locks raises NotImplementedError.
+    except (PackError, StorageError, OSError, NotImplementedError) as error:
         LOG.warning("cache: %s is not used, images are decoded for each crop: %s", view.cache, error)
         return source
     return Cached(source, pack)
 
 
 class Cached(CropSource):
-    """A source of which decoded images are at hand.
+    """A source with decoded images.
 
     Parameters
     ----------
     source : Source
-        Of all images; asked for those that are not in the pack.
+        All images; it reads those that are not in the pack.
     pack : Pack
-        Decoded ones.
+        Decoded images.
     """
 
     def __init__(self, source: Source, pack: Pack) -> None:
@@ -95,15 +91,15 @@ class Cached(CropSource):
         return len(self._source)
 
     def name(self, number: int) -> str:
-        """As in the source."""
+        """Return the name of the image."""
         return self._source.name(number)
 
     def origin(self, number: int) -> tuple[str, ...]:
-        """As in the source."""
+        """Return the origin of the image; see `Source`."""
         return self._source.origin(number)
 
     def inspect(self, number: int) -> ImageInfo:
-        """Size and channels; see `Source`."""
+        """Return size and channels."""
         if number not in self._pack:
             return self._source.inspect(number)
         noisy, _ = self._pack.read(number)
@@ -112,24 +108,22 @@ class Cached(CropSource):
         return ImageInfo(height, width, channels, dtype=noisy.dtype.name, data_range=data_range)
 
     def read(self, number: int) -> Image:
-        """The whole image, mapped."""
+        """Return the whole image, memory-mapped."""
         if number not in self._pack:
             return self._source.read(number)
         data_range, clean_data_range = self._pack.data_ranges(number)
         return Image(
-            self.name(number),
-            *self._pack.read(number),
-            data_range=data_range,
-            clean_data_range=clean_data_range,
-        )
+            self.name(number), *self._pack.read(number),
+            data_range=data_range, clean_data_range=clean_data_range,
+        )  # fmt: skip
 
     def read_crop(self, number: int, box: Box) -> Image:
-        """A part of the image, mapped; nothing else is read."""
+        """Return a part of the image, memory-mapped."""
         return self.read(number).crop(box)
 
 
 class _Contents:
-    """What a cache is to hold; see `cached`."""
+    """The images that a cache must hold; see `cached`."""
 
     def __init__(self, source: Source, numbers: Sequence[int], view: View, jobs: int) -> None:
         self.source = source
@@ -137,27 +131,27 @@ class _Contents:
         self.view = view
         self.jobs = jobs
         origins = [source.origin(number) for number in numbers]
-        # Another OpenCV may decode a JPEG otherwise.
-        self.key = _digest(READING, cv2.__version__, len(source), *zip(numbers, origins, strict=True))
-        # The same when images change: then the new cache takes the place of the old one.
+        # Another version of OpenCV may decode a JPEG differently.
+        self.key = _digest(DECODER_VERSION, cv2.__version__, len(source), *zip(numbers, origins, strict=True))
+        # The name does not depend on the content, so that a new cache replaces an outdated one.
         place = os.path.abspath(source.where)
-        kind = _digest(place, view.n_data, len(origins[0]))
-        self.name = re.sub(r"[^a-zA-Z0-9_.-]", "_", Path(place).name)[:80] + f"-{kind.hex()}.pictures"
-        self._partners = len(origins[0])
+        suffix = _digest(place, view.n_data, len(origins[0])).hex()
+        self.name = re.sub(r"[^a-zA-Z0-9_.-]", "_", Path(place).name)[:80] + f"-{suffix}.pictures"
+        self._arrays_per_image = len(origins[0])
 
     def nbytes(self) -> int:
-        """What all of it takes, decoded."""
+        """Return the size of all decoded images."""
         infos = map(self.source.inspect, self.numbers)
-        return self._partners * sum(
+        return self._arrays_per_image * sum(
             i.height * i.width * i.channels * np.dtype(i.dtype).itemsize for i in infos
         )
 
     def write(self, file: BinaryIO) -> None:
-        """Decode all images into a file."""
+        """Decode all images into a file, as `PackWriter`."""
         writer = PackWriter(file, len(self.source))
         problems = []
         with progress_bar(len(self.numbers), "image") as bar, warnings.catch_warnings():
-            warnings.simplefilter("ignore", ImageWarning)  # `Samples.check` has told all of it
+            warnings.simplefilter("ignore", ImageWarning)  # `Samples.check` has reported them
             for number, image in zip(self.numbers, self._decoded(), strict=True):
                 if isinstance(image, DataError):
                     problems.append(str(image))
@@ -170,7 +164,7 @@ class _Contents:
         writer.finish(self.key)
 
     def _decoded(self) -> Iterator[Image | DataError]:
-        """The images in their order; no more are in memory than threads can work on."""
+        """Decode the images in order, with about one image per thread in memory."""
         with ThreadPoolExecutor(self.jobs) as pool:
             ahead: deque[Future[Image | DataError]] = deque()
             for number in self.numbers:
@@ -186,14 +180,14 @@ class _Contents:
         except DataError as error:
             return error
 
-    def problem_of(self, pack: Pack) -> str:
-        """Why a pack does not hold all of this, or nothing; every byte of it is looked at."""
+    def problem(self, pack: Pack) -> str:
+        """Return why a pack is not a valid cache of these images, or "". It verifies all checksums."""
         if pack.key != self.key:
-            return "is of other images, or these have changed since"
+            return "holds other images, or they have changed since"
         with progress_bar(len(self.numbers), "image") as bar, ThreadPoolExecutor(self.jobs) as pool:
-            for number, sound in zip(self.numbers, pool.map(pack.is_sound, self.numbers), strict=True):
+            for number, intact in zip(self.numbers, pool.map(pack.is_intact, self.numbers), strict=True):
                 bar.update()
-                if not sound:
+                if not intact:
                     pool.shutdown(cancel_futures=True)
                     return f"is damaged: {self.source.name(number)}"
         return ""
@@ -201,8 +195,8 @@ class _Contents:
 
 def _in_memory(contents: _Contents) -> Pack:
     if not hasattr(os, "memfd_create"):
-        raise PackError("this system has no shared memory without a name; take disk")
-    _refuse_full(contents, available_memory() * OF_FREE_MEMORY, "memory")
+        raise PackError("this system has no anonymous shared memory; set `cache: disk`")
+    _require_space(contents, available_memory() * MEMORY_SHARE, "memory")
     with open(os.memfd_create("pictures"), "w+b") as file:
         contents.write(file)
         pack = Pack(Path(f"/proc/self/fd/{file.fileno()}"))
@@ -212,14 +206,14 @@ def _in_memory(contents: _Contents) -> Pack:
 
 def _on_disk(contents: _Contents) -> Pack:
     path = _folder_of(contents) / contents.name
-    pack, _ = _kept(path, contents)
+    pack, _ = _open_valid(path, contents)
     if pack is None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(path):
-            pack, problem = _kept(path, contents)  # another run may have made it in the meantime
+            pack, problem = _open_valid(path, contents)  # another run may have written it in the meantime
             if problem:
-                LOG.warning("cache: %s %s; it is made anew", path, problem)
-            pack = pack or _made(path, contents)
+                LOG.warning("cache: %s %s; it is built again", path, problem)
+            pack = pack or _build(path, contents)
     LOG.info("cache: %d images, %s in %s", len(contents.numbers), _size(pack.nbytes), path)
     return pack
 
@@ -229,16 +223,16 @@ def _folder_of(contents: _Contents) -> Path:
         try:
             return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nl-n2v"
         except RuntimeError:
-            raise PackError("this user has no home; say by cache_folder where it is to be") from None
+            raise PackError("this user has no home folder; set cache_folder") from None
     folder = Path(contents.view.cache_folder)
     images = Path(contents.source.where).resolve()
     if images in (folder.resolve(), *folder.resolve().parents):
-        raise ConfigError(f"cache_folder: {folder} lies in the images' own folder; name another")
+        raise ConfigError(f"cache_folder: {folder} is inside the folder of the images; set another one")
     return folder
 
 
-def _kept(path: Path, contents: _Contents) -> tuple[Pack | None, str]:
-    """The pack of an earlier run, or what is wrong with it."""
+def _open_valid(path: Path, contents: _Contents) -> tuple[Pack | None, str]:
+    """Return the pack of an earlier run, if it exists and is valid, or the reason why it is not valid."""
     try:
         pack = Pack(path)
     except FileNotFoundError:
@@ -247,18 +241,18 @@ def _kept(path: Path, contents: _Contents) -> tuple[Pack | None, str]:
         raise PackError(f"{path} {error}; move it elsewhere") from None
     except PackError as error:
         return None, str(error)
-    problem = contents.problem_of(pack)
+    problem = contents.problem(pack)
     return (None, problem) if problem else (pack, "")
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """While this run makes the pack, others wait."""
+    """Make other runs wait while this run builds the pack."""
     lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        LOG.info("cache: waiting for another run that is making %s", path)
+        LOG.info("cache: waiting for another run that is building %s", path)
         lock.acquire()
     try:
         yield
@@ -266,21 +260,21 @@ def _locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _made(path: Path, contents: _Contents) -> Pack:
-    for leftover in path.parent.glob(f".{path.name}.*.tmp"):  # of a run that was killed here
+def _build(path: Path, contents: _Contents) -> Pack:
+    for leftover in path.parent.glob(f".{path.name}.*.tmp"):  # of a killed run
         leftover.unlink(missing_ok=True)
-    needed = _refuse_full(contents, shutil.disk_usage(path.parent).free * OF_FREE_DISK, f"disk of {path}")
-    LOG.info("cache: %d images are decoded into %s", len(contents.numbers), path)
-    # Without waiting for the disk: a file that a power cut left is looked through like any other.
+    needed = _require_space(contents, shutil.disk_usage(path.parent).free * DISK_SHARE, f"disk of {path}")
+    LOG.info("cache: decoding %d images into %s", len(contents.numbers), path)
+    # It need not survive a power cut: the next run verifies the file.
     with write_atomically(path, durable=False, size=needed) as file:
         contents.write(file)
     return Pack(path)
 
 
-def _refuse_full(contents: _Contents, room: float, where: str) -> int:
+def _require_space(contents: _Contents, allowed: float, where: str) -> int:
     needed = contents.nbytes()
-    if needed > room:
-        raise PackError(f"{_size(needed)} are needed, a cache may take {_size(room)} of the {where}")
+    if needed > allowed:
+        raise PackError(f"it needs {_size(needed)}, but may use only {_size(allowed)} of the {where}")
     return needed
 
 

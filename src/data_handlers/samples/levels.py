@@ -1,4 +1,4 @@
-"""From the numbers of a file to [0, 1]: images of other types than 8 bits."""
+"""Scaling of file values to [0, 1], and checks that they fit the data range."""
 
 import warnings
 from collections import Counter
@@ -22,126 +22,101 @@ from src.util.images.value_range import (
     with_one_proposal,
 )
 
-LOOKED_AT = 8
-"""Images whose values are looked at before a training starts; headers tell the rest."""
+CHECKED_IMAGES = 8
+"""Number of images whose values are checked before the first step. Headers are checked of all images."""
 
-PART = 1024
-"""Edge of what is looked at, px, where a source reads parts: whole images may take half a GB each."""
+CHECKED_EDGE = 1024
+"""Edge in px of the checked part, if a source can read parts: a whole image may take half a GB."""
 
 
-def scaled(image: Image, rule: DataRange, nan: NanRule = "stop") -> Image:
-    """An image as a network can take it.
+def scaled(image: Image, option: DataRange, nan: NanRule = "stop") -> Image:
+    """Return an image with the values that a network takes.
 
     Parameters
     ----------
     image : Image
-        With the values of its file.
-    rule : "auto" or float
-        The data range.
+        The values of its file.
+    option : "auto" or float
+        The option `data_range`.
     nan : "stop" or "keep"
-        Whether NaN is refused.
+        Whether NaN raises an error or is kept.
 
     Returns
     -------
     Image
-        uint8 where 255 is white stays as it is; all else becomes float32 of data range 1.
+        uint8 values with data range 255 are unchanged; all others become float32 with data range 1.
 
     Raises
     ------
     DataError
-        When its values make no sense with `rule`.
+        When the values do not fit the data range.
     """
 
     def scale(values: np.ndarray, data_range: float) -> np.ndarray:
-        if (values.dtype == np.uint8 and data_range == 255) or (
-            values.dtype == np.float32 and data_range == 1
-        ):
+        if (values.dtype, data_range) in ((np.uint8, 255), (np.float32, 1)):
             return values
         return values.astype(np.float32) / np.float32(data_range)
 
-    data_range = noisy_data_range(image, rule, image.name, nan)
+    data_range = _noisy_data_range(image, option, image.name, nan)
     noisy, clean = scale(image.noisy, data_range), image.clean
     if clean is not None:
-        clean = scale(clean, checked_data_range(clean, rule, image.name, image.clean_data_range, nan))
+        clean = scale(clean, checked_data_range(clean, option, image.name, image.clean_data_range, nan))
     return replace(image, noisy=noisy, clean=clean, dtype=image.noisy.dtype.name, data_range=data_range)
 
 
-def noisy_data_range(image: Image, rule: DataRange, name: str, nan: NanRule = "stop") -> float:
-    """`checked_data_range` of a noisy image, which a clean one of the same type must share.
-
-    Parameters
-    ----------
-    image : Image
-        With the values of its file.
-    rule : "auto" or float
-        The data range.
-    name : str
-        The image's, for messages.
-    nan : "stop" or "keep"
-        Whether NaN is refused.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    DataError
-        When the headers of the two files disagree, too.
-    """
+def _noisy_data_range(image: Image, option: DataRange, name: str, nan: NanRule) -> float:
+    """Return the data range of a noisy image, after checking its values and the clean image's header."""
     noisy, clean = image.noisy, image.clean
-    data_range = checked_data_range(noisy, rule, name, image.data_range, nan)
+    data_range = checked_data_range(noisy, option, name, image.data_range, nan)
     if clean is not None and clean.dtype == noisy.dtype:
-        other = data_range_of(clean.dtype, rule, image.clean_data_range)
+        other = data_range_of(clean.dtype, option, image.clean_data_range)
         if other != data_range:
             raise DataError(
-                f"{name}: by its header white is {data_range:g}, by the clean image's {other:g}; say which by"
-                f" data_range={min(data_range, other):g}"
+                f"{name}: its header gives data range {data_range:g}, that of the clean image {other:g}; set"
+                f" the right one, such as data_range={min(data_range, other):g}"
             )
     return data_range
 
 
-def look_at_values(
-    source: Source, infos: Mapping[int, ImageInfo], rule: DataRange, nan: NanRule = "stop"
+def check_values(
+    source: Source, infos: Mapping[int, ImageInfo], option: DataRange, nan: NanRule = "stop"
 ) -> tuple[float, list[str], dict[int, str]]:
-    """What the values of some images say, before the first step; images of 8 bits say nothing.
+    """Check the values of some images before the first step. 8-bit images need no check.
 
     Parameters
     ----------
     source : Source
         The images.
     infos : mapping
-        Their headers, by number.
-    rule : "auto" or float
-        The data range.
-    nan : "stop" or "keep"
-        Whether NaN is refused.
+        Image number -> header.
+    option, nan
+        See `scaled`.
 
     Returns
     -------
     (float, list of str, dict of int to str)
-        White of most images, what the user should know, and why some images cannot be used.
+        Data range of most images, hints for the user, and the problem of each unusable image.
 
     Raises
     ------
     DataError
-        When none of the images that were looked at can be used: a line for each.
+        When no checked image is usable, one line for each.
     """
-    data_ranges = Counter(data_range_of(info.dtype, rule, info.data_range) for info in infos.values())
+    data_ranges = Counter(data_range_of(info.dtype, option, info.data_range) for info in infos.values())
     hints = []
     if len(data_ranges) > 1:
         found = ", ".join(f"{data_range:g} in {count}" for data_range, count in data_ranges.most_common())
-        hints.append(f"{source.where}: images of several ranges: white is {found}")
+        hints.append(f"{source.where}: images of several data ranges: {found}")
     deep = [number for number, info in infos.items() if info.dtype != "uint8"]
     problems: dict[int, DataError] = {}
     dark: list[Hint | None] = []
-    for number in deep[:: max(1, len(deep) // LOOKED_AT)][:LOOKED_AT]:
+    for number in deep[:: max(1, len(deep) // CHECKED_IMAGES)][:CHECKED_IMAGES]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ImageWarning)
-                image = _middle(source, number, infos[number])
+                image = _read_centre(source, number, infos[number])
             name = place_of(source.where, image.name)
-            data_range = noisy_data_range(image, rule, name, nan)
+            data_range = _noisy_data_range(image, option, name, nan)
         except DataError as error:
             problems[number] = error
             continue
@@ -152,18 +127,18 @@ def look_at_values(
         hint = dark_hint(known, data_range)
         dark.append(hint and hint._replace(found=f"{name}: {hint.found}"))
     lines = dict(zip(problems, map(str, with_one_proposal(list(problems.values()))), strict=True))
-    if not dark:  # the next ones will be no better
+    if not dark:
         raise_together(list(lines.values()))
-    if dark and all(dark):  # one dark image is a dark image
-        # The number that is proposed must hold the brightest, too.
+    if dark and all(dark):  # a single dark image needs no hint
+        # The proposed data range must fit the brightest image.
         hints.append(max(filter(None, dark), key=lambda hint: hint.number).line)
     return data_ranges.most_common(1)[0][0], hints, lines
 
 
-def _middle(source: Source, number: int, info: ImageInfo) -> Image:
+def _read_centre(source: Source, number: int, info: ImageInfo) -> Image:
     if not isinstance(source, CropSource):
         return source.read(number)
-    height, width = min(info.height, PART), min(info.width, PART)
+    height, width = min(info.height, CHECKED_EDGE), min(info.width, CHECKED_EDGE)
     return source.read_crop(
         number, Box((info.height - height) // 2, (info.width - width) // 2, height, width)
     )

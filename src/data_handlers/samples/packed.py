@@ -1,7 +1,7 @@
-"""Decoded images in one file, which is mapped: written once, checked, shared by all who read them.
+"""A file of decoded images: written once, verified, and memory-mapped by all its readers.
 
-The file holds a mark, the arrays of all images, an index of them, and a foot with the index's checksum. The
-foot comes last: a file without it is not whole.
+The file holds a magic number, the arrays of all images, an index of them, and a footer with the checksum of
+the index. The footer is written last, so a file without it is incomplete.
 """
 
 import mmap
@@ -13,26 +13,25 @@ from typing import BinaryIO
 
 import numpy as np
 
-MARK = b"NLN2Vpk2"
-"""The first bytes of such a file, and its last; the digit is the format's version."""
+MAGIC = b"NLN2Vpk2"
+"""First and last bytes of the file; the digit is the version of the format."""
 KEY_BYTES = 16
-"""Of the digest that says what the images were made from."""
+"""Size of the digest that identifies the source of the images."""
 
-# An image's place in the file; `kind` is NumPy's type, empty where the image is not in the file; `data_range`
-# as its header said, 0 where it did not.
+# Place of an image in the file. `dtype` is empty if the image is not in it; `data_range` is 0 if unknown.
 _ENTRY = np.dtype([
-    ("start", "<u8"), ("shape", "<u4", 3), ("kind", "S8"), ("checksum", "<u4"), ("white", "<f8"),
+    ("start", "<u8"), ("shape", "<u4", 3), ("dtype", "S8"), ("checksum", "<u4"), ("data_range", "<f8"),
 ])  # fmt: skip
-_FOOT = struct.Struct(f"<Q{KEY_BYTES}sI8s")  # images, key, checksum of index and key, mark
+_FOOTER = struct.Struct(f"<Q{KEY_BYTES}sI8s")  # images, key, checksum of index and key, magic number
 _ALIGNMENT = 64
 
 
 class PackError(Exception):
-    """A file that cannot be used; its text says why."""
+    """The file cannot be used; the text says why."""
 
 
 class ForeignFileError(PackError):
-    """A file that no `PackWriter` made."""
+    """The file was not written by `PackWriter`."""
 
 
 class PackWriter:
@@ -41,49 +40,46 @@ class PackWriter:
     Parameters
     ----------
     file : binary file
-        Empty.
+        An empty file.
     images : int
-        How many there are; any of them may be left out.
+        Number of images in the index; any of them may be missing in the file.
     """
 
     def __init__(self, file: BinaryIO, images: int) -> None:
         self._file = file
         self._index = np.zeros((images, 2), _ENTRY)
-        self._end = file.write(MARK)
+        self._end = file.write(MAGIC)
 
     def add(
         self, number: int, noisy: np.ndarray, clean: np.ndarray | None = None,
         data_ranges: tuple[float | None, float | None] = (None, None),
     ) -> None:  # fmt: skip
-        """Write an image of shape (H, W, C) and, if there is one, its clean partner.
-
-        `data_ranges` are theirs, as far as their headers say.
-        """
+        """Write an image of shape (H, W, C) and its clean image, if any, with their data ranges, if known."""
         for entry, values, data_range in zip(self._index[number], (noisy, clean), data_ranges, strict=True):
             if values is None:
                 continue
-            entry["white"] = data_range or 0
+            entry["data_range"] = data_range or 0
             padding = -self._end % _ALIGNMENT
             content = np.ascontiguousarray(values)
             entry["start"], entry["shape"] = self._end + padding, content.shape
-            entry["kind"], entry["checksum"] = content.dtype.str.encode(), zlib.crc32(content.data)
+            entry["dtype"], entry["checksum"] = content.dtype.str.encode(), zlib.crc32(content.data)
             self._file.write(bytes(padding))
             self._file.write(content.data)
             self._end += padding + content.nbytes
 
     def finish(self, key: bytes) -> None:
-        """Make the file whole; `key` are `KEY_BYTES`."""
+        """Write the index and the footer; `key` has `KEY_BYTES`."""
         index = self._index.tobytes()
         self._file.write(index)
-        self._file.write(_FOOT.pack(len(self._index), key, zlib.crc32(key, zlib.crc32(index)), MARK))
+        self._file.write(_FOOTER.pack(len(self._index), key, zlib.crc32(key, zlib.crc32(index)), MAGIC))
         self._file.flush()
 
 
 class Pack:
-    """A file of images, mapped.
+    """A memory-mapped file of images.
 
-    It can be sent to another process of the machine, which maps the same file, whatever stands under its name
-    by then, as long as this process lives.
+    It can be pickled for another process of the same machine. That process maps the same file, even if its
+    path has been replaced since, while this process lives.
 
     Parameters
     ----------
@@ -93,39 +89,37 @@ class Pack:
     Attributes
     ----------
     key : bytes
-        As it was given to `PackWriter.finish`.
+        The key of `PackWriter.finish`.
     nbytes : int
         Size of the file.
 
     Raises
     ------
     PackError
-        When it is none of `PackWriter`, or not whole.
+        When the file was not written by `PackWriter`, or is incomplete.
     OSError
-        When it cannot be opened.
+        When the file cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
-        self._open(path)
-
-    def _open(self, path: Path) -> None:
         self._path = path
         self._file = open(path, "rb")
         self.nbytes = os.fstat(self._file.fileno()).st_size
-        if (head := self._file.read(len(MARK))) != MARK:
-            if head[:-1] == MARK[:-1]:
-                raise PackError("is of another version of this program")
-            # After a power cut a disk may keep the size of a file and lose its content.
-            raise ForeignFileError("is none of this program") if head.strip(b"\0") else PackError("is empty")
-        # The array keeps the mapping.
+        if (head := self._file.read(len(MAGIC))) != MAGIC:
+            if head[:-1] == MAGIC[:-1]:
+                raise PackError("was written by another version of this program")
+            # After a power cut, a file may keep its size and lose its content.
+            foreign = head.strip(b"\0")
+            raise ForeignFileError("was not written by this program") if foreign else PackError("is empty")
+        # The array keeps the mapping alive.
         self._bytes = np.frombuffer(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
         self._index, self.key = self._read_index()
 
     def _read_index(self) -> tuple[np.ndarray, bytes]:
-        end = self.nbytes - _FOOT.size
-        count, key, checksum, mark = _FOOT.unpack(self._bytes[end:].data) if end > 0 else (0, b"", 0, b"")
+        end = self.nbytes - _FOOTER.size
+        count, key, checksum, magic = _FOOTER.unpack(self._bytes[end:].data) if end > 0 else (0, b"", 0, b"")
         start = end - count * 2 * _ENTRY.itemsize
-        if mark != MARK or start < len(MARK):
+        if magic != MAGIC or start < len(MAGIC):
             raise PackError("is cut short")
         index = self._bytes[start:end]
         if zlib.crc32(key, zlib.crc32(index.data)) != checksum:
@@ -133,34 +127,31 @@ class Pack:
         return index.copy().view(_ENTRY).reshape(count, 2), key
 
     def __contains__(self, number: int) -> bool:
-        return bool(self._index[number, 0]["kind"])
+        return bool(self._index[number, 0]["dtype"])
 
     def __len__(self) -> int:
         return len(self._index)
 
     def read(self, number: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Give an image, shape (H, W, C), and its clean partner if there is one; nothing is copied."""
+        """Return an image, shape (H, W, C), and its clean image, if any, as views of the file."""
         noisy, clean = self._index[number]
-        return self._values(noisy), self._values(clean) if clean["kind"] else None
+        return self._values(noisy), self._values(clean) if clean["dtype"] else None
 
     def data_ranges(self, number: int) -> tuple[float | None, float | None]:
-        """What was white in an image, and in its clean partner, as far as their headers said."""
-        noisy, clean = (float(data_range) or None for data_range in self._index[number]["white"])
+        """Return the data ranges of an image and of its clean image, if known from their headers."""
+        noisy, clean = (float(data_range) or None for data_range in self._index[number]["data_range"])
         return noisy, clean
 
-    def is_sound(self, number: int) -> bool:
-        """Whether an image has the bytes that were written."""
-        entries = (entry for entry in self._index[number] if entry["kind"])
+    def is_intact(self, number: int) -> bool:
+        """Return whether the checksums of an image are right."""
+        entries = (entry for entry in self._index[number] if entry["dtype"])
         return all(zlib.crc32(self._values(entry).data) == entry["checksum"] for entry in entries)
 
     def _values(self, entry: np.void) -> np.ndarray:
-        start, shape, kind = entry["start"].item(), entry["shape"].tolist(), np.dtype(entry["kind"].decode())
-        end = start + shape[0] * shape[1] * shape[2] * kind.itemsize
-        return self._bytes[start:end].view(kind).reshape(shape)
+        start, shape, dtype = entry["start"].item(), entry["shape"].tolist(), entry["dtype"].decode()
+        end = start + shape[0] * shape[1] * shape[2] * np.dtype(dtype).itemsize
+        return self._bytes[start:end].view(dtype).reshape(shape)
 
-    def __getstate__(self) -> Path:
+    def __reduce__(self) -> tuple[type["Pack"], tuple[Path]]:
         link = Path(f"/proc/{os.getpid()}/fd/{self._file.fileno()}")
-        return link if link.exists() else self._path
-
-    def __setstate__(self, path: Path) -> None:
-        self._open(path)
+        return Pack, (link if link.exists() else self._path,)

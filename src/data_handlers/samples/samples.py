@@ -1,4 +1,4 @@
-"""From images to the network's input: a source seen through a view."""
+"""The dataset of PyTorch: the images of a source, cropped, augmented and scaled as a `View` says."""
 
 import math
 from collections.abc import Callable
@@ -12,58 +12,59 @@ from torch.utils.data import Dataset
 
 from src.data_handlers.datasets.base import Box, CropSource, DrawnSource, Image, Source, place_of
 from src.data_handlers.datasets.noise import add_noise
-from src.data_handlers.samples.first_look import look_at_all
+from src.data_handlers.samples.checks import check_images
 from src.data_handlers.samples.levels import scaled
 from src.data_handlers.samples.used import UsedImages
 from src.data_handlers.samples.view import View
 from src.util.errors import ConfigError, DataError
 from src.util.images.formats.holes import without_nan
-from src.util.images.io import (
-    ImageInfo,
-    as_channels,
-    to_float,
-)
+from src.util.images.io import ImageInfo, as_channels, to_float
 from src.util.images.value_range import DataRange, NanRule, data_range_of
 from src.util.seed import derive_seed, make_generator, numpy_generator
 
 CACHE_BYTES = 128 * 2**20
-"""Decoded images that each process may keep: small sets are read once, not once for each crop."""
+"""Bytes of decoded images that each process may keep, so that images of small sets are decoded once."""
 
 LARGE = 32
-"""An image of more crops than that is large: decoding it takes longer than all else for a crop."""
+"""An image with the area of more crops than this is large: decoding dominates the time to load a crop."""
 
 EPOCH_CROPS = 2_880
-"""Crops in an epoch, at least, where the number of crops of each image is left open."""
+"""Minimum number of crops in an epoch if `repeat_times` is None."""
 
 Sample = dict[str, Any]
 
 
 class Samples(Dataset[Sample]):
-    """The samples of a dataset; each is a function of (seed, epoch, index) and nothing else.
+    """The samples of a dataset. A sample depends only on the images and on (seed, epoch, index).
 
     Parameters
     ----------
     source : Source
         The images.
     view : View
-        Crop, augmentation, noise, and how many.
+        Crop, augmentations, noise, and number of images and crops.
     channels : int
-        The network's `in_channels`; grey images become three equal channels for a network of three.
+        `in_channels` of the network. For 3 channels, a grey image is repeated.
     seed : int
-        The run's seed.
+        Seed of the run.
     training : bool
-        Random crops, flips and turns, or each image once and always alike.
+        Random crops, flips and rotations if True; otherwise each image once, the same in each epoch.
     data_range : "auto" or float
-        The data range, see `src.util.images.value_range`.
+        The option `data_range`, see `src.util.images.value_range`.
     nan : "stop" or "keep"
-        Whether NaN is refused, or a value that there is none of.
+        Whether NaN raises an error, or marks a missing value.
+
+    Attributes
+    ----------
+    data_range : float
+        Data range of most images, after `check`.
 
     Raises
     ------
     DataError
         When the source has no image, or fewer than `n_data`.
     ConfigError
-        When images that are drawn anew are to be cached, or noise of cameras has other channels than they.
+        When generated images have a cache, or camera noise has neither 1 nor 3 channels.
 
     Examples
     --------
@@ -85,8 +86,8 @@ class Samples(Dataset[Sample]):
             raise DataError(f"n_data: {view.n_data} images asked for, {source.where} has {len(source)}")
         if view.cache is not None and isinstance(source, DrawnSource):
             raise ConfigError(
-                f"cache: {source.where} are new ones in each epoch, and {view.cache} would keep the first"
-                " epoch's; leave it out"
+                f"cache: {source.where} change with each epoch, `{view.cache}` would keep those of the first;"
+                " remove this key"
             )
         if view.noise is not None and view.noise.camera is not None and channels not in (1, 3):
             raise ConfigError(f"add_noise.camera: expected in_channels to be 1 or 3, got {channels}")
@@ -94,11 +95,9 @@ class Samples(Dataset[Sample]):
         self.channels = channels
         self.seed = seed
         self.training = training
-        self.rule: DataRange = data_range
+        self.data_range_option: DataRange = data_range
         self.nan: NanRule = nan
-        self.data_range = data_range_of(
-            "uint8", data_range
-        )  # of most images, once `check` has looked at them
+        self.data_range = data_range_of("uint8", data_range)
         self.used = UsedImages(source, view.n_data or len(source), skip=view.unreadable == "skip")
         self.to_tensor: Callable[[np.ndarray], Tensor] = to_float
         self._cache: dict[int, tuple[int, Image]] = {}
@@ -107,12 +106,12 @@ class Samples(Dataset[Sample]):
 
     @property
     def source(self) -> Source:
-        """Where the images come from."""
+        """The source of the images."""
         return self.used.source
 
     @property
     def images(self) -> int:
-        """How many images are used; of those of the source `n_data` and `unreadable` may leave some out."""
+        """Number of images in use: those of the source, less those left out by `n_data` and `unreadable`."""
         return len(self.used)
 
     def __len__(self) -> int:
@@ -121,30 +120,32 @@ class Samples(Dataset[Sample]):
         return self.images * (self.view.repeat_times or math.ceil(EPOCH_CROPS / self.images))
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
-        """One sample.
+        """Return a sample.
 
         Parameters
         ----------
         key : (int, int)
-            Epoch, and index of the sample; the epoch changes nothing in validation and test.
+            Epoch and index of the sample. The epoch has no effect in validation and test.
 
         Returns
         -------
         dict
-            `noisy` and, where it is known, `clean`: Tensors of float32 (C, H, W), data range 1 (simulated
-            noise may leave [0, 1]); `index`: int; `name`: str; in validation and test `dtype`: str and
-            `data_range`: float, of the image's file. Where NaN is kept, training has `missing`, a Tensor of
-            bool (1, H, W): any channel was NaN there, and `noisy` is filled in; validation and test have NaN.
-            `lost`, if any: see `UsedImages.read`; another image is shown then, in validation and test
-            none: there is no `noisy`.
+            - `noisy`, and `clean` if known: Tensor of float32 (C, H, W), data range 1. Simulated noise may
+              exceed [0, 1].
+            - `index`: int; `name`: str.
+            - `dtype`: str and `data_range`: float of the file, in validation and test.
+            - `missing`: Tensor of bool (1, H, W), in training with `nan="keep"`. True where a channel was
+              NaN; `noisy` is filled in there. In validation and test, `noisy` keeps NaN.
+            - `lost`: `Lost`, if an image could not be read. In training, the sample then shows another
+              image. In validation and test, it has no `noisy`.
 
         Raises
         ------
         DataError
-            When the image cannot be read and `unreadable` is `stop`; when no other can either.
+            When the image cannot be read and `unreadable` is `stop`, or when no image can be read.
         """
         epoch, index = key
-        image, lost = self.used.read(index, lambda n: self._cut_out(n, epoch, index), others=self.training)
+        image, lost = self.used.read(index, lambda n: self._read_crop(n, epoch, index), others=self.training)
         if image is None:
             return {"index": index, "name": self.used.all_names()[index], "lost": lost}
         if self.training:
@@ -165,27 +166,26 @@ class Samples(Dataset[Sample]):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_cache": {}, "_cached_bytes": 0, "_latest": None}
 
-    def _cut_out(self, number: int, epoch: int, index: int) -> Image:
-        """What of an image the sample shows."""
+    def _read_crop(self, number: int, epoch: int, index: int) -> Image:
         if isinstance(self.source, CropSource) and self.view.noise is None:
             info = self.source.inspect(number)
             box = self._box(number, (info.height, info.width), epoch, index)
-            part = scaled(self.source.read_crop(number, box), self.rule, self.nan)
+            part = scaled(self.source.read_crop(number, box), self.data_range_option, self.nan)
             return part.map(lambda values: as_channels(values, self.channels))
         image = self._prepared(epoch if self.training else 0, number)
         return image.crop(self._box(number, image.shape, epoch, index))
 
     def _box(self, number: int, shape: tuple[int, int], epoch: int, index: int) -> Box:
-        if line := self.too_small(number, shape):  # replaced since `check`
+        if line := self.too_small(number, shape):  # the file has changed since `check`
             raise DataError(line)
         if self.training:
             return self.view.random_box(shape, self.seed, epoch, index)
         return self.view.central_box(shape)
 
     def _prepared(self, epoch: int, number: int) -> Image:
-        """A whole image with its noise and the network's channels; kept while there is room.
+        """Return a whole image with noise and the channels of the network, cached while there is space.
 
-        The latest is kept in any case, so that crops that follow each other cost one decoding.
+        The latest image is always kept, so that consecutive crops of it need one decoding.
         """
         drawn = isinstance(self.source, DrawnSource)
         draw = epoch if drawn or (self.view.noise is not None and not self.view.noise.fixed) else 0
@@ -194,15 +194,15 @@ class Samples(Dataset[Sample]):
         kept_draw, image = self._cache.get(number, (None, None))
         if image is not None and kept_draw == draw:
             return image
-        known = scaled(self._read(draw, number), self.rule, self.nan)
-        fresh = self._with_noise(known, draw, number)
-        fresh = fresh.map(lambda values: as_channels(values, self.channels))
-        size = fresh.nbytes - (image.nbytes if image else 0)
+        plain = scaled(self._read(draw, number), self.data_range_option, self.nan)
+        prepared = self._with_noise(plain, draw, number)
+        prepared = prepared.map(lambda values: as_channels(values, self.channels))
+        size = prepared.nbytes - (image.nbytes if image else 0)
         if not drawn and self._cached_bytes + size <= CACHE_BYTES:
-            self._cache[number] = (draw, fresh)
+            self._cache[number] = (draw, prepared)
             self._cached_bytes += size
-        self._latest = number, draw, fresh
-        return fresh
+        self._latest = number, draw, prepared
+        return prepared
 
     def _read(self, draw: int, number: int) -> Image:
         if isinstance(self.source, DrawnSource):
@@ -215,53 +215,49 @@ class Samples(Dataset[Sample]):
             return image
         clean = image.noisy if image.clean is None else image.clean
         generator = make_generator(self.seed, "noise", draw, number)
-        whole, holes = without_nan(clean)
-        noisy = add_noise(to_float(whole), self.view.noise, generator).permute(1, 2, 0).numpy()
+        filled, holes = without_nan(clean)
+        noisy = add_noise(to_float(filled), self.view.noise, generator).permute(1, 2, 0).numpy()
         return replace(image, noisy=noisy if holes is None else holes.put_into(noisy), clean=clean)
 
     def check(self, batch_size: int = 1) -> int:
-        """Look at every image's header before the first step, and tell what will be adapted.
+        """Check all images before the first step, set `data_range`, and warn about necessary conversions.
 
         Parameters
         ----------
         batch_size : int
-            Images that are stacked, and so must come out in one size.
+            Number of samples in a batch. If it is above 1, all must have the same size.
 
         Returns
         -------
         int
-            Channels of the images themselves: 3 if any is in colour, otherwise 1.
+            Largest number of channels of an image.
 
         Raises
         ------
         DataError
-            One line for every image that is damaged, of the wrong kind, or smaller than the crop.
+            When images are damaged, of the wrong kind, or smaller than the crop, one line for each.
         """
-        return look_at_all(self, batch_size)
+        return check_images(self, batch_size)
 
     def too_small(self, number: int, shape: tuple[int, int]) -> str | None:
-        """Why an image gives no training crop, or None."""
+        """Return why an image is too small for a training crop, or None."""
         crop = self.view.crop
         if crop is None or not self.training or (shape[0] >= crop[0] and shape[1] >= crop[1]):
             return None
         size = f"{shape[0]}x{shape[1]}"
         return f"{self.place(number)}: {size} px are less than crop_size {crop[0]}x{crop[1]}"
 
-    def decodes_much(self, infos: dict[int, ImageInfo]) -> bool:
-        """Whether decoding, not cutting and turning, is what loading a training crop costs."""
+    def decoding_dominates(self, infos: dict[int, ImageInfo]) -> bool:
+        """Return whether most of the time to load a training crop is spent on decoding."""
         crop, view = self.view.crop, self.view
-        if (
-            crop is None
-            or not self.training
-            or isinstance(self.source, CropSource)
-            or view.crops_at_a_time > 1
-            or view.cache is not None
-        ):
+        if crop is None or not self.training or isinstance(self.source, CropSource):
+            return False
+        if view.crops_at_a_time > 1 or view.cache is not None:
             return False
         pixels = sum(info.height * info.width for info in infos.values())
         fits = pixels * self.channels <= CACHE_BYTES
         return not fits and pixels > LARGE * crop[0] * crop[1] * len(infos)
 
     def place(self, number: int) -> str:
-        """Where an image of the source is, for messages."""
+        """Return the source and name of an image, for messages."""
         return place_of(self.source.where, self.source.name(number))

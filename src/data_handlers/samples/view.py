@@ -1,7 +1,8 @@
-"""What of an image is shown: crop, flip, turn, noise, and how often."""
+"""The options of every dataset: crops, flips, rotations, noise, number of images, cache."""
 
 from typing import Annotated, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 
@@ -15,81 +16,75 @@ CropsAtATime = Annotated[
     int,
     Field(
         ge=1,
-        description="training only: so many of an image's crops follow each other, for which it is decoded"
-        " once; for large images without a cache, with `repeat_times` a multiple of it",
+        description="training only: number of consecutive crops of an image, for which it is decoded once;"
+        " for large images without a cache; `repeat_times` should be a multiple of it",
     ),
 ]
 Cache = Annotated[
     Literal["ram", "disk"] | None,
     Field(
-        description="training only: where all images are kept decoded: `ram`, as long as the run lives, or"
-        " `disk`, for later runs, too; None = nowhere"
+        description="training only: keep all images decoded, in `ram` for this run or on `disk` also for"
+        " later runs; None = no cache"
     ),
 ]
 CacheFolder = Annotated[
     str | None,
     Field(
-        description="where `cache: disk` keeps them, outside `data_dir`; None = nl-n2v in the user's folder"
-        " of caches (XDG_CACHE_HOME, or ~/.cache)"
+        description="folder for `cache: disk`, outside `data_dir`; None = nl-n2v in the user's cache folder"
+        " (XDG_CACHE_HOME or ~/.cache)"
     ),
 ]
 
 
 class View:
-    """How images of any source are turned into samples; these are keys of every `dataset_args`.
+    """How images are turned into samples. These options are keys of every `dataset_args`.
 
-    Training sees random crops, flips and turns; validation and test see each image once, its centre if
-    there is a crop size, and the same simulated noise at every visit.
-
-    Parameters
-    ----------
-    crop_size, augmentations, add_noise, n_data, repeat_times, crops_at_a_time, unreadable, \
-    cache, cache_folder
-        See their descriptions.
+    Training uses random crops, flips and rotations. Validation and test use each image once (its centre if
+    there is a crop size), with the same simulated noise in every epoch.
 
     Raises
     ------
     ValueError
-        When an image could change its shape by a turn, or an augmentation is unknown.
+        When an augmentation is unknown, or `rotate` is used with a crop that is not square.
     """
 
     def __init__(
         self,
         crop_size: Annotated[
             Edge | tuple[Edge, Edge] | None,
-            Field(description="edge of the crop, or its [height, width], in px; None = whole images"),
+            Field(description="edge or [height, width] of the crop in px; None = whole images"),
         ] = None,
         augmentations: Annotated[
             list[Augmentation] | Augmentation | None,
             Field(
-                description="training only: `flip` (none, horizontal, vertical or both) and `rotate` (by 0,"
-                " 90, 180 or 270 degrees), each drawn at random"
+                description="training only: random `flip` (none, horizontal, vertical or both) and `rotate`"
+                " (by 0, 90, 180 or 270 degrees)"
             ),
         ] = None,
         add_noise: Annotated[
             NoiseOptions | None,
             Field(
-                description="simulated noise; the image without it (the clean one, where there is a pair)"
-                " becomes the ground truth. None = the images are noisy already"
+                description="simulated noise, added to the clean image if there is one, otherwise to the"
+                " image; that becomes the ground truth. None = the images are noisy already"
             ),
         ] = None,
         n_data: Annotated[
-            int | None, Field(ge=1, description="use the first so many images; None = all of them")
+            int | None, Field(ge=1, description="use only the first images; None = all")
         ] = None,
         repeat_times: Annotated[
             int | None,
             Field(
                 ge=1,
-                description="training only: crops of each image in an epoch; None = as many as make 2,880",
+                description="training only: crops of each image in an epoch; None = enough for 2,880 crops",
             ),
         ] = 1,
         crops_at_a_time: CropsAtATime = 1,
         unreadable: Annotated[
             Literal["stop", "skip"],
             Field(
-                description="images that are damaged or missing: before the first step, `stop` lists them,"
-                " `skip` lists them and goes on without them; later, `stop` saves and stops, `skip` names"
-                " them and trains on the next image in their place"
+                description="damaged or missing images: before the first step, `stop` lists them and ends,"
+                " `skip` lists them and continues without them; later, `stop` saves and ends, `skip` logs"
+                " them and uses the next image instead"
             ),
         ] = "stop",
         cache: Cache = None,
@@ -111,19 +106,19 @@ class View:
             )
 
     def random_box(self, shape: tuple[int, int], seed: int, epoch: int, index: int) -> Box:
-        """Where a training sample is cut out.
+        """Draw the crop of a training sample.
 
         Parameters
         ----------
         shape : (int, int)
-            Height and width of its image, at least the crop's.
+            Height and width of the image, at least those of the crop.
         seed, epoch, index : int
-            The draw is a function of these: the run's seed, the epoch, the sample.
+            Seed of the run, epoch, and index of the sample, on which the draw depends.
 
         Returns
         -------
         Box
-            All of the image if there is no crop size.
+            The whole image if there is no crop size.
         """
         if not self.crop:
             return Box(0, 0, *shape)
@@ -132,24 +127,19 @@ class View:
         return Box(_draw(free[0], generator), _draw(free[1], generator), *self.crop)
 
     def central_box(self, shape: tuple[int, int]) -> Box:
-        """What of an image is scored: its centre, no larger than the crop size if there is one."""
+        """Return the centre of an image that is scored, or all of it if there is no crop size."""
         height, width = (min(whole, part) for whole, part in zip(shape, self.crop or shape, strict=True))
         return Box((shape[0] - height) // 2, (shape[1] - width) // 2, height, width)
 
     def augment(self, image: Image, seed: int, epoch: int, index: int) -> Image:
-        """A training sample flipped and turned at random, noisy and clean alike; see `random_box`.
-
-        Returns
-        -------
-        Image
-            Views of the arrays, not copies.
-        """
+        """Flip and rotate a training sample at random, as views of its arrays; see `random_box`."""
         generator = make_generator(seed, "augment", epoch, index)
         if "flip" in self.augmentations:
             rows, columns = (1 - 2 * _draw(2, generator) for _ in range(2))
             image = image.map(lambda values: values[::rows, ::columns])
         if "rotate" in self.augmentations:
-            image = image.turn(_draw(4, generator))
+            quarters = _draw(4, generator)
+            image = image.map(lambda values: np.rot90(values, quarters))
         return image
 
 

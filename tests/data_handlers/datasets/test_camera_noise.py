@@ -1,4 +1,4 @@
-"""Noise as cameras make it: fair in raw light, correlated, of the asked strength, stored in 8 bits."""
+"""Simulated camera noise: unbiased in linear light, correlated, of the given strength, stored in 8 bits."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 
 from src.data_handlers import build_samples
 from src.data_handlers.datasets import camera_noise
-from src.data_handlers.datasets.camera_noise import CameraNoise, _left_by_reduction, add_camera_noise
+from src.data_handlers.datasets.camera_noise import CameraNoise, _reduce_noise, add_camera_noise
 from src.data_handlers.datasets.demo import Demo
 from src.data_handlers.datasets.folder import Folder
 from src.data_handlers.samples.view import View
@@ -14,7 +14,7 @@ from src.util.config.schema import arguments
 from src.util.errors import ConfigError
 from tests.trainer.conftest import config, problem
 
-IN_IMAGE = {"raw": 0.0, "jpeg": 0.0}
+IN_SRGB = {"raw": 0.0, "jpeg": 0.0}
 IN_RAW = {"raw": 1.0, "jpeg": 0.0, "reduced": 0.0}
 
 
@@ -23,21 +23,21 @@ def flat(level=0.5, size=64, channels=3):
 
 
 def noise(seed=0, level=0.5, size=64, **options):
-    """Noise in grey levels on a flat grey image, of which the three channels differ by little."""
+    """Return noise in grey levels on a flat, nearly grey image."""
     clean = flat(level, size) + np.array([0, 0.004, 0.008], np.float32)
     noisy = add_camera_noise(clean, CameraNoise(**options), np.random.default_rng(seed))
     return (noisy - clean) * 255
 
 
 def correlation(values):
-    """Of neighbours in a row."""
+    """Return the correlation of horizontal neighbours."""
     values = values - values.mean(axis=(0, 1))
     return (values[:, 1:] * values[:, :-1]).mean() / (values**2).mean()
 
 
-@pytest.mark.parametrize("kind", [IN_IMAGE, IN_RAW, {"jpeg": 1.0}])
+@pytest.mark.parametrize("kind", [IN_SRGB, IN_RAW, {"jpeg": 1.0}])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_results_are_of_8_bits_and_a_function_of_the_random_numbers(kind, channels):
+def test_results_are_8_bit_and_depend_only_on_the_random_numbers(kind, channels):
     clean = np.random.default_rng(9).random((33, 20, channels), np.float32)
     kept = clean.copy()
     first, again, other = (
@@ -50,58 +50,57 @@ def test_results_are_of_8_bits_and_a_function_of_the_random_numbers(kind, channe
 
 
 @pytest.mark.parametrize("sigma", [4.0, 30.0])
-def test_in_the_image_the_noise_has_the_strength_asked_for(sigma):
+def test_srgb_noise_has_the_given_strength(sigma):
     for seed in range(12):
-        assert noise(seed, sigma=(sigma, sigma), **IN_IMAGE).std() == pytest.approx(sigma, rel=0.06, abs=0.2)
+        assert noise(seed, sigma=(sigma, sigma), **IN_SRGB).std() == pytest.approx(sigma, rel=0.06, abs=0.2)
 
 
-def test_strengths_are_drawn_from_all_of_their_range_alike_in_ratio():
-    drawn = np.array([noise(seed, size=32, sigma=(2, 32), **IN_IMAGE).std() for seed in range(120)])
+def test_strengths_are_log_uniform():
+    drawn = np.array([noise(seed, size=32, sigma=(2, 32), **IN_SRGB).std() for seed in range(120)])
     assert 1.8 < drawn.min() < 3 and 22 < drawn.max() < 34
     assert np.median(drawn) == pytest.approx(8, rel=0.35)
 
 
-def test_in_the_image_most_noise_is_correlated_by_its_blur():
-    wide = [correlation(noise(s, size=48, sigma=(20, 20), blur=(1, 1), **IN_IMAGE)) for s in range(60)]
+def test_most_srgb_noise_is_correlated_by_its_blur():
+    wide = [correlation(noise(s, size=48, sigma=(20, 20), blur=(1, 1), **IN_SRGB)) for s in range(60)]
     assert np.median(wide) == pytest.approx(np.exp(-1 / 4), abs=0.04)
     assert 0.1 < np.mean(np.array(wide) < 0.1) < 0.4  # the others are white
 
 
 @pytest.mark.parametrize(("level", "tint"), [(0.3, 0.0), (0.5, 0.0), (0.5, 0.1), (0.7, 0.1)])
-def test_raw_noise_is_fair_in_the_light_that_it_arises_in(monkeypatch, level, tint):
-    """The mean of a place stays in linear light, of grey and of colours, mosaic or not."""
+def test_raw_noise_is_unbiased_in_linear_light(monkeypatch, level, tint):
     shifts, spreads, original = [], [], camera_noise._from_light
     clean = flat(level, 128) + np.array([0, tint, -tint], np.float32)
 
-    def watched(light, gamma, curved):
+    def record(light, gamma, curved):
         before = camera_noise._to_light(clean, gamma, curved)
         shifts.append((light / before).mean(axis=(0, 1)) - 1)
         spreads.append((light / before).std())
         return original(light, gamma, curved)
 
-    monkeypatch.setattr(camera_noise, "_from_light", watched)
+    monkeypatch.setattr(camera_noise, "_from_light", record)
     for seed in range(8):
         add_camera_noise(clean, CameraNoise(shot=(2e-3, 2e-3), **IN_RAW), np.random.default_rng(seed))
     assert len(shifts) == 8 and np.mean(spreads) > 0.04
     assert np.abs(np.mean(shifts, axis=0)).max() < 0.005 and np.abs(shifts).max() < 0.03
 
 
-def test_raw_noise_grows_with_the_shot_noise_asked_for():
+def test_raw_noise_grows_with_the_shot_noise():
     weak, strong = (
         np.median([noise(s, shot=(shot, shot), **IN_RAW).std() for s in range(12)]) for shot in (2e-4, 2e-2)
     )
-    assert 5 < strong / weak < 20  # ten times the deviation, and what the tone curve does
+    assert 5 < strong / weak < 20  # ten times the standard deviation, changed by the tone curve
 
 
-def test_demosaicked_noise_is_shared_by_neighbours():
-    shared, single = (
+def test_demosaicked_noise_is_correlated():
+    demosaicked, full = (
         np.median([correlation(noise(s, mosaic=share, shot=(5e-3, 5e-3), **IN_RAW)) for s in range(16)])
         for share in (1.0, 0.0)
     )
-    assert shared > 0.3 and single < 0.1
+    assert demosaicked > 0.3 and full < 0.1
 
 
-@pytest.mark.parametrize("kind", [IN_IMAGE, IN_RAW])
+@pytest.mark.parametrize("kind", [IN_SRGB, IN_RAW])
 @pytest.mark.parametrize("jpeg", [0.0, 1.0])
 def test_grey_stays_grey(kind, jpeg):
     for seed in range(6):
@@ -112,16 +111,14 @@ def test_grey_stays_grey(kind, jpeg):
         assert np.array_equal(add_camera_noise(grey, options, np.random.default_rng(seed)), noisy[..., :1])
 
 
-def test_compression_is_for_its_share_and_by_its_quality():
-    """Its blocks of 8 px: where they meet, steps are no larger than elsewhere unless it is strong."""
-
-    def differ(share, quality):
+def test_compression_follows_its_share_and_quality():
+    def difference(share, quality):
         plain = noise(3, sigma=(15, 15), raw=0.0, jpeg=0.0)
         other = noise(3, sigma=(15, 15), raw=0.0, jpeg=share, quality=(quality, quality))
         return np.abs(plain - other).mean()
 
-    assert differ(0.0, 50) == 0
-    assert 0 < differ(1.0, 99) < differ(1.0, 50)
+    assert difference(0.0, 50) == 0
+    assert 0 < difference(1.0, 99) < difference(1.0, 50)
 
 
 def samples(dataset, maker, block, training=True, **more):
@@ -131,13 +128,12 @@ def samples(dataset, maker, block, training=True, **more):
 
 
 @pytest.mark.parametrize("dataset", ["Folder", "Demo"])
-def test_it_can_be_put_onto_the_images_of_any_dataset(fill_folder, tmp_path, dataset):
+def test_camera_noise_works_with_any_dataset(fill_folder, tmp_path, dataset):
     own = {"data_dir": fill_folder(tmp_path, {"a.png": (40, 40, 3)})} if dataset == "Folder" else {}
     maker = Folder if dataset == "Folder" else Demo
     block = {**own, "crop_size": 32, "add_noise": {"camera": {"raw": 1.0}}}
-    seen = samples(dataset, maker, block)
-    first, later = seen[1, 0], seen[2, 0]
-    assert not torch.equal(first["noisy"], first["clean"])
+    first = samples(dataset, maker, block)[1, 0]
+    assert first["noisy"].shape == (3, 32, 32) and not torch.equal(first["noisy"], first["clean"])
     assert torch.equal(samples(dataset, maker, block)[1, 0]["noisy"], first["noisy"])
     scored = samples(dataset, maker, block, training=False)
     assert torch.equal(scored[1, 0]["noisy"], scored[2, 0]["noisy"])
@@ -145,20 +141,17 @@ def test_it_can_be_put_onto_the_images_of_any_dataset(fill_folder, tmp_path, dat
     whole = samples(dataset, maker, block | {"crop_size": None})
     assert torch.equal(fixed[1, 0]["noisy"], fixed[2, 0]["noisy"])
     assert not torch.equal(whole[1, 0]["noisy"], whole[2, 0]["noisy"])
-    assert later["noisy"].shape == (3, 32, 32)
 
 
-def test_images_of_other_channels_than_a_cameras_are_refused_in_one_line():
-    text = "{dataset: Folder, dataset_args: {data_dir: mine, add_noise: {camera: {}}}}"
-    dataset_args = config(f"training: {text}").training.dataset_args
+def test_other_than_1_or_3_channels_are_rejected():
+    dataset_args = arguments({"add_noise": {"camera": {}}}, Demo, View)
     with pytest.raises(ConfigError) as caught:
-        build_samples("Demo", arguments({"add_noise": dataset_args["add_noise"]}, Demo, View), channels=5,
-                      seed=0, training=True)  # fmt: skip
+        build_samples("Demo", dataset_args, channels=5, seed=0, training=True)
     assert caught.value.problems == ["add_noise.camera: expected in_channels to be 1 or 3, got 5"]
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (
             "{camera: {shot: [0.06, 0.0001]}}",
@@ -168,28 +161,28 @@ def test_images_of_other_channels_than_a_cameras_are_refused_in_one_line():
         ("{camera: {blur: [1, 0.5]}}", "camera.blur: expected the smaller end first, got [1, 0.5]"),
         ("{camera: {quality: [99, 75]}}", "camera.quality: expected the smaller end first, got [99, 75]"),
         ("{camera: {mosaic: 2}}", "camera.mosaic: expected a number of at least 0 and of at most 1, got 2"),
-        ("{camera: {}, sigma: 5}", "camera: stands for all noise; leave out sigma"),
+        ("{camera: {}, sigma: 5}", "camera: replaces all other noise; remove sigma"),
         (
             "{camera: {}, shot: 3, quantise: true, fixed: true}",
-            "camera: stands for all noise; leave out quantise, shot",
+            "camera: replaces all other noise; remove quantise, shot",
         ),
     ],
 )
-def test_what_cannot_be_drawn_is_refused_in_one_line_by_its_key(text, said):
+def test_invalid_values_are_rejected_with_their_key(text, message):
     line = problem(f"training: {{dataset: Demo, dataset_args: {{add_noise: {text}}}}}")
-    assert line == f"training.dataset_args.add_noise.{said} (my.yaml, line 1)"
+    assert line == f"training.dataset_args.add_noise.{message} (my.yaml, line 1)"
 
 
-def test_a_resolved_configuration_with_noise_of_cameras_loads_to_the_same():
-    """It says the other keys' defaults, too."""
+def test_a_resolved_configuration_with_camera_noise_can_be_loaded():
+    """A resolved configuration contains the defaults of the other keys."""
     loaded = config("training: {dataset: Demo, dataset_args: {add_noise: {camera: {raw: 1}}}}")
     again = config(f"training: {{dataset: Demo, dataset_args: {loaded.training.dataset_args}}}"
                    .replace("None", "null").replace("True", "true").replace("False", "false"))  # fmt: skip
     assert again.training.dataset_args == loaded.training.dataset_args
 
 
-def test_what_noise_reduction_leaves_is_lighter_coarser_and_stronger_at_edges():
-    """Compared with the same draw untouched; the image itself is not smoothed."""
+def test_noise_reduction_leaves_weaker_coarser_noise_that_is_stronger_at_edges():
+    """It does not smooth the image itself."""
     ratios, coarser = [], []
     for seed in range(30):
         before, after = (
@@ -202,6 +195,6 @@ def test_what_noise_reduction_leaves_is_lighter_coarser_and_stronger_at_edges():
     rng, edge = np.random.default_rng(0), np.where(np.arange(64) < 32, 0.2, 0.8).astype(np.float32)
     image = np.broadcast_to(edge[:, None], (64, 64, 3)).copy()
     added = np.repeat(rng.normal(0, 0.05, (64, 64, 1)).astype(np.float32), 3, axis=2)
-    left = np.stack([_left_by_reduction(image, added, np.random.default_rng(s)) for s in range(20)])
+    left = np.stack([_reduce_noise(image, added, np.random.default_rng(s)) for s in range(20)])
     assert np.abs(left.mean(axis=(0, 2))).max() < 0.02  # no bright or dark line along the edge
     assert left[:, 31:33].std() > 1.1 * left[:, 8:24].std()

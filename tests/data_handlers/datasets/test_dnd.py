@@ -13,7 +13,7 @@ from src.util.images.io import ImageWarning, write_image
 
 @pytest.fixture
 def download(tmp_path, write_info, write_dnd_image):
-    """A folder like DND's: boxes at (10 * box, image); images 2 and 50 differ from all others."""
+    """Make a folder like DND's, with boxes at (10 * box, image). Images 2 and 50 differ from all others."""
     write_info(tmp_path, lambda image, box: (10 * box, image))
     images = {}
     _, blank = write_dnd_image(tmp_path / "images_srgb" / "0001.mat", (702, 561))
@@ -31,7 +31,7 @@ def download(tmp_path, write_info, write_dnd_image):
 
 
 @pytest.mark.parametrize("inner", ["", "images_srgb"])
-def test_p7_s2_boxes_are_read_from_the_originals_by_number_and_unrounded(download, inner):
+def test_p7_s2_boxes_are_read_from_the_download_unrounded(download, inner):
     root, images = download
     source = DATASETS["DND_test"](str(root / inner))
     assert len(source) == 1000
@@ -49,7 +49,7 @@ def test_p7_s2_boxes_are_read_from_the_originals_by_number_and_unrounded(downloa
         assert np.array_equal(found.noisy, images[image][top : top + 512, left : left + 512])
 
 
-def test_p8_values_of_the_originals_reach_the_network_as_they_are(download):
+def test_p8_values_of_the_download_reach_the_network_unchanged(download):
     root, images = download
     samples = build_samples(
         "DND_val", {"data_dir": str(root), "n_data": 23}, channels=3, seed=0, training=False
@@ -61,7 +61,7 @@ def test_p8_values_of_the_originals_reach_the_network_as_they_are(download):
     assert np.array_equal(batch["noisy"][0].permute(1, 2, 0), noisy)
 
 
-def test_p7_a_missing_image_is_named_and_shifts_nothing(download):
+def test_p7_missing_images_are_named(download):
     root, _ = download
     for name in ("0003.mat", "0050.mat"):
         (root / "images_srgb" / name).unlink()
@@ -69,11 +69,11 @@ def test_p7_a_missing_image_is_named_and_shifts_nothing(download):
         DATASETS["DND_test"](str(root))
 
 
-def test_boxes_need_their_info_and_images_that_hold_them(download, write_info, write_dnd_image):
+def test_boxes_need_info_mat_and_images_that_contain_them(download, write_info, write_dnd_image):
     root, _ = download
     write_dnd_image(root / "images_srgb" / "0007.mat", (600, 561))
     samples = build_samples("DND_test", {"data_dir": str(root)}, channels=3, seed=0, training=False)
-    with pytest.raises(DataError, match=r"0007\.mat: its 600x561 px do not hold Box\(top=90"):
+    with pytest.raises(DataError, match=r"0007\.mat: its 600x561 px do not contain Box\(top=90"):
         samples.check()
     (root / "info.mat").unlink()
     with pytest.raises(DataError, match=r"info\.mat: no such file; download it from"):
@@ -100,25 +100,25 @@ def test_prepared_boxes_must_be_named_by_image_and_box(fill_folder, tmp_path):
 # Training
 
 
-def test_crops_are_cut_straight_from_the_originals(download, monkeypatch):
+def test_only_the_crop_is_read_from_the_download(download, monkeypatch):
     root, images = download
-    asked = []
+    boxes_read = []
     read = DndImage.read
-    monkeypatch.setattr(DndImage, "read", lambda self, box: asked.append(box) or read(self, box))
+    monkeypatch.setattr(DndImage, "read", lambda self, box: boxes_read.append(box) or read(self, box))
     arguments = {"data_dir": str(root), "crop_size": 64, "repeat_times": 2}
     samples = build_samples("DND_train", arguments, channels=3, seed=0, training=True)
     assert samples.check(batch_size=4) == 3 and len(samples) == 100
-    asked.clear()
+    boxes_read.clear()
     sample = samples[1, 1]
     assert sample["name"] == "0002"
-    ((top, left, height, width),) = asked
+    ((top, left, height, width),) = boxes_read
     assert (height, width) == (64, 64)
     expected = images[2][top : top + 64, left : left + 64]
     assert np.array_equal(sample["noisy"].permute(1, 2, 0), expected)
     assert np.array_equal(pickle.loads(pickle.dumps(samples))[1, 1]["noisy"], sample["noisy"])
 
 
-def test_some_images_are_enough_to_train_on_and_noise_is_added_to_them_whole(tmp_path, write_dnd_image):
+def test_an_incomplete_download_can_be_trained_on(tmp_path, write_dnd_image):
     write_dnd_image(tmp_path / "0009.mat", (30, 40))
     arguments = {"data_dir": str(tmp_path), "crop_size": 16}
     samples = build_samples("DND_train", arguments, channels=3, seed=0, training=True)
@@ -129,26 +129,26 @@ def test_some_images_are_enough_to_train_on_and_noise_is_added_to_them_whole(tmp
     assert np.array_equal(part.noisy, whole.noisy[3:8, 4:10])
 
 
-def test_originals_are_known_to_be_floats_before_they_are_read(tmp_path, write_dnd_image):
+def test_inspect_reports_floats(tmp_path, write_dnd_image):
     write_dnd_image(tmp_path / "0009.mat", (600, 550))
     arguments = {"data_dir": str(tmp_path), "crop_size": 16}
     samples = build_samples("DND_train", arguments, channels=3, seed=0, training=True)
     assert samples.check() == 3 and samples.data_range == 1
-    # A cache in memory asks for the room that it takes.
+    # A cache needs the right size.
     assert samples.source.inspect(0).dtype == samples.source.read(0).noisy.dtype
 
 
-def test_of_large_originals_no_more_than_the_middle_is_looked_at(tmp_path, write_dnd_image, monkeypatch):
+def test_only_the_centre_of_a_large_image_is_checked(tmp_path, write_dnd_image, monkeypatch):
     write_dnd_image(tmp_path / "0009.mat", (1200, 30))
-    asked = []
+    boxes_read = []
     read = DndImage.read
-    monkeypatch.setattr(DndImage, "read", lambda self, box: asked.append(box) or read(self, box))
+    monkeypatch.setattr(DndImage, "read", lambda self, box: boxes_read.append(box) or read(self, box))
     arguments = {"data_dir": str(tmp_path), "crop_size": 16}
     build_samples("DND_train", arguments, channels=3, seed=0, training=True).check()
-    assert asked == [Box(88, 0, 1024, 30)]
+    assert boxes_read == [Box(88, 0, 1024, 30)]
 
 
-def test_a_damaged_original_is_named_before_the_first_step(download):
+def test_a_damaged_image_is_named_before_the_first_step(download):
     root, _ = download
     (root / "images_srgb" / "0007.mat").unlink()
     (root / "images_srgb" / "0007.mat").write_bytes(b"\x89HDF\r\n\x1a\n and no more")

@@ -23,13 +23,13 @@ ROOT = Path(__file__).parents[3]
 SHAPE = (2, 3, 16, 18, 3)
 
 
-def owner(array):
+def base_of(array):
     while isinstance(array, np.ndarray):
         array = array.base
     return array
 
 
-def test_d14_blocks_are_counted_by_the_shape_of_the_array(blocks):
+def test_d14_the_number_of_blocks_is_that_of_the_array(blocks):
     root, noisy, clean = blocks
     source = DATASETS["SIDD_val"](str(root))
     assert len(source) == 6
@@ -40,10 +40,10 @@ def test_d14_blocks_are_counted_by_the_shape_of_the_array(blocks):
     assert DATASETS["SIDD_test"](str(root)).read(5).clean is None
 
 
-def test_d15_the_blocks_lie_in_a_file_and_stay_at_home(blocks):
+def test_d15_the_blocks_are_mapped_and_not_pickled(blocks):
     source = DATASETS["SIDD_val"](str(blocks[0]))
     image = source.read(1)
-    assert isinstance(owner(image.noisy), mmap.mmap) and isinstance(owner(image.clean), mmap.mmap)
+    assert isinstance(base_of(image.noisy), mmap.mmap) and isinstance(base_of(image.clean), mmap.mmap)
     sent = pickle.dumps(source)
     assert len(sent) < 5_000
     assert np.array_equal(pickle.loads(sent).read(4).clean, blocks[2][1, 1])
@@ -51,26 +51,26 @@ def test_d15_the_blocks_lie_in_a_file_and_stay_at_home(blocks):
 
 def test_d15_forked_workers_share_the_blocks(blocks):
     source = DATASETS["SIDD_val"](str(blocks[0]))
-    (blocks[0] / "ValidationNoisyBlocksSrgb.mat").unlink()  # a worker that read again would fail
+    (blocks[0] / "ValidationNoisyBlocksSrgb.mat").unlink()  # a worker that reads it again fails
     samples = Samples(source, View(crop_size=16), channels=3, seed=0, training=True)
-    seen = {name for batch in build_loader(samples, 1, workers=2) for name in batch["name"]}
-    assert len(seen) == len(source)
+    names = {name for batch in build_loader(samples, 1, workers=2) for name in batch["name"]}
+    assert len(names) == len(source)
 
 
 @pytest.mark.parametrize("slab", [1, 6 * 100, 10**9])
 @pytest.mark.parametrize("deflated", [True, False])
-def test_d15_every_byte_is_at_its_place(tmp_path, monkeypatch, deflated, slab):
+def test_d15_all_values_are_right(tmp_path, monkeypatch, deflated, slab):
     monkeypatch.setattr(mat_blocks, "_SLAB_BYTES", slab)
     array = np.random.default_rng(0).integers(0, 256, SHAPE).astype(np.uint8)
-    others = {"b": np.arange(9), "text": "of no interest", "cells": np.array([1, "a"], object)}
+    others = {"b": np.arange(9), "text": "ignored", "cells": np.array([1, "a"], object)}
     io.savemat(tmp_path / "Blocks.mat", {**others, "Blocks": array, "after": 1.5}, do_compression=deflated)
     found = mat_blocks.read_blocks(tmp_path / "Blocks.mat")
     assert found.dtype == np.uint8
     assert np.array_equal(found, array.reshape(-1, *SHAPE[2:]))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="counts the process's own pages as Linux does")
-def test_d15_the_array_is_never_whole_in_memory(tmp_path):
+@pytest.mark.skipif(sys.platform != "linux", reason="measures memory as on Linux")
+def test_d15_the_array_is_never_entirely_in_memory(tmp_path):
     array = np.random.default_rng(0).integers(0, 256, (40, 32, 128, 128, 3), dtype=np.uint8)
     io.savemat(tmp_path / "Blocks.mat", {"Blocks": array}, do_compression=True)
     code = (
@@ -80,11 +80,11 @@ def test_d15_the_array_is_never_whole_in_memory(tmp_path):
         "blocks = read_blocks(Path(sys.argv[1])); print(peak() - before)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "Blocks.mat")]
-    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    assert int(said) < 0.9 * array.nbytes
+    increase = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert int(increase) < 0.9 * array.nbytes
 
 
-def test_a_full_disk_is_said_with_what_is_needed(blocks, monkeypatch):
+def test_a_full_disk_is_reported_with_the_space_needed(blocks, monkeypatch):
     class Full(BytesIO):
         def write(self, content):
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -103,13 +103,13 @@ def test_a_full_disk_is_said_with_what_is_needed(blocks, monkeypatch):
         ({"name": "Other"}, "expected an array BenchmarkNoisyBlocksSrgb, found Other"),
     ],
 )
-def test_d15_another_array_is_refused(tmp_path, save_mat, wrong, message):
+def test_d15_other_arrays_are_rejected(tmp_path, save_mat, wrong, message):
     save_mat(tmp_path / "BenchmarkNoisyBlocksSrgb.mat", **wrong)
     with pytest.raises(DataError, match=message):
         DATASETS["SIDD_test"](str(tmp_path))
 
 
-def test_d15_another_version_or_no_mat_file_is_refused(tmp_path):
+def test_d15_other_files_are_rejected(tmp_path):
     file = tmp_path / "BenchmarkNoisyBlocksSrgb.mat"
     (tmp_path / "Other.mat").touch()
     with pytest.raises(DataError, match="no such file; download it from https://abdokamel"):
@@ -123,7 +123,7 @@ def test_d15_another_version_or_no_mat_file_is_refused(tmp_path):
             DATASETS["SIDD_test"](str(tmp_path))
 
 
-def test_d16_an_array_that_no_file_of_its_size_can_hold_is_refused_from_the_header(tmp_path, save_mat):
+def test_d16_an_array_larger_than_its_file_can_hold_is_rejected_by_the_header(tmp_path, save_mat):
     file = tmp_path / "BenchmarkNoisyBlocksSrgb.mat"
     io.savemat(file, {file.stem: np.zeros((2, 3, 16, 18, 3), np.uint8)})
     content, dimensions = file.read_bytes(), struct.pack("<5i", 2, 3, 16, 18, 3)
@@ -134,7 +134,7 @@ def test_d16_an_array_that_no_file_of_its_size_can_hold_is_refused_from_the_head
 
 
 @pytest.mark.parametrize(("harm", "deflated"), [("cut", True), ("cut", False), ("bit", True)])
-def test_d15_a_damaged_mat_file_is_refused_when_the_run_begins(tmp_path, harm, deflated):
+def test_d15_a_damaged_mat_file_is_rejected_at_the_start(tmp_path, harm, deflated):
     file = tmp_path / "BenchmarkNoisyBlocksSrgb.mat"
     array = np.random.default_rng(0).integers(0, 256, SHAPE).astype(np.uint8)
     io.savemat(file, {file.stem: array}, do_compression=deflated)
@@ -146,7 +146,7 @@ def test_d15_a_damaged_mat_file_is_refused_when_the_run_begins(tmp_path, harm, d
 
 
 @pytest.mark.parametrize("bytes_kept", [*range(100, 420, 20), -1])
-def test_d15_wherever_the_file_ends_the_message_is_ours(tmp_path, bytes_kept):
+def test_d15_a_truncated_file_is_reported_as_damaged(tmp_path, bytes_kept):
     file = tmp_path / "BenchmarkNoisyBlocksSrgb.mat"
     io.savemat(file, {file.stem: np.zeros(SHAPE, np.uint8)})
     file.write_bytes(file.read_bytes()[:bytes_kept])
@@ -154,7 +154,7 @@ def test_d15_wherever_the_file_ends_the_message_is_ours(tmp_path, bytes_kept):
         DATASETS["SIDD_test"](str(tmp_path))
 
 
-def test_ground_truth_of_another_shape_is_refused(blocks, save_mat):
+def test_ground_truth_of_another_shape_is_rejected(blocks, save_mat):
     root = blocks[0]
     save_mat(root / "ValidationGtBlocksSrgb.mat", shape=(2, 2, 16, 18, 3))
     with pytest.raises(DataError, match=r"shape \(2, 2, 16, 18, 3\), but ValidationNoisyBlocksSrgb"):
@@ -166,7 +166,7 @@ def test_ground_truth_of_another_shape_is_refused(blocks, save_mat):
 
 @pytest.fixture
 def medium(tmp_path, fill_folder):
-    """A folder like SIDD-Medium's, and all else that a download may hold."""
+    """Make a folder like that of SIDD-Medium, with the other files of the download."""
     size = (24, 32, 3)
     fill_folder(
         tmp_path / "Data",
@@ -181,7 +181,7 @@ def medium(tmp_path, fill_folder):
     return tmp_path
 
 
-def test_p3_noisy_frames_of_the_download_are_taken_and_nothing_else(medium):
+def test_p3_only_the_noisy_frames_of_the_download_are_used(medium):
     source = DATASETS["SIDD_train"](str(medium))
     assert [source.name(number) for number in range(len(source))] == [
         "Data/0001_001_S6/0001_NOISY_SRGB_010.PNG", "Data/0001_001_S6/0001_NOISY_SRGB_011.png",
@@ -191,7 +191,7 @@ def test_p3_noisy_frames_of_the_download_are_taken_and_nothing_else(medium):
     assert source.read(0).clean is None
 
 
-def test_ground_truth_beside_the_frames_is_found_where_it_is_asked_for(medium):
+def test_ground_truth_is_found_in_the_download(medium):
     source = DATASETS["SIDD_train"](str(medium), str(medium))
     for number, clean in enumerate(("0001_001_S6/0001_GT_SRGB_010.PNG", "0001_001_S6/0001_GT_SRGB_011.PNG")):
         assert np.array_equal(source.read(number).clean, read_image(medium / "Data" / clean))
@@ -202,14 +202,14 @@ def test_ground_truth_beside_the_frames_is_found_where_it_is_asked_for(medium):
         DATASETS["SIDD_train"](str(medium), str(medium))
 
 
-def test_pieces_keep_their_clean_ones_of_the_same_name(tmp_path, fill_folder):
+def test_pieces_have_clean_pieces_of_the_same_name(tmp_path, fill_folder):
     name = "0001_NOISY_SRGB_010_s001.png"
     noisy, clean = (fill_folder(tmp_path / part, {name: (8, 8, 3)}) for part in ("NEW", "NEW_GT"))
     assert DATASETS["SIDD_train"](noisy).name(0) == name
     assert DATASETS["SIDD_train"](noisy, clean).read(0).clean is not None
 
 
-def test_folders_of_ap_bsn_are_taken_as_they_are(tmp_path, fill_folder):
+def test_folders_of_ap_bsn_can_be_used(tmp_path, fill_folder):
     fill_folder(tmp_path, {"RN/1.png": (8, 8, 3), "CL/1.png": (8, 9, 3)})
     source = DATASETS["SIDD_train"](str(tmp_path))
     assert [source.name(0), len(source)] == ["1.png", 1]
@@ -225,7 +225,7 @@ def test_folders_of_ap_bsn_are_taken_as_they_are(tmp_path, fill_folder):
     ],
 )
 @pytest.mark.parametrize("empty", [True, False])
-def test_a_missing_folder_says_which_command_makes_it(tmp_path, monkeypatch, name, command, empty):
+def test_the_message_of_a_missing_folder_contains_a_command(tmp_path, monkeypatch, name, command, empty):
     monkeypatch.chdir(tmp_path)
     if empty:
         (tmp_path / "datasets" / name).mkdir(parents=True)

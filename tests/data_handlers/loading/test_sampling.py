@@ -43,7 +43,7 @@ def folder(tmp_path, fill_folder):
 # Order
 
 
-def test_the_order_is_a_permutation_counted_by_seed_and_epoch():
+def test_the_order_is_a_permutation_that_depends_on_seed_and_epoch():
     def order(epoch, seed=0, shuffle=True):
         sampler = EpochSampler(50, seed, shuffle)
         sampler.set_epoch(epoch)
@@ -56,25 +56,22 @@ def test_the_order_is_a_permutation_counted_by_seed_and_epoch():
 
 
 @pytest.mark.parametrize("name", ["Folder", "BSD68_train"])
-def test_t7_training_is_always_shuffled_and_validation_never(folder, name):
-    def names(training):
+def test_t7_training_is_shuffled_and_validation_is_not(folder, name):
+    def indices(training):
         samples = build_samples(
-            name,
-            {"data_dir": folder, "crop_size": 16, "repeat_times": 4},
-            channels=3,
-            seed=0,
+            name, {"data_dir": folder, "crop_size": 16, "repeat_times": 4}, channels=3, seed=0,
             training=training,
-        )
+        )  # fmt: skip
         return [batch["index"].item() for batch in build_loader(samples, 1)]
 
-    assert names(False) == [0, 1, 2, 3, 4]
-    assert sorted(names(True)) == list(range(20)) != names(True)
+    assert indices(False) == [0, 1, 2, 3, 4]
+    assert sorted(indices(True)) == list(range(20)) != indices(True)
 
 
 # Batches
 
 
-def test_a_batch_stacks_samples_and_the_rest_of_an_epoch_is_kept(folder):
+def test_a_batch_stacks_samples_and_the_last_one_may_be_smaller(folder):
     loader = build_loader(samples_of(Folder(folder), crop_size=16), batch_size=3)
     first, rest = batches(loader, 1)
     assert len(loader) == 2
@@ -84,7 +81,7 @@ def test_a_batch_stacks_samples_and_the_rest_of_an_epoch_is_kept(folder):
     assert len(batches(build_loader(samples_of(Folder(folder), crop_size=16), batch_size=32), 1)) == 1
 
 
-def test_batches_are_the_same_whatever_the_number_of_workers_and_the_epochs_before(folder):
+def test_batches_do_not_depend_on_workers_or_earlier_epochs(folder):
     def content(workers, epochs):
         options = {"crop_size": 16, "augmentations": ["flip", "rotate"], "repeat_times": 2}
         noise = NoiseOptions(correlate=True, shot=10)
@@ -93,16 +90,16 @@ def test_batches_are_the_same_whatever_the_number_of_workers_and_the_epochs_befo
         loader.close()
         return passes[-1]
 
-    alone, helped = content(0, [2]), content(2, [1, 2])
-    assert len(alone) == len(helped) == 3
-    for one, other in zip(alone, helped, strict=True):
+    main, workers = content(0, [2]), content(2, [1, 2])
+    assert len(main) == len(workers) == 3
+    for one, other in zip(main, workers, strict=True):
         assert one["name"] == other["name"]
         assert all(torch.equal(one[key], other[key]) for key in ("noisy", "clean", "index"))
 
 
 @pytest.mark.parametrize("processes", [2, 3])
-def test_processes_cut_each_batch_into_contiguous_shares(folder, processes):
-    """The last batch too, which is smaller; where a share is nothing a sample stands in, to be left out."""
+def test_processes_split_each_batch_into_contiguous_shares(folder, processes):
+    """A process with an empty share of the last batch gets one sample, which is ignored."""
     samples = samples_of(Folder(folder), crop_size=16, repeat_times=5)  # 25 samples, batches of 12, 12 and 1
     whole = build_loader(samples, 12)
     parts = [build_loader(samples, 12, rank=rank, processes=processes) for rank in range(processes)]
@@ -119,21 +116,21 @@ def test_processes_cut_each_batch_into_contiguous_shares(folder, processes):
     assert [loader.share(2).images for loader in parts] == [0] * (processes - 1) + [1]
 
 
-def test_d17_a_pass_does_not_touch_the_global_generator(folder):
+def test_d17_an_epoch_does_not_use_the_global_generator(folder):
     torch.manual_seed(0)
     before = torch.get_rng_state()
     batches(build_loader(samples_of(Folder(folder), crop_size=16), 2), 1)
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_validation_shows_images_of_any_size_one_at_a_time(folder):
+def test_validation_uses_one_worker_and_images_of_any_size(folder):
     loader = build_loader(samples_of(Folder(folder), training=False), batch_size=1, workers=2)
     assert [batch["noisy"].shape[-1] for batch in batches(loader, 1)] == [20, 21, 22, 23, 24]
-    assert len(multiprocessing.active_children()) == 1  # the arrays of SIDD are not wanted twice in memory
+    assert len(multiprocessing.active_children()) == 1  # each worker would have a copy of SIDD's arrays
     loader.close()
 
 
-def test_what_reading_adapts_is_not_said_again_once_the_training_reads(tmp_path):
+def test_training_does_not_repeat_the_warnings_of_the_check(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 255, (24, 24, 4), np.uint8)
     cv2.imwrite(str(tmp_path / "transparent.png"), pixels)
     samples = samples_of(Folder(tmp_path), crop_size=16)
@@ -144,10 +141,10 @@ def test_what_reading_adapts_is_not_said_again_once_the_training_reads(tmp_path)
         assert len(batches(build_loader(samples, 1), 1)) == len(samples)
 
 
-# Trouble
+# Errors
 
 
-def test_a_worker_has_one_thread_and_leaves_ctrl_c_to_the_trainer(folder):
+def test_a_worker_has_one_thread_and_ignores_ctrl_c(folder):
     class Reporting(Folder):
         def read(self, number):
             os.kill(os.getpid(), signal.SIGINT)
@@ -160,7 +157,7 @@ def test_a_worker_has_one_thread_and_leaves_ctrl_c_to_the_trainer(folder):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_image_lost_while_training_is_named_in_one_line(folder, workers, tmp_path):
+def test_an_image_lost_during_training_is_named_in_one_line(folder, workers, tmp_path):
     loader = build_loader(samples_of(Folder(folder), crop_size=16), 2, workers)
     (tmp_path / "3.png").unlink()
     with pytest.raises(DataError, match=r"3\.png: cannot be read: No such file") as caught:
@@ -169,7 +166,7 @@ def test_a_image_lost_while_training_is_named_in_one_line(folder, workers, tmp_p
     loader.close()
 
 
-def test_t12_a_lost_worker_names_itself_and_says_what_to_try(folder):
+def test_t12_the_message_of_a_killed_worker_says_what_to_try(folder):
     class Deadly(Folder):
         def read(self, number):
             os.kill(os.getpid(), signal.SIGKILL)
@@ -180,7 +177,7 @@ def test_t12_a_lost_worker_names_itself_and_says_what_to_try(folder):
     loader.close()
 
 
-def test_t12_a_batch_that_cannot_be_handed_over_is_told_at_once(folder):
+def test_t12_a_batch_that_cannot_be_sent_is_reported_at_once(folder):
     def refuse(batch):
         raise OSError(28, "No space left on device")
 
@@ -196,19 +193,19 @@ def test_t12_a_batch_that_cannot_be_handed_over_is_told_at_once(folder):
 
 
 @pytest.mark.parametrize("error", [ConnectionResetError(), EOFError(), RuntimeError("0 items of ancdata")])
-def test_t12_a_worker_that_ends_in_the_midst_of_a_batch_is_told(error):
+def test_t12_a_worker_that_ends_while_sending_is_reported(error):
     assert "a loader worker ended while" in str(worker_error(error, "images"))
-    assert worker_error(RuntimeError("a mistake of ours"), "images") is None
+    assert worker_error(RuntimeError("another error"), "images") is None
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGCHLD"), reason="no signal tells of ended processes")
-def test_t12_workers_are_ended_without_an_error_while_the_loader_is_still_held(folder, monkeypatch):
+@pytest.mark.skipif(not hasattr(signal, "SIGCHLD"), reason="this system has no SIGCHLD")
+def test_t12_workers_can_be_killed_while_the_loader_exists(folder, monkeypatch):
     class Hanging(Folder):
         def read(self, number):
             time.sleep(20)
 
     def join(self, timeout=None):
-        time.sleep(0.2)  # it is dead, and not yet waited for
+        time.sleep(0.2)  # the process is dead, but not joined
         return original(self, timeout)
 
     original = BaseProcess.join
@@ -216,11 +213,11 @@ def test_t12_workers_are_ended_without_an_error_while_the_loader_is_still_held(f
     batches = iter(build_loader(samples_of(Hanging(folder), crop_size=16), 2, workers=2)._batches)
     kill_workers()
     assert not multiprocessing.active_children()
-    assert callable(signal.getsignal(signal.SIGCHLD))  # PyTorch still hears of the next training's
+    assert callable(signal.getsignal(signal.SIGCHLD))  # PyTorch's handler is restored
     del batches
 
 
-def test_t12_closing_ends_the_workers(folder, monkeypatch):
+def test_t12_closing_the_loader_stops_the_workers(folder, monkeypatch):
     monkeypatch.setattr("src.data_handlers.loading.sampling.usable_cores", lambda: 2)
     before = set(multiprocessing.active_children())
     loader = build_loader(samples_of(Folder(folder), crop_size=16), 2, workers=2)
@@ -232,13 +229,13 @@ def test_t12_closing_ends_the_workers(folder, monkeypatch):
         batches(loader, 2)
 
 
-def test_t13_batches_are_pinned_only_where_a_gpu_fetches_them(memory, make_places):
-    samples = samples_of(memory([make_places(8, 8)]))
+def test_t13_batches_are_pinned_only_on_request(memory, coordinates):
+    samples = samples_of(memory([coordinates(8, 8)]))
     for pinned in (False, True):
         assert build_loader(samples, 1, pin_memory=pinned)._batches.pin_memory is pinned
 
 
-def test_a_program_that_leaves_its_loader_open_ends_all_the_same(folder):
+def test_a_program_with_an_open_loader_can_exit(folder):
     program = (
         "import sys\n"
         "from src.data_handlers.datasets.folder import Folder\n"

@@ -11,7 +11,7 @@ from src.data_handlers.loading.sampling import EpochSampler, build_loader
 from src.data_handlers.samples import samples as samples_module
 from src.data_handlers.samples.view import View
 from src.util.images.io import ImageWarning
-from tests.data_handlers.conftest import seen
+from tests.data_handlers.conftest import make_samples
 
 
 def order(count, images, together, epoch=1):
@@ -23,7 +23,7 @@ def order(count, images, together, epoch=1):
 # Order
 
 
-def test_crops_of_a_image_follow_each_other_in_an_order_of_seed_and_epoch():
+def test_crops_of_an_image_are_consecutive_in_an_order_that_depends_on_seed_and_epoch():
     indices = order(6 * 8, images=6, together=4)
     assert sorted(indices) == list(range(48))
     visits = [[i % 6 for i in indices[start : start + 4]] for start in range(0, 48, 4)]
@@ -34,12 +34,12 @@ def test_crops_of_a_image_follow_each_other_in_an_order_of_seed_and_epoch():
 
 
 @pytest.mark.parametrize(("repeats", "together"), [(1, 1), (3, 1), (5, 2), (2, 16)])
-def test_no_crop_is_lost_or_doubled_where_visits_do_not_fill_an_epoch(repeats, together):
+def test_all_crops_occur_once_if_visits_do_not_fill_an_epoch(repeats, together):
     indices = order(7 * repeats, 7, together)
     assert sorted(indices) == list(range(7 * repeats))
 
 
-def test_one_crop_at_a_time_is_the_plain_order():
+def test_one_crop_at_a_time_is_the_normal_order():
     plain = EpochSampler(21, 0, True)
     assert order(21, 7, 1, epoch=0) == [index for _, index in plain]
 
@@ -61,31 +61,31 @@ class Counting:
 
 
 @pytest.mark.parametrize(("together", "reads"), [(4, 6), (8, 3)])
-def test_a_image_too_large_for_the_cache_is_decoded_once_a_visit(
-    memory, make_places, monkeypatch, together, reads
+def test_an_image_too_large_for_the_cache_is_decoded_once_per_visit(
+    memory, coordinates, monkeypatch, together, reads
 ):
     monkeypatch.setattr(samples_module, "CACHE_BYTES", 0)
-    source = Counting(memory([make_places(40, 40)] * 3))
-    samples = seen(source, crop_size=16, repeat_times=8, crops_at_a_time=together)
+    source = Counting(memory([coordinates(40, 40)] * 3))
+    samples = make_samples(source, crop_size=16, repeat_times=8, crops_at_a_time=together)
     batches = list(build_loader(samples, 8))
     assert len(batches) == 3
-    assert 3 <= len(source.reads) <= reads  # fewer where, by chance, an image follows itself
+    assert 3 <= len(source.reads) <= reads  # fewer if, by chance, consecutive visits are to the same image
     assert len(samples._cache) == 0
 
 
-def test_the_latest_image_has_the_noise_of_its_epoch(memory, make_places, monkeypatch):
+def test_the_latest_image_has_the_noise_of_its_epoch(memory, coordinates, monkeypatch):
     monkeypatch.setattr(samples_module, "CACHE_BYTES", 0)
-    samples = seen(memory([make_places(20, 20)] * 2), add_noise=NoiseOptions(), repeat_times=2)
+    samples = make_samples(memory([coordinates(20, 20)] * 2), add_noise=NoiseOptions(), repeat_times=2)
     first, again, other_epoch = samples[1, 0]["noisy"], samples[1, 2]["noisy"], samples[2, 0]["noisy"]
     assert torch.equal(first, again) and not torch.equal(first, other_epoch)
     assert torch.equal(samples[1, 0]["noisy"], first)
 
 
-# Sources that read a part
+# Sources that read parts
 
 
 class Parts:
-    """A source that cannot read a whole image."""
+    """A source that cannot read whole images."""
 
     where = "parts"
 
@@ -104,24 +104,24 @@ class Parts:
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("crop", [(12, 12), None])
-def test_a_part_is_the_same_sample_as_the_crop_of_the_whole(memory, make_places, training, crop):
-    whole = memory([make_places(40, 50, channels=1), make_places(30, 20)])
+def test_a_part_is_the_same_sample_as_a_crop_of_the_whole_image(memory, coordinates, training, crop):
+    whole = memory([coordinates(40, 50, channels=1), coordinates(30, 20)])
     for index in range(2):
+        options = {"crop_size": crop, "augmentations": ["flip", "rotate"]}
         one, other = (
-            seen(source, training, crop_size=crop, augmentations=["flip", "rotate"])[3, index]["noisy"]
-            for source in (whole, Parts(whole))
+            make_samples(source, training, **options)[3, index]["noisy"] for source in (whole, Parts(whole))
         )
         assert one.shape[0] == 3 and torch.equal(one, other)
 
 
-def test_noise_is_drawn_for_the_whole_image_whatever_the_source(memory):
+def test_noise_is_drawn_for_the_whole_image_of_any_source(memory):
     class Both(Parts):
         def read(self, number):
             return self.source.read(number)
 
     source = memory([np.full((40, 50, 3), 99, np.uint8)])
     one, other = (
-        seen(s, crop_size=12, add_noise=NoiseOptions())[1, 0]["noisy"] for s in (source, Both(source))
+        make_samples(s, crop_size=12, add_noise=NoiseOptions())[1, 0]["noisy"] for s in (source, Both(source))
     )
     assert torch.equal(one, other)
 
@@ -130,7 +130,7 @@ def test_noise_is_drawn_for_the_whole_image_whatever_the_source(memory):
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "has_advice"),
     [
         ({}, True),
         ({"crops_at_a_time": 4}, False),
@@ -141,26 +141,26 @@ def test_noise_is_drawn_for_the_whole_image_whatever_the_source(memory):
         ({"room": math.inf}, False),
     ],
 )
-def test_large_images_come_with_advice(memory, make_places, monkeypatch, changes, told):
+def test_advice_for_large_images(memory, coordinates, monkeypatch, changes, has_advice):
     monkeypatch.setattr(samples_module, "CACHE_BYTES", changes.pop("room", 1000))
     options = {"crop_size": 16, "repeat_times": 4} | changes
-    samples = seen(memory([make_places(100, 100)]), **options)
-    with warnings.catch_warnings(record=True) as said:
+    samples = make_samples(memory([coordinates(100, 100)]), **options)
+    with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         samples.check()
-    assert ["crops_at_a_time: 16" in str(w.message) for w in said] == [True] * told
-    assert all(w.category is ImageWarning for w in said)
+    assert ["crops_at_a_time: 16" in str(w.message) for w in found] == [True] * has_advice
+    assert all(w.category is ImageWarning for w in found)
 
 
-def test_sources_that_read_parts_need_no_advice(memory, make_places, monkeypatch):
+def test_sources_that_read_parts_need_no_advice(memory, coordinates, monkeypatch):
     monkeypatch.setattr(samples_module, "CACHE_BYTES", 1000)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        seen(Parts(memory([make_places(100, 100)])), crop_size=16).check()
+        make_samples(Parts(memory([coordinates(100, 100)])), crop_size=16).check()
 
 
-def test_a_crop_is_a_box_of_the_image(make_places):
+def test_a_crop_is_a_box_of_the_image(coordinates):
     box = View(crop_size=(5, 7)).random_box((40, 50), 0, 1, 2)
-    part = Image("a", make_places(40, 50)).crop(box)
+    part = Image("a", coordinates(40, 50)).crop(box)
     assert part.shape == (5, 7)
     assert tuple(part.noisy[0, 0, :2]) == (box.top, box.left)

@@ -1,4 +1,4 @@
-"""Images that break after they were looked at: named, and left out where that is asked for."""
+"""Images that become unreadable after the check: named, and left out with `unreadable: skip`."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from src.util.images.io import read_image, write_image
 
 
 class Crops(Folder):
-    """The same images, read in parts."""
+    """A folder that can read parts of images."""
 
     def read_crop(self, number, box: Box):
         return self.read(number).crop(box)
@@ -35,7 +35,7 @@ def samples_of(source, unreadable="skip", training=True, **options):
 
 
 def shown(samples, batch_size=4, workers=0):
-    """Batches of an epoch, and what was lost in it."""
+    """Return the batches of an epoch, and the images lost in it."""
     loader = build_loader(samples, batch_size, workers)
     loader.set_epoch(2)
     try:
@@ -48,10 +48,10 @@ def shown(samples, batch_size=4, workers=0):
 @pytest.mark.parametrize("workers", [0, 1, 2])
 @pytest.mark.parametrize("source", [Folder, Crops])
 @pytest.mark.parametrize(
-    ("lost", "instead"), [("2", {"2": "3"}), ("23", {"2": "4", "3": "4"}), ("4", {"4": "0"})]
+    ("lost", "replacements"), [("2", {"2": "3"}), ("23", {"2": "4", "3": "4"}), ("4", {"4": "0"})]
 )
-def test_d7_the_next_image_takes_the_place_of_a_lost_one_and_nothing_else_changes(
-    folder, messages, workers, source, lost, instead
+def test_d7_the_next_image_replaces_a_lost_one_and_nothing_else_changes(
+    folder, messages, workers, source, lost, replacements
 ):
     whole, _ = shown(samples_of(source(folder), repeat_times=3))
     samples = samples_of(source(folder), repeat_times=3)
@@ -63,16 +63,16 @@ def test_d7_the_next_image_takes_the_place_of_a_lost_one_and_nothing_else_change
     for before, after in zip(whole, damaged, strict=True):
         for place, name in enumerate(before["name"]):
             stem = name.removesuffix(".png")
-            assert after["name"][place] == f"{instead.get(stem, stem)}.png"
+            assert after["name"][place] == f"{replacements.get(stem, stem)}.png"
             same = torch.equal(before["noisy"][place], after["noisy"][place])
             assert same == (stem not in lost)
-    said = [line for line in messages if "left out" in line]
-    assert sorted(known) == [int(name) for name in lost] and len(said) == len(lost)
-    assert all(str(folder / f"{name}.png") in "".join(said) for name in lost)
-    assert f"left out ({len(lost)} of 5 images so far)" in said[-1]
+    left_out = [line for line in messages if "left out" in line]
+    assert sorted(known) == [int(name) for name in lost] and len(left_out) == len(lost)
+    assert all(str(folder / f"{name}.png") in "".join(left_out) for name in lost)
+    assert f"left out ({len(lost)} of 5 images so far)" in left_out[-1]
 
 
-def test_a_stand_in_has_the_crop_flips_and_noise_of_its_own_place(folder):
+def test_a_replacement_has_the_crop_and_flips_of_the_place(folder):
     samples = samples_of(Folder(folder))
     (folder / "2.png").unlink()
     sample = samples[1, 2]
@@ -84,7 +84,7 @@ def test_a_stand_in_has_the_crop_flips_and_noise_of_its_own_place(folder):
     assert (sample["index"], sample["name"]) == (2, "3.png")
 
 
-def test_a_image_that_comes_back_is_used_again(folder):
+def test_an_image_that_is_readable_again_is_used_again(folder):
     data = (folder / "2.png").read_bytes()
     samples = samples_of(Folder(folder))
     (folder / "2.png").unlink()
@@ -93,7 +93,7 @@ def test_a_image_that_comes_back_is_used_again(folder):
     assert samples[1, 2]["name"] == "2.png"
 
 
-def test_a_image_that_shrank_is_lost(folder):
+def test_an_image_that_shrank_is_lost(folder):
     samples = samples_of(Folder(folder))
     write_image(folder / "2.png", np.zeros((8, 24, 3), np.uint8))
     assert samples[1, 2]["lost"] == {2: f"{folder}: 2.png: 8x24 px are less than crop_size 16x16"}
@@ -102,7 +102,7 @@ def test_a_image_that_shrank_is_lost(folder):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_when_all_are_lost_it_stops(folder, workers):
+def test_training_stops_when_all_images_are_lost(folder, workers):
     samples = samples_of(Folder(folder))
     for path in folder.iterdir():
         path.unlink()
@@ -110,8 +110,8 @@ def test_when_all_are_lost_it_stops(folder, workers):
         shown(samples, workers=workers)
 
 
-def test_images_in_a_cache_stand_in_for_none(folder):
-    """Or one that happens to be kept would be trained on alone, once the disk is gone."""
+def test_cached_images_are_no_replacement(folder):
+    """Otherwise, without the disk, training would continue with only the cached images."""
     samples = samples_of(Folder(folder))
     samples[1, 3]
     for path in folder.iterdir():
@@ -121,15 +121,15 @@ def test_images_in_a_cache_stand_in_for_none(folder):
         samples[1, 2]
 
 
-def test_of_many_lost_images_not_all_are_named(folder, messages):
+def test_only_some_of_many_lost_images_are_logged(folder, messages):
     loader = build_loader(samples_of(Folder(folder)), 4)
     loader.note_lost({place: f"{place}.png: cannot be read" for place in range(250)})
     assert len(messages) == len([*range(1, 101), 200])
     assert messages[-1].startswith("WARNING 199.png: cannot be read; left out (200 of")
 
 
-def test_what_was_decoded_beforehand_is_not_lost(folder):
-    """Another file may be, which the cache does not hold: a decoded image stands in for it."""
+def test_cached_images_are_not_lost(folder):
+    """An image that could not be cached is replaced by a cached one."""
     damaged = bytearray((folder / "2.png").read_bytes())
     damaged[len(damaged) // 2] ^= 1
     (folder / "2.png").write_bytes(damaged)
@@ -142,7 +142,7 @@ def test_what_was_decoded_beforehand_is_not_lost(folder):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_in_validation_nothing_takes_its_place(folder, workers, messages):
+def test_in_validation_a_lost_image_has_no_replacement(folder, workers, messages):
     samples = samples_of(Folder(folder), training=False)
     (folder / "2.png").unlink()
     batches, lost = shown(samples, 1, workers)
@@ -151,14 +151,14 @@ def test_in_validation_nothing_takes_its_place(folder, workers, messages):
     assert "left out (1 of 5 images so far)" in messages[-1]
 
 
-def test_by_default_it_stops_and_says_what_else_could_be(folder):
+def test_by_default_training_stops_with_advice(folder):
     samples = samples_of(Folder(folder), "stop")
     (folder / "2.png").unlink()
-    with pytest.raises(DataError, match=r"2\.png: cannot be read: No such file.*`unreadable: skip` goes on"):
+    with pytest.raises(DataError, match=r"2\.png: cannot be read: No such file.*`unreadable: skip`"):
         shown(samples)
 
 
-def test_a_disk_that_fails_while_it_is_read_is_a_lost_image(folder, monkeypatch):
+def test_a_disk_error_is_a_lost_image(folder, monkeypatch):
     samples = samples_of(Folder(folder))
 
     def fail(*arguments):
@@ -169,10 +169,10 @@ def test_a_disk_that_fails_while_it_is_read_is_a_lost_image(folder, monkeypatch)
         samples[1, 0]
 
 
-# A run that goes on
+# Resumed runs
 
 
-def test_images_that_a_run_began_with_keep_their_places(folder, messages):
+def test_a_resumed_run_keeps_the_places_of_its_images(folder, messages):
     whole, _ = shown(samples_of(Folder(folder), repeat_times=3))
     (folder / "2.png").unlink()
     write_image(folder / "00.png", np.zeros((24, 24, 3), np.uint8))
@@ -185,14 +185,14 @@ def test_images_that_a_run_began_with_keep_their_places(folder, messages):
         for place, name in enumerate(before["name"]):
             assert after["name"][place] == name.replace("2", "3")
             assert torch.equal(before["noisy"][place], after["noisy"][place]) == (name != "2.png")
-    assert loader.lost == {2: f"{folder}: 2.png: is gone since this run began"}
+    assert loader.lost == {2: f"{folder}: 2.png: was removed since this run began"}
     assert f"WARNING {folder}: 1 images are new since this run began and not used" in messages
 
 
-def test_by_default_all_that_are_gone_are_named_together(folder):
+def test_by_default_all_missing_images_are_named(folder):
     names = [*(f"{n}.png" for n in range(5)), "x.png", "y.png"]
     with pytest.raises(DataError) as caught:
         build_loader(samples_of(Folder(folder), "stop"), 4).keep_to(names)
     lines = str(caught.value).splitlines()
     assert [line.split(": ")[1] for line in lines] == ["x.png", "y.png"]
-    assert all("put it back, or say `unreadable: skip`" in line for line in lines)
+    assert all("put it back, or set `unreadable: skip`" in line for line in lines)

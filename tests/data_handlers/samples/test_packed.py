@@ -1,4 +1,4 @@
-"""The file of decoded images: what it gives back, and that no damage to it passes unseen."""
+"""The file of decoded images: round trip, and detection of damage."""
 
 import io
 import pickle
@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from src.data_handlers.samples.packed import KEY_BYTES, MARK, ForeignFileError, Pack, PackError, PackWriter
+from src.data_handlers.samples.packed import KEY_BYTES, MAGIC, ForeignFileError, Pack, PackError, PackWriter
 
 KEY = bytes(range(KEY_BYTES))
 IMAGES = {
@@ -30,7 +30,7 @@ def path(tmp_path):
     return write(tmp_path / "images")
 
 
-def test_images_come_back_as_they_are_in_their_own_types(path):
+def test_images_are_read_unchanged(path):
     pack = Pack(path)
     assert pack.key == KEY and len(pack) == 4 and pack.nbytes == path.stat().st_size
     assert [number in pack for number in range(4)] == [True, True, False, True]
@@ -46,12 +46,12 @@ def test_the_same_images_give_the_same_file(path, tmp_path):
     assert path.read_bytes() == write(tmp_path / "again").read_bytes()
 
 
-def test_each_flipped_bit_is_found(path):
-    """But for those between two images, which nobody reads."""
+def test_each_flipped_bit_is_detected(path):
+    """Padding between images is not checked."""
     whole = bytearray(path.read_bytes())
     read = np.zeros(len(whole), bool)
-    read[: len(MARK)] = read[len(MARK) :] = True
-    end = len(MARK)
+    read[: len(MAGIC)] = read[len(MAGIC) :] = True
+    end = len(MAGIC)
     for values in (IMAGES[0], IMAGES[1], IMAGES[1], IMAGES[3]):
         start = end + -end % 64
         read[end:start] = False
@@ -64,10 +64,10 @@ def test_each_flipped_bit_is_found(path):
             pack = Pack(path)
         except PackError:
             continue
-        assert not all(map(pack.is_sound, IMAGES)) or pack.key != KEY, position
+        assert not all(map(pack.is_intact, IMAGES)) or pack.key != KEY, position
 
 
-def test_a_file_cut_short_at_any_length_is_refused(path):
+def test_a_file_truncated_at_any_length_is_rejected(path):
     whole = path.read_bytes()
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
@@ -75,7 +75,7 @@ def test_a_file_cut_short_at_any_length_is_refused(path):
             Pack(path)
 
 
-def test_what_is_white_is_kept_of_each_image(tmp_path):
+def test_data_ranges_are_kept(tmp_path):
     pixels = np.zeros((4, 5, 1), np.uint16)
     with open(tmp_path / "a", "wb") as file:
         writer = PackWriter(file, 3)
@@ -87,15 +87,15 @@ def test_what_is_white_is_kept_of_each_image(tmp_path):
     assert [pack.data_ranges(number) for number in range(3)] == [(4095, None), (None, 1023), (None, None)]
 
 
-def test_a_file_of_another_version_is_ours_to_make_anew(tmp_path):
-    (tmp_path / "a").write_bytes(MARK[:-1] + b"1" + bytes(1000))
-    with pytest.raises(PackError, match="is of another version of this program") as caught:
+def test_a_file_of_another_version_is_not_foreign(tmp_path):
+    (tmp_path / "a").write_bytes(MAGIC[:-1] + b"1" + bytes(1000))
+    with pytest.raises(PackError, match="was written by another version of this program") as caught:
         Pack(tmp_path / "a")
     assert not isinstance(caught.value, ForeignFileError)
 
 
 @pytest.mark.parametrize("content", [b"", bytes(10_000)])
-def test_a_file_that_a_power_cut_emptied_is_ours_and_another_one_is_not(tmp_path, content):
+def test_an_empty_file_is_not_foreign_and_other_content_is(tmp_path, content):
     (tmp_path / "a").write_bytes(content)
     with pytest.raises(PackError, match="is empty") as caught:
         Pack(tmp_path / "a")
@@ -105,7 +105,7 @@ def test_a_file_that_a_power_cut_emptied_is_ours_and_another_one_is_not(tmp_path
         Pack(tmp_path / "a")
 
 
-def test_it_goes_to_another_process_as_the_file_it_was(path):
+def test_a_pickled_pack_maps_the_same_file_even_if_its_path_was_replaced(path):
     pack = Pack(path)
     sent = pickle.dumps(pack)
     path.unlink()
@@ -114,7 +114,7 @@ def test_it_goes_to_another_process_as_the_file_it_was(path):
     assert np.array_equal(pickle.loads(sent).read(0)[0], IMAGES[0])
 
 
-def test_a_writer_asks_for_no_more_than_a_stream():
+def test_a_writer_does_not_seek():
     class Stream(io.BytesIO):
         def seek(self, *arguments):
             raise AssertionError

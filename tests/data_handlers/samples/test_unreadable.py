@@ -1,4 +1,4 @@
-"""Images that cannot be read: listed, and left out where that is asked for."""
+"""Unreadable images: listed, and left out with `unreadable: skip`."""
 
 import warnings
 
@@ -15,7 +15,7 @@ from src.util.images.io import ImageWarning
 
 @pytest.fixture
 def folder(noisy_folder):
-    """Images a, b, c of which b is cut short, and a text that is named like one."""
+    """Images a, b, c, of which b is truncated, and a text file with the name of an image."""
     whole = (noisy_folder / "b.png").read_bytes()
     (noisy_folder / "b.png").write_bytes(whole[: len(whole) // 2])
     (noisy_folder / "bad.png").write_text("no image")
@@ -27,7 +27,7 @@ def build(folder, training=True, **options):
     return build_samples("Folder", arguments, channels=3, seed=0, training=training)
 
 
-def test_d7_by_default_all_of_them_stop_the_training_before_it_begins(folder):
+def test_d7_by_default_all_are_named_before_the_first_step(folder):
     with pytest.raises(DataError) as caught:
         build(folder).check()
     assert [line.partition(":")[0] for line in str(caught.value).splitlines()] == [
@@ -36,11 +36,11 @@ def test_d7_by_default_all_of_them_stop_the_training_before_it_begins(folder):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_d7_left_out_they_are_counted_and_named_and_the_order_is_that_of_the_rest(folder, workers):
+def test_d7_skipped_images_are_named_and_the_order_is_that_of_the_rest(folder, workers):
     samples = build(folder, unreadable="skip", repeat_times=3)
-    with pytest.warns(ImageWarning) as said:
+    with pytest.warns(ImageWarning) as warned:
         samples.check()
-    text = str(said[0].message)
+    text = str(warned[0].message)
     assert "2 of 4 images cannot be read and are left out" in text
     assert str(folder / "b.png") in text and str(folder / "bad.png") in text
     names = [name for batch in build_loader(samples, 2, workers) for name in batch["name"]]
@@ -54,12 +54,12 @@ def test_d7_left_out_they_are_counted_and_named_and_the_order_is_that_of_the_res
 
 @pytest.fixture
 def floats(tmp_path):
-    """Images a to d, of which only the values tell that b has a hole and c is damaged."""
-    random = np.random.default_rng(0)
+    """Images a to d with valid headers; b contains NaN, and the data of c is damaged."""
+    rng = np.random.default_rng(0)
     for name in "abcd":
-        values = random.random((40, 40, 3), np.float32)
+        values = rng.random((40, 40, 3), np.float32)
         tifffile.imwrite(tmp_path / f"{name}.tif", values, photometric="rgb", compression="zlib")
-    holed = random.random((40, 40, 3), np.float32)
+    holed = rng.random((40, 40, 3), np.float32)
     holed[3, 4] = np.nan
     tifffile.imwrite(tmp_path / "b.tif", holed, photometric="rgb")
     with tifffile.TiffFile(tmp_path / "c.tif") as file:
@@ -70,28 +70,28 @@ def floats(tmp_path):
     return tmp_path
 
 
-def test_what_only_the_values_tell_is_left_out_too(floats):
+def test_images_with_unusable_values_are_left_out_too(floats):
     samples = build(floats, unreadable="skip")
-    with pytest.warns(ImageWarning, match=r"2 of 4 images cannot be read and are left out") as said:
+    with pytest.warns(ImageWarning, match=r"2 of 4 images cannot be read and are left out") as warned:
         samples.check()
-    assert "b.tif: 3 of 4800 values are NaN" in str(said[0].message)
-    assert "c.tif: the image is damaged" in str(said[0].message)
+    assert "b.tif: 3 of 4800 values are NaN" in str(warned[0].message)
+    assert "c.tif: the image is damaged" in str(warned[0].message)
     assert [samples[1, index]["name"] for index in range(2)] == ["a.tif", "d.tif"]
 
 
-def test_what_only_the_values_tell_is_listed_together(floats):
+def test_images_with_unusable_values_are_all_named(floats):
     with pytest.raises(DataError, match=r"b\.tif: 3 of 4800 values are NaN.*\n.*c\.tif: the image is dam"):
         build(floats).check()
 
 
-def test_values_of_an_unknown_range_stop_the_training_whatever_may_be_left_out(tmp_path):
+def test_an_unknown_data_range_stops_the_training_even_with_skip(tmp_path):
     for name in "ab":
         tifffile.imwrite(tmp_path / f"{name}.tif", np.full((40, 40, 3), 200, np.float32), photometric="rgb")
     with pytest.raises(DataError, match=r"a\.tif: floating-point values.*\n.*b\.tif: floating-point values"):
         build(tmp_path, unreadable="skip").check()
 
 
-def test_scores_say_of_how_many_they_are(folder):
+def test_scores_state_the_number_of_images(folder):
     samples = build(folder, training=False, unreadable="skip")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -100,7 +100,7 @@ def test_scores_say_of_how_many_they_are(folder):
     assert [samples[0, index]["name"] for index in range(2)] == ["a.png", "c.png"]
 
 
-def test_when_none_can_be_read_nothing_is_left_to_train_on(folder):
+def test_skip_fails_if_no_image_can_be_read(folder):
     for name in ("a", "c"):
         (folder / f"{name}.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"a\.png"):

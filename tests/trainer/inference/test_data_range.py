@@ -137,7 +137,7 @@ def test_a_hole_in_the_data_is_named_not_trained_on(tiny_config, folders):
 def test_images_of_two_depths_train_together_and_it_is_said(tiny_config, folders):
     noisy, _ = folders("uint16", 3)
     write(noisy / "2.tif", image(3, 3, 255), "uint8")
-    with pytest.warns(UserWarning, match=r"several ranges: white is 65535 in 2, 255 in 1"):
+    with pytest.warns(UserWarning, match=r"several data ranges: 65535 in 2, 255 in 1"):
         samples = build_images(tiny_config(f"training.dataset_args.data_dir={noisy}"), "validation")
     assert samples.data_range == 65535
     assert all(samples[0, n]["noisy"].max() > 0.9 for n in range(3))

@@ -1,7 +1,5 @@
 """A type is not a range: counts in wide types, and what headers say, from the first look to the result."""
 
-import re
-
 import cv2
 import numpy as np
 import pytest
@@ -136,8 +134,8 @@ def test_a_pair_whose_headers_disagree_about_white_needs_a_word(tiny_config, tmp
         "model.kwargs.in_channels=1", f"training.dataset_args.data_dir={noisy}",
         f"training.dataset_args.cache={cache}", f"validation.dataset_args.clean_folder={clean}",
     ]  # fmt: skip
-    said = "a.tif: by its header white is 4095, by the clean image's 65535; say which by data_range=4095"
-    with pytest.raises(DataError, match=re.escape(said)):
+    message = r"a\.tif: its header gives data range 4095, that of the clean image 65535; .* data_range=4095"
+    with pytest.raises(DataError, match=message):
         build_images(tiny_config(*settings), "validation")
     sample = build_images(tiny_config(*settings, "data_range=4095"), "validation")[0, 0]
     assert sample["noisy"].max() == sample["clean"].max() == 1

@@ -81,7 +81,7 @@ def test_d7_left_out_the_run_goes_on_and_stopped_in_between_it_ends_the_same(
         stopped.train(*SETTINGS, SKIP, "checkpoint.interval_steps=3", workers=2)
     (noisy_folder / "b.png").unlink()
     stopped.resume(*SETTINGS, SKIP)
-    assert "b.png: is gone since this run began; left out" in stopped.log
+    assert "b.png: was removed since this run began; left out" in stopped.log
     assert differing(whole.last, {**stopped.last, "config": whole.last["config"]}) == []
     assert stopped.losses == whole.losses
 
@@ -128,7 +128,7 @@ def test_a_image_that_is_gone_is_named_before_the_first_step(new_run, noisy_fold
     run = new_run("run")
     run.train("training.max_epochs=1")
     (noisy_folder / "b.png").unlink()
-    with pytest.raises(DataError, match=r"b\.png: is gone since this run began; put it back, or say"):
+    with pytest.raises(DataError, match=r"b\.png: was removed since this run began; put it back, or set"):
         run.resume("training.max_epochs=2")
     assert run.epochs == [1]
     run.resume("training.max_epochs=2", SKIP)

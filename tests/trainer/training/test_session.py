@@ -69,7 +69,7 @@ def test_what_is_said_of_a_folder_is_said_once_though_validation_looks_at_it_too
     new_run("run").train()
     for words in (
         "passed over: 1 results of test.py",
-        "images of several ranges",
+        "images of several data ranges",
         "grey is repeated into 3",
     ):
         assert sum(words in message for message in messages) == 1, words

@@ -18,16 +18,16 @@ def caches(tmp_path, monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path, fill_folder):
-    """Images of several types and sizes."""
+    """Make images of several data types and sizes."""
     path = fill_folder(tmp_path / "images", SHAPES)
-    random = np.random.default_rng(1)
-    np.save(tmp_path / "images" / "d.npy", random.random((44, 35, 3), np.float32))
-    np.save(tmp_path / "images" / "e.npy", random.integers(0, 65536, (35, 44), dtype=np.uint16))
+    rng = np.random.default_rng(1)
+    np.save(tmp_path / "images" / "d.npy", rng.random((44, 35, 3), np.float32))
+    np.save(tmp_path / "images" / "e.npy", rng.integers(0, 65536, (35, 44), dtype=np.uint16))
     return path
 
 
 class Counting(Folder):
-    """A folder whose images are counted as they are decoded."""
+    """A folder that records which images are decoded."""
 
     def __init__(self, *arguments):
         super().__init__(*arguments)

@@ -1,4 +1,4 @@
-"""Images decoded once: the same bits, decoded anew when anything has changed."""
+"""The cache: the same values as without it, and decoded again after any change."""
 
 import os
 import pickle
@@ -27,26 +27,26 @@ def batches(folder, workers=0, **options):
     return content
 
 
-# The same images
+# The same values
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("where", ["ram", "disk"])
 @pytest.mark.parametrize("noise", [None, NoiseOptions()])
-def test_crops_are_the_same_bits_as_without(folder, where, workers, noise):
+def test_crops_have_the_same_values_as_without_a_cache(folder, where, workers, noise):
     options = {"add_noise": noise, "repeat_times": 3}
-    plain, kept = batches(folder, **options), batches(folder, workers, cache=where, **options)
-    for one, other in zip(plain, kept, strict=True):
+    plain, cached = batches(folder, **options), batches(folder, workers, cache=where, **options)
+    for one, other in zip(plain, cached, strict=True):
         assert one.keys() == other.keys() and one["name"] == other["name"]
         assert one["noisy"].dtype == other["noisy"].dtype and torch.equal(one["noisy"], other["noisy"])
 
 
 @pytest.mark.filterwarnings("ignore:.*boxes are missing")
-def test_images_of_every_registered_dataset_can_be_kept(blocks, fill_folder):
+def test_every_registered_dataset_can_be_cached(blocks, fill_folder):
     root = blocks[0]
     images = fill_folder(root / "images", {"a.png": (20, 24, 3), "b.png": (20, 24, 3)})
     boxes = fill_folder(root / "boxes", {"0001_01.png": (20, 24, 3), "0002_20.png": (20, 24, 3)})
-    for name in DATASETS.keys() - {"Generated"}:  # which is refused: there are others in each epoch
+    for name in DATASETS.keys() - {"Generated"}:  # has new images in each epoch
         make = DATASETS[name]
         where = boxes if name in ("DND_val", "DND_test") else images
         where = str(root) if name in ("SIDD_val", "SIDD_test") else where
@@ -61,18 +61,18 @@ def test_images_of_every_registered_dataset_can_be_kept(blocks, fill_folder):
             assert (info.height, info.width, info.channels) == one.noisy.shape
 
 
-def test_clean_partners_are_kept_too(tmp_path, fill_folder):
+def test_clean_images_are_cached_too(tmp_path, fill_folder):
     noisy, clean = (fill_folder(tmp_path / name, SHAPES) for name in ("noisy", "clean"))
     kept = keep(Folder(noisy, clean))
     assert all(np.array_equal(kept.read(n).clean, Folder(clean).read(n).noisy) for n in range(3))
-    # Without them it is another cache: neither run takes the other's away.
+    # A run without clean images has another cache, and does not replace this one.
     assert keep(Folder(noisy)).read(0).clean is None
     source = Counting(noisy, clean)
     keep(source)
     assert source.reads == []
 
 
-def test_scoring_keeps_nothing(folder, caches):
+def test_validation_has_no_cache(folder, caches):
     samples = build_samples(
         "Folder", {"data_dir": folder, "cache": "disk"}, channels=3, seed=0, training=False
     )
@@ -80,10 +80,10 @@ def test_scoring_keeps_nothing(folder, caches):
     assert not caches.exists() and isinstance(samples.source, Folder)
 
 
-# Once
+# Decoded once
 
 
-def test_a_disk_keeps_them_for_later_runs_and_memory_does_not(folder, messages):
+def test_later_runs_use_the_cache_on_disk_but_not_in_memory(folder, messages):
     for where, decoded in (("disk", [[0, 1, 2, 3, 4], []]), ("ram", [[0, 1, 2, 3, 4]] * 2)):
         for expected in decoded:
             source = Counting(folder)
@@ -93,7 +93,7 @@ def test_a_disk_keeps_them_for_later_runs_and_memory_does_not(folder, messages):
             assert messages[-1].startswith("INFO cache: 5 images, 0.0 MB in ")
 
 
-def test_only_the_images_that_are_used_are_kept(folder):
+def test_only_the_images_in_use_are_cached(folder):
     source = Counting(folder)
     kept = keep(source, numbers=[0, 3])
     assert sorted(source.reads) == [0, 3]
@@ -102,7 +102,7 @@ def test_only_the_images_that_are_used_are_kept(folder):
 
 
 @pytest.mark.parametrize("change", ["content", "time", "more"])
-def test_changed_images_are_decoded_anew_and_take_the_place_of_the_old(folder, caches, messages, change):
+def test_after_a_change_the_cache_is_replaced(folder, caches, messages, change):
     keep(Folder(folder))
     if change == "more":
         write_image(f"{folder}/f.png", np.full((40, 40, 3), 7, np.uint8))
@@ -112,15 +112,15 @@ def test_changed_images_are_decoded_anew_and_take_the_place_of_the_old(folder, c
         os.utime(f"{folder}/a.png", (0, 0))
     source = Counting(folder)
     kept = keep(source)
-    assert "have changed since; it is made anew" in messages[-3]
+    assert "have changed since; it is built again" in messages[-3]
     assert sorted(source.reads) == list(range(len(source)))
     last = len(source) - 1 if change == "more" else 0
     assert np.array_equal(kept.read(last).noisy, Folder(folder).read(last).noisy)
     assert len([path for path in caches.iterdir() if not path.name.startswith(".")]) == 1
 
 
-@pytest.mark.parametrize("name", ["src.data_handlers.samples.cache.READING", "cv2.__version__"])
-def test_what_was_decoded_in_another_way_is_decoded_anew(folder, monkeypatch, name):
+@pytest.mark.parametrize("name", ["src.data_handlers.samples.cache.DECODER_VERSION", "cv2.__version__"])
+def test_another_decoder_invalidates_the_cache(folder, monkeypatch, name):
     keep(Folder(folder))
     monkeypatch.setattr(name, "another")
     source = Counting(folder)
@@ -129,32 +129,32 @@ def test_what_was_decoded_in_another_way_is_decoded_anew(folder, monkeypatch, na
 
 
 @pytest.mark.parametrize("damage", ["bit", "cut", "empty"])
-def test_a_damaged_cache_is_made_anew_with_a_line(folder, caches, messages, damage):
+def test_a_damaged_cache_is_replaced_with_a_warning(folder, caches, messages, damage):
     keep(Folder(folder))
     (path,) = caches.glob("*.pictures")
     content = bytearray(path.read_bytes())
     content[100] ^= 4
     path.write_bytes({"bit": content, "cut": content[:-1000], "empty": b""}[damage])
     kept = keep(Folder(folder))
-    told = [m for m in messages if m.startswith("WARNING")]
+    warnings = [m for m in messages if m.startswith("WARNING")]
     reason = {"bit": "is damaged: a.png", "cut": "is cut short", "empty": "is empty"}[damage]
-    assert told == [f"WARNING cache: {path} {reason}; it is made anew"]
+    assert warnings == [f"WARNING cache: {path} {reason}; it is built again"]
     assert np.array_equal(kept.read(0).noisy, Folder(folder).read(0).noisy)
 
 
-def test_a_file_of_someone_else_is_left_alone(folder, caches, messages):
+def test_a_foreign_file_is_not_overwritten(folder, caches, messages):
     keep(Folder(folder))
     (path,) = caches.glob("*.pictures")
     path.write_bytes(b"a letter to a friend")
     assert isinstance(keep(Folder(folder)), Folder)
     assert path.read_bytes() == b"a letter to a friend"
-    assert "is none of this program; move it elsewhere" in messages[-1]
+    assert "was not written by this program; move it elsewhere" in messages[-1]
 
 
-# What workers hand over
+# What workers send
 
 
-def test_images_of_8_bits_are_handed_over_as_they_are_and_others_as_floats(folder):
+def test_workers_send_8_bit_images_as_uint8_and_others_as_floats(folder):
     types = {name: batch["noisy"].dtype for batch in batches(folder) for name in batch["name"]}
     assert len(types) == 5 and types["d.npy"] == types["e.npy"] == torch.float32
     for batch in batches(folder, repeat_times=8):
@@ -162,7 +162,7 @@ def test_images_of_8_bits_are_handed_over_as_they_are_and_others_as_floats(folde
         assert (batch["noisy"].dtype == torch.uint8) == eight_bits
 
 
-def test_what_is_handed_over_becomes_the_sample(folder):
+def test_what_workers_send_becomes_the_sample(folder):
     arguments = {"data_dir": folder, "crop_size": 32, "augmentations": ["rotate"]}
     samples, sent = (build_samples("Folder", arguments, channels=3, seed=0, training=True) for _ in range(2))
     for batch in build_loader(sent, 2):
@@ -170,7 +170,7 @@ def test_what_is_handed_over_becomes_the_sample(folder):
             assert torch.equal(noisy, samples[0, index]["noisy"])
 
 
-def test_a_worker_that_is_sent_the_images_has_them(folder):
+def test_a_cached_source_can_be_pickled(folder):
     for where in ("ram", "disk"):
         kept = keep(Folder(folder), where)
         again = pickle.loads(pickle.dumps(kept))

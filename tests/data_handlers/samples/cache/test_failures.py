@@ -1,4 +1,4 @@
-"""Other runs, kills, full disks, broken images: nothing but the cache is lost."""
+"""The cache with concurrent runs, killed runs, full disks and broken images."""
 
 import multiprocessing
 import os
@@ -17,10 +17,10 @@ from src.util.errors import ConfigError, DataError
 from src.util.images.io import write_image
 from tests.data_handlers.samples.cache.conftest import Counting, keep
 
-# Several runs, and runs that end
+# Concurrent and killed runs
 
 
-def test_a_reader_keeps_what_it_has_while_another_run_makes_it_anew(folder):
+def test_a_reader_keeps_its_images_when_another_run_replaces_the_cache(folder):
     kept = keep(Folder(folder))
     before = kept.read(0).noisy.copy()
     write_image(f"{folder}/a.png", np.full((40, 50, 3), 7, np.uint8))
@@ -53,7 +53,7 @@ def test_two_runs_at_once_decode_once(folder, caches):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_run_leaves_nothing_that_looks_whole(folder, caches, number):
+def test_a_killed_run_leaves_no_cache(folder, caches, number):
     class Deadly(Folder):
         def read(self, image):
             if image == 3:
@@ -70,7 +70,7 @@ def test_a_killed_run_leaves_nothing_that_looks_whole(folder, caches, number):
     assert len(source.reads) == 5 and list(caches.glob(".*.tmp")) == []
 
 
-def test_ctrl_c_while_decoding_leaves_nothing(folder, caches):
+def test_ctrl_c_while_decoding_leaves_no_cache(folder, caches):
     class Interrupted(Folder):
         def read(self, image):
             raise KeyboardInterrupt
@@ -80,22 +80,22 @@ def test_ctrl_c_while_decoding_leaves_nothing(folder, caches):
     assert [path.name for path in caches.iterdir() if not path.name.endswith(".lock")] == []
 
 
-# No room
+# No space
 
 
 Usage = namedtuple("Usage", "free")
 
 
 @pytest.mark.parametrize(
-    ("where", "room", "reason"),
+    ("where", "free", "reason"),
     [
-        ("disk", 1000, r"0.0 MB are needed, a cache may take 0.0 MB of the disk of "),
-        ("ram", 1000, r"0.0 MB are needed, a cache may take 0.0 MB of the memory"),
+        ("disk", 1000, "it needs 0.0 MB, but may use only 0.0 MB of the disk of "),
+        ("ram", 1000, "it needs 0.0 MB, but may use only 0.0 MB of the memory"),
     ],
 )
-def test_what_does_not_fit_is_not_begun(folder, caches, messages, monkeypatch, where, room, reason):
-    monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: Usage(room))
-    monkeypatch.setattr(cache, "available_memory", lambda: room)
+def test_a_cache_that_does_not_fit_is_not_started(folder, caches, messages, monkeypatch, where, free, reason):
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: Usage(free))
+    monkeypatch.setattr(cache, "available_memory", lambda: free)
     source = Counting(folder)
     assert keep(source, where) is source and source.reads == []
     assert messages[-1].startswith(f"WARNING cache: {where} is not used, images are decoded for each crop")
@@ -103,7 +103,7 @@ def test_what_does_not_fit_is_not_begun(folder, caches, messages, monkeypatch, w
     assert not list(caches.glob("*.pictures"))
 
 
-def test_a_disk_that_fills_up_costs_nothing_but_the_cache(folder, caches, messages, monkeypatch):
+def test_without_space_on_disk_the_source_is_used(folder, caches, messages, monkeypatch):
     original = cache.PackWriter.add
 
     def add(self, number, *arrays):
@@ -118,16 +118,16 @@ def test_a_disk_that_fills_up_costs_nothing_but_the_cache(folder, caches, messag
     assert [path.name for path in caches.iterdir() if not path.name.endswith(".lock")] == []
 
 
-def test_a_folder_that_cannot_be_made_costs_nothing_but_the_cache(folder, tmp_path, messages):
+def test_without_a_writable_folder_the_source_is_used(folder, tmp_path, messages):
     (tmp_path / "file").write_text("")
     source = Folder(folder)
     assert keep(source, cache_folder=str(tmp_path / "file" / "cache")) is source
     assert "Not a directory" in messages[-1]
 
 
-def test_nothing_is_kept_among_the_images(folder, tmp_path):
+def test_the_cache_may_not_be_among_the_images(folder, tmp_path):
     for inside in (folder, f"{folder}/in/cache"):
-        with pytest.raises(ConfigError, match=r"^cache_folder: .* lies in the images' own folder"):
+        with pytest.raises(ConfigError, match=r"^cache_folder: .* is inside the folder of the images"):
             keep(Folder(folder), cache_folder=inside)
     keep(Folder(folder), cache_folder=str(tmp_path / "elsewhere"))
     assert len(list((tmp_path / "elsewhere").glob("*.pictures"))) == 1
@@ -150,7 +150,7 @@ def test_images_that_cannot_be_decoded_are_all_named_before_the_first_step(folde
     assert not list(caches.glob("*.pictures"))
 
 
-def test_images_that_may_be_skipped_are_left_to_the_source(folder):
+def test_skipped_images_are_left_to_the_source(folder):
     keep(Broken(folder), unreadable="skip")
     source = Broken(folder)
     kept = keep(source, unreadable="skip")
