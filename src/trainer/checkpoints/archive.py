@@ -1,4 +1,4 @@
-"""A checkpoint's file looked through before anything in it is read: it may come from anywhere."""
+"""Checks of a checkpoint from an untrusted source."""
 
 import pickletools
 import stat
@@ -9,10 +9,9 @@ from typing import Any
 
 import torch
 
-from src.trainer.checkpoints.foreign import say_foreign
+from src.trainer.checkpoints.foreign import describe_foreign
 
-# What weights, optimisers and plain values are made of. PyTorch's own list holds more, such as `bytearray`,
-# by which a hundred bytes ask for any amount of memory.
+# PyTorch itself also allows `bytearray`, for example, by which a tiny file can allocate any amount of memory.
 _KINDS = ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
 _ALLOWED = {f"torch {kind}Storage" for kind in _KINDS} | {
     "collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"
@@ -20,27 +19,27 @@ _ALLOWED = {f"torch {kind}Storage" for kind in _KINDS} | {
 _NAMING = {"GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
 
 MAX_ENTRIES, MAX_DEPTH = 200_000, 32
-"""A checkpoint holds a few thousand values, nested about six deep; references can multiply them."""
+"""Limits of a checkpoint, which usually has a few thousand values, about six levels deep."""
 
 
 def check_archive(path: Path) -> None:
-    """Refuse a file that would execute something or take more memory than its own size.
+    """Refuse a file that could execute code or allocate more memory than its own size.
 
     Parameters
     ----------
     path : Path
-        As `torch.save` writes it: a ZIP archive whose parts are not compressed.
+        A file written by `torch.save`: a ZIP archive without compression.
 
     Raises
     ------
     ValueError, OSError, zipfile.BadZipFile
-        When it is anything else; what it is, is said where its first bytes tell.
+        If it is anything else. The message names the kind of file where its first bytes show it.
     """
     status = path.stat()
-    if not stat.S_ISREG(status.st_mode):  # a pipe would keep us waiting
-        raise ValueError("it is no file")
+    if not stat.S_ISREG(status.st_mode):  # reading from a pipe could block for ever
+        raise ValueError("it is not a regular file")
     if not zipfile.is_zipfile(path):
-        raise ValueError(say_foreign(path))
+        raise ValueError(describe_foreign(path))
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()
         if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
@@ -55,30 +54,30 @@ def check_archive(path: Path) -> None:
 
 
 def check_content(content: Any) -> None:
-    """Refuse values that are small in their file and endless when they are used.
+    """Refuse content that is much larger in use than in its file.
 
     Parameters
     ----------
     content : any
-        As `torch.load` gives it.
+        The result of `torch.load`.
 
     Raises
     ------
     ValueError
-        When values refer to each other more often, or lie deeper, than in any checkpoint, or a tensor is
-        larger than its storage.
+        If there are more than `MAX_ENTRIES` values or `MAX_DEPTH` levels, counting repeated references, or a
+        tensor is larger than its storage.
     """
-    for entries, value in enumerate(_values(content)):
-        if entries > MAX_ENTRIES:
+    for count, value in enumerate(_values(content)):
+        if count > MAX_ENTRIES:
             raise ValueError(f"it expands to over {MAX_ENTRIES:,} values")
         if isinstance(value, torch.Tensor) and value.nbytes > value.untyped_storage().nbytes():
-            raise ValueError(f"a tensor of shape {list(value.shape)} is larger than what is stored of it")
+            raise ValueError(f"a tensor of shape {list(value.shape)} is larger than its storage")
 
 
 def _check_names(program: bytes) -> None:
     for operation, argument, _ in pickletools.genops(program):
         if operation.name in _NAMING and argument not in _ALLOWED:
-            raise ValueError(f"it names {str(argument)[:60]!r}, which no weights are made of")
+            raise ValueError(f"it names {str(argument)[:60]!r}, which weights do not contain")
 
 
 def _values(content: Any) -> Iterator[Any]:
