@@ -13,9 +13,8 @@ from tests.trainer.conftest import best_names, content, names, newest_epoch
 
 def flip_one_bit(path):
     data = bytearray(path.read_bytes())
-    data[data.index(torch.tensor([5.0]).numpy().tobytes())] ^= (
-        1  # in the weights, where loading does not notice
-    )
+    place = data.index(torch.tensor([5.0]).numpy().tobytes())  # in the weights, where loading does not notice
+    data[place] ^= 1
     path.write_bytes(data)
 
 
