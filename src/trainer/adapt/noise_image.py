@@ -123,7 +123,7 @@ def noise_image(measured: Measurement) -> np.ndarray:
     shown = example(measured)
     gain = 0.5 / (_DEVIATIONS * max(float(shown.real.std()), 1e-6))
     tiles = [
-        (f"{name}, deviation {255 * noise.std():.1f}", _tile(0.5 + gain * _grey_or_rgb(noise)))
+        (f"{name}, deviation {255 * noise.std():.1f}", _tile(0.5 + gain * noise))
         for name, noise in (("real", shown.real), ("simulated", shown.simulated))
     ]
     power = np.log10(spectrum(measured.noise).clip(1e-9))
@@ -143,12 +143,7 @@ def _curves(measured: Measurement) -> np.ndarray:
     return chart(curves, "brightness, of 255", "standard deviation, of 255", 255, size)
 
 
-def _grey_or_rgb(noise: np.ndarray) -> np.ndarray:
-    """Select the first three channels, or the first if there are fewer."""
-    return noise[..., : 3 if noise.shape[2] >= 3 else 1]
-
-
 def _tile(values: np.ndarray) -> np.ndarray:
-    """Enlarge a small image (H, W, 1 or 3) of data range 1 to `SHOWN` px."""
-    pixels = to_uint8(values.transpose(2, 0, 1))
+    """Enlarge a small image of data range 1 to `SHOWN` px: its first three channels, or its first."""
+    pixels = to_uint8(values[..., : 3 if values.shape[2] >= 3 else 1].transpose(2, 0, 1))
     return enlarged(np.broadcast_to(pixels, (*pixels.shape[:2], 3)), SHOWN)

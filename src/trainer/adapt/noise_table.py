@@ -58,19 +58,9 @@ class Measurement:
         return {1: ["grey"], 3: ["R", "G", "B"]}.get(count, [str(number + 1) for number in range(count)])
 
     def deviation(self, values: np.ndarray, channel: int) -> np.ndarray:
-        """Return the noise's standard deviation at clean values, for an image of median strength.
+        """Return the noise's standard deviation at clean values of data range 1, in grey levels of 255.
 
-        Parameters
-        ----------
-        values : ndarray
-            Clean values of data range 1.
-        channel : int
-            Index of the channel.
-
-        Returns
-        -------
-        ndarray, the shape of `values`
-            Grey levels of 255.
+        It is that of an image of median strength.
         """
         light = np.interp(values, self.noise.levels[channel], self.noise.deviations[channel])
         return np.asarray(255 * self.median_strength * light / slope_of_light(values, self.noise.gamma))

@@ -4,19 +4,7 @@ import torch
 
 
 def environment(device: torch.device, processes: int = 1) -> dict[str, str]:
-    """Describe torch, device, threads and processes, for a checkpoint.
-
-    Parameters
-    ----------
-    device : torch.device
-        Where the network is trained.
-    processes : int
-        Number of processes that share each batch.
-
-    Returns
-    -------
-    dict of str to str
-    """
+    """Describe torch, the training's device, CPU threads and number of processes, for a checkpoint."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {
         "torch": str(torch.__version__), "device": name, "CPU threads": str(torch.get_num_threads()),

@@ -50,11 +50,7 @@ class TrainingState:
 
     def to_plain(self) -> dict[str, Any]:
         """Convert to plain types, for a checkpoint."""
-        best = {metric: asdict(best) for metric, best in self.best.items()}
-        return {
-            "epoch": self.epoch, "step": self.step, "batch": self.batch,
-            "validated_epoch": self.validated_epoch, "best": best, "recent": list(self.recent),
-        }  # fmt: skip
+        return asdict(self) | {"recent": list(self.recent)}
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> "TrainingState":

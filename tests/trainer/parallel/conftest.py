@@ -116,15 +116,15 @@ def send(number):
 
 
 @pytest.fixture(scope="session")
-def unbroken():
+def uninterrupted():
     """Results of an uninterrupted run of two processes, filled in by the first test that needs them."""
     return {}
 
 
 @pytest.fixture
-def whole(unbroken, new_run, pair):
-    if not unbroken:
+def whole(uninterrupted, new_run, pair):
+    if not uninterrupted:
         run = new_run("whole")
         pair(run)
-        unbroken.update(last=run.last, losses=run.losses, scores=run.scores)
-    return unbroken
+        uninterrupted.update(last=run.last, losses=run.losses, scores=run.scores)
+    return uninterrupted

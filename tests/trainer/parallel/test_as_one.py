@@ -30,7 +30,7 @@ def written(run):
 
 @pytest.mark.parametrize("clean", [False, True])
 def test_two_processes_train_like_one_and_write_the_same_files(new_run, pair, clean_folder, clean):
-    """At a learning rate of 1e-3, or with seed 0, a difference in the last bit grows beyond the tolerances."""
+    """With a learning rate of 1e-3, or seed 0, last-bit differences grow beyond the tolerances."""
     alone, together = new_run("alone"), new_run("together")
     settings = ["seed=3", "training.init_lr=5e-6", f"training.max_epochs={1 if clean else 4}"]
     if clean:
