@@ -69,10 +69,10 @@ class Measurement:
 def table(measured: Measurement) -> Iterator[str]:
     """Yield the table's lines. Brightnesses are columns, channels are rows."""
     noise, order = measured.noise, measured.by_strength
-    images = f"the middle one of {len(order)} images" if len(order) > 1 else "the image"
+    images = f"the median of {len(order)} images" if len(order) > 1 else "the image"
     yield (
-        f"Standard deviation of the noise in {images}, of 255 like the brightness; symmetric in light of"
-        f" gamma {noise.gamma:.1f}"
+        f"Standard deviation of the noise in {images} by brightness, both in grey levels of 255; symmetric in"
+        f" light of gamma {noise.gamma:.1f}"
     )
     columns = _columns(noise.levels)
     yield f"{'brightness':15}" + "".join(f"{255 * np.mean(column):6.0f}" for column in columns)
