@@ -1,7 +1,7 @@
-"""Adapting the general network to the images at hand.
+"""Adapt the general network to the noise of given images.
 
-`plan` says which stages there are, `stages` runs them: a first student, a teacher that learns from these
-images alone, a student. `targets` are what students imitate, made of `parts` of the images, and `measure`
-tells the noise that is put on clean images for them. `noise_report` says what it would be before a training:
-as a `noise_table` and, to look at, a `noise_image`.
+`plan` decides the stages, and `stages` runs them: a first student, a teacher that learns from these images
+alone, a final student. `targets` are what the students imitate; they are made from `parts` of the images.
+`measure` measures the noise that is added to clean images. `noise_report` shows this noise before a training:
+as a `noise_table` and as a `noise_image`.
 """

@@ -1,50 +1,50 @@
-"""The noise of images, measured where they are flat.
+"""Measure the noise of images in their flat places.
 
-Shape letters: P places, C channels, E edge of a place in px, I images.
+Shape letters: P places, C channels, E edge of a place in px, I images, L brightness levels.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
 
 import numpy as np
 
 from src.data_handlers.datasets.measured_noise import MeasuredNoise
 from src.trainer.finish.strips import Pair
 from src.util.images.light import slope_of_light, to_light
+from src.util.images.places import cut_places, remove_plane
 
 EDGE = 32
-"""Edge of the places, px."""
-REACH = 20
-"""Lags up to which noise is followed, px."""
-FEWEST = 8
-"""With fewer places nothing is concluded."""
+"""Edge of a place, px."""
+MAX_LAG = 20
+"""Largest distance at which the correlation of noise is measured, px."""
+MIN_PLACES = 8
+"""Fewer places are too few for a measurement."""
 
-_BRIGHTNESSES = 8
-_FLATTEST = 0.3
-_OF_ALL = 0.1
+_BRIGHTNESS_BINS = 8
+_FLATTEST_OF_BIN = 0.3
+_FLATTEST_OF_ALL = 0.1
 _FLAT = 0.5
-"""Variance of the denoised image over the noise's, above which what varies is taken for the image."""
-_KEPT = 64
-_CLIPPED, _MOST_CLIPPED = 0.02, 0.4
+"""Ratio of the denoised image's variance to the noise's. Above it the variation counts as image content."""
+_PLACES_PER_IMAGE = 64
+_CLIPPED, _MAX_CLIPPED = 0.02, 0.4
 _ROUNDS = 30
 
 
 @dataclass(frozen=True)
 class NoisePlaces:
-    """Flat places of one image or several.
+    """Flat places of one or more images. Variances are in linear light.
 
     Attributes
     ----------
     level : ndarray, shape (P, C)
         Mean of the denoised image.
     structure : ndarray, shape (P,)
-        Variance of the denoised image over that of the noisy one.
+        Variance of the denoised image over that of the noisy image.
     removed : ndarray, shape (P, C)
-        Variance of what the network took off, in light.
+        Variance of what the network removed.
     noise : ndarray, shape (P, C, E, E)
-        The noisy image in light, less the plane that fits it best.
+        Noisy image in linear light, minus the plane that fits it best.
     """
 
     level: np.ndarray
@@ -55,155 +55,131 @@ class NoisePlaces:
     def __len__(self) -> int:
         return len(self.level)
 
-    def __getitem__(self, which: np.ndarray) -> "NoisePlaces":
-        """Those of these numbers, or where it is True."""
-        return NoisePlaces(*(getattr(self, field.name)[which] for field in fields(self)))
-
-    def of_channels(self, channels: int) -> "NoisePlaces":
-        """Those of a grey image among colour images, as if of three equal channels."""
-        if self.level.shape[1] == channels:
-            return self
-        level, removed, noise = (
-            np.repeat(values, channels, axis=1) for values in (self.level, self.removed, self.noise)
-        )
-        return NoisePlaces(level, self.structure, removed, noise)
+    def __getitem__(self, index: np.ndarray) -> "NoisePlaces":
+        """Select places by their numbers or by a mask."""
+        return NoisePlaces(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
 def noise_places(pair: Pair, gamma: float) -> NoisePlaces:
-    """The flattest places of an image, of each brightness alike.
+    """Find the flattest places of an image at each brightness.
 
     Parameters
     ----------
     pair : Pair
         The image before and after a network.
     gamma : float
-        The power of the light in which the noise is measured.
+        Exponent of the linear light in which the noise is measured, see `to_light`.
 
     Returns
     -------
     NoisePlaces
-        At most about `_KEPT`; none where the image is clipped, constant or smaller than a place.
+        About `_PLACES_PER_IMAGE` at most. Empty if the image is clipped, constant or smaller than a place.
     """
-    parts = [_of_strip(pair, gamma, *strip) for strip in pair.strips]
-    places = _joined([NoisePlaces(*part) for part in parts])
-    by_level = np.array_split(np.argsort(places.level.mean(axis=1), kind="stable"), _BRIGHTNESSES)
+    places = _join([_strip_places(pair, gamma, *strip) for strip in pair.strips])
+    bins = np.array_split(np.argsort(places.level.mean(axis=1), kind="stable"), _BRIGHTNESS_BINS)
     flattest = np.concatenate(
         [
-            like[np.argsort(places.structure[like], kind="stable")][: math.ceil(_FLATTEST * len(like))]
-            for like in by_level
+            own[np.argsort(places.structure[own], kind="stable")][: math.ceil(_FLATTEST_OF_BIN * len(own))]
+            for own in bins
         ]
     )
-    return places[flattest[:: max(1, -(-len(flattest) // _KEPT))]]
+    return places[flattest[:: max(1, -(-len(flattest) // _PLACES_PER_IMAGE))]]
 
 
-def _joined(parts: Sequence[NoisePlaces]) -> NoisePlaces:
+def _join(parts: Sequence[NoisePlaces]) -> NoisePlaces:
+    """Join places. Grey ones among coloured ones count as places of equal channels."""
     channels = max(part.level.shape[1] for part in parts)
-    parts = [part.of_channels(channels) for part in parts]
-    return NoisePlaces(
-        *(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(NoisePlaces))
-    )
+
+    def joined(name: str) -> np.ndarray:
+        values = [getattr(part, name) for part in parts]
+        if name != "structure":
+            values = [np.broadcast_to(each, (len(each), channels, *each.shape[2:])) for each in values]
+        return np.concatenate(values)
+
+    return NoisePlaces(*(joined(field.name) for field in fields(NoisePlaces)))
 
 
-def _of_strip(pair: Pair, gamma: float, top: int, bottom: int) -> Iterator[np.ndarray]:
-    noisy, denoised = (cut(values, EDGE) for values in pair.strip(top, bottom))
+def _strip_places(pair: Pair, gamma: float, top: int, bottom: int) -> NoisePlaces:
+    noisy, denoised = (cut_places(values, EDGE) for values in pair.strip(top, bottom))
     light, denoised_light = to_light(noisy, gamma), to_light(denoised, gamma)
     removed = _variance(light - denoised_light, noisy)
-    noise, structure = less_plane(light), less_plane(denoised_light)
+    noise, content = remove_plane(light), remove_plane(denoised_light)
     level, variance = denoised.mean(axis=2), noise.var(axis=2)
     step = slope_of_light(level, gamma) * pair.step
     clipped = pair.clipped(noisy).mean(axis=(1, 2))
-    usable = (clipped <= _MOST_CLIPPED) & (variance > step**2 / 4).all(axis=1) & (removed > 0).all(axis=1)
-    share = structure.var(axis=2).mean(axis=1) / variance.mean(axis=1).clip(1e-12)
-    noise = noise.reshape(*noise.shape[:2], EDGE, EDGE)
-    return (values[usable] for values in (level, share, removed, noise))
-
-
-def cut(values: np.ndarray, edge: int) -> np.ndarray:
-    """Places (P, C, edge * edge) of a strip (H, W, C)."""
-    rows, columns = (length // edge for length in values.shape[:2])
-    places = values[: rows * edge, : columns * edge].reshape(rows, edge, columns, edge, values.shape[2])
-    return places.transpose(0, 2, 4, 1, 3).reshape(rows * columns, values.shape[2], edge * edge)
+    usable = (clipped <= _MAX_CLIPPED) & (variance > step**2 / 4).all(axis=1) & (removed > 0).all(axis=1)
+    structure = content.var(axis=2).mean(axis=1) / variance.mean(axis=1).clip(1e-12)
+    return NoisePlaces(level, structure, removed, noise.reshape(*noise.shape[:2], EDGE, EDGE))[usable]
 
 
 def _variance(noise: np.ndarray, noisy: np.ndarray) -> np.ndarray:
-    """Variance (P, C) of noise (P, C, N); where one side is clipped, of the other, about the median."""
-    away = noise - np.median(noise, axis=2, keepdims=True)
+    """Return the variance (P, C) of noise (P, C, E * E).
+
+    Where values are clipped at one end, use the noise on the other side of the median alone.
+    """
+    deviation = noise - np.median(noise, axis=2, keepdims=True)
     black, white = (noisy <= 0).mean(axis=2), (noisy >= 1).mean(axis=2)
-    side = np.where((black > white)[..., None], away > 0, away < 0)
-    one_sided = (away**2 * side).sum(axis=2) / side.sum(axis=2).clip(1)
+    unclipped = np.where((black > white)[..., None], deviation > 0, deviation < 0)
+    one_sided = (deviation**2 * unclipped).sum(axis=2) / unclipped.sum(axis=2).clip(1)
     return np.where(black + white > _CLIPPED, one_sided, noise.var(axis=2))
 
 
-def less_plane(places: np.ndarray) -> np.ndarray:
-    """Places (P, C, edge * edge), each less the plane that fits it best."""
-    planes = _planes(math.isqrt(places.shape[2]))
-    return places - (places @ planes) @ planes.T
-
-
-@lru_cache
-def _planes(edge: int) -> np.ndarray:
-    """Orthonormal planes over a place, (edge * edge, 3): constant, along its columns, along its rows."""
-    rows, columns = np.mgrid[:edge, :edge] - (edge - 1) / 2
-    planes = np.stack([np.ones(edge * edge), rows.ravel(), columns.ravel()], axis=1)
-    return (planes / np.linalg.norm(planes, axis=0)).astype(np.float32)
-
-
 def measure_noise(found: Sequence[NoisePlaces], gamma: float, step: float) -> MeasuredNoise | None:
-    """The noise of several images: what pixels share of it in common, its strength for each image.
+    """Measure strength and correlation of the noise of several images.
 
     Parameters
     ----------
     found : sequence of NoisePlaces
-        Of each image, by `noise_places`.
+        The places of each image, from `noise_places`.
     gamma : float
-        The power of the light they were measured in.
+        Exponent of the linear light in which they were measured.
     step : float
         See `MeasuredNoise`.
 
     Returns
     -------
     MeasuredNoise or None
-        None where there are too few places.
+        None if there are fewer than `MIN_PLACES` places.
 
     Notes
     -----
-    How strong the noise is shows in what the network took off, which texture disturbs little. But of coarse
-    noise a network leaves a part: where the images are flattest the noisy image alone tells how much, and
-    what its pixels share. A plane is all that is taken off there, so noise that reaches far stays.
+    The variance of what the network removed is hardly affected by texture, but a network leaves part of
+    coarse noise in the image. The flattest places of the noisy image show how large this part is, and how
+    pixels are correlated. Only a plane is removed there, so that coarse noise stays.
     """
-    places = _joined(found)
-    if len(places) < FEWEST:
+    places = _join(found)
+    if len(places) < MIN_PLACES:
         return None
     image = np.repeat(np.arange(len(found)), [len(each) for each in found])
-    first = np.argsort(places.structure, kind="stable")[: max(FEWEST, int(_OF_ALL * len(places)))]
-    flattest = places[first]
+    order = np.argsort(places.structure, kind="stable")
+    flattest = places[order[: max(MIN_PLACES, int(_FLATTEST_OF_ALL * len(places)))]]
     whole = flattest.noise.var(axis=(2, 3))
     left = 1.0
     if np.median(flattest.structure) < _FLAT:
         left = max(1.0, float(np.median(whole / flattest.removed)))
     rounding = (slope_of_light(places.level, gamma) * step) ** 2 / 12
     variance = np.maximum(places.removed * left - rounding, 1e-12)
-    levels, variances, strengths = _curves(places, variance, image, len(found))
-    shared = _shared(flattest.noise / np.sqrt(whole)[..., None, None])
+    levels, variances, strengths = _fit_curves(places, variance, image, len(found))
+    shared = _correlation(flattest.noise / np.sqrt(whole)[..., None, None])
     return MeasuredNoise(gamma, levels, np.sqrt(variances), shared, np.sqrt(strengths), step)
 
 
-def _curves(
+def _fit_curves(
     places: NoisePlaces, variance: np.ndarray, image: np.ndarray, images: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Variance by brightness, levels and values (C, L), and the factor of each image (I,)."""
+    """Fit variance by brightness, as levels and values (C, L), and a factor for each image (I,)."""
     own = [np.flatnonzero(image == number) for number in range(images)]
     own = [each[np.argsort(places.structure[each])][: max(4, len(each) // 3)] for each in own]
     chosen = np.concatenate(own)
     factors = np.ones(images)
-    count = min(_BRIGHTNESSES, max(1, len(chosen) // 4))
+    count = min(_BRIGHTNESS_BINS, max(1, len(chosen) // 4))
     order = chosen[np.argsort(places.level[chosen], axis=0, kind="stable")]
-    parts = np.array_split(order, count)
-    levels = np.stack([np.take_along_axis(places.level, part, axis=0).mean(axis=0) for part in parts], axis=1)
+    bins = np.array_split(order, count)
+    levels = np.stack([np.take_along_axis(places.level, each, axis=0).mean(axis=0) for each in bins], axis=1)
     for _ in range(_ROUNDS):
-        alike = variance / factors[image][:, None]
+        scaled = variance / factors[image][:, None]
         values = np.stack(
-            [np.median(np.take_along_axis(alike, part, axis=0), axis=0) for part in parts], axis=1
+            [np.median(np.take_along_axis(scaled, each, axis=0), axis=0) for each in bins], axis=1
         )
         channels = enumerate(zip(levels, values, strict=True))
         curve = np.stack([np.interp(places.level[:, c], *line) for c, line in channels], axis=1)
@@ -213,12 +189,12 @@ def _curves(
     return levels.astype(np.float32), values.astype(np.float32), factors.astype(np.float32)
 
 
-def _shared(noise: np.ndarray) -> np.ndarray:
-    """Correlation in places (P, C, E, E) of noise of deviation 1; see `MeasuredNoise.shared`."""
+def _correlation(noise: np.ndarray) -> np.ndarray:
+    """Return the correlation in places (P, C, E, E) of noise of variance 1; see `MeasuredNoise.shared`."""
     padded = (2 * EDGE, 2 * EDGE)
     spectra = np.fft.rfft2(noise, padded)
     power = np.einsum("pihw,pjhw->ijhw", spectra.conj(), spectra, optimize=True) / len(noise)
     pairs = np.abs(np.fft.rfft2(np.ones((EDGE, EDGE)), padded)) ** 2
-    lags = np.arange(-REACH, REACH + 1)
-    sums, counts = (np.fft.irfft2(of, padded)[..., lags[:, None], lags] for of in (power, pairs))
+    lags = np.arange(-MAX_LAG, MAX_LAG + 1)
+    sums, counts = (np.fft.irfft2(each, padded)[..., lags[:, None], lags] for each in (power, pairs))
     return np.asarray((sums / counts).transpose(2, 3, 0, 1), np.float32)

@@ -1,13 +1,13 @@
-"""Before a training: the noise of its images, and what the masker hides of it, in words and in an image."""
+"""Report the noise of training images before a training, as text and as an image."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from src.data_handlers.samples.samples import Samples
-from src.trainer.adapt.measure import EDGE, FEWEST, measure_noise, noise_places
+from src.trainer.adapt.measure import EDGE, MIN_PLACES, measure_noise, noise_places
 from src.trainer.adapt.noise_image import noise_image
 from src.trainer.adapt.noise_table import Measurement, table
-from src.trainer.adapt.parts import chosen_of, fair_gamma, pair_of, parts_of
+from src.trainer.adapt.parts import denoise_part, noise_gamma, read_parts, select_parts
 from src.trainer.config.build import build_masker, noisy_images
 from src.trainer.config.run_config import AdaptBlock, RunConfig
 from src.trainer.evaluation.noise_report import noise_report
@@ -18,29 +18,29 @@ from src.util.logger import progress_bar
 
 
 def report_noise(config: RunConfig, network: WholeImage, image: Path | None) -> Iterator[str]:
-    """Measure the noise of the training images, as they are trained on.
+    """Measure the noise of the training images.
 
     Parameters
     ----------
     config : RunConfig
-        Checked.
+        A checked configuration.
     network : WholeImage
-        The general network, which tells the images' flat places.
+        The general network, by which flat places are found.
     image : Path or None
-        A PNG file to be, in a folder that is there.
+        PNG file to write, in an existing folder.
 
     Yields
     ------
     str
-        Lines of text, as they are known: first what `noise_report` says, then the noise by brightness, or why
-        it cannot be measured; there is no image then.
+        Text as soon as it is known: the report of `noise_report`, then the noise by brightness. If that
+        cannot be measured, the reason, and no image is written.
 
     Raises
     ------
     DataError
-        When the images cannot be used.
+        If the images cannot be used.
     StorageError
-        When the image cannot be written.
+        If the image cannot be written.
     """
     images = noisy_images(config)
     yield noise_report(images, build_masker(config))
@@ -57,40 +57,40 @@ def report_noise(config: RunConfig, network: WholeImage, image: Path | None) -> 
 
 
 def measurement(images: Samples, network: WholeImage, finish: Finish, pixels: int) -> Measurement | str:
-    """Measure noise as it is for the targets of an adaptation.
+    """Measure noise in the same way as for the targets of an adaptation.
 
     Parameters
     ----------
     images : Samples
-        Noisy, whole.
+        Whole noisy images.
     network : WholeImage
         Denoises them.
     finish : Finish
-        Says in which light the noise is fair, or that it has to be found.
+        Gives the gamma of the linear light in which noise is symmetric, or `auto`.
     pixels : int
-        Of all images together, at most.
+        Largest number of pixels to use from all images together.
 
     Returns
     -------
     Measurement or str
-        Why there is none, where there are too few flat places.
+        The reason as text if nothing can be measured.
     """
-    chosen = chosen_of(images, pixels)
+    selection = select_parts(images, pixels)
     names, pairs = [], []
-    with progress_bar(len(chosen.numbers), "image") as bar:
-        for part in parts_of(images, *chosen):
+    with progress_bar(len(selection.numbers), "image") as bar:
+        for part in read_parts(images, *selection):
             names.append(part.name)
-            pairs.append(pair_of(network, part))
+            pairs.append(denoise_part(network, part))
             bar.update()
     if not pairs:
         return "no image can be read any more"
-    gamma = fair_gamma(finish, iter(pairs[:: chosen.every]))
+    gamma = noise_gamma(finish, iter(pairs[:: selection.gamma_stride]))
     places = [noise_places(pair, gamma) for pair in pairs]
     noise = measure_noise(places, gamma, pairs[-1].step)
     if noise is None:
         found = sum(len(each) for each in places)
         return (
-            f"{found} flat places of {EDGE}x{EDGE} px were found, {FEWEST} are needed; others are constant"
-            " or clipped, or the images are too small"
+            f"{found} flat places of {EDGE}x{EDGE} px were found, {MIN_PLACES} are needed; others are"
+            " constant or clipped, or the images are too small"
         )
     return Measurement(noise, names, pairs, places)

@@ -1,6 +1,6 @@
-"""The noise that was measured in images, as a table.
+"""Table of the noise measured in images.
 
-Shape letters: C channels, L brightnesses, K columns.
+Shape letters: C channels, L brightness levels.
 """
 
 from collections.abc import Iterator
@@ -13,24 +13,24 @@ from src.trainer.adapt.measure import NoisePlaces
 from src.trainer.finish.strips import Pair
 from src.util.images.light import slope_of_light
 
-_APART = 8 / 255
-"""Brightnesses that lie closer are one column."""
+_MIN_DISTANCE = 8 / 255
+"""Smallest mean distance of the brightnesses of two columns."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """Noise, and what it was measured in; the lists have an element for each image.
+    """Noise, and the images in which it was measured. The lists have one element for each image.
 
     Attributes
     ----------
     noise : MeasuredNoise
-        See there.
+        The measured noise.
     names : list of str
-        Of the images.
+        Names of the images.
     pairs : list of Pair
         The images before and after the network.
     places : list of NoisePlaces
-        Their flat places, in all of them together at least as many as are needed.
+        Their flat places.
     """
 
     noise: MeasuredNoise
@@ -40,39 +40,39 @@ class Measurement:
 
     @property
     def by_strength(self) -> list[int]:
-        """Numbers of the images from the weakest noise to the strongest; without those that tell of none."""
+        """Numbers of the images, from the weakest noise to the strongest. Skips images with few places."""
         known = [number for number, places in enumerate(self.places) if len(places) > 1]
-        if not known:  # all together tell enough
+        if not known:
             known = [number for number, places in enumerate(self.places) if len(places)]
         return sorted(known, key=lambda number: float(self.noise.strengths[number]))
 
     @property
-    def middle(self) -> float:
-        """Strength of the noise in the image that has as many weaker as stronger ones."""
+    def median_strength(self) -> float:
+        """Median of the images' noise strengths."""
         return float(np.median(self.noise.strengths[self.by_strength]))
 
     @property
     def channels(self) -> list[str]:
-        """What the channels are called."""
+        """Names of the channels."""
         count = len(self.noise.levels)
         return {1: ["grey"], 3: ["R", "G", "B"]}.get(count, [str(number + 1) for number in range(count)])
 
     def deviation(self, values: np.ndarray, channel: int) -> np.ndarray:
-        """Standard deviation of the noise in the image, grey levels of 255, at clean values of 0 to 1.
+        """Return the noise's standard deviation at clean values of data range 1, in grey levels of 255.
 
-        It is that of an image of the `middle` strength.
+        It is that of an image of median strength.
         """
         light = np.interp(values, self.noise.levels[channel], self.noise.deviations[channel])
-        return np.asarray(255 * self.middle * light / slope_of_light(values, self.noise.gamma))
+        return np.asarray(255 * self.median_strength * light / slope_of_light(values, self.noise.gamma))
 
 
 def table(measured: Measurement) -> Iterator[str]:
-    """The lines of the table: brightness in columns, channels in rows, then how the images differ."""
+    """Yield the table's lines. Brightnesses are columns, channels are rows."""
     noise, order = measured.noise, measured.by_strength
-    images = f"the middle one of {len(order)} images" if len(order) > 1 else "the image"
+    images = f"the median of {len(order)} images" if len(order) > 1 else "the image"
     yield (
-        f"Standard deviation of the noise in {images}, of 255 like the brightness; symmetric in light of"
-        f" gamma {noise.gamma:.1f}"
+        f"Standard deviation of the noise in {images} by brightness, both in grey levels of 255; symmetric in"
+        f" light of gamma {noise.gamma:.1f}"
     )
     columns = _columns(noise.levels)
     yield f"{'brightness':15}" + "".join(f"{255 * np.mean(column):6.0f}" for column in columns)
@@ -81,7 +81,7 @@ def table(measured: Measurement) -> Iterator[str]:
         yield f"{name:15}" + "".join(f"{cell:>6}" for cell in cells)
     if len(order) > 1:
         (weakest, weak), (strongest, strong) = (
-            (measured.names[number], noise.strengths[number] / measured.middle)
+            (measured.names[number], noise.strengths[number] / measured.median_strength)
             for number in (order[0], order[-1])
         )
         yield (
@@ -91,14 +91,14 @@ def table(measured: Measurement) -> Iterator[str]:
 
 
 def _columns(levels: np.ndarray) -> list[np.ndarray]:
-    """Brightnesses (C, L) of all channels in at most L groups, each of like ones."""
+    """Group the sorted brightnesses (C, L) of all channels into at most L columns."""
     order = np.sort(levels, axis=None)
-    count = min(levels.shape[1], 1 + int((order[-1] - order[0]) / _APART))
+    count = min(levels.shape[1], 1 + int((order[-1] - order[0]) / _MIN_DISTANCE))
     return [column for column in np.array_split(order, count) if len(column)]
 
 
 def _cell(measured: Measurement, column: np.ndarray, channel: int) -> str:
-    """A dash where the channel was not measured at such a brightness."""
+    """Format a deviation, or a dash if the channel was not measured at this brightness."""
     first, last = measured.noise.levels[channel, [0, -1]]
     if last < column[0] or first > column[-1]:
         return "-"

@@ -1,4 +1,4 @@
-"""Parts of the images that a network is adapted to, and what a network makes of them.
+"""Parts of the images to adapt to, and their denoised versions.
 
 Shape letters: H rows, W columns, C channels.
 """
@@ -17,10 +17,10 @@ from src.trainer.network.whole_image import WholeImage
 from src.util.images.formats.holes import without_nan
 from src.util.images.io import middle
 
-LOOKED_AT = 16
-"""Images that tell in which light the noise is fair."""
-SMALLEST = 256
-"""Edge of the parts that are taken of many images, px, at least."""
+GAMMA_IMAGES = 16
+"""Largest number of images that `noise_gamma` looks at."""
+MIN_EDGE = 256
+"""Smallest edge of a part where there are many images, px."""
 
 
 class Part(NamedTuple):
@@ -31,30 +31,30 @@ class Part(NamedTuple):
     step: float
 
 
-class Chosen(NamedTuple):
-    """Which images, by their numbers, and the edge of the part of each, px."""
+class Selection(NamedTuple):
+    """Numbers of the selected images, and the edge of the part of each, px."""
 
     numbers: list[int]
     edge: int
 
     @property
-    def every(self) -> int:
-        """Every so many of them there are at most `LOOKED_AT`."""
-        return -(-len(self.numbers) // LOOKED_AT)
+    def gamma_stride(self) -> int:
+        """Stride through the images that selects at most `GAMMA_IMAGES` of them."""
+        return -(-len(self.numbers) // GAMMA_IMAGES)
 
 
-def chosen_of(samples: Samples, pixels: int) -> Chosen:
-    """Choose images, from all of the dataset, of whose middles so many pixels are taken together."""
-    count = min(len(samples), max(1, pixels // SMALLEST**2))
+def select_parts(samples: Samples, pixels: int) -> Selection:
+    """Select images evenly from the dataset, so that their parts have `pixels` pixels together at most."""
+    count = min(len(samples), max(1, pixels // MIN_EDGE**2))
     numbers = [number * len(samples) // count for number in range(count)]
-    return Chosen(numbers, math.isqrt(pixels // count))
+    return Selection(numbers, math.isqrt(pixels // count))
 
 
-def parts_of(samples: Samples, numbers: Iterable[int], edge: int) -> Iterator[Part]:
-    """The middles of images, at most `edge` px high and wide; none of an image that is lost."""
+def read_parts(samples: Samples, numbers: Iterable[int], edge: int) -> Iterator[Part]:
+    """Yield the middles of images, at most `edge` px high and wide. Skip images that cannot be read."""
     for number in numbers:
         sample = samples[0, number]
-        if "noisy" not in sample:  # lost, and `unreadable` says to go on
+        if "noisy" not in sample:  # unreadable, and the dataset's `unreadable` is `skip`
             continue
         values, _ = without_nan(np.ascontiguousarray(middle(sample["noisy"], edge).permute(1, 2, 0).numpy()))
         if values.shape[2] == 3 and (values == values[..., :1]).all():
@@ -63,13 +63,13 @@ def parts_of(samples: Samples, numbers: Iterable[int], edge: int) -> Iterator[Pa
         yield Part(sample["name"], np.ascontiguousarray(values), step)
 
 
-def pair_of(network: WholeImage, part: Part) -> Pair:
-    """A part, and what the network makes of it."""
-    apart = part.values.shape[2] not in (1, 3)
-    pair = denoised_pair(network, part.values, 1.0, part.name, apart)
+def denoise_part(network: WholeImage, part: Part) -> Pair:
+    """Denoise a part. Channels go through the network one by one unless there are 1 or 3."""
+    each_channel = part.values.shape[2] not in (1, 3)
+    pair = denoised_pair(network, part.values, 1.0, part.name, each_channel)
     return Pair(pair.noisy, pair.denoised, 1.0, part.step)
 
 
-def fair_gamma(finish: Finish, pairs: Iterator[Pair]) -> float:
-    """The power of the light in which the noise is fair: as `finish` says, or found in the pairs."""
+def noise_gamma(finish: Finish, pairs: Iterator[Pair]) -> float:
+    """Return the exponent of the linear light in which noise is symmetric, from `finish` or the pairs."""
     return found_gamma(pairs) if finish.gamma == "auto" else finish.gamma

@@ -1,4 +1,4 @@
-"""Which stages there are, the configuration of each, and how much work each of them is."""
+"""Plan the stages of an adaptation: the configuration of each, and its amount of work."""
 
 import math
 from dataclasses import dataclass
@@ -17,12 +17,11 @@ from src.util.config.yaml_document import Document
 from src.util.errors import ConfigError, DataError
 from src.util.logger import LOG
 
-SMALLEST = 16
-"""Shortest side of the images, px, at least."""
+MIN_SIDE = 16
+"""Smallest allowed side of an image, px."""
 
 _EDGE = 64
-# Forward, then backward to inputs and to weights.
-_TRAINING = 3
+_PASSES = 3  # forward, backward to the inputs, backward to the weights
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,9 @@ class Plan:
     Attributes
     ----------
     first, teacher : RunConfig or None
-        Of the stages before the student, which may be left out.
+        Configurations of the optional stages before the student.
     student : RunConfig
-        Of the last one.
+        Configuration of the last stage.
     size : int
         Edge of the students' crops, px.
     images : int
@@ -49,76 +48,76 @@ class Plan:
 
     @property
     def stages(self) -> dict[str, RunConfig]:
-        """In their order, by name."""
-        found = {"first student": self.first, "teacher": self.teacher, "student": self.student}
-        return {name: config for name, config in found.items() if config is not None}
+        """Configurations of the stages by name, in their order."""
+        every = {"first student": self.first, "teacher": self.teacher, "student": self.student}
+        return {name: config for name, config in every.items() if config is not None}
 
-    def name(self, config: RunConfig) -> str:
-        """Of a stage, such as `2 of 3, teacher`."""
-        for number, (name, its_config) in enumerate(self.stages.items(), 1):
-            if its_config is config:
-                return f"{number} of {len(self.stages)}, {name}"
-        raise ValueError("no stage of this plan")
+    def title(self, config: RunConfig) -> str:
+        """Return number and name of a stage, such as `2 of 3, teacher`."""
+        index = self._index(config)
+        return f"{index + 1} of {len(self.stages)}, {list(self.stages)[index]}"
 
-    def later(self, config: RunConfig) -> float:
-        """Work of the stages after one, in parts of its own training."""
-        configs = list(self.stages.values())
-        place = next(number for number, each in enumerate(configs) if each is config)
-        return sum(self._whole(each) for each in configs[place + 1 :]) / self._training(config)
+    def later_work(self, config: RunConfig) -> float:
+        """Return the work of all stages after one, as a multiple of this one's training."""
+        later = list(self.stages.values())[self._index(config) + 1 :]
+        return sum(self._stage_work(each) for each in later) / self._training_work(config)
 
-    def _whole(self, config: RunConfig) -> float:
-        """Floating-point operations of a stage with the targets that it needs."""
+    def _index(self, config: RunConfig) -> int:
+        return next(index for index, each in enumerate(self.stages.values()) if each is config)
+
+    def _stage_work(self, config: RunConfig) -> float:
+        """Count the floating-point operations of a stage, with those that make its targets."""
         if config.adapt is None:
-            return self._training(config)
-        pixel = operations(config)
+            return self._training_work(config)
+        per_pixel = operations(config)
         if config is self.student and self.teacher is not None:
-            pixel += passes(masker_of(self.teacher)) * operations(self.teacher)
-        return self._training(config) + pixel * config.adapt.megapixels * 1e6
+            per_pixel += passes(masker_of(self.teacher)) * operations(self.teacher)
+        return self._training_work(config) + per_pixel * config.adapt.megapixels * 1e6
 
-    def _training(self, config: RunConfig) -> float:
+    def _training_work(self, config: RunConfig) -> float:
         if config.adapt is not None:
             crops, edge = config.adapt.crops, self.size
         else:
             arguments = config.training.dataset_args
             crops = self.images * (arguments["repeat_times"] or math.ceil(EPOCH_CROPS / self.images))
             edge = arguments["crop_size"] or self.size
-        return _TRAINING * operations(config) * config.training.max_epochs * crops * edge**2
+        return _PASSES * operations(config) * config.training.max_epochs * crops * edge**2
 
 
 def plan_of(config: RunConfig, images: Samples) -> Plan:
-    """The stages by a configuration.
+    """Plan the stages of a configuration.
 
     Parameters
     ----------
     config : RunConfig
         With an `adapt` block.
     images : Samples
-        The noisy images, each looked at.
+        The noisy images. The header of each is read.
 
     Raises
     ------
     ConfigError
-        When the teacher's part of it is wrong.
+        If the teacher's configuration is wrong.
     DataError
-        When an image is too small.
+        If an image is too small.
     """
     block = config.adapt
     assert block is not None
     first = None
     if block.first_length is not None:
-        its_block = {"first_length": None, "teacher": None, "real": 0.0, "own": block.real + block.own}
+        changes = {"first_length": None, "teacher": None, "real": 0.0, "own": block.real + block.own}
         first = _shortened(config, block.first_length).model_copy(
-            update={"adapt": block.model_copy(update=its_block), "validation": _without_scores(config)}
+            update={"adapt": block.model_copy(update=changes), "validation": _without_scores(config)}
         )
     student = config
-    if images.channels not in (1, 3):  # as they are they do not fit the network, which sees single channels
+    if images.channels not in (1, 3):  # the network sees single channels, so it cannot validate these images
         student = config.model_copy(update={"validation": _without_scores(config)})
-    size = min(block.size, _smallest(images))
+    size = min(block.size, _shortest_side(images))
     return Plan(first, _teacher(config, images.channels), student, size, images.images)
 
 
 def masker_of(teacher: RunConfig) -> NonLocalMasker:
-    """The masker that the teacher learns and denoises with."""
+    """Build the masker with which the teacher trains and denoises."""
     masker = build_masker(teacher)
     if not isinstance(masker, NonLocalMasker):
         key, kind = "adapt.teacher.masker.masker_type", teacher.masker.masker_type
@@ -127,7 +126,7 @@ def masker_of(teacher: RunConfig) -> NonLocalMasker:
 
 
 def operations(config: RunConfig) -> float:
-    """Floating-point operations of a network for each pixel; a multiplication and its addition are two."""
+    """Count a network's floating-point operations per pixel. A multiply-add counts as two."""
     module = build_model(config, torch.device("cpu")).module.eval()
     images = torch.zeros(1, config.model.kwargs["in_channels"], _EDGE, _EDGE)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -150,32 +149,28 @@ def _teacher(config: RunConfig, channels: int) -> RunConfig | None:
     if block.teacher is None:
         return None
     if channels not in (1, 3):
-        LOG.info("images of %d channels are adapted to without a teacher", channels)
+        LOG.info("adapting without a teacher: it needs images of 1 or 3 channels, got %d", channels)
         return None
     own: dict[str, Any] = config.model_dump(mode="json")
     training: dict[str, Any] = block.teacher.get("training") or {}
     dataset_args = own["training"]["dataset_args"] | (training.get("dataset_args") or {})
     epochs = _shortened(config, block.teacher_length).training.max_epochs
-    common = {"objective": "hide", "init": None, "freeze_norm": None, "max_epochs": epochs}
+    fixed = {"objective": "hide", "init": None, "freeze_norm": None, "max_epochs": epochs}
     own |= {key: value for key, value in block.teacher.items() if key != "training"}
     own |= {
         "adapt": None,
         "validation": {"val": False},
-        "training": own["training"] | common | training | {"dataset_args": dataset_args},
+        "training": own["training"] | fixed | training | {"dataset_args": dataset_args},
     }
     teacher = check_config(Document(own, {}, "adapt.teacher"))
     masker_of(teacher)
     return teacher
 
 
-def _smallest(images: Samples) -> int:
-    """The shortest side of all images, px."""
-    sides = {}
-    for number in images.used.numbers:
-        info = images.source.inspect(number)
-        sides[number] = min(info.height, info.width)
-    smallest = min(sides, key=sides.__getitem__)
-    if sides[smallest] < SMALLEST:
-        place = images.place(smallest)
-        raise DataError(f"{place}: expected an image of at least {SMALLEST} px, got {sides[smallest]}")
-    return sides[smallest]
+def _shortest_side(images: Samples) -> int:
+    """Return the shortest side of all images, px."""
+    infos = ((images.source.inspect(number), number) for number in images.used.numbers)
+    side, number = min((min(info.height, info.width), number) for info, number in infos)
+    if side < MIN_SIDE:
+        raise DataError(f"{images.place(number)}: expected an image of at least {MIN_SIDE} px, got {side}")
+    return side

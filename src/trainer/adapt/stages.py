@@ -1,8 +1,7 @@
-"""A network adapted to noisy images in stages: a first student, a teacher that learns from them, a student.
+"""Adapt a network to noisy images in stages: a first student, a teacher, a student.
 
-Each stage is a run of its own: the last student is the run that was asked for, the others lie in its folder.
-Each resumes as any run does; targets are made anew unless all of them are there, undamaged, and would be the
-same again.
+Each stage is a run and can be resumed. The student's folder is the run's folder; it contains the folders of
+the other stages. Targets are made again if they are incomplete, damaged, or depend on what has changed since.
 """
 
 import hashlib
@@ -47,13 +46,13 @@ def adapt(
     config : RunConfig
         With an `adapt` block.
     files : FileManager
-        Names the run; nothing is on disk yet, unless it is resumed.
+        The run's paths. Its folder must not exist unless the run is resumed.
     device : torch.device
         Where the networks are trained.
     workers : int
         Processes that load images.
     resume : bool
-        Go on where the run was stopped, in whichever stage.
+        Continue the stage in which the run was stopped.
 
     Returns
     -------
@@ -63,13 +62,13 @@ def adapt(
     Raises
     ------
     CheckpointError, ConfigError, DataError
-        When the network to begin with is another one, the teacher cannot be made, or images are too small;
-        nothing is written then.
+        If the initial weights do not fit the network, the teacher's configuration is wrong, or an image is
+        too small. Nothing is written then.
     """
     images = noisy_images(config)
     plan = plan_of(config, images)
     init = config.training.init or NAME
-    start_from(build_model(config, torch.device("cpu")), init)  # would say which layer differs
+    start_from(build_model(config, torch.device("cpu")), init)  # raises if a layer differs
     if not resume:
         files.expect_free()
     stages = _Stages(plan, images, device, workers)
@@ -86,7 +85,7 @@ def adapt(
 
 
 def _begin(files: FileManager, config: RunConfig) -> None:
-    """Make the folder of a run with its configuration, by which `-r` goes on; nothing where it is there."""
+    """Make the folder of a run and its configuration file, which `-r` needs, unless they exist."""
     if not files.folder.is_dir():
         files.create()
         files.close()
@@ -97,7 +96,7 @@ def _begin(files: FileManager, config: RunConfig) -> None:
 
 @dataclass(frozen=True)
 class _Stages:
-    """What the stages of a run have in common."""
+    """The stages of one run."""
 
     plan: Plan
     images: Samples
@@ -105,19 +104,19 @@ class _Stages:
     workers: int
 
     def teacher(self, config: RunConfig, run: FileManager) -> Masked:
-        """Train the teacher, which then denoises what is hidden from it."""
-        stage = Stage(self.plan.name(config), self.plan.later(config))
+        """Train the teacher; return it with the masker with which it denoises."""
+        stage = Stage(self.plan.title(config), self.plan.later_work(config))
         network = train(config, run, self.device, self.workers, resume=run.folder.is_dir(), stage=stage)
         return Masked(network, masker_of(config))
 
     def student(self, config: RunConfig, run: FileManager, before: Network, hidden: Masked | None) -> Network:
-        """Train a student from the network before it, by targets that this one and the teacher make."""
-        name = self.plan.name(config)
-        LOG.info("stage %s: what it is to make of each image", name)
+        """Train a student that begins as `before`, by targets that `before` and the teacher make."""
+        name = self.plan.title(config)
+        LOG.info("stage %s: making its targets", name)
         targets = self._targets(config, made_folder(run.folder / TARGETS), before, hidden)
-        # As it is now: training begins with these weights, and `before` may be changed by it.
+        # A copy, because training may change `before`.
         weights = {key: value.clone() for key, value in before.module.state_dict().items()}
-        stage = Stage(name, self.plan.later(config), self._crops(config, targets), weights)
+        stage = Stage(name, self.plan.later_work(config), self._crops(config, targets), weights)
         return train(config, run, self.device, self.workers, resume=True, stage=stage)
 
     def _targets(self, config: RunConfig, folder: Path, before: Network, hidden: Masked | None) -> Targets:
@@ -136,7 +135,7 @@ class _Stages:
         except FileNotFoundError:
             pass
         except (OSError, ValueError, KeyError, TypeError, DataError) as error:
-            LOG.warning("%s: made anew (%s)", folder, error)
+            LOG.warning("%s: making the targets again (%s)", folder, error)
         pixels = round(block.megapixels * 1e6)
         maker = TargetMaker(before, hidden, block.teacher_half, config.test.finish, pixels)
         maker.write(self.images, folder, made_by)
@@ -150,7 +149,7 @@ class _Stages:
             source, View(augmentations=["flip", "rotate"]), channels=config.model.kwargs["in_channels"],
             seed=config.seed, training=True, data_range=1.0,
         )  # fmt: skip
-        crops.data_range = self.images.data_range  # of the images themselves, for the checkpoint
+        crops.data_range = self.images.data_range  # the checkpoint stores that of the original images
         return crops
 
 

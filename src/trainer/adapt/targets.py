@@ -1,7 +1,4 @@
-"""What a network shall make of the images that it is adapted to, and their noise: in files, for its training.
-
-Shape letters: H rows, W columns, C channels.
-"""
+"""Write the targets that a student imitates, and the measured noise, to files."""
 
 import hashlib
 import io
@@ -15,7 +12,7 @@ import numpy as np
 from src.data_handlers.datasets.adapted import LIST, NOISE, target_files
 from src.data_handlers.samples.samples import Samples
 from src.trainer.adapt.measure import NoisePlaces, measure_noise, noise_places
-from src.trainer.adapt.parts import Part, chosen_of, fair_gamma, pair_of, parts_of
+from src.trainer.adapt.parts import Part, denoise_part, noise_gamma, read_parts, select_parts
 from src.trainer.finish import Finish
 from src.trainer.finish.strips import Pair
 from src.trainer.network.whole_image import WholeImage
@@ -26,20 +23,20 @@ from src.util.logger import LOG, progress_bar
 
 @dataclass(frozen=True)
 class TargetMaker:
-    """Makes targets of noisy images.
+    """Makes targets from noisy images.
 
     Parameters
     ----------
     before : WholeImage
-        The network that is to be adapted.
+        The network to adapt.
     teacher : WholeImage or None
-        Has learnt from these very images; None = the network before alone.
+        A network trained on these images. If None, targets come from `before` alone.
     half : float
-        Standard deviation of the noise, grey levels of 255, at which the two count alike.
+        Standard deviation of the noise, grey levels of 255, at which both networks have equal weight.
     finish : Finish
-        What is given back after each of them.
+        Applied to the output of each network.
     pixels : int
-        Of all images together, at most; of larger ones the middle is taken.
+        Largest number of pixels of all targets together. Larger images are cropped to their middle.
     """
 
     before: WholeImage
@@ -49,29 +46,29 @@ class TargetMaker:
     pixels: int
 
     def write(self, samples: Samples, folder: Path, made_by: dict[str, Any]) -> None:
-        """Write the targets of all images, and the list of them last.
+        """Write the targets of all images, then their list.
 
         Parameters
         ----------
         samples : Samples
-            The noisy images, whole.
+            Whole noisy images.
         folder : Path
-            It is there; earlier targets in it are replaced.
+            An existing folder. Earlier targets in it are replaced.
         made_by : dict
-            What they depend on, kept in the list.
+            Everything that the targets depend on. Stored in the list.
         """
-        chosen = chosen_of(samples, self.pixels)
-        looked_at = parts_of(samples, chosen.numbers[:: chosen.every], chosen.edge)
-        gamma = fair_gamma(self.finish, (pair_of(self.before, part) for part in looked_at))
+        selection = select_parts(samples, self.pixels)
+        some = read_parts(samples, selection.numbers[:: selection.gamma_stride], selection.edge)
+        gamma = noise_gamma(self.finish, (denoise_part(self.before, part) for part in some))
         if self.finish.gamma == "auto":
-            LOG.info("the noise is fair in light of gamma %g", gamma)
+            LOG.info("the noise is symmetric in light of gamma %g", gamma)
         finish = self.finish.model_copy(update={"gamma": gamma})
         names: list[str] = []
         files: dict[str, str] = {}
         places: list[NoisePlaces] = []
-        with progress_bar(len(chosen.numbers), "target") as bar:
-            for part in parts_of(samples, *chosen):
-                pair = pair_of(self.before, part)
+        with progress_bar(len(selection.numbers), "target") as bar:
+            for part in read_parts(samples, *selection):
+                pair = denoise_part(self.before, part)
                 places.append(noise_places(pair, gamma))
                 contents = _stored(part), self._target(part, pair, finish)
                 for file, values in zip(target_files(len(names)), contents, strict=True):
@@ -91,15 +88,15 @@ class TargetMaker:
     def _target(self, part: Part, pair: Pair, finish: Finish) -> np.ndarray:
         target = _finished(pair, finish)
         if self.teacher is not None:
-            # A prediction from outside costs an image detail, the more of what is lost the lighter the noise.
+            # The teacher never sees a pixel's own value, so it loses detail. This matters most in weak noise.
             noise = 255 * float(np.std(part.values - pair.denoised))
             share = np.float32(noise / (noise + self.half))
-            target = (1 - share) * target + share * _finished(pair_of(self.teacher, part), finish)
+            target = (1 - share) * target + share * _finished(denoise_part(self.teacher, part), finish)
         return target
 
 
 def _stored(part: Part) -> np.ndarray:
-    """In 8 bits where that is what the image has: a quarter of the room."""
+    """Return the values of a part, as uint8 if the image is 8-bit, which takes a quarter of the space."""
     if part.step != 1 / 255:
         return part.values
     return to_uint8(part.values.transpose(2, 0, 1))
@@ -110,7 +107,7 @@ def _finished(pair: Pair, finish: Finish) -> np.ndarray:
 
 
 def _write(path: Path, content: np.ndarray | bytes) -> str:
-    """Write an array or bytes; the SHA-256 of the file."""
+    """Write an array or bytes, and return the SHA-256 of the file."""
     if isinstance(content, np.ndarray):
         file = io.BytesIO()
         np.save(file, content)

@@ -1,7 +1,7 @@
-"""Checkpoints: what is saved, kept, verified and read back.
+"""Save, verify and load checkpoints.
 
-Read `checkpoint` first: saving, finding the newest, and what goes. `manifest` lists which files are ours,
-with their SHA-256; `archive` refuses what is no checkpoint before anything of it is used, `foreign` says
-what it is instead; `exported` reads safetensors, and `general` is the network that comes with the program;
-`state` is where a training stands, `environment` what it ran on.
+Start with `checkpoint`, which saves, finds and deletes checkpoints. `manifest` lists those of a run with
+their SHA-256. `archive` checks an untrusted file before it is loaded. `exported` reads safetensors, and
+`general` is the network that comes with the program. `state` holds the progress of a training, and
+`environment` the software and hardware that it ran on.
 """

@@ -1,22 +1,10 @@
-"""What besides the configuration decides the last digits of a training."""
+"""The software and hardware that affect the last digits of a training."""
 
 import torch
 
 
 def environment(device: torch.device, processes: int = 1) -> dict[str, str]:
-    """The version of torch, the device, the threads and the processes, for a checkpoint.
-
-    Parameters
-    ----------
-    device : torch.device
-        Where the network is trained.
-    processes : int
-        How many share each batch.
-
-    Returns
-    -------
-    dict of str to str
-    """
+    """Describe torch, the training's device, CPU threads and number of processes, for a checkpoint."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {
         "torch": str(torch.__version__), "device": name, "CPU threads": str(torch.get_num_threads()),
@@ -25,7 +13,7 @@ def environment(device: torch.device, processes: int = 1) -> dict[str, str]:
 
 
 def changes_of_environment(before: dict[str, str], now: dict[str, str]) -> str:
-    """What differs between two environments, in words; nothing where they are alike."""
+    """Describe the differences of two environments; an empty string if there are none."""
     return ", ".join(
         f"{name} {value} instead of {before[name]}"
         for name, value in now.items()

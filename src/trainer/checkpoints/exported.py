@@ -1,4 +1,4 @@
-"""Weights as safetensors, a format in which nothing can be executed: read as a checkpoint is."""
+"""Read exported weights. They are in safetensors, a format that cannot contain code."""
 
 from pathlib import Path
 from typing import Any
@@ -8,43 +8,41 @@ from safetensors import safe_open
 
 from src.util.config.yaml_document import parse_yaml
 
-_BEGIN = slice(8, 10)
-
 
 def is_exported(path: Path) -> bool:
-    """Whether a file begins as one of safetensors does: behind the length of its header, which is JSON."""
+    """Whether a file begins like safetensors: 8 bytes for the length of the header, then JSON."""
     with open(path, "rb") as file:
-        return file.read(10)[_BEGIN] == b'{"'
+        return file.read(10)[8:] == b'{"'
 
 
 def read_exported(path: Path, device: torch.device | str) -> dict[str, Any]:
-    """What `src.trainer.inference.export` wrote, as the content of a checkpoint.
+    """Read a file of `src.trainer.inference.export` as the content of a checkpoint.
 
     Parameters
     ----------
     path : Path
-        The file.
+        The file to read.
     device : torch.device or str
-        Where the weights go; those of 16 bits become float32.
+        Device of the weights. 16-bit weights become float32.
 
     Returns
     -------
     dict
-        `epoch` and `model_weights`, and as far as the file says them `config` and `data_range`.
+        `epoch`, `model_weights`, and, if they are in the file, `config` and `white`, the data range.
 
     Raises
     ------
     ValueError, ConfigError, SafetensorError
-        When the file is damaged, or its text is none of ours.
+        If the file is damaged or its metadata cannot be parsed.
     """
     with safe_open(path, "pt", device=str(device)) as file:
-        about = file.metadata() or {}
+        metadata = file.metadata() or {}
         weights = {name: file.get_tensor(name) for name in file.keys()}
     half = (torch.float16, torch.bfloat16)
     weights = {name: value.float() if value.dtype in half else value for name, value in weights.items()}
-    content: dict[str, Any] = {"epoch": int(about.get("epoch", 0)), "model_weights": weights}
-    if "config" in about:
-        content["config"] = parse_yaml(about["config"], str(path)).data
-    if "white" in about:
-        content["white"] = float(about["white"])
+    content: dict[str, Any] = {"epoch": int(metadata.get("epoch", 0)), "model_weights": weights}
+    if "config" in metadata:
+        content["config"] = parse_yaml(metadata["config"], str(path)).data
+    if "white" in metadata:
+        content["white"] = float(metadata["white"])
     return content

@@ -6,15 +6,15 @@ from pathlib import Path
 from src.util.errors import CheckpointError
 
 NAME = "general"
-"""By which `--pretrained` and `training.init` ask for it."""
+"""Its name in `--pretrained` and `training.init`."""
 
 PATH = Path(__file__).resolve().parents[2] / "model" / "general.safetensors"
 SHA256 = "c82aa9bdf82c0deb86bdd7275b36076348477071739b22077eeadf69c40ea8a5"
-"""Of that file; `docs/general.md` says how it was made."""
+"""SHA-256 of the file at `PATH`; `docs/general.md` describes how it was made."""
 
 
 def check_general() -> None:
-    """Raise CheckpointError when the file is not, bit for bit, the one that belongs to this version."""
+    """Raise CheckpointError if the file is missing, or is not the one of this version."""
     if not PATH.is_file():
         raise CheckpointError(f"{PATH}: the general network is missing; install the program again")
     if hashlib.sha256(PATH.read_bytes()).hexdigest() != SHA256:

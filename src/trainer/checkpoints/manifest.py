@@ -12,28 +12,28 @@ from src.util.logger import LOG
 
 
 class Entry(TypedDict):
-    """A file of ours in the manifest."""
+    """A checkpoint in the manifest."""
 
     file: str
     epoch: int
-    sha256: list[str]  # newest first; the ones before stay valid, since the file may not have been replaced
-    interim: bool  # written inside an epoch
+    sha256: list[str]  # newest first; older ones stay valid, because a crash may have kept the old file
+    interim: bool  # saved inside an epoch
 
 
 class Manifest(TypedDict):
-    """What a run has written and may therefore delete, in the order of writing."""
+    """The checkpoints that a run has written, and may delete, in the order of writing."""
 
     last: list[Entry]
     best: dict[str, list[Entry]]
 
 
 def read_manifest(files: FileManager) -> Manifest:
-    """What the run has written so far; nothing if it is new.
+    """Read a run's manifest; an empty one if the run is new.
 
     Raises
     ------
     CheckpointError
-        When the manifest and its copy are both damaged.
+        If the manifest and its copy are both damaged.
     """
     paths = (files.manifest_file, files.manifest_copy)
     if not any(path.exists() for path in paths):
@@ -41,13 +41,13 @@ def read_manifest(files: FileManager) -> Manifest:
     for path in paths:
         if (manifest := _read(path, files)) is not None:
             if path != paths[0]:
-                LOG.warning("%s: damaged or missing; taking its copy %s", paths[0], path)
+                LOG.warning("%s: damaged or missing; using its copy %s", paths[0], path)
             return manifest
-    raise CheckpointError(f"{paths[0]}: damaged; test.py still takes a checkpoint by its path alone")
+    raise CheckpointError(f"{paths[0]}: damaged; test.py still accepts the path of a checkpoint")
 
 
 def write_manifest(files: FileManager, manifest: Manifest) -> None:
-    """Write it twice, one after the other, so that a damage to one loses nothing."""
+    """Write the manifest, then its copy, so that one of them is intact after a crash."""
     text = json.dumps({**manifest, "sha256": _hash(manifest)}, indent=1).encode()
     for path in (files.manifest_file, files.manifest_copy):
         with write_atomically(path) as file:
@@ -55,7 +55,7 @@ def write_manifest(files: FileManager, manifest: Manifest) -> None:
 
 
 def sha256(data: bytes | memoryview) -> str:
-    """The SHA-256 as 64 digits."""
+    """Return the SHA-256 of bytes as 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -64,7 +64,7 @@ def _hash(manifest: Manifest) -> str:
 
 
 def _read(path: Path, files: FileManager) -> Manifest | None:
-    """The manifest in a file; None if it is damaged."""
+    """Read a manifest; None if it is damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -72,12 +72,12 @@ def _read(path: Path, files: FileManager) -> Manifest | None:
     if not _is_sound(content, files):
         return None
     manifest = Manifest(last=content["last"], best=content["best"])
-    # Runs begun before manifests had a hash of their own go on.
+    # Early runs have manifests without a hash of their own.
     return manifest if content.get("sha256", _hash(manifest)) == _hash(manifest) else None
 
 
 def _is_sound(content: Any, files: FileManager) -> bool:
-    """Whether it is a manifest, and names nothing outside the two folders of checkpoints."""
+    """Whether content is a manifest that names only files in the run's two checkpoint folders."""
     try:
         lists = cast(list[list[Entry]], [content["last"], *content["best"].values()])
         return all(

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from src.util.images.places import cut_places, remove_plane
+
 MAX_LAG = 10
 """Pixels up to which noise is followed."""
 SHARED = 0.1
@@ -90,32 +92,19 @@ def noise_correlation(images: Iterable[tuple[np.ndarray, float]]) -> NoiseCorrel
 
 def _places(image: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
     """Residuals (N, C, 40, 40) of an image's places that hold noise, and how much structure each has."""
-    channels, rows, columns = len(image), *(size // _EDGE for size in image.shape[1:])
-    cut = image[:, : rows * _EDGE, : columns * _EDGE].astype(np.float32)
-    places = cut.reshape(channels, rows, _EDGE, columns, _EDGE).transpose(1, 3, 0, 2, 4)
-    places = places.reshape(-1, channels, _EDGE, _EDGE)
+    channels = len(image)
+    places = cut_places(image.astype(np.float32).transpose(1, 2, 0), _EDGE)
     if not len(places):
-        return places, np.empty(0)
-    ends = places.min((2, 3), keepdims=True), places.max((2, 3), keepdims=True)
-    clipped = np.mean((places == ends[0]) | (places == ends[1]), axis=(1, 2, 3))
-    flattened = places.reshape(-1, _EDGE * _EDGE)
-    residuals = (flattened - (flattened @ _SLOPES) @ _SLOPES.T).reshape(places.shape)
+        return places.reshape(0, channels, _EDGE, _EDGE), np.empty(0)
+    ends = places.min(2, keepdims=True), places.max(2, keepdims=True)
+    clipped = np.mean((places == ends[0]) | (places == ends[1]), axis=(1, 2))
+    residuals = remove_plane(places.reshape(-1, _EDGE**2)).reshape(-1, channels, _EDGE, _EDGE)
     variance = np.mean(residuals**2, axis=(1, 2, 3))
     # Rounding to levels alone makes a twelfth of their square.
     noisy = (clipped <= _CLIPPED) & (variance > max(level**2 / 4, 1e-12))
     residuals, variance = residuals[noisy], variance[noisy]
     squares = residuals.reshape(-1, channels, _EDGE // _MEANS, _MEANS, _EDGE // _MEANS, _MEANS)
     return residuals, np.mean(squares.mean(axis=(3, 5)) ** 2, axis=(1, 2, 3)) / variance
-
-
-def _slopes() -> np.ndarray:
-    """Orthonormal planes over a place, (1600, 3): constant, along its rows, along its columns."""
-    rows, columns = np.mgrid[:_EDGE, :_EDGE] - (_EDGE - 1) / 2
-    planes = np.stack([np.ones(_EDGE * _EDGE), rows.ravel(), columns.ravel()], axis=1)
-    return np.asarray(planes / np.linalg.norm(planes, axis=0), np.float32)
-
-
-_SLOPES = _slopes()
 
 
 def _correlation(residuals: np.ndarray) -> np.ndarray:

@@ -1,5 +1,5 @@
-"""Several processes that train one network, each with its share of every batch.
+"""Several processes train one network, each with its share of every batch.
 
-`distributed` starts them and lets them talk; `shared_norm` gives batch norm the statistics of the whole
-batch; `data_errors` makes all of them stop at what one of them cannot read.
+`distributed` connects the processes, `shared_norm` shares batch norm among them, and `data_errors` stops all
+of them when one cannot read an image.
 """

@@ -1,4 +1,4 @@
-"""Lost images, which one of several processes may meet alone: all hear of them, and stop together."""
+"""Tell all processes of images that one of them cannot read, and stop them together."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -15,18 +15,18 @@ Item = TypeVar("Item")
 def agreed(
     items: Iterator[Item], images: Loader, processes: Processes, save: Callable[[], Path]
 ) -> Iterator[Item]:
-    """What is made of images, as long as no process meets one that stops it.
+    """Yield items made of images until they end or an image cannot be read in any process.
 
     Parameters
     ----------
     items : iterator
-        Of as many items in each process.
+        The items, equally many in each process.
     images : Loader
-        What they are made of; it is told what the other processes have lost.
+        The images they are made of. Images lost by other processes are noted in it.
     processes : Processes
-        Those that train together.
+        The processes that train together.
     save : callable
-        Saves the state and gives its file; called in all processes.
+        Saves the state and returns its file; called in all processes.
 
     Yields
     ------
@@ -35,23 +35,23 @@ def agreed(
     Raises
     ------
     DataError
-        In all processes, saying what the first of them met and where the state is.
+        In all processes, with the error of the first that met one, and the file with the saved state.
     """
     while True:
-        known, failure, following = len(images.lost), "", []
+        known, failure, item = len(images.lost), "", []
         try:
-            following = list(islice(items, 1))  # empty at the end
+            item = list(islice(items, 1))  # empty at the end
         except DataError as error:
             failure = str(error)
         lost = dict(list(images.lost.items())[known:])
         if processes.all_reduce_max(bool(failure or lost)):
-            heard = processes.broadcast(processes.gather((failure, lost)))
-            for _, theirs in heard:
+            reports = processes.broadcast(processes.gather((failure, lost)))
+            for _, theirs in reports:
                 images.note_lost(theirs)
-            if failures := [failure for failure, _ in heard if failure]:
+            if failures := [failure for failure, _ in reports if failure]:
                 path = save()
-                processes.barrier()  # torchrun ends the others as soon as one has ended
+                processes.barrier()  # torchrun kills the others when one has ended
                 raise DataError(f"{failures[0]}; saved {path}; -r goes on from there")
-        if not following:
+        if not item:
             return
-        yield from following
+        yield from item

@@ -1,8 +1,8 @@
-"""Several processes that train one network together, as torchrun starts them; for one, nothing happens here.
+"""Connect the processes that torchrun starts to train one network together.
 
-Each process has its share of every batch and the same weights. Gradients are summed in one tensor of fixed
-order, not by torch's DistributedDataParallel: that arranges its buckets anew after its first step, so that
-with three processes or more a resumed run would add in another order than an unbroken one.
+All processes have the same weights. Gradients are summed in one tensor of fixed order. torch's
+DistributedDataParallel reorders its buckets after the first step: with three or more processes, a resumed run
+would add in another order than an uninterrupted one.
 """
 
 import io
@@ -26,38 +26,36 @@ from src.util.errors import ConfigError, UserError
 from src.util.logger import LOG
 from src.util.script import INTERRUPTED
 
-LONGEST_SILENCE = timedelta(minutes=30)
-"""How far one process may fall behind another, in one step or one validated image; a dead one is known at
-once by its closed connection."""
-
-_TORCHRUN = "TORCHELASTIC_RUN_ID"  # set in what torchrun starts
-_NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-LONGEST_PARTING = 2
-"""Seconds that a process which has failed waits for the others to hear of it."""
-_FAILURE = "failure"  # where the first process that fails leaves its reason
-_LEFT = "left"  # how many have heard of it
+_TIMEOUT = timedelta(minutes=30)
+"""Longest wait for another process. The closed connection of a dead one is noticed at once."""
+_FAILURE_TIMEOUT = 2
+"""Seconds that a failed process waits for the others to read its error."""
+_TORCHRUN = "TORCHELASTIC_RUN_ID"  # set by torchrun
+_REQUIRED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+_FAILURE = "failure"  # key of the first failure
+_LEAVING = "leaving"  # key of the number of processes that have read it
 
 
 class ProcessLostError(UserError):
-    """Another process of the same training has ended, or cannot be reached."""
+    """Another process of the same training has ended or cannot be reached."""
 
 
 @dataclass(frozen=True)
 class Processes:
-    """Those that train together, as one of them sees them; `ALONE` is the only one.
+    """The processes that train together, seen from one of them. `ALONE` is a single process.
 
     Parameters
     ----------
     rank : int
-        Its number, from 0; process 0 alone writes and logs.
+        Number of this process, from 0. Only process 0 writes and logs.
     count : int
-        How many there are.
+        Number of processes.
     local_rank, local_count : int
-        The same among those of its machine.
+        The same on this machine.
     store : torch.distributed.Store or None
-        Where a process that fails says why.
+        Holds the error of the first process that fails.
     kept : torch.distributed.Store or None
-        What torchrun keeps when it starts them anew after one failed.
+        Persists when torchrun restarts the processes after a failure.
     launcher : int or None
         Process id of torchrun.
     """
@@ -72,44 +70,44 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes."""
+        """Whether this is process 0, which writes and logs."""
         return self.rank == 0
 
     @property
     def alone(self) -> bool:
-        """Whether there is no other."""
+        """Whether this is the only process."""
         return self.count == 1
 
     @property
     def deserted(self) -> bool:
-        """Whether torchrun has been killed, so that nobody watches over the processes any more."""
+        """Whether torchrun has been killed, so that nothing supervises the processes any more."""
         return self.launcher is not None and os.getppid() != self.launcher
 
     def note_begun(self, run: object) -> None:
-        """Remember that these processes have made a run, should torchrun start them anew."""
+        """Remember, across restarts by torchrun, that these processes have created a run."""
         if self.kept is not None:
             self.kept.set(f"begun {run}", "")
 
     def have_begun(self, run: object) -> bool:
-        """Whether it was these that made the run, before torchrun started them anew; the same for each."""
+        """Whether these processes created the run before a restart by torchrun."""
         begun = self.first and self.kept is not None and self.kept.check([f"begun {run}"])
         return bool(self.broadcast(begun))
 
     def sum(self, values: Tensor) -> Tensor:
-        """Sum of a tensor over all processes, the same bits for each."""
+        """Return the sum of a tensor over all processes, the same bits in each."""
         if self.alone:
             return values
         total = values.clone()
-        with self._together():
+        with self._reporting_loss():
             dist.all_reduce(total)
         return total
 
     def sum_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        """Put in place of each gradient its sum over all processes."""
+        """Replace each gradient by its sum over all processes."""
         self.sum_each([p.grad for p in parameters if p.grad is not None])
 
     def sum_each(self, tensors: Sequence[Tensor]) -> None:
-        """Put in place of each tensor its sum over all processes; all of them travel as one."""
+        """Replace each tensor by its sum over all processes, in a single exchange."""
         if self.alone:
             return
         total = self.sum(torch.cat([tensor.flatten() for tensor in tensors]))
@@ -117,92 +115,92 @@ class Processes:
             tensor.copy_(part.view_as(tensor))
 
     def all_reduce_max(self, number: int) -> int:
-        """The largest of the numbers that the processes give."""
+        """Return the largest of the processes' numbers."""
         if self.alone:
             return number
-        # On the CPU: a GPU is not made to wait.
-        numbers = torch.tensor([number])
-        with self._together():
+        numbers = torch.tensor([number])  # on the CPU, so that a GPU need not synchronise
+        with self._reporting_loss():
             dist.all_reduce(numbers, dist.ReduceOp.MAX)
         return int(numbers)
 
     def barrier(self) -> None:
-        """Until all are here."""
+        """Wait until all processes are here."""
         self.all_reduce_max(0)
 
     def broadcast(self, content: Any, device: torch.device | str = "cpu") -> Any:
-        """What process 0 gives: plain types and tensors; those of the others come onto `device`."""
+        """Return the content of process 0, plain types and tensors; the others load it onto `device`."""
         if self.alone:
             return content
-        data = _packed(content if self.first else None)
+        data = _pack(content if self.first else None)
         size = self.all_reduce_max(len(data) if self.first else 0)
         data = data if self.first else torch.empty(size, dtype=torch.uint8)
-        with self._together():
+        with self._reporting_loss():
             dist.broadcast(data, 0)
-        return content if self.first else _unpacked(data, device)
+        return content if self.first else _unpack(data, device)
 
     def gather(self, content: Any) -> list[Any]:
-        """What each process gives, in their order, at process 0; nothing at the others. See `broadcast`."""
+        """Return the contents of all processes by rank at process 0, and an empty list at the others."""
         if self.alone:
             return [content]
-        data = _packed(content)
+        data = _pack(content)
         sizes = torch.zeros(self.count, dtype=torch.int64)
         sizes[self.rank] = len(data)
         sizes = self.sum(sizes)
         padded = torch.zeros(int(sizes.max()), dtype=torch.uint8)
         padded[: len(data)] = data
         every = [torch.empty_like(padded) for _ in sizes] if self.first else None
-        with self._together():
+        with self._reporting_loss():
             dist.gather(padded, every, 0)
-        return [_unpacked(one[:size]) for one, size in zip(every or [], sizes, strict=self.first)]
+        return [_unpack(one[:size]) for one, size in zip(every or [], sizes, strict=self.first)]
 
     @contextmanager
-    def _together(self) -> Iterator[None]:
-        """Turn a lost connection into the reason why it was lost."""
+    def _reporting_loss(self) -> Iterator[None]:
+        """Turn a lost connection into a `ProcessLostError` with the error of the process that failed."""
         try:
             yield
-        except RuntimeError as error:  # what the backends raise has no type of its own
+        except RuntimeError as error:  # the backends raise no more specific type
             LOG.debug("%s", error)
             raise ProcessLostError(
-                self._failure().get("said")
+                self._failure().get("message")
                 or "another process of this training has ended or cannot be reached; -r goes on from the last"
                 " checkpoint"
             ) from error
 
     def leave(self, error: BaseException) -> None:
-        """Say why this process fails; return if it is the first to, else end it silently.
+        """Report the failure of this process. End it silently if another one failed first.
 
         Raises
         ------
         SystemExit
-            With the exit code of the one that failed first.
+            With the exit code of the process that failed first.
         """
-        own = {"rank": self.rank, "code": _exit_code(error), "said": str(error) or type(error).__name__}
-        heard = self._failure(own)
-        self._part()
-        if heard and heard["rank"] != self.rank:
-            raise SystemExit(heard["code"]) from None
+        own = {"rank": self.rank, "code": _exit_code(error), "message": str(error) or type(error).__name__}
+        first = self._failure(own)
+        self._let_others_read()
+        if first and first["rank"] != self.rank:
+            raise SystemExit(first["code"]) from None
 
-    def _part(self) -> None:
-        """Let process 0 leave last where it keeps the store itself, so that the others can still read it."""
+    def _let_others_read(self) -> None:
+        """Let process 0 end last if it hosts the store, so that the others can still read it."""
         assert self.store is not None
         try:
-            left = self.store.add(_LEFT, 1)
-            last = time.monotonic() + LONGEST_PARTING
-            while self.first and _keeps_store() and left < self.count and time.monotonic() < last:
+            leaving = self.store.add(_LEAVING, 1)
+            last = time.monotonic() + _FAILURE_TIMEOUT
+            hosts_store = self.first and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+            while hosts_store and leaving < self.count and time.monotonic() < last:
                 time.sleep(0.05)
-                left = self.store.add(_LEFT, 0)
-        except RuntimeError:  # it has ended
+                leaving = self.store.add(_LEAVING, 0)
+        except RuntimeError:  # the store's process has ended
             return
 
     def _failure(self, own: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Who failed first and why, after adding `own`; nothing if nobody did, or none can be asked."""
+        """Return the first failure, after adding `own`. Empty if there is none or the store is gone."""
         assert self.store is not None
         try:
             if own is not None:
                 return dict(json.loads(self.store.compare_set(_FAILURE, "", json.dumps(own))))
             return dict(json.loads(self.store.get(_FAILURE))) if self.store.check([_FAILURE]) else {}
-        except RuntimeError:  # the store has ended with the process that kept it
+        except RuntimeError:  # the store's process has ended
             return {}
 
 
@@ -211,9 +209,9 @@ ALONE = Processes()
 
 @contextmanager
 def processes_of_torchrun() -> Iterator[Processes]:
-    """Join the processes that torchrun has started, while the `with` block runs; one alone joins nobody.
+    """Join the processes that torchrun has started while the `with` block runs.
 
-    A failure of one ends all: the first says why, the others end silently with its exit code.
+    A failure of one ends all. The first to fail reports its error; the others end with the same exit code.
 
     Yields
     ------
@@ -222,7 +220,7 @@ def processes_of_torchrun() -> Iterator[Processes]:
     Raises
     ------
     ConfigError
-        When the environment is not what torchrun makes.
+        If the environment variables are not those of torchrun.
     """
     if os.environ.get("WORLD_SIZE", "1") == "1" and _TORCHRUN not in os.environ:
         yield ALONE
@@ -232,7 +230,7 @@ def processes_of_torchrun() -> Iterator[Processes]:
         LOG.setLevel(logging.ERROR)
     try:
         yield processes
-        processes.barrier()  # a last failure is everyone's
+        processes.barrier()  # so that a late failure ends all of them
     except BaseException as error:
         processes.leave(error)
         raise
@@ -242,7 +240,7 @@ def processes_of_torchrun() -> Iterator[Processes]:
 
 
 def _join() -> Processes:
-    missing = [name for name in _NEEDED if not os.environ.get(name)]
+    missing = [name for name in _REQUIRED if not os.environ.get(name)]
     try:
         rank, count, local_rank, local_count, restarts = (
             int(os.environ.get(name, default))
@@ -259,37 +257,31 @@ def _join() -> Processes:
         reason = f"{', '.join(missing)} missing" if missing else f"RANK {rank} of WORLD_SIZE {count}"
         raise ConfigError(f"WORLD_SIZE is {count}, but {reason}: start several processes by torchrun")
     try:
-        whole, _, _ = next(iter(dist.rendezvous("env://", timeout=LONGEST_SILENCE)))
+        whole, _, _ = next(iter(dist.rendezvous("env://", timeout=_TIMEOUT)))
         store = dist.PrefixStore(f"attempt {restarts}", whole)
-        # NCCL refuses to begin on a machine without a GPU.
+        # NCCL does not initialise on a machine without a GPU.
         with_nccl = dist.is_nccl_available() and has_gpu()
         backend, group = "cpu:gloo,cuda:nccl" if with_nccl else "gloo", dist.PrefixStore("group", store)
         if count > 1:
-            # An optimiser imports it. Imported after the group was made, it would hold on to it past its end,
-            # and a thread of gloo that then lets go of a tensor while Python ends would abort the process.
+            # Optimisers import this module. If it is imported after the group is made, it keeps the group
+            # alive, and a thread of gloo that frees a tensor while Python exits aborts the process.
             import_module("torch.distributed.nn.functional")
-            dist.init_process_group(
-                backend, store=group, rank=rank, world_size=count, timeout=LONGEST_SILENCE
-            )
+            dist.init_process_group(backend, store=group, rank=rank, world_size=count, timeout=_TIMEOUT)
     except (RuntimeError, ValueError) as error:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise ProcessLostError(f"the other processes cannot be reached at {where}: {error}") from None
     launcher = os.getppid() if _TORCHRUN in os.environ else None
-    said, kept = dist.PrefixStore("said", store), dist.PrefixStore("kept", whole)
-    return Processes(rank, count, local_rank, local_count, said, kept, launcher)
+    failures, kept = dist.PrefixStore("failures", store), dist.PrefixStore("kept", whole)
+    return Processes(rank, count, local_rank, local_count, failures, kept, launcher)
 
 
-def _keeps_store() -> bool:
-    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
-
-
-def _packed(content: Any) -> Tensor:
+def _pack(content: Any) -> Tensor:
     buffer = io.BytesIO()
     torch.save(content, buffer)
     return torch.frombuffer(bytearray(buffer.getbuffer()), dtype=torch.uint8)
 
 
-def _unpacked(data: Tensor, device: torch.device | str = "cpu") -> Any:
+def _unpack(data: Tensor, device: torch.device | str = "cpu") -> Any:
     return torch.load(io.BytesIO(data.numpy().tobytes()), map_location=device, weights_only=True)
 
 

@@ -1,6 +1,6 @@
-"""Batch normalisation where several processes share each batch: of the whole batch, or of each one's share.
+"""Batch normalisation when several processes share each batch.
 
-Letters: B images, C channels, H and W rows and columns.
+Shape letters: B images, C channels, H rows, W columns.
 """
 
 from typing import Any
@@ -15,10 +15,11 @@ from src.util.share import Share
 
 
 class SharedBatchNorm(nn.BatchNorm2d):
-    """Batch norm whose mean and variance are those of all processes' images together.
+    """Batch norm on the CPU with the mean and variance of all processes' images.
 
-    torch's own SyncBatchNorm, which is used on GPUs, does not run on a CPU. Parameters and buffers have the
-    names of `nn.BatchNorm2d`; outside training it is the same.
+    It replaces torch's SyncBatchNorm, which needs a GPU. Parameters, buffers and evaluation are those of
+    `nn.BatchNorm2d`. The gradient is written by hand, because autograd through the same sums makes a step
+    of two processes a sixth slower.
 
     References
     ----------
@@ -30,12 +31,12 @@ class SharedBatchNorm(nn.BatchNorm2d):
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1) -> None:
         super().__init__(num_features, eps, momentum)
-        # The compiler would move what is exchanged, in each process elsewhere. Said here and not where the
-        # class is made: it loads the compiler, for seconds, also for those who only ask for --help.
+        # The compiler would reorder the exchanges, differently in each process. A decorator would load the
+        # compiler on import, which takes seconds.
         self.forward = torch.compiler.disable(self.forward)  # type: ignore[method-assign]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, H, W) to the same shape; B may be 0 where another process has images."""
+        """Map (B, C, H, W) to the same shape. B may be 0 if another process has images."""
         if not self.training:
             return super().forward(x)
         assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
@@ -54,9 +55,9 @@ class SharedBatchNorm(nn.BatchNorm2d):
 
     @torch.no_grad()
     def _moments(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean and variance (C,) over all processes' images, and of how many pixels; in float64.
+        """Return mean and variance (C,) over all processes' images, and the number of pixels, in float64.
 
-        Each process gives its own variance about its own mean, so that nothing cancels in 32 bits [1]_.
+        Each process computes its variance about its own mean, to avoid cancellation in float32 [1]_.
         """
         own = torch.zeros(2 * self.num_features + 1, dtype=torch.float64, device=x.device)
         if pixels := x[:, 0].numel():
@@ -68,9 +69,9 @@ class SharedBatchNorm(nn.BatchNorm2d):
 
 
 class _Normalised(torch.autograd.Function):
-    """Normalise by mean and variance (C,) of `pixels` pixels, those of all processes' `x` together.
+    """Normalise by mean and variance (C,) over the `pixels` pixels of all processes' `x`.
 
-    The gradients of weight and bias are those of this process's images, as are all others of the network.
+    The gradients of weight and bias are those of this process's images alone, as for all other parameters.
     """
 
     @staticmethod
@@ -88,14 +89,14 @@ class _Normalised(torch.autograd.Function):
         x, weight, mean, variance, pixels = context.saved_tensors
         eps = context.eps
         scale = weight * (variance + eps).rsqrt()
-        mixed = gradient.dtype != scale.dtype  # torch multiplies slowly what differs in type
-        # As if mean and variance were constants ...
+        mixed = gradient.dtype != scale.dtype  # torch multiplies mixed types slowly
+        # The gradient for constant mean and variance ...
         direct, of_weight, of_bias = torch.zeros_like(x), torch.zeros_like(weight), torch.zeros_like(weight)
         if x.numel():
             direct, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
                 gradient, x, weight, mean, variance, None, None, False, eps, [mixed, True, True]
             )
-        # ... and what they owe to the pixels of all processes: batch norm with another scale and shift.
+        # ... plus the gradient through them, which is batch norm with another scale and shift.
         means = context.processes.sum(torch.cat((of_weight, of_bias)).double()) / pixels
         factor, shift = (-scale * means.to(scale).view(2, -1)).unbind()
         of_x = F.batch_norm(x, mean, variance, factor, shift, eps=eps)
@@ -104,14 +105,14 @@ class _Normalised(torch.autograd.Function):
 
 
 def share_batch_norm(module: nn.Module, processes: Processes) -> None:
-    """Let every batch norm inside a module see all processes' images; nothing for one alone.
+    """Make every batch norm in a module normalise by all processes' images.
 
     Parameters
     ----------
     module : nn.Module
-        Changed in place; the names and values of its state stay. No optimiser knows its parameters yet.
+        Changed in place, with the same state. Call this before an optimiser gets its parameters.
     processes : Processes
-        Those that share each batch.
+        The processes that share each batch.
     """
     if processes.alone:
         return
@@ -133,19 +134,19 @@ def _shared(norm: nn.BatchNorm2d, processes: Processes) -> nn.Module:
 
 
 def average_statistics(module: nn.Module, share: Share, processes: Processes) -> None:
-    """Give all processes the mean of their running statistics, each weighed by its images.
+    """Replace running statistics by their mean over all processes, weighted by the images of each.
 
-    Where each process has statistics of its own, see `training.sync_bn`, these are what it validates by and
-    what is saved. In each step: a mean that waited for that would make a resumed run another one.
+    Used without `training.sync_bn`, in each step: averaging only before a validation or a checkpoint would
+    make a resumed run differ from an uninterrupted one.
 
     Parameters
     ----------
     module : nn.Module
-        Whose batch norms are changed in place; a share without images has changed none of them.
+        Its batch norms are changed in place.
     share : Share
-        What of the latest batch this process has had.
+        This process's share of the latest batch.
     processes : Processes
-        Those that share each batch.
+        The processes that share each batch.
     """
     if processes.alone:
         return

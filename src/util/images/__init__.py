@@ -1,5 +1,5 @@
 """Image files: `io` reads and writes one, `folder` lists many, past `own_results`.
 
 `value_range` says which number is white, `conversion` turns values into [0, 1] and back, `light` into linear
-light, and `formats` knows the files.
+light, `places` cuts an image into squares, and `formats` knows the files.
 """

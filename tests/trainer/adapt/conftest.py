@@ -25,7 +25,7 @@ TEACHER = """
 
 
 def make_noisy(folder, count=3, edge=96, channels=3, dtype=np.uint8):
-    """Images with white noise, of one folder."""
+    """Write images with white noise into a folder."""
     folder.mkdir(exist_ok=True)
     for number in range(count):
         rng = np.random.default_rng(number)
@@ -50,5 +50,5 @@ def noisy(tmp_path):
 
 
 def adapted(folder, teacher=TEACHER):
-    """The text of a small configuration that adapts to a folder's images."""
+    """Return the YAML text of a small configuration that adapts to a folder of images."""
     return ADAPT.format(data_dir=folder, teacher=teacher)

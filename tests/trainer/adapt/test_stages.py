@@ -1,4 +1,4 @@
-"""A network adapted to images, stage by stage, and gone on with after a stop in any of them."""
+"""A network is adapted to images in stages, and an adaptation stopped in any of them can be resumed."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def finished(noisy, tmp_path):
     return run(adapted(noisy), tmp_path / "output")
 
 
-def test_one_run_makes_teacher_targets_and_a_network_that_test_py_finds(finished, tmp_path):
+def test_a_run_writes_teacher_targets_and_a_network_for_test_py(finished, tmp_path):
     assert (finished.folder / TEACHER / "checkpoint").is_dir() and (
         finished.folder / TARGETS / LIST
     ).is_file()
@@ -55,15 +55,13 @@ def test_one_run_makes_teacher_targets_and_a_network_that_test_py_finds(finished
     assert not same(trained.network.module.state_dict(), general.network.module.state_dict())
 
 
-def test_a_run_stopped_after_any_stage_goes_on_to_the_same_weights(finished, noisy, tmp_path, monkeypatch):
+def test_a_run_resumed_before_any_stage_ends_with_the_same_weights(finished, noisy, tmp_path, monkeypatch):
     whole, calls = weights(finished), []
 
     class Killed(BaseException):
         pass
 
     def stop_before(number):
-        """Instead of the stage's beginning the process ends."""
-
         def train(*arguments, **options):
             calls.append(1)
             if len(calls) == number:
@@ -72,17 +70,17 @@ def test_a_run_stopped_after_any_stage_goes_on_to_the_same_weights(finished, noi
 
         return train
 
-    original, folder = stages.train, noisy
+    original = stages.train
     for number, name in ((1, "a"), (2, "b"), (3, "c")):
         calls.clear()
         monkeypatch.setattr(stages, "train", stop_before(number))
         with pytest.raises(Killed):
-            run(adapted(folder), tmp_path / "output", name)
+            run(adapted(noisy), tmp_path / "output", name)
         monkeypatch.setattr(stages, "train", original)
-        assert same(weights(run(adapted(folder), tmp_path / "output", name, True)), whole)
+        assert same(weights(run(adapted(noisy), tmp_path / "output", name, True)), whole)
 
 
-def test_damaged_or_missing_targets_are_made_anew_and_come_out_the_same(finished, noisy, tmp_path):
+def test_damaged_or_missing_targets_are_made_again_identically(finished, noisy, tmp_path):
     folder, whole = finished.folder / TARGETS, weights(finished)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     (folder / "00001_target.npy").write_bytes(before["00001_target.npy"][:-8] + b"damaged!")
@@ -97,7 +95,7 @@ def test_damaged_or_missing_targets_are_made_anew_and_come_out_the_same(finished
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_targets_that_are_whole_are_not_made_again_unless_what_they_depend_on_changes(
+def test_undamaged_targets_are_made_again_only_after_a_change_of_what_they_depend_on(
     finished, noisy, tmp_path, monkeypatch
 ):
     made = []
@@ -108,8 +106,8 @@ def test_targets_that_are_whole_are_not_made_again_unless_what_they_depend_on_ch
     assert made
 
 
-def test_a_target_is_nearer_to_the_teachers_result_the_stronger_the_noise(tmp_path):
-    """And without a teacher, or a first student, it is what the general network makes of the image."""
+def test_the_teachers_weight_in_a_target_grows_with_the_noise(tmp_path):
+    """Without a teacher and a first student, the target is the general network's output."""
     noisy = make_noisy(tmp_path / "noisy", 2)
     alone = targets_of(noisy, tmp_path / "alone", "null", "adapt.first_length=null")
     shares = []
@@ -124,8 +122,7 @@ def test_a_target_is_nearer_to_the_teachers_result_the_stronger_the_noise(tmp_pa
         assert np.median(third / half) == pytest.approx(ratio, rel=0.05)
 
 
-def test_a_first_student_comes_before_the_targets(noisy, tmp_path):
-    """Its result, not the general network's, is what the second one's targets are made of."""
+def test_the_first_student_makes_the_second_ones_targets(noisy, tmp_path):
     general, first = (
         targets_of(noisy, tmp_path / name, "null", f"adapt.first_length={length}")
         for name, length in (("a", "null"), ("b", "1"))
@@ -136,7 +133,7 @@ def test_a_first_student_comes_before_the_targets(noisy, tmp_path):
 @pytest.mark.parametrize(
     ("channels", "dtype"), [(1, np.uint8), (3, np.uint16), (1, np.float32), (5, np.float32)]
 )
-def test_grey_16_bits_floats_and_many_channels(channels, dtype, tmp_path):
+def test_grey_16_bit_float_and_many_channel_images(channels, dtype, tmp_path):
     folder = make_noisy(tmp_path / "noisy", 2, 64, channels, dtype)
     files = run(adapted(folder), tmp_path / "output")
     targets = open_targets(files.folder / TARGETS)
@@ -146,14 +143,14 @@ def test_grey_16_bits_floats_and_many_channels(channels, dtype, tmp_path):
     assert (files.folder / TEACHER).is_dir() == (channels != 5)
 
 
-def test_a_single_image_will_do_and_large_ones_are_looked_at_in_part(tmp_path):
+def test_a_single_image_is_enough_and_large_ones_are_cropped(tmp_path):
     folder = make_noisy(tmp_path / "noisy", 1, 96)
     text = adapted(folder / "0.png").replace("crops: 4", "crops: 4, megapixels: 0.0064")
     targets = open_targets(run(text, tmp_path / "output").folder / TARGETS)
     assert [image.noisy.shape for image in targets.images] == [(80, 80, 3)]
 
 
-def test_what_cannot_be_is_refused_before_anything_is_made(noisy, tmp_path):
+def test_unusable_settings_are_refused_before_anything_is_written(noisy, tmp_path):
     n2v = "{masker: {masker_type: N2V_Masker, masker_args: {}}, training: {loss: 1*self_L1}}"
     with pytest.raises(ConfigError, match=r"adapt\.teacher\.masker\.masker_type: expected Masker"):
         run(adapted(noisy, n2v), tmp_path / "output")
@@ -170,10 +167,9 @@ def test_what_cannot_be_is_refused_before_anything_is_made(noisy, tmp_path):
 
 
 def test_the_shipped_recipe_has_three_stages(noisy):
-    """Its teacher hides what shares a pixel's noise; its students begin as the general network."""
     recipe = read_config("folder", [f"training.dataset_args.data_dir={noisy}"])
     plan = plan_of(recipe, noisy_images(recipe))
-    assert [plan.name(config) for config in plan.stages.values()] == [
+    assert [plan.title(config) for config in plan.stages.values()] == [
         "1 of 3, first student", "2 of 3, teacher", "3 of 3, student",
     ]  # fmt: skip
     first, teacher, student = plan.stages.values()
@@ -181,4 +177,4 @@ def test_the_shipped_recipe_has_three_stages(noisy):
     assert first.adapt.real == 0 and teacher.training.objective == "hide" and teacher.training.init is None
     assert teacher.masker.masker_args["exclude"] >= teacher.masker.masker_args["sim_patch_edge"]
     assert student.training.init == "general" and plan.size == 96
-    assert plan.later(first) > plan.later(teacher) * 0.2 > 0 and plan.later(student) == 0
+    assert plan.later_work(first) > plan.later_work(teacher) * 0.2 > 0 and plan.later_work(student) == 0

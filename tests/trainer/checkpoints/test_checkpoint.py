@@ -1,4 +1,4 @@
-"""Which checkpoints of a run stay, and what is taken when one is damaged."""
+"""Which checkpoints of a run are kept, and which one is used if the newest is damaged."""
 
 from pathlib import Path
 
@@ -13,9 +13,8 @@ from tests.trainer.conftest import best_names, content, names, newest_epoch
 
 def flip_one_bit(path):
     data = bytearray(path.read_bytes())
-    data[data.index(torch.tensor([5.0]).numpy().tobytes())] ^= (
-        1  # in the weights: reading alone does not notice
-    )
+    place = data.index(torch.tensor([5.0]).numpy().tobytes())  # in the weights, where loading does not notice
+    data[place] ^= 1
     path.write_bytes(data)
 
 
@@ -30,34 +29,29 @@ def empty(path):
 DAMAGES = {"one bit": flip_one_bit, "truncated": truncate, "empty": empty, "missing": Path.unlink}
 
 
-# What stays
-
-
-def test_the_last_two_checkpoints_stay(files, store):
+def test_the_last_two_checkpoints_are_kept(files, store):
     for epoch in range(1, 6):
         store.save_last(content(epoch), epoch, keep_all=False)
     assert names(files.checkpoints) == ["run_004.pth", "run_005.pth"]
     assert newest_epoch(files) == 5
 
 
-def test_all_checkpoints_stay_when_asked_for_and_are_pruned_when_no_longer(files, store):
+def test_k6_keep_all_keeps_every_checkpoint_and_its_end_prunes_them(files, store):
     for epoch in range(1, 5):
         store.save_last(content(epoch), epoch, keep_all=True)
     assert len(names(files.checkpoints)) == 4
-    store.save_last(
-        content(5), 5, keep_all=False
-    )  # k6: with three or more files the original never pruned again
+    store.save_last(content(5), 5, keep_all=False)
     assert names(files.checkpoints) == ["run_004.pth", "run_005.pth"]
 
 
-def test_k7_epochs_are_numbers_not_words(files, store):
+def test_k7_epochs_are_compared_as_numbers(files, store):
     for epoch in range(998, 1003):
         store.save_last(content(epoch), epoch, keep_all=False)
         assert newest_epoch(files) == epoch
     assert names(files.checkpoints) == ["run_1001.pth", "run_1002.pth"]
 
 
-def test_an_epoch_that_is_saved_again_counts_once(files, store):
+def test_an_epoch_saved_twice_counts_once(files, store):
     for epoch, mark in ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1)):
         store.save_last(content(epoch, mark), epoch, keep_all=False)
     assert names(files.checkpoints) == ["run_002.pth", "run_003.pth"]
@@ -77,7 +71,7 @@ def test_k8_k13_files_of_the_user_are_neither_read_nor_deleted(files, store):
             assert (folder / name).read_text() == "mine"
 
 
-def test_the_best_replaces_the_one_before_it_by_the_same_metric_alone(files, store):
+def test_a_new_best_replaces_the_last_one_by_the_same_metric_only(files, store):
     store.save_best(content(1), 1, "psnr", 29.0)
     store.save_best(content(1), 1, "ssim", 0.9)
     store.save_best(content(2), 2, "psnr", 29.5)
@@ -86,7 +80,7 @@ def test_the_best_replaces_the_one_before_it_by_the_same_metric_alone(files, sto
 
 
 @pytest.mark.parametrize("name", ["psnr_x", "ssim_x", "run_psnr_99.99"])
-def test_k11_the_name_of_the_run_is_not_taken_for_a_metric(tmp_path, name):
+def test_k11_a_metric_in_the_name_of_the_run_is_no_metric(tmp_path, name):
     files = FileManager(tmp_path, name)
     files.create()
     store = CheckpointStore(files)
@@ -97,7 +91,7 @@ def test_k11_the_name_of_the_run_is_not_taken_for_a_metric(tmp_path, name):
     files.close()
 
 
-def test_a_new_process_goes_on_with_what_the_last_one_wrote(files):
+def test_a_new_process_continues_the_manifest(files):
     for epoch in range(1, 5):
         store = CheckpointStore(files)
         store.save_last(content(epoch), epoch, keep_all=False)
@@ -106,23 +100,19 @@ def test_a_new_process_goes_on_with_what_the_last_one_wrote(files):
     assert best_names(files) == ["run_004_psnr_24.00.pth"]
 
 
-# Damage
-
-
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_k2_k3_a_damaged_checkpoint_is_noticed_and_the_one_before_it_taken(files, store, messages, damage):
+def test_k2_k3_a_damaged_checkpoint_is_detected_and_the_one_before_it_used(files, store, messages, damage):
     for epoch in (4, 5):
         store.save_last(content(epoch), epoch, keep_all=False)
     DAMAGES[damage](files.checkpoint_file(5))
     path, loaded = CheckpointStore(files).newest()
     assert (path, loaded["epoch"]) == (files.checkpoint_file(4), 4)
-    (said,) = messages
-    assert said.startswith("WARNING")
-    assert "run_005.pth" in said
-    assert "going back to the checkpoint before it" in said
+    (message,) = messages
+    assert message.startswith("WARNING") and "run_005.pth" in message
+    assert "going back to the checkpoint before it" in message
 
 
-def test_when_all_are_damaged_it_is_said_and_nothing_is_deleted(files, store):
+def test_if_all_are_damaged_an_error_is_raised_and_nothing_deleted(files, store):
     for epoch in (4, 5):
         store.save_last(content(epoch), epoch, keep_all=False)
         truncate(files.checkpoint_file(epoch))
@@ -136,13 +126,13 @@ def test_k19_a_run_without_checkpoints_has_no_newest(store):
         store.newest()
 
 
-def test_k3_a_checkpoint_that_is_asked_for_by_name_is_verified_too(files, store):
+def test_k3_a_checkpoint_loaded_by_its_path_is_verified_too(files, store):
     last = store.save_last(content(5), 5, keep_all=False)
     best = store.save_best(content(5), 5, "psnr", 30.0)
     assert store.load(last)["epoch"] == store.load(best)["epoch"] == 5
     for path in (last, best):
         flip_one_bit(path)
-        load_checkpoint(path)  # would not have noticed
+        load_checkpoint(path)  # does not notice
         with pytest.raises(CheckpointError, match="damaged"):
             store.load(path)
 

@@ -1,4 +1,4 @@
-"""A crash or a full disk at any moment costs no checkpoint."""
+"""A crash or a full disk at any moment loses no checkpoint."""
 
 import contextlib
 import os
@@ -14,12 +14,12 @@ from tests.trainer.conftest import best_names, content, names, newest_epoch
 
 
 class Killed(BaseException):
-    """The process is gone: nothing it would do afterwards is done."""
+    """Stands for the end of the process."""
 
 
 @contextlib.contextmanager
 def killed_before(call, monkeypatch):
-    """Ends the block as by `kill -9`, before its change of the disk number `call` if there are so many."""
+    """End the block, as `kill -9` would, before its change number `call` of the disk."""
     state = {"left": call, "killed": False}
 
     def guarded(real):
@@ -41,10 +41,10 @@ def killed_before(call, monkeypatch):
 
 
 def train_on(files, epochs):
-    """What a training does from where the newest checkpoint is: save, validate, keep the best, save again."""
+    """Continue from the newest checkpoint like a training: save, validate, save the best, save again."""
     store = CheckpointStore(files)
     newest = store.newest()[1] if store.manifest["last"] else content(0, mark=1)
-    done = newest["epoch"] if newest["mark"] else newest["epoch"] - 1  # not validated yet
+    done = newest["epoch"] if newest["mark"] else newest["epoch"] - 1  # mark 0: not validated yet
     for epoch in range(done + 1, epochs + 1):
         if epoch > newest["epoch"]:
             store.save_last(content(epoch, mark=0), epoch, keep_all=False)
@@ -66,7 +66,7 @@ def test_k1_k4_a_crash_between_any_two_changes_of_the_disk_loses_nothing(tmp_pat
         assert newest_epoch(run) in (3, 4)
         assert max(load_checkpoint(path)["epoch"] for path in run.best_checkpoints.glob("*.pth")) in (3, 4)
         train_on(run, 5)
-        # A run that was killed ends as one that was not: two checkpoints, one best, and no half-written file.
+        # The same files as in a run without a crash.
         assert names(run.checkpoints) == ["run_004.pth", "run_005.pth"]
         assert best_names(run) == ["run_005_psnr_25.00.pth"]
         run.close()
@@ -74,11 +74,11 @@ def test_k1_k4_a_crash_between_any_two_changes_of_the_disk_loses_nothing(tmp_pat
     assert call > 30
 
 
-def test_two_crashes_while_the_same_checkpoint_is_saved_again_leave_it_whole(files, monkeypatch):
+def test_two_crashes_while_a_checkpoint_is_overwritten_leave_it_undamaged(files, monkeypatch):
     store = CheckpointStore(files)
     store.save_last(content(1, 0), 1, keep_all=False)
     for mark in (1, 2):
-        with killed_before(3 + 1, monkeypatch):  # the manifest is in place, the checkpoint not yet
+        with killed_before(3 + 1, monkeypatch):  # after the manifest, before the checkpoint
             CheckpointStore(files).save_last(content(1, mark), 1, keep_all=False)
     assert CheckpointStore(files).newest()[1]["mark"] == 0
 
@@ -88,7 +88,7 @@ def test_a_run_with_a_best_whose_first_checkpoint_was_never_written_is_empty(fil
     """With `checkpoint.save: false`, for example, when the disk is full at the end."""
     store = CheckpointStore(files)
     store.save_best(content(2), 2, "psnr", 29.0)
-    with killed_before(3 + 1, monkeypatch):  # the manifest is in place, the checkpoint not yet
+    with killed_before(3 + 1, monkeypatch):  # after the manifest, before the checkpoint
         if interim:
             store.save_interim(content(2), 2, 5)
         else:
@@ -97,7 +97,7 @@ def test_a_run_with_a_best_whose_first_checkpoint_was_never_written_is_empty(fil
     assert CheckpointStore(files).is_empty()
 
 
-def test_k4_k5_a_full_disk_keeps_the_best_and_the_next_validation_goes_on(files, store, monkeypatch):
+def test_k4_k5_a_full_disk_keeps_the_best_and_later_saves_succeed(files, store, monkeypatch):
     store.save_best(content(1), 1, "psnr", 29.0)
 
     def full(*arguments):

@@ -1,4 +1,4 @@
-"""A run is read while another process saves into it."""
+"""A run is read while another process saves checkpoints."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from tests.trainer.conftest import content
 
 @pytest.fixture
 def moments(files, tmp_path, monkeypatch):
-    """The folder of a run after each change of the disk: saved twice inside an epoch, twice at its end."""
+    """Copies of a run's folder after each change on disk: two saves inside an epoch, two at its end."""
     store, taken = CheckpointStore(files), []
 
     def recorded(real):
@@ -39,13 +39,13 @@ def moments(files, tmp_path, monkeypatch):
 
 @pytest.fixture
 def reader_of(tmp_path, monkeypatch):
-    """A reader that sees a run's first moment when it comes, and a later one after each file it has read."""
+    """Make a reader for which the run moves on to the next moment after each file it has read."""
     output = tmp_path / "output as seen"
 
     def open_at(moments):
         coming = iter(moments)
 
-        def go_on():
+        def advance():
             if moment := next(coming, None):
                 output.unlink(missing_ok=True)
                 output.symlink_to(moment)
@@ -54,16 +54,16 @@ def reader_of(tmp_path, monkeypatch):
             try:
                 return load_checkpoint(path, device)
             finally:
-                go_on()
+                advance()
 
-        go_on()
+        advance()
         monkeypatch.setattr("src.trainer.checkpoints.checkpoint.load_checkpoint", load)
-        return CheckpointStore(FileManager(output, "run")), go_on
+        return CheckpointStore(FileManager(output, "run")), advance
 
     return open_at
 
 
-def test_f14_a_reader_that_is_overtaken_between_any_two_files_finds_a_checkpoint(moments, reader_of):
+def test_f14_a_reader_finds_a_checkpoint_even_if_the_run_saves_between_two_files(moments, reader_of):
     assert len(moments) == 3 + 2 + 2 + 3
     for seen in combinations_with_replacement(moments, 3):
         reader, _ = reader_of(seen)
@@ -71,9 +71,9 @@ def test_f14_a_reader_that_is_overtaken_between_any_two_files_finds_a_checkpoint
         assert (path.name, loaded["epoch"]) in (("run_001.pth", 1), ("run_000_step_000004.pth", 0))
 
 
-def test_f14_a_checkpoint_asked_for_by_name_is_not_called_damaged_when_it_is_saved_again(moments, reader_of):
+def test_f14_a_checkpoint_overwritten_while_it_is_loaded_is_not_reported_as_damaged(moments, reader_of):
     whole = [moment for moment in moments if (moment / "run" / "checkpoint" / "run_001.pth").exists()]
     for before, after in combinations_with_replacement(whole, 2):
-        reader, go_on = reader_of((before, after))
-        go_on()
+        reader, advance = reader_of((before, after))
+        advance()
         assert reader.load(reader.files.checkpoint_file(1))["epoch"] == 1

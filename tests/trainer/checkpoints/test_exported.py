@@ -1,4 +1,4 @@
-"""Weights as safetensors: what `--export` wrote is a checkpoint, and so is the network that comes along."""
+"""Exported files and the general network, both in safetensors, load as checkpoints."""
 
 import hashlib
 
@@ -13,14 +13,14 @@ from src.util.errors import CheckpointError
 from tests.trainer.conftest import CPU
 
 
-def test_what_other_programs_wrote_has_weights_alone(tmp_path):
+def test_a_file_of_another_program_has_only_weights(tmp_path):
     safetensors.torch.save_file({"module.bsn.w": torch.ones(2)}, tmp_path / "a.safetensors")
     content = load_checkpoint(tmp_path / "a.safetensors")
     assert content.keys() == {"epoch", "model_weights"} and content["epoch"] == 0
     assert torch.equal(content["model_weights"]["bsn.w"], torch.ones(2))
 
 
-def test_weights_of_16_bits_become_float32(tmp_path):
+def test_16_bit_weights_become_float32(tmp_path):
     weights = {"a": torch.ones(2, dtype=torch.float16), "b": torch.ones(2, dtype=torch.bfloat16)}
     safetensors.torch.save_file(weights | {"c": torch.ones(1, dtype=torch.int64)}, tmp_path / "a.safetensors")
     read = load_checkpoint(tmp_path / "a.safetensors")["model_weights"]
@@ -28,7 +28,7 @@ def test_weights_of_16_bits_become_float32(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["model: [", "a: 1\na: 2"])
-def test_a_configuration_that_is_none_is_a_line(tmp_path, text):
+def test_an_invalid_configuration_is_an_error(tmp_path, text):
     path = tmp_path / "a.safetensors"
     safetensors.torch.save_file({"w": torch.ones(2)}, path, metadata={"config": text})
     with pytest.raises(CheckpointError, match=r"a\.safetensors: not a readable checkpoint"):
@@ -41,7 +41,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
         load_checkpoint(tmp_path / "a.safetensors")
 
 
-def test_the_general_network_is_the_one_that_is_described():
+def test_the_general_network_matches_its_sha256_and_description():
     assert hashlib.sha256(general.PATH.read_bytes()).hexdigest() == general.SHA256
     assert general.PATH.stat().st_size < 10e6
     trained = load_trained(CPU, [], None, None, None, None)
@@ -50,7 +50,7 @@ def test_the_general_network_is_the_one_that_is_described():
     assert trained.config.training.dataset == "Generated" and trained.config.training.objective == "imitate"
 
 
-def test_a_general_network_that_was_changed_is_refused(tmp_path, monkeypatch):
+def test_a_missing_or_changed_general_network_is_refused(tmp_path, monkeypatch):
     changed = bytearray(general.PATH.read_bytes())
     changed[-1] ^= 1
     monkeypatch.setattr(general, "PATH", tmp_path / "general.safetensors")

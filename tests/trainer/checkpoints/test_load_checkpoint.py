@@ -1,4 +1,4 @@
-"""Reading one checkpoint, of ours or of the original, and never running what is in it."""
+"""Checkpoints of this program and of the original load, and nothing in them is executed."""
 
 import pickle
 from pathlib import Path
@@ -22,14 +22,14 @@ def saved(tmp_path, thing):
 
 
 @pytest.mark.parametrize("name", ["unet2_005.pth", "unet_005.pth"])
-def test_a_checkpoint_of_the_original_is_read(name):
+def test_a_checkpoint_of_the_original_program_loads(name):
     loaded = load_checkpoint(PARITY / name)
     assert loaded["epoch"] == 5
     assert loaded["model_weights"]["bsn.down_branch.0.conv.0.weight"].ndim == 4
     assert "config" not in loaded
 
 
-def test_k24_module_is_cut_off_in_front_alone(tmp_path):
+def test_k24_module_is_removed_only_as_a_prefix(tmp_path):
     weights = {"module.bsn.w": torch.ones(1), "bsn.module.w": torch.zeros(1), "submodule.w": torch.zeros(1)}
     loaded = load_checkpoint(saved(tmp_path, {"epoch": 1, "model_weights": weights}))
     assert list(loaded["model_weights"]) == ["bsn.w", "bsn.module.w", "submodule.w"]
@@ -51,7 +51,7 @@ def test_k17_nothing_in_a_checkpoint_is_executed(tmp_path):
     assert not canary.exists()
 
 
-def test_k18_a_checkpoint_saved_on_a_gpu_is_read_without_one(tmp_path, monkeypatch):
+def test_k18_a_checkpoint_saved_on_a_gpu_loads_without_one(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
         path = saved(tmp_path, CONTENT)
@@ -59,7 +59,7 @@ def test_k18_a_checkpoint_saved_on_a_gpu_is_read_without_one(tmp_path, monkeypat
     assert load_checkpoint(path, "cpu")["model_weights"]["bsn.w"].device.type == "cpu"
 
 
-def test_tensors_go_to_the_device_at_hand(tmp_path):
+def test_tensors_go_to_the_given_device(tmp_path):
     loaded = load_checkpoint(saved(tmp_path, CONTENT), torch.device("meta"))
     assert loaded["model_weights"]["bsn.w"].device.type == "meta"
 
@@ -79,12 +79,12 @@ def test_tensors_go_to_the_device_at_hand(tmp_path):
     ],
     ids=repr,
 )
-def test_a_file_of_other_things_is_no_checkpoint(tmp_path, thing):
+def test_other_content_is_refused(tmp_path, thing):
     with pytest.raises(CheckpointError, match=r"a\.pth: expected .*'epoch'"):
         load_checkpoint(saved(tmp_path, thing))
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path):
+def test_the_error_names_the_unreadable_file(tmp_path):
     (tmp_path / "text.pth").write_text("hello")
     (tmp_path / "empty.pth").write_bytes(b"")
     (tmp_path / "folder.pth").mkdir()
@@ -115,7 +115,7 @@ def as_cut_off(path):
 
 
 @pytest.mark.parametrize(
-    ("write", "said"),
+    ("write", "reason"),
     [
         (as_before_1_6, r"before 1\.6; .*torch\.save\(torch\.load\(OLD, weights_only=False\), NEW\)"),
         (as_cut_off_export, "incomplete"),
@@ -124,16 +124,16 @@ def as_cut_off(path):
         (lambda path: path.write_bytes(b""), "empty"),
         (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"),
         (lambda path: path.write_text("\n<!DOCTYPE html><html>"), "a web page"),
-        (lambda path: path.write_text("hello"), "not what torch.save writes"),
+        (lambda path: path.write_text("hello"), "not written by torch.save"),
     ],
 )
-def test_what_is_no_checkpoint_is_told_by_what_it_is(write, said, tmp_path):
+def test_the_error_names_the_kind_of_file(write, reason, tmp_path):
     write(tmp_path / "a.pth")
-    with pytest.raises(CheckpointError, match=rf"a\.pth: not a readable checkpoint: .*{said}"):
+    with pytest.raises(CheckpointError, match=rf"a\.pth: not a readable checkpoint: .*{reason}"):
         load_checkpoint(tmp_path / "a.pth")
 
 
-def test_the_advice_for_an_old_checkpoint_makes_it_readable(tmp_path):
+def test_the_suggested_conversion_makes_an_old_checkpoint_loadable(tmp_path):
     old, new = tmp_path / "old.pth", tmp_path / "new.pth"
     as_before_1_6(old)
     torch.save(torch.load(old, weights_only=False), new)

@@ -12,18 +12,18 @@ def state():
     )  # fmt: skip
 
 
-def test_the_running_mean_is_over_the_last_100_steps():
+def test_running_means_are_over_the_last_100_steps():
     state = TrainingState()
     state.recent.extend({"total": float(n), "self_L2": 2.0 * n} for n in range(1, 251))
     assert WINDOW == 100
     assert state.running_means() == {"total": 200.5, "self_L2": 401.0}  # of 151 to 250
 
 
-def test_before_the_first_step_there_is_no_mean():
+def test_there_are_no_running_means_before_the_first_step():
     assert TrainingState().running_means() == {}
 
 
-def test_k14_a_state_comes_back_from_a_checkpoint_as_it_was(tmp_path):
+def test_k14_a_state_is_restored_unchanged(tmp_path):
     before = state()
     before.recent.extend({"total": n / 3} for n in range(120))
     torch.save(before.to_plain(), tmp_path / "state.pth")
@@ -35,12 +35,12 @@ def test_k14_a_state_comes_back_from_a_checkpoint_as_it_was(tmp_path):
     assert len(after.recent) == WINDOW
 
 
-def test_k10_scores_are_kept_unrounded():
+def test_k10_scores_are_not_rounded():
     plain = json.loads(json.dumps(state().to_plain()))
     assert TrainingState.from_plain(plain).best["psnr"] == Best(29.441, 2)
 
 
-def test_what_is_saved_does_not_change_with_the_training():
+def test_saved_state_does_not_change_with_the_training():
     before = state()
     plain = before.to_plain()
     before.best["psnr"] = Best(30.0, 3)

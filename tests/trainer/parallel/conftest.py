@@ -1,4 +1,4 @@
-"""Two processes that train one run together, as torchrun starts them; gloo on the CPU."""
+"""Two processes that train one run together as under torchrun, by gloo on the CPU."""
 
 import multiprocessing
 import os
@@ -15,10 +15,10 @@ from src.trainer.training.step import TrainingStep
 from src.util.script import run as run_script
 
 LINUX_ALONE = pytest.mark.skipif(
-    sys.platform != "linux", reason="starts processes as Linux alone does safely"
+    sys.platform != "linux", reason="forks processes, which is safe only on Linux"
 )
 
-# An epoch of 6 steps, the last of a single crop: one of two processes then has nothing.
+# An epoch of 6 steps. The last has a single crop, so that one of two processes has none.
 SETTINGS = [
     "training.dataset_args.crop_size=32", "training.dataset_args.repeat_times=7", "training.batch_size=4",
     "training.dataset_args.augmentations=[flip, rotate]", "training.scheduler.type=cosine",
@@ -37,11 +37,11 @@ def free_port():
 
 
 class Pair:
-    """Two processes that call main.py; forked, so that what a test has patched is so in them."""
+    """Two processes that run main.py, forked so that they inherit a test's patches."""
 
     def __init__(self, folder, arguments):
         port, fork = free_port(), multiprocessing.get_context("fork")
-        self.said = [folder / f"said_{port}_{number}.txt" for number in range(2)]
+        self.outputs = [folder / f"output_{port}_{number}.txt" for number in range(2)]
         self.processes = [
             fork.Process(target=self._run, args=(number, port, arguments)) for number in range(2)
         ]
@@ -53,29 +53,29 @@ class Pair:
             "RANK": str(number), "LOCAL_RANK": str(number), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
             "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
         }  # fmt: skip
-        sys.stdout = sys.stderr = open(self.said[number], "w", encoding="utf-8", buffering=1)
+        sys.stdout = sys.stderr = open(self.outputs[number], "w", encoding="utf-8", buffering=1)
         sys.argv = ["main.py", *arguments]
         sys.exit(run_script(main_script.main))
 
     def ended(self, seconds=60):
-        """Exit codes; a process that is still there after so many seconds fails the test."""
+        """Return the exit codes. Fail if a process still runs after so many seconds."""
         last = time.monotonic() + seconds
         for process in self.processes:
             process.join(max(0, last - time.monotonic()))
         alive = [process for process in self.processes if process.is_alive()]
         for process in alive:
             process.kill()
-        assert not alive, f"still there after {seconds} s: {self.text()}"
+        assert not alive, f"still running after {seconds} s: {self.text()}"
         return [process.exitcode for process in self.processes]
 
     def text(self):
-        return "".join(path.read_text(encoding="utf-8") for path in self.said)
+        return "".join(path.read_text(encoding="utf-8") for path in self.outputs)
 
 
 @pytest.fixture
 def pair(tmp_path, new_run):
-    """Train a run by two processes, to their end unless said otherwise."""
-    torch.optim.Adam([torch.zeros(1)])  # it imports for seconds: once here, not in every process
+    """Train a run with two processes, by default to their end."""
+    torch.optim.Adam([torch.zeros(1)])  # its first use imports for seconds; do that before the fork
 
     def start(run, *settings, device=("-g", "cpu"), resume=False, wait=True):
         config = tmp_path / f"{run.files.run_name}.yaml"
@@ -91,7 +91,7 @@ def pair(tmp_path, new_run):
 
 @pytest.fixture
 def in_step(monkeypatch):
-    """Let something happen in a process's step number so many, counted from 0."""
+    """Call a function in step `number`, from 0, of process `who`."""
 
     def patch(number, who, happen):
         original, steps = TrainingStep.__call__, iter(range(10**9))
@@ -116,15 +116,15 @@ def send(number):
 
 
 @pytest.fixture(scope="session")
-def unbroken():
-    """What two processes end with that never stop; made by the first test that asks."""
+def uninterrupted():
+    """Results of an uninterrupted run of two processes, filled in by the first test that needs them."""
     return {}
 
 
 @pytest.fixture
-def whole(unbroken, new_run, pair):
-    if not unbroken:
+def whole(uninterrupted, new_run, pair):
+    if not uninterrupted:
         run = new_run("whole")
         pair(run)
-        unbroken.update(last=run.last, losses=run.losses, scores=run.scores)
-    return unbroken
+        uninterrupted.update(last=run.last, losses=run.losses, scores=run.scores)
+    return uninterrupted

@@ -1,4 +1,4 @@
-"""Two processes train the network that one trains, and go on where they were stopped."""
+"""Two processes train the same network as one, and can be stopped and resumed."""
 
 import re
 import signal
@@ -29,17 +29,14 @@ def written(run):
 
 
 @pytest.mark.parametrize("clean", [False, True])
-def test_two_processes_train_as_one_does_and_write_one_set_of_files(new_run, pair, clean_folder, clean):
-    """At the published learning rate; at 1e-3 weights that differ in the last bit part within ten steps.
-
-    With seed 3: with seed 0 one process alone parts from itself by 1e-6 if a last bit of batch norm changes.
-    """
+def test_two_processes_train_like_one_and_write_the_same_files(new_run, pair, clean_folder, clean):
+    """With a learning rate of 1e-3, or seed 0, last-bit differences grow beyond the tolerances."""
     alone, together = new_run("alone"), new_run("together")
     settings = ["seed=3", "training.init_lr=5e-6", f"training.max_epochs={1 if clean else 4}"]
     if clean:
         settings += [f"validation.dataset_args.clean_folder={clean_folder}", *N2V]
     alone.train(*SETTINGS, *settings)
-    said = pair(together, *settings).text()
+    text = pair(together, *settings).text()
     one, two = alone.last, together.last
     assert [r["total"] for r in two["state"]["recent"]] == pytest.approx(
         [r["total"] for r in one["state"]["recent"]], abs=1e-6
@@ -48,7 +45,7 @@ def test_two_processes_train_as_one_does_and_write_one_set_of_files(new_run, pai
     assert two["model_weights"].keys() == one["model_weights"].keys()
     for name, value in one["model_weights"].items():
         torch.testing.assert_close(two["model_weights"][name], value, rtol=1e-4, atol=1e-4, msg=name)
-    # Adam divides the gradient's scale away; its moments keep it.
+    # Adam's steps are independent of the gradient's scale, but its moments are not.
     moments = [torch.cat([s["exp_avg"].flatten() for s in c["optimizer_weights"]["state"].values()])
                for c in (one, two)]  # fmt: skip
     assert (moments[0] - moments[1]).norm() < 1e-3 * moments[0].norm()
@@ -56,11 +53,11 @@ def test_two_processes_train_as_one_does_and_write_one_set_of_files(new_run, pai
         for name in ("psnr_db", "ssim") if clean else ("masked_loss",):
             assert float(theirs[name]) == pytest.approx(float(ours[name]), abs=1e-3 if clean else 1e-5)
     assert written(together) == written(alone)
-    assert said.count("finished; the run is in") == said.count("2 processes share each batch") == 1
+    assert text.count("finished; the run is in") == text.count("2 processes share each batch") == 1
 
 
-def test_two_processes_have_the_mean_of_weights_and_the_frozen_statistics_that_one_has(new_run, pair):
-    """Imitating: also the loss of a share that has no crop, and batch norm of it, frozen or not."""
+def test_two_processes_have_the_mean_weights_and_frozen_statistics_of_one(new_run, pair):
+    """Also covers the loss and the batch norm, frozen or not, of a share without crops."""
     alone, together = new_run("alone"), new_run("together")
     settings = [
         "seed=3", "training.init_lr=5e-6", "training.max_epochs=2", "training.ema=0.9",
@@ -71,7 +68,7 @@ def test_two_processes_have_the_mean_of_weights_and_the_frozen_statistics_that_o
     pair(together, *settings)
     one, two = alone.last, together.last
     losses = [[row["total"] for row in content["state"]["recent"]] for content in (one, two)]
-    # Biases before batch norm have gradients of rounding alone, which count once it is frozen.
+    # The gradients of biases before batch norm are rounding errors, which have an effect once it is frozen.
     assert losses[1] == pytest.approx(losses[0], rel=2e-5) and len(losses[0]) == 12
     for key in ("model_weights", "raw_weights"):
         for name, value in one[key].items():
@@ -80,7 +77,7 @@ def test_two_processes_have_the_mean_of_weights_and_the_frozen_statistics_that_o
         assert float(theirs["psnr_db"]) == pytest.approx(float(ours["psnr_db"]), abs=1e-3)
 
 
-def test_a_signal_to_one_process_saves_and_ends_both_and_the_resumed_run_is_the_unbroken_one(
+def test_a_signal_to_one_process_stops_both_and_the_resumed_run_equals_an_uninterrupted_one(
     whole, new_run, pair, in_step, differing
 ):
     stopped = new_run("stopped")
@@ -97,15 +94,12 @@ def test_a_signal_to_one_process_saves_and_ends_both_and_the_resumed_run_is_the_
     assert "resumed with processes 1 instead of 2: the last digits may differ" in stopped.log
 
 
-# Batch norm of each process's own share
-
-
-def test_without_sync_bn_each_process_has_the_gradient_of_its_share_alone(new_run, pair):
-    """Three crops: one for the first process, two for the second."""
+def test_without_sync_bn_each_process_has_the_gradient_of_its_own_share(new_run, pair):
+    """The first process has one crop, the second two."""
     run = new_run("run")
     settings = [*OWN_NORM, "training.max_epochs=1", "training.dataset_args.repeat_times=1"]
     pair(run, *settings)
-    parts = trained_apart(run.configure(*SETTINGS, *settings))
+    parts = train_apart(run.configure(*SETTINGS, *settings))
     moments = run.last["optimizer_weights"]["state"].values()
     for *gradients, moment in zip(*(part.parameters() for part in parts), moments, strict=True):
         expected = 0.1 * sum(parameter.grad for parameter in gradients)
@@ -118,8 +112,8 @@ def test_without_sync_bn_each_process_has_the_gradient_of_its_share_alone(new_ru
         torch.testing.assert_close(saved[name], (one + 2 * two) / 3)
 
 
-def trained_apart(config):
-    """The network after each of two processes' first step, taken without the other."""
+def train_apart(config):
+    """Return each of two processes' networks after a first step without the other process."""
     cpu, loader = torch.device("cpu"), build_loader(build_images(config, "training"), 4)
     loader.set_epoch(1)
     noisy = as_float(next(iter(loader))["noisy"])
@@ -134,10 +128,10 @@ def trained_apart(config):
     return parts
 
 
-def test_without_sync_bn_a_resumed_run_is_the_unbroken_one(new_run, pair, in_step, differing):
+def test_without_sync_bn_a_resumed_run_equals_an_uninterrupted_one(new_run, pair, in_step, differing):
     whole, stopped = new_run("whole"), new_run("stopped")
-    said = pair(whole, *OWN_NORM).text()
-    assert said.count("2 processes share each batch, but not batch norm: the network depends") == 1
+    text = pair(whole, *OWN_NORM).text()
+    assert text.count("2 processes share each batch, but not batch norm: the network depends") == 1
     undo = in_step(3, 1, send(signal.SIGTERM))
     assert pair(stopped, *OWN_NORM, wait=False).ended() == [143, 143]
     undo()
@@ -148,8 +142,8 @@ def test_without_sync_bn_a_resumed_run_is_the_unbroken_one(new_run, pair, in_ste
     assert re.search(r"resumed with changed settings: .*training\.sync_bn: False -> True", stopped.log)
 
 
-def test_without_sync_bn_frozen_statistics_stay_to_the_bit(new_run, pair):
-    """Their mean over the processes, of one crop and of two, would round anew in each step."""
+def test_without_sync_bn_frozen_statistics_do_not_change(new_run, pair):
+    """Averaging them over the processes would add rounding errors in each step."""
     run = new_run("run")
     settings = ["training.dataset_args.repeat_times=1", "training.max_epochs=6", "training.freeze_norm=0.5"]
     pair(run, *OWN_NORM, *settings, "checkpoint.save_all=true", "validation.val=false")
@@ -159,10 +153,10 @@ def test_without_sync_bn_frozen_statistics_stay_to_the_bit(new_run, pair):
     assert not torch.equal(half["bsn.tail.1.bias"], last["bsn.tail.1.bias"])
 
 
-def test_without_sync_bn_all_processes_validate_the_network_that_is_saved(new_run, pair):
+def test_without_sync_bn_all_processes_validate_the_saved_network(new_run, pair):
     shared, alone = new_run("shared"), new_run("alone")
     settings = [*OWN_NORM, "training.max_epochs=1"]
     pair(shared, *settings)
     pair(alone, *settings, "validation.val=false")
-    alone.resume(*SETTINGS, *settings)  # nothing is left but to validate
+    alone.resume(*SETTINGS, *settings)  # only the validation is left
     assert alone.scores[0]["masked_loss"] == shared.scores[0]["masked_loss"]

@@ -1,4 +1,4 @@
-"""What one of two processes meets ends both, is said once, and loses nothing."""
+"""A failure of one of two processes ends both, is reported once, and loses no checkpoint."""
 
 import re
 import signal
@@ -15,7 +15,7 @@ pytestmark = LINUX_ALONE
 
 
 @pytest.mark.parametrize("victim", [0, 1])
-def test_a_killed_process_ends_the_other_and_leaves_whole_checkpoints(new_run, pair, in_step, victim):
+def test_a_killed_process_ends_the_other_and_damages_no_checkpoint(new_run, pair, in_step, victim):
     run = new_run("run")
     in_step(3, victim, send(signal.SIGKILL))
     started = pair(run, wait=False)
@@ -36,7 +36,7 @@ def test_t1_a_loss_that_is_not_finite_in_one_process_stops_both_with_one_line(ne
     assert run.last["state"]["step"] == 2
 
 
-def test_a_mistake_that_one_process_meets_is_said_once_and_in_the_log(new_run, pair, monkeypatch):
+def test_an_error_of_one_process_is_reported_once_and_logged(new_run, pair, monkeypatch):
     original = Samples.__getitem__
 
     def lost(self, key):
@@ -54,7 +54,7 @@ def test_a_mistake_that_one_process_meets_is_said_once_and_in_the_log(new_run, p
 
 
 @pytest.mark.parametrize("meets_it", [1, None])
-def test_d7_a_lost_image_that_is_left_out_is_logged_once_whoever_meets_it(
+def test_d7_a_skipped_image_is_logged_once_by_whichever_process_meets_it(
     new_run, pair, monkeypatch, meets_it
 ):
     original = ImageFiles.read
@@ -67,16 +67,16 @@ def test_d7_a_lost_image_that_is_left_out_is_logged_once_whoever_meets_it(
     monkeypatch.setattr(ImageFiles, "read", read)
     settings = ["training.dataset_args.unreadable=skip", "training.init_lr=5e-6", "validation.val=false"]
     alone, together = new_run("alone"), new_run("together")
-    said = pair(together, *settings).text()
+    text = pair(together, *settings).text()
     assert together.log.count("b.png: cannot be read; left out (1 of 3 images so far)") == 1
-    assert said.count("b.png: cannot be read") == 1
+    assert text.count("b.png: cannot be read") == 1
     if meets_it is None:
         alone.train(*SETTINGS, *settings)
         one, two = ([r["total"] for r in run.last["state"]["recent"]] for run in (alone, together))
         assert two == pytest.approx(one, abs=1e-6)
 
 
-def test_what_cannot_be_shared_is_refused_once(new_run, pair):
+def test_settings_unusable_by_two_processes_are_refused_once(new_run, pair):
     for settings, device, reason in (
         (
             ["training.batch_size=3"],

@@ -1,7 +1,9 @@
-"""Batch norm over the images of two processes, for which two threads stand here."""
+"""Batch norm over the images of two processes, simulated by two threads."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,39 +17,34 @@ LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
 
 class Group:
-    """What both threads give is added up, as by `Processes.sum`."""
+    """Adds up the values of both threads like `Processes.sum`."""
 
     def __init__(self):
-        self.both_are_here = threading.Barrier(2, timeout=20)
+        self.barrier = threading.Barrier(2, timeout=20)
         self.given = [None, None]
         self.sums = 0
 
     def member(self, number):
-        member = Member()
-        member.group, member.number = self, number
-        return member
+        return SimpleNamespace(sum=partial(self._sum, number))
 
-
-class Member:
-    def sum(self, values):
-        group = self.group
-        group.given[self.number] = values
-        group.both_are_here.wait()
-        total = group.given[0] + group.given[1]
-        group.sums += self.number
-        group.both_are_here.wait()
+    def _sum(self, number, values):
+        self.given[number] = values
+        self.barrier.wait()
+        total = self.given[0] + self.given[1]
+        self.sums += number
+        self.barrier.wait()
         return total
 
 
 def initialised(norm, dtype=torch.float32):
-    generator = torch.Generator().manual_seed(1)  # the threads' own
+    generator = torch.Generator().manual_seed(1)  # each thread has its own
     nn.init.uniform_(norm.weight, 0.5, 1.5, generator)
     nn.init.normal_(norm.bias, generator=generator)
     return norm.to(dtype).train()
 
 
 def results(norm, images, gradient):
-    """What a step comes to: output, its gradients, running statistics."""
+    """Return output, gradients and running statistics after one step."""
     images = images.clone().requires_grad_()
     output = norm(images)
     gradients = torch.autograd.grad(output, (images, norm.weight, norm.bias), gradient)
@@ -55,7 +52,7 @@ def results(norm, images, gradient):
 
 
 def shared(images, gradient, first, dtype=torch.float32):
-    """The same by two that share the images, the first with so many; joined. And how many sums that took."""
+    """Return the joined results of two threads, the first with `first` images, and the number of sums."""
     group = Group()
 
     def one(number):
@@ -63,7 +60,7 @@ def shared(images, gradient, first, dtype=torch.float32):
         norm.processes = group.member(number)
         share = slice(first) if number == 0 else slice(first, None)
         found = results(norm, images[share], gradient[share])
-        assert all(map_.is_contiguous(memory_format=layout_of(images)) for map_ in found[:2] if len(map_))
+        assert all(each.is_contiguous(memory_format=layout_of(images)) for each in found[:2] if len(each))
         return found
 
     with ThreadPoolExecutor(2) as pool:
@@ -89,8 +86,7 @@ def batch(dtype, layout, offset=0.5):
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 2e-5), (torch.bfloat16, 2e-2)]
 )
-def test_two_shares_are_normalised_as_the_whole_batch(first, dtype, tolerance, layout):
-    """Down to no image in one of them; the gradient of weights is that of each share, to be added up."""
+def test_two_shares_are_normalised_like_the_whole_batch(first, dtype, tolerance, layout):
     images, gradient = batch(dtype, layout)
     parameters = torch.promote_types(dtype, torch.float32)
     expected = results(
@@ -100,11 +96,11 @@ def test_two_shares_are_normalised_as_the_whole_batch(first, dtype, tolerance, l
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours.double(), theirs, rtol=tolerance, atol=tolerance)
     assert [value.dtype for value in found] == [dtype] * 2 + [parameters] * 4
-    assert sums == 2  # one there, one back: each makes all processes wait for the last
+    assert sums == 2  # one forward, one backward: each waits for the slowest process
 
 
 def test_the_variance_of_values_far_from_zero_is_exact():
-    """Squares of values about 1000 have no digits left for a variance of 1e-4."""
+    """In float32, squares of values about 1000 have no digits left for a variance of 1e-4."""
     images, gradient = batch(torch.float32, torch.contiguous_format, 0)
     images = images * 0.01 + 1000
     expected = images.double().var((0, 2, 3))
@@ -113,8 +109,8 @@ def test_the_variance_of_values_far_from_zero_is_exact():
     assert found[0].std() == pytest.approx(1, abs=0.2)
 
 
-def test_channels_without_variance_stay_finite_however_large():
-    """The mean of squares less the square of the mean comes out below zero for some of these."""
+def test_large_channels_without_variance_stay_finite():
+    """The computed mean of squares minus the squared mean is below zero for some of these."""
     norm = initialised(SharedBatchNorm(CHANNELS), torch.float64)
     norm.processes = ALONE
     values = torch.linspace(1e6, 9e6, CHANNELS, dtype=torch.float64) / 7
@@ -122,14 +118,14 @@ def test_channels_without_variance_stay_finite_however_large():
     assert output.isfinite().all() and norm.running_var.min() >= 0
 
 
-def test_its_gradient_is_the_derivative():
+def test_the_gradient_is_the_derivative():
     norm = initialised(SharedBatchNorm(CHANNELS), torch.float64)
     norm.processes = ALONE
     images, _ = batch(torch.float64, torch.contiguous_format)
     assert torch.autograd.gradcheck(norm, images[:2, :, :3, :3].clone().requires_grad_())
 
 
-def test_outside_training_it_is_batch_norm():
+def test_evaluation_is_that_of_batch_norm():
     norm, plain = initialised(SharedBatchNorm(CHANNELS)), initialised(nn.BatchNorm2d(CHANNELS))
     images, _ = batch(torch.float32, torch.contiguous_format)
     for each in (norm, plain):
@@ -137,17 +133,16 @@ def test_outside_training_it_is_batch_norm():
     assert torch.equal(norm.eval()(images), plain.eval()(images))
 
 
-def test_the_compiler_leaves_alone_what_is_exchanged():
-    """It would order the sums of each process by what that process computes, and they would not meet."""
+def test_exchanges_are_not_compiled():
+    """The compiler could order them differently in each process, which would then wait for ever."""
     seen = []
 
-    class Watched:
-        def sum(self, values):
-            seen.append(torch.compiler.is_compiling())
-            return values
+    def watched(values):
+        seen.append(torch.compiler.is_compiling())
+        return values
 
     norm = initialised(SharedBatchNorm(CHANNELS))
-    norm.processes = Watched()
+    norm.processes = SimpleNamespace(sum=watched)
     images, _ = batch(torch.float32, torch.contiguous_format)
     torch.compile(nn.Sequential(norm, nn.ReLU()), backend="eager")(images).sum().backward()
     assert seen == [False, False]

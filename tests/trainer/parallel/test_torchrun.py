@@ -1,4 +1,4 @@
-"""What torchrun starts, watches over and starts anew."""
+"""Processes under torchrun: start, supervision and restart."""
 
 import os
 import re
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def start_torchrun(folder, run, script, *words, settings=(), **streams):
-    """Start it with a script that takes main.py's flags."""
+    """Start torchrun with a script that accepts main.py's flags."""
     (folder / "config.yaml").write_text(to_yaml(run.configure(*SETTINGS, *settings)), encoding="utf-8")
     return subprocess.Popen(
         [
@@ -34,7 +34,7 @@ def start_torchrun(folder, run, script, *words, settings=(), **streams):
 
 
 def torchrun(folder, run, code, *words):
-    """Let it run such a script to its end; its exit code and what it said."""
+    """Run code under torchrun to its end; return exit code and output."""
     (folder / "wrapper.py").write_text(code)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with start_torchrun(folder, run, folder / "wrapper.py", *words, text=True, **pipes) as started:
@@ -45,7 +45,7 @@ def torchrun(folder, run, code, *words):
     return subprocess.CompletedProcess(started.args, started.returncode, out, errors)
 
 
-def test_processes_whose_torchrun_was_killed_save_and_end(new_run, pair, in_step, monkeypatch):
+def test_processes_without_their_torchrun_save_and_end(new_run, pair, in_step, monkeypatch):
     run = new_run("run")
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "any")
     in_step(3, 1, lambda noisy: monkeypatch.setattr(os, "getppid", lambda: 1) or noisy)
@@ -54,12 +54,18 @@ def test_processes_whose_torchrun_was_killed_save_and_end(new_run, pair, in_step
     assert run.last["state"]["step"] == 4
 
 
-def test_when_torchrun_is_killed_its_processes_save_and_end(new_run, tmp_path):
+def test_after_torchrun_is_killed_its_processes_save_and_end(new_run, tmp_path):
     run = new_run("run")
     settings = ("training.max_epochs=10000", "validation.val=false")
-    with open(tmp_path / "said.txt", "w") as said:
+    with open(tmp_path / "output.txt", "w") as output:
         torchrun = start_torchrun(
-            tmp_path, run, ROOT / "main.py", "--nproc_per_node=2", settings=settings, stdout=said, stderr=said
+            tmp_path,
+            run,
+            ROOT / "main.py",
+            "--nproc_per_node=2",
+            settings=settings,
+            stdout=output,
+            stderr=output,
         )
         last = time.monotonic() + 120
         while not (run.files.log_file.is_file() and "step 3/" in run.log) and time.monotonic() < last:
@@ -68,7 +74,7 @@ def test_when_torchrun_is_killed_its_processes_save_and_end(new_run, tmp_path):
         torchrun.wait()
     while "stopped by SIGTERM; saved" not in run.log and time.monotonic() < last:
         time.sleep(0.1)
-    assert "stopped by SIGTERM; saved" in run.log, (tmp_path / "said.txt").read_text()
+    assert "stopped by SIGTERM; saved" in run.log, (tmp_path / "output.txt").read_text()
     assert run.last["state"]["step"] >= 3
 
 
@@ -90,9 +96,7 @@ sys.exit(run(main.main))
 """
 
 
-def test_torchrun_starts_anew_what_was_killed_and_the_run_is_the_unbroken_one(
-    whole, new_run, tmp_path, differing
-):
+def test_a_run_restarted_by_torchrun_equals_an_uninterrupted_one(whole, new_run, tmp_path, differing):
     killed = new_run("killed")
     result = torchrun(tmp_path, killed, WRAPPER, "--nproc_per_node=2", "--max-restarts=1")
     assert result.returncode == 0, result.stdout + result.stderr
@@ -132,22 +136,20 @@ print(*[name for name in names if "gloo" in name], sep="")
 """
 
 
-def test_no_thread_is_left_that_could_meet_the_end_of_python(new_run, tmp_path):
-    """One that lets go of a tensor then ends the process by an abort."""
+def test_no_thread_of_gloo_is_left_at_the_end(new_run, tmp_path):
+    """A thread that frees a tensor while Python exits would abort the process."""
     result = torchrun(tmp_path, new_run("any"), ENDS, "--nproc_per_node=2")
     assert (result.returncode, result.stdout.split()) == (0, []), result.stderr
 
 
-def test_torchrun_starts_a_single_process_anew_too_and_a_run_that_was_not_made_yet(new_run, tmp_path):
+def test_torchrun_restarts_a_single_process_before_and_after_its_run_exists(new_run, tmp_path):
     run = new_run("killed")
     result = torchrun(tmp_path, run, IN_ITS_FIRST_STEP, "--nproc_per_node=1", "--max-restarts=2")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "nothing was saved before: from the beginning" in run.log and run.epochs == [1, 2]
 
 
-def test_f4_torchrun_that_starts_anew_what_was_refused_does_not_go_on_with_an_earlier_run(
-    new_run, tmp_path, differing
-):
+def test_f4_a_restart_after_a_refusal_does_not_resume_the_earlier_run(new_run, tmp_path, differing):
     earlier = new_run("earlier")
     earlier.train("training.max_epochs=1")
     before, log = earlier.last, earlier.log
@@ -158,22 +160,22 @@ def test_f4_torchrun_that_starts_anew_what_was_refused_does_not_go_on_with_an_ea
     assert differing(before, earlier.last) == [] and earlier.log == log
 
 
-def test_a_build_for_gpus_trains_on_a_machine_without_one(new_run, pair, monkeypatch):
-    """PyTorch's ordinary one for Linux, whose NCCL refuses to begin there."""
+def test_a_build_with_nccl_trains_on_a_machine_without_a_gpu(new_run, pair, monkeypatch):
+    """NCCL does not initialise there."""
     monkeypatch.setattr("torch.distributed.is_nccl_available", lambda: True)
     run = new_run("run")
     pair(run, "training.max_epochs=1")
     assert run.epochs == [1]
 
 
-def test_an_environment_that_is_not_torchruns_is_refused(monkeypatch):
+def test_an_environment_not_set_by_torchrun_is_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.delenv("RANK", raising=False)
     with pytest.raises(ConfigError, match=r"WORLD_SIZE is 2, but RANK, .* missing"), processes_of_torchrun():
         pass
 
 
-def test_one_process_of_torchruns_is_alone(monkeypatch):
+def test_a_single_process_of_torchrun_is_alone(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "1")
     monkeypatch.setenv("RANK", "0")
     with processes_of_torchrun() as processes:
