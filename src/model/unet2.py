@@ -1,4 +1,4 @@
-"""The two-level U-Net of N2V2, which leaves no checkerboard behind."""
+"""The two-level U-Net of N2V2, which avoids checkerboard artefacts."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -18,12 +18,12 @@ class UNet2(UShape):
     features : sequence of int
         Channels at the two levels, from the top down.
     upsample_align_corners : bool
-        Whether enlargements keep the corner pixels in place, as published; otherwise the borders.
+        Whether upsampling keeps the corner pixels in place, as published, or the borders.
 
     Raises
     ------
     ValueError
-        If `features` has other than two entries.
+        If `features` does not have two entries.
 
     References
     ----------
@@ -45,7 +45,7 @@ class UNet2(UShape):
             Field(min_length=2, max_length=2, description="channels at full and at half size"),
         ] = (96, 192),
         upsample_align_corners: Annotated[
-            bool, Field(description="enlarge with the corner pixels in place, as published")
+            bool, Field(description="upsample with the corner pixels in place, as published")
         ] = True,
     ) -> None:
         if len(features) != 2:
