@@ -52,7 +52,7 @@ class DenoisingNetwork(nn.Module):
         Tensor
             Denoised images of the same shape, not clipped.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no `forward`")
+        raise NotImplementedError(f"{type(self).__name__} must implement `forward`")
 
     def forward_tile(self, x: Tensor, window: Window) -> Tensor:
         """Denoise tiles.

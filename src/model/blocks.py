@@ -97,8 +97,8 @@ class MaxBlurPool(nn.Module):
 
     Notes
     -----
-    The blur pads with zeros, which darkens the outermost rows and columns of pooled maps by a quarter. This is
-    deliberate: published checkpoints were trained with it and lose accuracy without it.
+    The blur pads with zeros, which darkens the outermost rows and columns of pooled maps by a quarter. This
+    is deliberate: published checkpoints were trained with it and lose accuracy without it.
 
     References
     ----------

@@ -42,7 +42,8 @@ class NL_BSN(DenoisingNetwork):  # noqa: N801  (the name is part of published YA
         Edge of the squares of pixels that become channels, px, for networks that have this option.
     local_mean : float, optional
         Sigma of a Gaussian, px. With b the blurred image and n the network, the result is
-        b + n(4 (x - b)) / 4: the network sees and predicts only detail and need not learn colours. None = n(x).
+        b + n(4 (x - b)) / 4: the network sees and predicts only detail, and need not learn colours. None
+        gives n(x).
     pd_training, pd_testing : int
         Pixel-shuffle strides of published YAML files, accepted without effect.
 
@@ -151,7 +152,7 @@ def _taken(network: type[DenoisingNetwork], own: dict[str, Any]) -> dict[str, An
     defaults = inspect.signature(NL_BSN).parameters
     for name, value in own.items():
         if name not in taken and value != defaults[name].default:
-            raise ValueError(f"{name}: {network.__name__} takes none")
+            raise ValueError(f"{name}: {network.__name__} has no such option; leave it out")
     return {name: value for name, value in own.items() if name in taken and value is not None}
 
 
