@@ -84,7 +84,7 @@ class Loss:
         self.names = [*self._trained, *self._log_only]
 
     def __call__(self, denoised: Tensor, target: Tensor, mask: Tensor, progress: float) -> LossValue:
-        """Compute the loss in float32; see `LossTerm`. `progress` is the fraction of training done, 0 to 1."""
+        """Compute the loss in float32; see `LossTerm`. `progress` is the share of training done, 0 to 1."""
         values = {name: LOSSES[name](denoised, target, mask) for name in self._trained}
         with torch.no_grad():
             logged = {name: LOSSES[name](denoised, target, mask) for name in self._log_only}
