@@ -27,18 +27,12 @@ class Term(NamedTuple):
 
 
 class LossValue(NamedTuple):
-    """The result of calling `Loss`.
-
-    Attributes
-    ----------
-    total : Tensor
-        Weighted sum to minimise, scalar, float32, differentiable.
-    terms : dict of str to Tensor
-        Unweighted value of each term of the loss and of `tmp_info`, scalars without gradient.
-    """
+    """The result of calling `Loss`."""
 
     total: Tensor
+    """Weighted sum to minimise, scalar, float32, differentiable."""
     terms: dict[str, Tensor]
+    """Unweighted value of each term of the loss and of `tmp_info`, scalars without gradient."""
 
 
 class Loss:

@@ -16,18 +16,12 @@ from src.util.share import Share
 
 
 class Masked(NamedTuple):
-    """A batch of images with blind spots.
-
-    Attributes
-    ----------
-    image : Tensor
-        (B, C, H, W), the input of the network: the batch with some pixels replaced.
-    mask : Tensor
-        (B, 1, H, W) of the same dtype. 1 = replaced and counted by the loss, 0 = not counted.
-    """
+    """A batch of images with blind spots."""
 
     image: Tensor
+    """(B, C, H, W), the input of the network: the batch with some pixels replaced."""
     mask: Tensor
+    """(B, 1, H, W) of the same dtype. 1 = replaced and counted by the loss, 0 = not counted."""
 
 
 class Masker(Protocol):

@@ -8,9 +8,8 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
-from src.masker.patches import Wanted, chunk_bytes, entries_at, grid_size, in_groups, patch_view
+from src.masker.patches import Wanted, chunk_bytes, entries_at, grid_size, in_groups, patch_view, window_sums
 
 WHITE = 255
 _MIDDLE = (WHITE + 1) // 2
@@ -94,7 +93,8 @@ def nearest_by_levels(levels: Tensor, corners: Tensor, wanted: Wanted) -> Tensor
 def _nearest(centred: Tensor, corners: Tensor, wanted: Wanted, step: int) -> Tensor:
     """Search int8 or float32 images (B, C, H, W), `step` rows of candidates at a time."""
     stride = wanted.stride
-    patches, energies = patch_view(centred, wanted.edge), _energies(centred, wanted.edge)
+    patches = patch_view(centred, wanted.edge)
+    energies = window_sums(centred.int().square_().sum(1, dtype=torch.int32), wanted.edge)
     references = entries_at(patches, corners).flatten(2)
     own = entries_at(energies, corners)[..., None]
     grid, energies = patches[:, ::stride, ::stride], energies[:, ::stride, ::stride]
@@ -135,13 +135,3 @@ def _products(references: Tensor, candidates: Tensor) -> Tensor:
     pieces = zip(references.split(EXACT_IN_FLOAT, -1), candidates.split(EXACT_IN_FLOAT, -1), strict=True)
     first, *further = (torch.bmm(a, b.mT).int() for a, b in pieces)
     return sum(further, first)
-
-
-def _energies(centred: Tensor, edge: int) -> Tensor:
-    """Return the sum of squares (B, H - s + 1, W - s + 1) int32 of each patch of images (B, C, H, W)."""
-    squares = centred.int().square_().sum(1, dtype=torch.int32)
-    # The summed-area table may wrap around; its differences are correct modulo 2^32, hence exact.
-    table = pad(squares.cumsum(1, dtype=torch.int32).cumsum(2, dtype=torch.int32), (1, 0, 1, 0))
-    return (
-        table[:, edge:, edge:] - table[:, :-edge, edge:] - table[:, edge:, :-edge] + table[:, :-edge, :-edge]
-    )

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 Search = Callable[[Tensor, Tensor], Tensor]
 """Maps images (B, C, H, W) and corners (B, N, 2) of patches to corners (B, N, K, 2) of similar patches."""
@@ -95,6 +96,15 @@ def patch_view(images: Tensor, edge: int) -> Tensor:
     return rows.unfold(1, edge, 1).unfold(2, edge * channels, channels)
 
 
+def window_sums(values: Tensor, edge: int) -> Tensor:
+    """Return the sums (B, H - s + 1, W - s + 1) of integers (B, H, W) over all s x s windows."""
+    # The summed-area table may wrap around; its differences are correct all the same.
+    table = pad(values.cumsum(1, dtype=values.dtype).cumsum(2, dtype=values.dtype), (1, 0, 1, 0))
+    return (
+        table[:, edge:, edge:] - table[:, :-edge, edge:] - table[:, edge:, :-edge] + table[:, :-edge, :-edge]
+    )
+
+
 def grid_size(images: Tensor, edge: int, stride: int) -> tuple[int, int]:
     """Return the rows and columns of the grid of candidates in padded images (B, C, H, W)."""
     rows, columns = (len(range(0, length - edge + 1, stride)) for length in images.shape[2:])
@@ -107,13 +117,8 @@ def entries_at(grid: Tensor, places: Tensor) -> Tensor:
     return grid[image, places[..., 0], places[..., 1]]
 
 
-def result_for(corners: Tensor, count: int) -> Tensor:
-    """Allocate the result (B, N, K, 2) of a search."""
-    return corners[:, :, None].repeat(1, 1, count, 1)
-
-
 def in_groups(search: Search, images: Tensor, corners: Tensor, group: int, count: int) -> Tensor:
     """Search a batch for K patches per spot, `group` images at a time."""
     group = max(1, group)
     found = [search(images[i : i + group], corners[i : i + group]) for i in range(0, len(images), group)]
-    return torch.cat(found) if found else result_for(corners, count)
+    return torch.cat(found) if found else corners[:, :, None].repeat(1, 1, count, 1)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
 from src.masker.levels import PATCH_VALUES, nearest_by_levels, to_levels
-from src.masker.patches import Wanted, chunk_bytes, entries_at, grid_size, in_groups, patch_view, result_for
+from src.masker.patches import Wanted, chunk_bytes, entries_at, grid_size, in_groups, patch_view, window_sums
 
 # Extra candidates per spot whose distance is recomputed from plain differences. Photographs need none; they
 # decide near-ties that are finer than the rounding of the matrix product.
@@ -118,7 +118,7 @@ def _nearest_of_any(images: Tensor, corners: Tensor, wanted: Wanted) -> Tensor:
     # On a GPU, asking which images are 8-bit would wait for the device; floats hold the levels exactly, too.
     if images.device.type != "cpu":
         return _nearest_of_floats(comparable, corners, wanted)
-    nearest = result_for(corners, wanted.number)
+    nearest = corners[:, :, None].repeat(1, 1, wanted.number, 1)
     for which, search in ((has_levels, _nearest_of_levels), (~has_levels, _nearest_of_floats)):
         nearest[which] = search(comparable[which], corners[which], wanted)
     return nearest
@@ -154,10 +154,7 @@ def window_hashes(images: Tensor, edge: int) -> Tensor:
     channels, height, width = images.shape[1:]
     mixed = (mixed * _powers(_CHANNEL, channels, images.device)[:, None, None]).sum(1)
     weighted = mixed * _powers(_ROW, height, images.device)[:, None] * _powers(_COLUMN, width, images.device)
-    table = pad(weighted.cumsum(1).cumsum(2), (1, 0, 1, 0))
-    sums = (
-        table[:, edge:, edge:] - table[:, :-edge, edge:] - table[:, edge:, :-edge] + table[:, :-edge, :-edge]
-    )
+    sums = window_sums(weighted, edge)
     # So far, equal windows differ by the weights of their corners.
     rows, columns = sums.shape[1:]
     sums *= _powers(_inverse(_ROW), rows, images.device)[:, None]

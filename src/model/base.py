@@ -3,9 +3,13 @@
 Shape letters: B images, C channels, H rows, W columns.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+from pydantic import Field
 from torch import Tensor, nn
+
+InChannels = Annotated[int, Field(ge=1, description="channels of the image, in and out")]
+AlignCorners = Annotated[bool, Field(description="upsample with the corner pixels in place, as published")]
 
 
 class Window(NamedTuple):

@@ -102,10 +102,7 @@ class MaxBlurPool(nn.Module):
 
     References
     ----------
-    .. [1] E. Höck, T.-O. Buchholz, A. Brachmann, F. Jug, A. Freytag, "N2V2 - Fixing Noise2Void Checkerboard
-       Artifacts with Modified Sampling Strategies and a Tweaked Network Architecture", ECCV Workshops 2022.
-       :DOI:`10.1007/978-3-031-25069-9_33`
-    .. [2] R. Zhang, "Making Convolutional Networks Shift-Invariant Again", ICML 2019.
+    .. [1] R. Zhang, "Making Convolutional Networks Shift-Invariant Again", ICML 2019.
     """
 
     blur_kernel: Tensor
@@ -175,13 +172,7 @@ class UShape(DenoisingNetwork):
         self.receptive_radius = _receptive_radius(len(features), blurred=isinstance(pool, MaxBlurPool))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Denoise images; see `DenoisingNetwork`.
-
-        Raises
-        ------
-        ValueError
-            If H or W is not a multiple of `stride`; `NL_BSN` pads such images.
-        """
+        """Denoise images; see `DenoisingNetwork`. ValueError if `stride` does not divide H and W."""
         self._check_size(x)
         return self._denoise(x, None)
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from src.model.base import DenoisingNetwork, Window
+from src.model.base import AlignCorners, DenoisingNetwork, InChannels, Window
 from src.model.local_mean import LocalMean
 from src.model.unet import UNet
 from src.model.unet2 import UNet2
@@ -56,24 +56,17 @@ class NL_BSN(DenoisingNetwork):  # noqa: N801  (the name is part of published YA
     ------
     ValueError
         If no network has that name, or the network does not have one of the given options.
-
-    References
-    ----------
-    .. [1] A. Krull, T.-O. Buchholz and F. Jug, "Noise2Void - Learning Denoising from Single Noisy Images",
-       CVPR 2019. :DOI:`10.1109/CVPR.2019.00223`
     """
 
     def __init__(
         self,
         bsn: Annotated[str, Field(description="network: UNet or UNet2")] = "UNet2",
-        in_channels: Annotated[int, Field(ge=1, description="channels of the image, in and out")] = 3,
+        in_channels: InChannels = 3,
         features: Annotated[
             list[Annotated[int, Field(ge=1)]] | None,
             Field(description="channels at each level, from the top down; null = the network's default"),
         ] = None,
-        upsample_align_corners: Annotated[
-            bool, Field(description="upsample with the corner pixels in place, as published")
-        ] = True,
+        upsample_align_corners: AlignCorners = True,
         unshuffle: Annotated[
             int,
             Field(
@@ -97,7 +90,9 @@ class NL_BSN(DenoisingNetwork):  # noqa: N801  (the name is part of published YA
     ) -> None:
         super().__init__()
         self.in_channels = in_channels
-        network = _network(bsn)
+        if bsn not in NETWORKS:
+            raise ValueError(f"bsn: expected the name of a network, got '{bsn}'{nearest(bsn, NETWORKS)}")
+        network = NETWORKS[bsn]
         own = {"features": features, "upsample_align_corners": upsample_align_corners, "unshuffle": unshuffle}
         self.bsn = network(in_channels=in_channels, **_taken(network, own))
         self.stride, self.receptive_radius = self.bsn.stride, self.bsn.receptive_radius
@@ -138,12 +133,6 @@ class NL_BSN(DenoisingNetwork):  # noqa: N801  (the name is part of published YA
             return network(x)
         mean = self.local_mean(x)
         return mean + network(DETAIL_GAIN * (x - mean)).float() / DETAIL_GAIN
-
-
-def _network(name: str) -> type[DenoisingNetwork]:
-    if name in NETWORKS:
-        return NETWORKS[name]
-    raise ValueError(f"bsn: expected the name of a network, got '{name}'{nearest(name, NETWORKS)}")
 
 
 def _taken(network: type[DenoisingNetwork], own: dict[str, Any]) -> dict[str, Any]:

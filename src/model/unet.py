@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from src.model.base import Window
+from src.model.base import AlignCorners, InChannels, Window
 from src.model.blocks import UShape
 
 
@@ -42,14 +42,12 @@ class UNet(UShape):
 
     def __init__(
         self,
-        in_channels: Annotated[int, Field(ge=1, description="channels of the image, in and out")] = 3,
+        in_channels: InChannels = 3,
         features: Annotated[
             Sequence[Annotated[int, Field(ge=1)]],
             Field(min_length=1, description="channels at each level, from the top (full size) down"),
         ] = (64, 128, 256, 512),
-        upsample_align_corners: Annotated[
-            bool, Field(description="upsample with the corner pixels in place, as published")
-        ] = True,
+        upsample_align_corners: AlignCorners = True,
         unshuffle: Annotated[
             int, Field(ge=1, le=8, description="edge of the squares of pixels that become channels, px")
         ] = 1,

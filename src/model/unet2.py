@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from src.model.base import AlignCorners, InChannels
 from src.model.blocks import MaxBlurPool, UShape
 
 
@@ -13,12 +14,8 @@ class UNet2(UShape):
 
     Parameters
     ----------
-    in_channels : int
-        Channels of the image, in and out.
-    features : sequence of int
-        Channels at the two levels, from the top down.
-    upsample_align_corners : bool
-        Whether upsampling keeps the corner pixels in place, as published, or the borders.
+    in_channels, features, upsample_align_corners
+        See `UNet`; `features` has two entries.
 
     Raises
     ------
@@ -39,14 +36,12 @@ class UNet2(UShape):
 
     def __init__(
         self,
-        in_channels: Annotated[int, Field(ge=1, description="channels of the image, in and out")] = 3,
+        in_channels: InChannels = 3,
         features: Annotated[
             Sequence[Annotated[int, Field(ge=1)]],
             Field(min_length=2, max_length=2, description="channels at full and at half size"),
         ] = (96, 192),
-        upsample_align_corners: Annotated[
-            bool, Field(description="upsample with the corner pixels in place, as published")
-        ] = True,
+        upsample_align_corners: AlignCorners = True,
     ) -> None:
         if len(features) != 2:
             raise ValueError(f"features: expected two widths for UNet2, got {list(features)}")

@@ -88,7 +88,8 @@ class Finish(Block):
                 if report_gamma is not None:
                     report_gamma(gamma)
             light = LightCorrection(pair, self.light, gamma)
-        noise = NoiseCurve(places, pair.rounding + 1e-10) if len(places.corners) >= MIN_PLACES else None
+        rounding = pair.step**2 / 12  # variance of the rounding error of integers
+        noise = NoiseCurve(places, rounding + 1e-10) if len(places.corners) >= MIN_PLACES else None
         margin = 0 if self.detail is None else -(-detail_radius(self.detail) // 4) * 4
         for top, bottom, first, last in pair.strips_with(margin):
             noisy, result = pair.strip(first, last)

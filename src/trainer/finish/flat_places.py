@@ -20,21 +20,14 @@ _QUANTILE = 0.3
 
 @dataclass(frozen=True)
 class FlatPlaces:
-    """The flattest squares of `EDGE` px of an image, the same number for each brightness.
-
-    Attributes
-    ----------
-    corners : ndarray of int, shape (P, 2)
-        Row and column of the upper left corners, px.
-    level : ndarray, shape (P, C)
-        Mean of the denoised image.
-    variance : ndarray, shape (P, C)
-        Variance of noisy minus denoised image.
-    """
+    """The flattest squares of `EDGE` px of an image, the same number for each brightness."""
 
     corners: np.ndarray
+    """(P, 2) int, row and column of the upper left corners, px."""
     level: np.ndarray
+    """(P, C), mean of the denoised image."""
     variance: np.ndarray
+    """(P, C), variance of noisy minus denoised image."""
 
 
 def flat_places(pair: Pair) -> FlatPlaces:

@@ -17,24 +17,16 @@ _VALUES = 2**22
 
 @dataclass(frozen=True)
 class Pair:
-    """A noisy image and its denoised version.
-
-    Parameters
-    ----------
-    noisy : ndarray of integers or floats, shape (H, W, C)
-        As stored.
-    denoised : ndarray of float32, shape (H, W, C)
-        Data range 1.
-    data_range : float
-        The data range of `noisy`.
-    step : float
-        Distance between adjacent values of `noisy`, scaled to data range 1; 0 for floating-point images.
-    """
+    """A noisy image and its denoised version."""
 
     noisy: np.ndarray
+    """(H, W, C) integers or floats, as stored."""
     denoised: np.ndarray
+    """(H, W, C) float32, data range 1."""
     data_range: float
+    """The data range of `noisy`."""
     step: float
+    """Distance between adjacent values of `noisy`, scaled to data range 1; 0 for floating-point images."""
 
     def strip(self, top: int, bottom: int) -> tuple[np.ndarray, np.ndarray]:
         """Return rows `top` to `bottom` of both images, float32 of data range 1."""
@@ -64,11 +56,6 @@ class Pair:
         height = len(self.noisy)
         for top, bottom in self.strips:
             yield top, bottom, max(0, top - margin), min(height, bottom + margin)
-
-    @property
-    def rounding(self) -> float:
-        """Variance of the rounding error of integer images."""
-        return self.step**2 / 12
 
     def clipped(self, noisy: np.ndarray) -> np.ndarray:
         """Return which values of a strip may have been clipped at black or white."""

@@ -85,7 +85,7 @@ class Tiling:
 
 
 class Span(NamedTuple):
-    """A tile along one axis of the padded image: pixels `start` to `stop`, of which `first` to `last` count."""
+    """A tile along one axis of the padded image: pixels `start` to `stop`; `first` to `last` are used."""
 
     start: int
     stop: int

@@ -18,21 +18,14 @@ Images = Mapping[str, Tensor]
 
 
 class Task(NamedTuple):
-    """The input of the network in a step, and the target of its output.
-
-    Attributes
-    ----------
-    input : Tensor
-        (B, C, H, W), floating point in [0, 1].
-    target : Tensor
-        The same shape.
-    mask : Tensor
-        (B, 1, H, W), 1 = counted by the loss, 0 = not counted.
-    """
+    """The input of the network in a step, and the target of its output."""
 
     input: Tensor
+    """(B, C, H, W), floating point in [0, 1]."""
     target: Tensor
+    """The same shape."""
     mask: Tensor
+    """(B, 1, H, W), 1 = counted by the loss, 0 = not counted."""
 
 
 class Objective(Protocol):
