@@ -120,5 +120,5 @@ def test_an_unknown_receptive_field_needs_an_overlap(monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(Network, "__call__", scarce)
-    with pytest.raises(OutOfMemoryError, match="with --overlap N"):
+    with pytest.raises(OutOfMemoryError, match="add --overlap N"):
         network.denoise(image, "a.png")
