@@ -1,7 +1,7 @@
-"""NL-N2V: denoisers trained from noisy images alone."""
+"""NL-N2V: train image denoisers from noisy images alone."""
 
 import os
 
-# Threads that wait for each other by spinning take the cores from whatever else runs: on two busy cores a
-# training step took three times as long. Read when torch is loaded; a value of the user's stays.
+# OpenMP threads that spin while they wait take CPU cores from other processes: on two busy cores a training
+# step took three times as long. torch reads this when it loads. A value set by the user stays.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,4 +1,4 @@
-"""Losses: `base` says what a term is, `losses` has them, `grammar` weighs them by YAML."""
+"""Losses: `base` defines a term, `losses` has the terms, `grammar` reads their weighted sum from YAML."""
 
 from src.loss.base import LossTerm
 from src.loss.grammar import Loss, LossValue, Term, parse

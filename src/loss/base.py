@@ -1,4 +1,4 @@
-"""What every loss term is, and the two steps that the masked ones share.
+"""The interface of loss terms, and the functions they share.
 
 Shape letters: B images, C channels, H rows, W columns.
 """
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class LossTerm(Protocol):
-    """How far the denoised image is from its target: the noisy one where it was hidden, or the clean one."""
+    """The distance of denoised images from their targets: the noisy images at blind spots, or clean ones."""
 
     def __call__(self, denoised: Tensor, target: Tensor, mask: Tensor, /) -> Tensor:
         """Compute the term.
@@ -17,12 +17,11 @@ class LossTerm(Protocol):
         Parameters
         ----------
         denoised : Tensor
-            Output of the network, (B, C, H, W), values about [0, 1].
+            Output of the network (B, C, H, W), values in about [0, 1].
         target : Tensor
-            What it is compared with, (B, C, H, W), values in [0, 1]: for `self_` terms the noisy images, of
-            which nothing is hidden.
+            (B, C, H, W), values in [0, 1]; for `self_` terms the noisy images before masking.
         mask : Tensor
-            1 = counted here, 0 = not counted; (B, 1, H, W).
+            (B, 1, H, W), 1 = counted, 0 = not counted.
 
         Returns
         -------
@@ -33,8 +32,8 @@ class LossTerm(Protocol):
 
 
 def masked_difference(denoised: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Difference of the two images where the mask is 1, zero elsewhere; (B, C, H, W), float32."""
-    # Broadcasting would turn a mask without its channel axis into a wrong value instead of an error.
+    """Return the difference of two images where the mask is 1 and zero elsewhere, (B, C, H, W) float32."""
+    # Broadcasting would turn a mask without a channel axis into a wrong value instead of an error.
     if denoised.shape != target.shape or mask.shape != (target.shape[0], 1, *target.shape[2:]):
         raise ValueError(
             "expected denoised and target (B, C, H, W) and mask (B, 1, H, W),"
@@ -44,13 +43,14 @@ def masked_difference(denoised: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
 
 def mean_of_all(errors: Tensor) -> Tensor:
-    """Mean over all B*C*H*W elements, the unmasked zeros included: it scales with the masked fraction.
+    """Return the mean over all B*C*H*W elements, including the zeros that the mask does not count.
 
-    Published behaviour; weights and learning rates of published configurations belong to this scale.
+    The value scales with the masked fraction, as published: the weights and learning rates of published
+    configurations rely on this scale.
     """
     return errors.mean()
 
 
 def mean_of_counted(errors: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the elements that a mask counts, of errors that are zero elsewhere; zero where none is."""
+    """Return the mean of masked errors over the elements that the mask counts; 0 if there are none."""
     return errors.sum() / (mask.sum() * errors.shape[1]).clamp_min(1)

@@ -13,13 +13,13 @@ from src.util.config.schema import nearest
 
 _EXPECTED = "expected terms WEIGHT*NAME joined by '+', such as '1*self_L2 + r0.5*self_L1'"
 _WEIGHT = re.compile(r"(r?)\s*((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)?\s*(r?)")
-# The plus sign of an exponent, as in 1e+2, which does not separate terms. Only a weight can carry one, and a
-# weight stands at the start of its term.
+# The plus sign of an exponent, as in 1e+2, does not separate terms. It can only occur in a weight, at the
+# start of a term.
 _EXPONENT_PLUS = re.compile(r"((?:^|\+)\s*r?\s*[0-9.]+[eE])\+")
 
 
 class Term(NamedTuple):
-    """One weighted term: `weight`, or `weight` times the fraction of training done when `ramped`."""
+    """A weighted term; with `ramped` the weight is multiplied by the fraction of training done."""
 
     name: str
     weight: float
@@ -27,18 +27,12 @@ class Term(NamedTuple):
 
 
 class LossValue(NamedTuple):
-    """What a call of `Loss` gives.
-
-    Attributes
-    ----------
-    total : Tensor
-        Weighted sum to be minimised, scalar, float32, differentiable.
-    terms : dict of str to Tensor
-        Unweighted value of every term of the loss and of `tmp_info` by its name, scalars without gradient.
-    """
+    """The result of calling `Loss`."""
 
     total: Tensor
+    """Weighted sum to minimise, scalar, float32, differentiable."""
     terms: dict[str, Tensor]
+    """Unweighted value of each term of the loss and of `tmp_info`, scalars without gradient."""
 
 
 class Loss:
@@ -48,15 +42,15 @@ class Loss:
     ----------
     loss : str
         Terms joined by `+`, each `WEIGHT*NAME` with NAME a key of `LOSSES`. WEIGHT is a number >= 0; an `r`
-        before or after it (or alone) multiplies the term by the fraction of training done. Terms that are
-        named twice add up.
+        before or after it (or alone) multiplies the term by the fraction of training done. Repeated terms
+        add up.
     tmp_info : str or sequence of str, optional
-        Names of terms that are computed without gradient, for the log alone.
+        Names of terms to compute without gradient, for the log.
 
     Attributes
     ----------
     names : list of str
-        Of all terms that are computed.
+        Names of all computed terms.
 
     Raises
     ------
@@ -84,20 +78,7 @@ class Loss:
         self.names = [*self._trained, *self._log_only]
 
     def __call__(self, denoised: Tensor, target: Tensor, mask: Tensor, progress: float) -> LossValue:
-        """Compute the loss, in float32 whatever the images' type.
-
-        Parameters
-        ----------
-        denoised, target, mask : Tensor
-            See `LossTerm`.
-        progress : float
-            Fraction of training done, 0 to 1.
-
-        Returns
-        -------
-        LossValue
-            The total, and each term by its name.
-        """
+        """Compute the loss in float32; see `LossTerm`. `progress` is the share of training done, 0 to 1."""
         values = {name: LOSSES[name](denoised, target, mask) for name in self._trained}
         with torch.no_grad():
             logged = {name: LOSSES[name](denoised, target, mask) for name in self._log_only}
@@ -108,22 +89,7 @@ class Loss:
 
 
 def parse(loss: str) -> tuple[Term, ...]:
-    """Read a loss line.
-
-    Parameters
-    ----------
-    loss : str
-        Terms joined by `+`, see `Loss`.
-
-    Returns
-    -------
-    tuple of Term
-        The terms in the order of the line.
-
-    Raises
-    ------
-    ValueError
-        If the line does not follow the grammar, names an unknown term or has only zero weights.
+    """Parse a loss line into its terms, in order; see `Loss` for the grammar and errors.
 
     Examples
     --------

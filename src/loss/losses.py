@@ -1,4 +1,4 @@
-"""The loss terms by the names that a configuration gives them."""
+"""The loss terms, by their names in configurations."""
 
 from torch import Tensor
 
@@ -6,22 +6,22 @@ from src.loss.base import LossTerm, masked_difference, mean_of_all, mean_of_coun
 
 
 def self_l1(denoised: Tensor, noisy: Tensor, mask: Tensor) -> Tensor:
-    """Absolute error on the masked pixels, see `LossTerm`; `mean_of_all` says what it is divided by."""
+    """Absolute error on the masked pixels; see `LossTerm` and, for the scale, `mean_of_all`."""
     return mean_of_all(masked_difference(denoised, noisy, mask).abs())
 
 
 def self_l2(denoised: Tensor, noisy: Tensor, mask: Tensor) -> Tensor:
-    """Squared error on the masked pixels, see `LossTerm`; `mean_of_all` says what it is divided by."""
+    """Squared error on the masked pixels; see `LossTerm` and, for the scale, `mean_of_all`."""
     return mean_of_all(masked_difference(denoised, noisy, mask).square())
 
 
 def target_l1(denoised: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Mean absolute error from the target, see `LossTerm` and `mean_of_counted`."""
+    """Mean absolute error; see `LossTerm` and `mean_of_counted`."""
     return mean_of_counted(masked_difference(denoised, target, mask).abs(), mask)
 
 
 def target_l2(denoised: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Mean squared error from the target, see `LossTerm` and `mean_of_counted`."""
+    """Mean squared error; see `LossTerm` and `mean_of_counted`."""
     return mean_of_counted(masked_difference(denoised, target, mask).square(), mask)
 
 
@@ -31,7 +31,7 @@ LOSSES: dict[str, LossTerm] = {
     "target_L1": target_l1,
     "target_L2": target_l2,
 }
-"""What may stand behind the weights of a configuration's `training.loss`.
+"""The terms of the configuration key `training.loss`.
 
-A name begins with `self_` where the target is hidden pixels of the noisy image, with `target_` where it is an
-image of its own: an objective takes the terms that suit it."""
+`self_` terms compare with hidden pixels of the noisy image, `target_` terms with a separate target image.
+Each objective accepts one of the two kinds."""

@@ -1,8 +1,8 @@
-"""Maskers: which pixels are hidden from the network, and what stands in their place.
+"""Maskers choose which pixels are hidden from the network, and what replaces them.
 
-`base` says what a masker gives and takes; `non_local` and `n2v` are the two. Both hide at `blind_spots`.
-Those of the first lie on a `grid`, too; its search is `similarity` (`levels` for 8-bit images, over
-`patches`), whose finds `paste` puts there. The fills of the second are `replacement`.
+`base` defines the interface; `non_local` and `n2v` implement it. Both place blind spots with `blind_spots`.
+`non_local` can also place them on a `grid`. It searches with `similarity` (`levels` for 8-bit images, both
+over `patches`) and copies what it found with `paste`. `n2v` takes its values from `replacement`.
 """
 
 from src.masker.base import Masked, Masker
@@ -13,6 +13,6 @@ MASKERS: dict[str, type[Masker]] = {
     "Masker": NonLocalMasker,
     "N2V_Masker": N2VMasker,
 }
-"""What a configuration's `masker_type` may be."""
+"""The values of the configuration key `masker_type`."""
 
 __all__ = ["MASKERS", "Masked", "Masker", "N2VMasker", "NonLocalMasker", "StructN2V"]

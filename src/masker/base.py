@@ -1,4 +1,4 @@
-"""What every masker gives and takes; what 1 means in a mask.
+"""The interface of all maskers, and the functions they share.
 
 Letters: B images, C channels, H and W rows and columns, N spots, P writes.
 """
@@ -16,47 +16,47 @@ from src.util.share import Share
 
 
 class Masked(NamedTuple):
-    """An image with blind spots.
-
-    Attributes
-    ----------
-    image : Tensor
-        (B, C, H, W), the input of the network: the batch with some pixels replaced.
-    mask : Tensor
-        (B, 1, H, W) of the same dtype. 1 = replaced, and counted by the loss; 0 = not counted.
-    """
+    """A batch of images with blind spots."""
 
     image: Tensor
+    """(B, C, H, W), the input of the network: the batch with some pixels replaced."""
     mask: Tensor
+    """(B, 1, H, W) of the same dtype. 1 = replaced and counted by the loss, 0 = not counted."""
 
 
 class Masker(Protocol):
-    """Hides pixels of noisy images, for a network to predict from what surrounds them.
+    """Hides pixels of noisy images, which a network then predicts from their surroundings.
 
-    A class that inherits from it writes `mask`; what else it leaves out is as it stands here.
+    Subclasses implement `mask`; the other methods have defaults.
     """
 
     @abstractmethod
     def mask(self, batch: Tensor, generator: torch.Generator | None = None) -> Masked:
-        """Hide pixels at blind spots drawn at random.
+        """Hide pixels at random blind spots.
 
         Parameters
         ----------
         batch : Tensor
-            (B, C, H, W), floating point in [0, 1], or uint8, of which 255 is 1.0. Not modified.
+            (B, C, H, W), floating point in [0, 1], or uint8 with 255 as 1.0. Not modified.
         generator : torch.Generator, optional
-            Of the CPU, source of the randomness; None is torch's default one.
+            CPU generator; None is torch's default one.
 
         Returns
         -------
         Masked
             Floating point in [0, 1], on the device of the batch.
+
+        Raises
+        ------
+        ValueError
+            If images of this size cannot be masked, see `check_size`.
         """
 
     def mask_share(self, batch: Tensor, generator: torch.Generator | None, share: Share) -> Masked:
-        """Hide pixels of a part of a larger batch, those that would be hidden in the whole of it.
+        """Mask one share of a larger batch exactly as `mask` would within the whole batch.
 
-        Blank images stand for the others, unless a masker knows how to pass over what is drawn for them.
+        The default masks a full batch with blank images in the other places. A masker that can skip their
+        random numbers overrides it.
         """
         if share.images == share.total:
             return self.mask(batch, generator)
@@ -67,16 +67,16 @@ class Masker(Protocol):
 
     @property
     def hidden(self) -> tuple[int, int]:
-        """How many px above and below, left and right of a blind spot are hidden with it."""
+        """Rows above and below, and columns left and right of a blind spot that are hidden with it, px."""
         return 0, 0
 
     def check_size(self, height: int, width: int) -> None:
-        """Raise ValueError, naming the key to change, if images of this size cannot be masked."""
-        return  # not nothing: of a Protocol, a method without a body is one that must be written
+        """Raise a ValueError that names the key to change if images of this size (px) cannot be masked."""
+        return  # with a docstring alone, a protocol's method counts as abstract
 
 
 def check_spot_count(height: int, width: int, pixel_perc: float, margin: int = 0) -> None:
-    """Refuse an image that would get no blind spot, or more than can be placed.
+    """Check that an image gets at least one blind spot, and no more than can be placed.
 
     Parameters
     ----------
@@ -85,12 +85,12 @@ def check_spot_count(height: int, width: int, pixel_perc: float, margin: int = 0
     pixel_perc : float
         Blind spots per pixel.
     margin : int
-        Width of the border that is kept free of spots, px.
+        Width of the border without spots, px.
 
     Raises
     ------
     ValueError
-        Naming the feasible `pixel_perc`, and the smallest square image where there would be no spot.
+        If not. It names a feasible `pixel_perc`, and for too few spots the smallest square image.
     """
     pixels, spots = height * width, count_spots(height, width, pixel_perc)
     least = (math.floor(1e6 / pixels) + 1) / 1e6
@@ -102,7 +102,7 @@ def check_spot_count(height: int, width: int, pixel_perc: float, margin: int = 0
         )
     most = max_spots(height - 2 * margin, width - 2 * margin)
     if spots > most:
-        largest = max(least, math.floor(1e6 * most / pixels) / 1e6)  # rounded down, one spot would be none
+        largest = max(least, math.floor(1e6 * most / pixels) / 1e6)  # rounding down must leave one spot
         raise ValueError(
             f"pixel_perc: expected at most {largest} for an image of "
             f"{height}x{width} px ({most} blind spots {MIN_DISTANCE} px apart), got {pixel_perc} ({spots})"
@@ -113,9 +113,9 @@ def draw_points(
     batch: Tensor, pixel_perc: float, generator: torch.Generator | None, margin: int = 0,
     share: Share | None = None,
 ) -> Tensor:  # fmt: skip
-    """Draw blind spots (B, N, 2) of a (B, C, H, W) batch, on its device, `margin` px away from the border.
+    """Draw blind spots (B, N, 2) for a (B, C, H, W) batch, on its device, `margin` px from the border.
 
-    With a share they are drawn for the whole batch that it is of, and those of the share given.
+    With a share, draw for the whole batch and return the share's spots.
     """
     images, _, height, width = batch.shape
     share = share or Share(0, images, images)
@@ -125,15 +125,15 @@ def draw_points(
 
 
 def to_device(values: Tensor, device: torch.device) -> Tensor:
-    """Copy what was drawn on the CPU, without making the host wait for a GPU at work."""
-    # Only a copy from pinned memory is asynchronous.
+    """Copy a CPU tensor to a device without waiting for the GPU."""
+    # Only copies from pinned memory are asynchronous.
     if device.type == "cuda":
         values = values.pin_memory()
     return values.to(device, non_blocking=True)
 
 
 def checked_points(points: Tensor, batch: Tensor, margin: int = 0) -> Tensor:
-    """Blind spots given by a caller, for each image of a batch.
+    """Check the blind spots that a caller gives, and return them for each image of a batch.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def checked_points(points: Tensor, batch: Tensor, margin: int = 0) -> Tensor:
     batch : Tensor
         (B, C, H, W).
     margin : int
-        Width of the border in which no spot may lie, px.
+        Width of the border without spots, px.
 
     Returns
     -------
@@ -152,7 +152,7 @@ def checked_points(points: Tensor, batch: Tensor, margin: int = 0) -> Tensor:
     Raises
     ------
     ValueError
-        If the shape is another one, or a spot lies in the border or outside.
+        If shape or type are wrong, or a spot lies in the border or outside the image.
     """
     images, _, height, width = batch.shape
     if points.ndim not in (2, 3) or points.shape[-1] != 2 or points.is_floating_point() or not points.numel():
@@ -170,24 +170,24 @@ def checked_points(points: Tensor, batch: Tensor, margin: int = 0) -> Tensor:
 
 
 def flat_index(points: Tensor, width: int) -> Tensor:
-    """Index (...) of pixels (..., 2), row and column, in an image flattened row by row."""
+    """Return the index (...) of pixels (..., 2), row and column, in a row-major flattened image."""
     return points[..., 0] * width + points[..., 1]
 
 
 def last_writes(targets: Tensor, pixels: int) -> Tensor:
-    """Which write has the last word on each pixel, the same on every device.
+    """Find the last write to each pixel, the same on every device.
 
     Parameters
     ----------
     targets : Tensor
-        (B, P) int64, the pixel that each of P successive writes goes to.
+        (B, P) int64, the flat index of the pixel that each of P successive writes goes to.
     pixels : int
-        Pixels of an image.
+        Number of pixels in an image.
 
     Returns
     -------
     Tensor
-        (B, pixels) int64, the number of a pixel's last write, -1 where there is none.
+        (B, pixels) int64, the number of each pixel's last write; -1 for no write.
     """
     order = torch.arange(targets.shape[1], device=targets.device).expand_as(targets)
     unwritten = torch.full((len(targets), pixels), -1, device=targets.device)

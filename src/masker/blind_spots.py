@@ -1,8 +1,8 @@
-"""Where the blind spots lie: uniform random sequential addition, for a whole batch at once.
+"""Draw blind spots by uniform random sequential addition, for a whole batch at once.
 
-Spots are placed one after another, each uniform over the pixels that keep `MIN_DISTANCE` from all earlier
-ones. It depends on sizes alone, so it is drawn on the CPU: the same spots on every device, and no wait for
-the device.
+Spots are placed one after another, each uniform over the pixels at least `MIN_DISTANCE` from all earlier
+spots. The draw needs only the image sizes, so it runs on the CPU: it gives the same spots for every device
+and never waits for a GPU.
 
 Letters: B images, N spots wanted, M candidates of one pass.
 """
@@ -13,29 +13,28 @@ from torch import Tensor
 MIN_DISTANCE = 12
 """Smallest Euclidean distance between two spots of an image, in pixels."""
 
-# Random sequential addition jams at about 0.0048 spots per pixel of a region widened by 2 px on each side (a
-# spot near the border shuts out fewer pixels). Asking for 4 % less keeps each attempt likely to succeed, see
-# `max_spots`.
+# Random sequential addition jams at about 0.0048 spots per pixel of a region widened by 2 px on each side,
+# because a spot near the border excludes fewer pixels. With 4 % less, most attempts succeed; see `max_spots`.
 FEASIBLE_DENSITY = 0.0046
 FEASIBLE_MARGIN = 2
 
-# Candidates of one pass: the work grows with their square, so several short passes beat a long one.
+# Candidates per pass. The work grows with their square, so several short passes are faster than a long one.
 MAX_CANDIDATES = 128
 
-# Where a pass keeps less than this fraction of its candidates, listing the free pixels is worth its price.
+# Once a pass keeps less than this fraction of its candidates, listing the free pixels is faster.
 WORTHWHILE = 0.1
 
-# Attempts at an image that jams before it is full; even at `max_spots` at least every second one succeeds.
+# Attempts at an image that jams before it is full. Even at `max_spots` every second attempt succeeds.
 MAX_ATTEMPTS = 200
 
 
 def count_spots(height: int, width: int, pixel_perc: float) -> int:
-    """Blind spots of one image: the whole part of `height * width * pixel_perc`."""
+    """Return the number of blind spots in an image: `height * width * pixel_perc`, rounded down."""
     return int(height * width * pixel_perc)
 
 
 def max_spots(height: int, width: int) -> int:
-    """Largest number of spots that random sequential addition is sure to place in a region.
+    """Return the largest number of spots that random sequential addition reliably places in a region.
 
     Parameters
     ----------
@@ -45,13 +44,13 @@ def max_spots(height: int, width: int) -> int:
     Returns
     -------
     int
-        0 for an empty region, else at least 1.
+        0 for an empty region, otherwise at least 1.
 
     Notes
     -----
-    Simulated to jamming for 210 pairs of edges from 1 to 512 px, 4 to 400 times each: the answer is nowhere
-    above the median of the spots placed (25 for 64x64, 338 for 256x256, 1295 for 512x512, where it is 21, 310
-    and 1224).
+    Checked by simulating 210 pairs of edges from 1 to 512 px to jamming, 4 to 400 times each. The result is
+    never above the median number of spots placed: 21 of 25 for 64x64 px, 310 of 338 for 256x256 and 1224 of
+    1295 for 512x512.
     """
     if min(height, width) < 1:
         return 0
@@ -66,11 +65,11 @@ def draw_blind_spots(
     Parameters
     ----------
     batch, count : int
-        Images, and spots of each.
+        Number of images, and of spots in each.
     height, width : int
         Size of the region, px.
     generator : torch.Generator, optional
-        Source of the randomness; None is torch's default one. Another device's seeds one of the CPU.
+        None is torch's default one. A generator of another device seeds one on the CPU.
 
     Returns
     -------
@@ -80,14 +79,14 @@ def draw_blind_spots(
     Raises
     ------
     ValueError
-        If more than `max_spots` are asked for.
+        If `count` exceeds `max_spots`.
 
     Notes
     -----
-    Candidates are drawn in passes, uniformly and in a random order. Taking each that keeps its distance from
-    all taken before it is what one-by-one rejection does, and is the lexicographically first maximal
-    independent set of the candidates' conflict graph, found for the whole batch in a few parallel rounds
-    [1]_. Images that are nearly full draw from their free pixels only, so the search always ends.
+    Candidates are drawn in passes, uniformly and in random order. As in one-by-one rejection, each candidate
+    is kept if it is far enough from all that were kept before it. The kept ones are the lexicographically
+    first maximal independent set of the candidates' conflict graph, which a few parallel rounds find for the
+    whole batch [1]_. Images that are nearly full draw only from their free pixels, so the search always ends.
 
     References
     ----------
@@ -107,7 +106,7 @@ def draw_blind_spots(
 
 
 def cpu_generator(generator: torch.Generator | None) -> torch.Generator | None:
-    """Stand-in on the CPU for a generator of another device."""
+    """Return a CPU generator, seeded from the given one if that belongs to another device."""
     if generator is None or generator.device.type == "cpu":
         return generator
     seed = torch.randint(2**62, (), generator=generator, device=generator.device)
@@ -117,8 +116,8 @@ def cpu_generator(generator: torch.Generator | None) -> torch.Generator | None:
 def _draw_anywhere(
     batch: int, count: int, height: int, width: int, generator: torch.Generator | None
 ) -> tuple[Tensor, Tensor]:
-    """Draw from the whole region while it pays: (B, N, 2) spots, and how many of each image are placed."""
-    # An unused place lies far off, where it disturbs nothing; the one past the end takes what is surplus.
+    """Draw from the whole region while it pays: (B, N, 2) spots, and the number placed in each image (B,)."""
+    # Unused slots lie far outside and conflict with nothing. The extra slot collects surplus spots.
     spots = torch.full((batch, count + 1, 2), -(10**6))
     placed = torch.zeros(batch, dtype=torch.int64)
     number = min(2 * count + 16, MAX_CANDIDATES)
@@ -136,7 +135,7 @@ def _draw_anywhere(
 def _complete(
     spots: Tensor, count: int, height: int, width: int, generator: torch.Generator | None
 ) -> Tensor:
-    """Fill one image up to (N, 2) from its free pixels; an image that jams is begun anew."""
+    """Fill one image to (N, 2) spots from its free pixels; start again when it jams."""
     for _ in range(MAX_ATTEMPTS):
         while len(spots) < count:
             free = _free_pixels(spots, height, width)
@@ -153,18 +152,18 @@ def _complete(
 
 
 def _free_pixels(spots: Tensor, height: int, width: int) -> Tensor:
-    """Flat indices of the pixels of a region that keep their distance from (N, 2) spots."""
-    reach = MIN_DISTANCE - 1
-    side = torch.arange(-reach, reach + 1)
+    """Return flat indices of the pixels of a region at least `MIN_DISTANCE` from (N, 2) spots."""
+    radius = MIN_DISTANCE - 1
+    side = torch.arange(-radius, radius + 1)
     disc = torch.nonzero(side[:, None] ** 2 + side**2 < MIN_DISTANCE**2)
     rows, columns = (spots[:, None] + disc).unbind(-1)
-    free = torch.ones(height + 2 * reach, width + 2 * reach, dtype=torch.bool)
+    free = torch.ones(height + 2 * radius, width + 2 * radius, dtype=torch.bool)
     free[rows, columns] = False
-    return torch.nonzero(free[reach : reach + height, reach : reach + width].flatten()).flatten()
+    return torch.nonzero(free[radius : radius + height, radius : radius + width].flatten()).flatten()
 
 
 def _sequential_addition(candidates: Tensor, spots: Tensor) -> Tensor:
-    """Tell which of (B, M, 2) candidates one-by-one addition keeps beside (B, N, 2) spots: (B, M) bool."""
+    """Return which (B, M, 2) candidates one-by-one addition to (B, N, 2) spots keeps: (B, M) bool."""
     keep = ~_too_close(candidates, spots).any(-1).flatten()
     image, earlier, later = torch.nonzero(_too_close(candidates, candidates).triu_(1), as_tuple=True)
     earlier, later = image * candidates.shape[1] + earlier, image * candidates.shape[1] + later
@@ -177,6 +176,6 @@ def _sequential_addition(candidates: Tensor, spots: Tensor) -> Tensor:
 
 
 def _too_close(a: Tensor, b: Tensor) -> Tensor:
-    """Which pairs of (B, M, 2) and (B, N, 2) points are nearer than `MIN_DISTANCE`: (B, M, N) bool."""
-    # In plain differences these distances are exact where it matters: integers, and the root of 144.
+    """Return which pairs of (B, M, 2) and (B, N, 2) points are nearer than `MIN_DISTANCE`: (B, M, N) bool."""
+    # From plain differences of integers the root of 144 is exact; a matrix product would round.
     return torch.cdist(a.float(), b.float(), compute_mode="donot_use_mm_for_euclid_dist") < MIN_DISTANCE

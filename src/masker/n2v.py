@@ -1,4 +1,4 @@
-"""Noise2Void's masker: single pixels are hidden; structN2V hides their correlated neighbours too.
+"""Noise2Void's masker: it hides single pixels, with structN2V also their correlated neighbours.
 
 Letters: B images, C channels, H and W rows and columns, N spots, F pixels of a footprint.
 """
@@ -26,7 +26,7 @@ from src.util.images.conversion import as_float
 
 
 class StructN2V(Block):
-    """Which neighbours of a blind spot are overwritten, so that the network cannot copy their noise.
+    """The neighbours of a blind spot to overwrite, so that the network cannot copy their noise.
 
     References
     ----------
@@ -37,39 +37,39 @@ class StructN2V(Block):
     direction: Annotated[
         Literal["H", "V", "Q"], Field(description="along the row (H), the column (V), or both (Q)")
     ]
-    edge: Annotated[int, Field(ge=1, description="how far from the spot, px")]
+    edge: Annotated[int, Field(ge=1, description="largest distance from the spot, px")]
 
     def offsets(self) -> Tensor:
-        """Offsets (F, 2) from the spot to the pixels overwritten, rows and columns."""
+        """Return the offsets (F, 2), rows and columns, from the spot to the overwritten pixels."""
         side, none = torch.arange(-self.edge, self.edge + 1), torch.zeros(1, dtype=torch.int64)
         rows, columns = {"H": (none, side), "V": (side, none), "Q": (side, side)}[self.direction]
         return torch.cartesian_prod(rows, columns)
 
 
 class N2VMasker(Masker):
-    """Hides single pixels, each under a value found or drawn in its neighbourhood.
+    """Replaces single pixels by a value from their neighbourhood.
 
     Parameters
     ----------
     pixel_perc : float
-        Blind spots per pixel; each image gets the whole part of H * W * pixel_perc.
+        Blind spots per pixel; each image gets H * W * pixel_perc, rounded down.
     prox_radius : int
-        Radius R of the neighbourhood, px; for `normal_withoutCP` the standard deviation of the offset, px,
-        and for `normal_additive` that of the noise, grey levels of 255.
+        Radius R of the neighbourhood, px. For `normal_withoutCP` the standard deviation of the offset, px;
+        for `normal_additive` that of the noise, 8-bit grey levels.
     strat_name : str
         One of `STRATEGIES`.
     structN2V : StructN2V or dict, optional
-        `direction` and `edge` of the neighbours that are overwritten with uniform noise in [0, 1]. The mask
-        stays on the spots alone.
+        `direction` and `edge` of the neighbours to overwrite with uniform noise in [0, 1]. The mask covers
+        only the spots.
 
     Raises
     ------
     ValueError
-        If the strategy is unknown. (pydantic's ValidationError, which is one, for a wrong type or range.)
+        If the strategy is unknown, or as pydantic's ValidationError if a type or range is wrong.
 
     Notes
     -----
-    Blind spots lie anywhere in the image, 12 px from each other.
+    Blind spots lie anywhere in the image, at least 12 px apart.
 
     References
     ----------
@@ -100,47 +100,18 @@ class N2VMasker(Masker):
 
     @property
     def hidden(self) -> tuple[int, int]:
-        """How many px above and below, left and right of a blind spot are hidden with it."""
+        """Rows and columns hidden around a blind spot, px; see `Masker`."""
         if self.structN2V is None:
             return 0, 0
         rows, columns = self.structN2V.offsets().amax(0).tolist()
         return rows, columns
 
     def check_size(self, height: int, width: int) -> None:
-        """Refuse a size of image that cannot be masked.
-
-        Parameters
-        ----------
-        height, width : int
-            Size of the images, px.
-
-        Raises
-        ------
-        ValueError
-            Naming the largest feasible `pixel_perc` or the smallest image.
-        """
+        """Raise a ValueError if images of this size cannot be masked; see `check_spot_count`."""
         check_spot_count(height, width, self.pixel_perc)
 
     def mask(self, batch: Tensor, generator: torch.Generator | None = None) -> Masked:
-        """Mask a batch at blind spots drawn at random.
-
-        Parameters
-        ----------
-        batch : Tensor
-            (B, C, H, W), floating point in [0, 1], or uint8, of which 255 is 1.0. Not modified.
-        generator : torch.Generator, optional
-            Source of the randomness; None is torch's default one.
-
-        Returns
-        -------
-        Masked
-            The image, and the mask with 1 on the spots.
-
-        Raises
-        ------
-        ValueError
-            If images of this size cannot be masked, see `check_size`.
-        """
+        """Mask a batch at random blind spots; see `Masker`."""
         self.check_size(*batch.shape[2:])
         return self._replace(batch, draw_points(batch, self.pixel_perc, generator), generator)
 
@@ -150,11 +121,11 @@ class N2VMasker(Masker):
         Parameters
         ----------
         batch : Tensor
-            (B, C, H, W), floating point in [0, 1], or uint8, of which 255 is 1.0. Not modified.
+            (B, C, H, W), floating point in [0, 1], or uint8 with 255 as 1.0. Not modified.
         points : Tensor
-            (N, 2), the same for all images, or (B, N, 2): integer rows and columns, no two alike.
+            (N, 2), the same for all images, or (B, N, 2): integer rows and columns, all different.
         generator : torch.Generator, optional
-            Source of the randomness, where strategy or structN2V is random; None is torch's default one.
+            Used if strategy or structN2V is random; None is torch's default one.
 
         Returns
         -------
@@ -175,7 +146,7 @@ class N2VMasker(Masker):
         values = STRATEGIES[self.strat_name](batch, points, self.prox_radius, generator)
         around = _overwrite(batch, points, self.structN2V, generator) if self.structN2V else batch
         spots = flat_index(points, width)[:, None]
-        # The spots come last, so that no footprint covers a neighbouring spot.
+        # The spots are written last, so that no footprint overwrites a neighbouring spot.
         image = around.flatten(2).scatter(2, spots.expand(-1, channels, -1), values).view_as(batch)
         mask = batch.new_zeros(images, 1, height * width).scatter(2, spots, 1.0)
         return Masked(image, mask.view(images, 1, height, width))
@@ -184,11 +155,11 @@ class N2VMasker(Masker):
 def _overwrite(
     batch: Tensor, points: Tensor, structure: StructN2V, generator: torch.Generator | None
 ) -> Tensor:
-    """Put uniform noise in [0, 1] on the footprint of each of the (B, N, 2) spots."""
+    """Overwrite the footprints of (B, N, 2) spots with uniform noise in [0, 1]."""
     channels, height, width = batch.shape[1:]
     offsets = to_device(structure.offsets(), batch.device)
     rows, columns = (points[:, :, None] + offsets).unbind(-1)
-    # A pixel outside gives way to the border pixel beside it, which the footprint covers anyway.
+    # Pixels outside are moved to the nearest border pixel, which the footprint contains anyway.
     inside = torch.stack((rows.clamp(0, height - 1), columns.clamp(0, width - 1)), dim=-1)
     last = last_writes(flat_index(inside, width).flatten(1), height * width)[:, None]
     noise = torch.rand(len(batch), channels, points.shape[1] * len(offsets), generator=generator)

@@ -1,4 +1,4 @@
-"""NL-N2V's masker: the region around a blind spot is overwritten by those of the most similar patches.
+"""NL-N2V's masker: it replaces the region around a blind spot by that of the most similar patches.
 
 Letters: B images, C channels, H and W rows and columns, N spots, K similar patches.
 """
@@ -9,14 +9,7 @@ import torch
 from pydantic import Field, validate_call
 from torch import Tensor
 
-from src.masker.base import (
-    Masked,
-    Masker,
-    check_spot_count,
-    checked_points,
-    draw_points,
-    to_device,
-)
+from src.masker.base import Masked, Masker, check_spot_count, checked_points, draw_points, to_device
 from src.masker.grid import jittered_grid
 from src.masker.paste import paste_regions
 from src.masker.patches import fewest_candidates, smallest_with
@@ -26,76 +19,73 @@ from src.util.share import Share
 
 
 class NonLocalMasker(Masker):
-    """Hides the region around each blind spot under the region of the most similar patch elsewhere.
+    """Replaces the region around each blind spot by the region of the most similar patch in the image.
 
     Camera noise is correlated over neighbouring pixels, so a network that sees the neighbours of a hidden
-    pixel can predict its noise. Here the neighbours are hidden too, and what stands in their place has the
-    same content with other noise.
+    pixel can predict its noise. This masker hides the neighbours too: their replacement has the same content
+    but different noise.
 
-    By default it masks as published, where the most similar patch is often a neighbour, whose region overlaps
-    the one it replaces: correlated noise that a network can learn to copy. Where noise reaches far, hide a
-    hole instead: `exclude` the hole's surroundings (s or more), take the mean of several `similar` patches,
-    which has little noise of its own, and count only the hole's core (`core_edge`), to whose pixels the noise
-    outside of the hole tells nothing. With `spots` on a grid the holes are as many as fit without touching.
-    A network that learns so knows images with holes: it is used on masked images, too.
+    The defaults are the published method. There the most similar patch is often a neighbour whose region
+    overlaps the replaced one, and a network can learn to copy its correlated noise. For noise with a long
+    correlation length, hide a hole instead. `exclude` its surroundings (s or more). Take the mean of several
+    `similar` patches, which has little noise of its own. Count only the hole's core (`core_edge`), whose
+    noise is independent of the noise outside the hole. With `spots="grid"` an image has as many holes as fit
+    without touching. A network trained in this way has only seen images with holes, so it is also used on
+    masked images, see `src.trainer.network.masked`.
 
     Parameters
     ----------
     sim_patch_edge : int
-        Paper's s: edge of the square patches compared, px, odd.
+        The paper's s: edge of the square patches compared, px, odd.
     repl_patch_edge : int
-        Paper's q: edge of the square region replaced, px, odd, at most s.
+        The paper's q: edge of the square region replaced, px, odd, at most s.
     speedup_factor : int
-        Paper's f: step of the grid of candidate patches, px. The search takes 1/f^2 of the time.
+        The paper's f: stride of the grid of candidate patches, px. The search takes 1/f^2 of the time.
     pixel_perc : float
-        Paper's p: blind spots per pixel; each image gets the whole part of H * W * p.
+        The paper's p: blind spots per pixel; each image gets H * W * p, rounded down.
     center_only : bool
-        Replace and mask the blind spot alone instead of its region.
+        Replace and mask only the blind spot instead of its region.
     exclude : int
-        Candidates whose centre is nearer to the blind spot than this are passed over, px, by the larger of
-        the distances in rows and columns. 0: they may overlap the region that they replace, as published.
+        Ignore candidates whose centre is nearer to the blind spot than this, px: the larger of the distances
+        in rows and columns. With 0 candidates may overlap the region they replace, as published.
     similar : int
-        K: the region is replaced by the mean of those of the K most similar patches.
+        K: the region is replaced by the mean over the K most similar patches.
     core_edge : int, optional
-        Edge of the square around each blind spot that the mask counts, px, odd, at most q. The region is
-        replaced all the same. None: the whole region. Not together with `center_only`.
+        Edge of the square around each blind spot that the mask counts, px, odd, at most q; the whole region
+        is still replaced. None counts the whole region. Not allowed with `center_only`.
     spots : {"random", "grid"}
-        Where blind spots lie: at random, 12 px from each other, other ones in each image; or one in each cell
-        of a grid, moved at random but never so that regions touch, the same for a whole batch.
+        `random` draws spots at least 12 px apart, anew for each image. `grid` puts one in each cell of a
+        grid, shifted at random but never so that regions touch, the same for all images of a batch.
     pitch : int
-        Of the grid, from one region to the next, px, more than q. Used with `spots="grid"` alone, where
-        `pixel_perc` is not.
+        Distance from one region of the grid to the next, px, more than q. Only used with `spots="grid"`,
+        which does not use `pixel_perc`.
 
     Raises
     ------
     ValueError
-        If options do not go together. (pydantic's ValidationError, which is one, for a wrong type or range.)
+        If options contradict each other, or as pydantic's ValidationError if a type or range is wrong.
 
     Notes
     -----
-    Images are reflect-padded by s//2 - q//2, so they must be larger than that; blind spots keep q//2 away
+    Images are reflect-padded by s//2 - q//2, so they must be larger than that. Blind spots are at least q//2
     from the border.
     """
 
     @validate_call
     def __init__(
         self,
-        sim_patch_edge: Annotated[
-            int, Field(ge=1, description="edge s of the patches compared, px, odd")
-        ] = 21,
+        sim_patch_edge: Annotated[int, Field(ge=1, description="edge s of the patches compared, odd")] = 21,
         repl_patch_edge: Annotated[
             int, Field(ge=1, description="edge q of the region replaced, px, odd, q <= s")
         ] = 13,
-        speedup_factor: Annotated[int, Field(ge=1, description="step f of the grid of candidates, px")] = 5,
+        speedup_factor: Annotated[int, Field(ge=1, description="stride f of the candidate grid, px")] = 5,
         pixel_perc: Annotated[float, Field(gt=0, le=1, description="blind spots per pixel, p")] = 0.002,
-        center_only: Annotated[
-            bool, Field(description="replace and mask only the centre of each region")
-        ] = False,
+        center_only: Annotated[bool, Field(description="replace and mask only the blind spot")] = False,
         exclude: Annotated[
-            int, Field(ge=0, description="candidates nearer to the spot are passed over, px, 0 = none")
+            int, Field(ge=0, description="ignore candidates nearer to the spot than this, px; 0 = none")
         ] = 0,
         similar: Annotated[
-            int, Field(ge=1, description="so many nearest candidates, whose mean is filled in")
+            int, Field(ge=1, description="number of similar patches whose mean is filled in")
         ] = 1,
         core_edge: Annotated[
             int | None,
@@ -103,9 +93,9 @@ class NonLocalMasker(Masker):
         ] = None,
         spots: Annotated[
             Literal["random", "grid"],
-            Field(description="random places, or a grid of regions that never touch (pitch)"),
+            Field(description="random places, or a grid of regions that never touch (see pitch)"),
         ] = "random",
-        pitch: Annotated[int, Field(ge=1, description="of the grid, px; used with spots: grid alone")] = 18,
+        pitch: Annotated[int, Field(ge=1, description="pitch of the grid, px; only for spots: grid")] = 18,
     ) -> None:
         self.sim_patch_edge = sim_patch_edge
         self.repl_patch_edge = repl_patch_edge
@@ -141,23 +131,12 @@ class NonLocalMasker(Masker):
 
     @property
     def hidden(self) -> tuple[int, int]:
-        """How many px above and below, left and right of a blind spot are hidden with it."""
-        reach = 0 if self.center_only else self.repl_patch_edge // 2
-        return reach, reach
+        """Rows and columns hidden around a blind spot, px; see `Masker`."""
+        radius = 0 if self.center_only else self.repl_patch_edge // 2
+        return radius, radius
 
     def check_size(self, height: int, width: int) -> None:
-        """Refuse a size of image that cannot be masked.
-
-        Parameters
-        ----------
-        height, width : int
-            Size of the images, px.
-
-        Raises
-        ------
-        ValueError
-            Naming the key to change and the largest feasible `pixel_perc` or the smallest image.
-        """
+        """Raise a ValueError that names the key to change if images of this size (px) cannot be masked."""
         self._check_patches(height, width)
         if self.spots == "random":
             check_spot_count(height, width, self.pixel_perc, margin=self.repl_patch_edge // 2)
@@ -168,29 +147,14 @@ class NonLocalMasker(Masker):
             )
 
     def mask(self, batch: Tensor, generator: torch.Generator | None = None) -> Masked:
-        """Mask a batch at blind spots drawn at random.
+        """Mask a batch, of any data range, at random blind spots; see `Masker`.
 
-        Parameters
-        ----------
-        batch : Tensor
-            (B, C, H, W), floating point of any range, or uint8, of which 255 is 1.0. Not modified.
-        generator : torch.Generator, optional
-            Source of the randomness; None is torch's default one.
-
-        Returns
-        -------
-        Masked
-            The image, and the mask with 1 on all pixels that count: those replaced, or the cores.
-
-        Raises
-        ------
-        ValueError
-            If images of this size cannot be masked, see `check_size`.
+        The mask is 1 on the replaced pixels, or with `core_edge` on the cores.
         """
         return self.mask_share(batch, generator, Share(0, len(batch), len(batch)))
 
     def mask_share(self, batch: Tensor, generator: torch.Generator | None, share: Share) -> Masked:
-        """Mask a part of a larger batch as in the whole of it; see `Masker`."""
+        """Mask one share of a larger batch as within the whole batch; see `Masker`."""
         self.check_size(*batch.shape[2:])
         if self.spots == "random":
             margin = self.repl_patch_edge // 2
@@ -205,20 +169,20 @@ class NonLocalMasker(Masker):
         Parameters
         ----------
         batch : Tensor
-            (B, C, H, W), floating point of any range, or uint8, of which 255 is 1.0. Not modified.
+            (B, C, H, W), floating point of any data range, or uint8 with 255 as 1.0. Not modified.
         points : Tensor
-            (N, 2), the same for all images, or (B, N, 2): integer rows and columns, so far from the border
-            that each region fits inside.
+            (N, 2), the same for all images, or (B, N, 2): integer rows and columns, at least q//2 from the
+            border.
 
         Returns
         -------
         Masked
-            The image, and the mask with 1 on all pixels that count: those replaced, or the cores.
+            The image, and the mask: 1 on the replaced pixels, or with `core_edge` on the cores.
 
         Raises
         ------
         ValueError
-            If a spot lies too near the border, or the image is too small for the patches or for `similar`
+            If a spot is too near the border, or the image is too small for the patches or for `similar`
             candidates outside `exclude`.
         """
         self._check_patches(*batch.shape[2:])

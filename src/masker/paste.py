@@ -1,4 +1,4 @@
-"""Regions of an image in the place of others of the same image.
+"""Replace regions of an image by other regions of the same image.
 
 Letters: B images, C channels, H and W rows and columns, N spots, K similar patches, P = N*q*q pixels written.
 """
@@ -12,7 +12,7 @@ from src.masker.base import Masked, flat_index, last_writes
 def paste_regions(
     batch: Tensor, points: Tensor, similar: Tensor, edge: int, core_edge: int | None = None
 ) -> Masked:
-    """Put the mean of square regions of an image in the place of others of the same image.
+    """Overwrite square regions of an image with the mean of other regions.
 
     Parameters
     ----------
@@ -21,17 +21,17 @@ def paste_regions(
     points : Tensor
         (B, N, 2) int64, centres of the regions to overwrite, rows and columns.
     similar : Tensor
-        (B, N, K, 2) int64, centres of the regions whose mean is taken, of one of them a copy.
+        (B, N, K, 2) int64, centres of the regions to average; with K = 1 the region is copied.
     edge : int
         Edge of the regions, px, odd; all lie inside the image.
     core_edge : int, optional
-        Edge of the squares that the mask counts, px, odd; None takes the regions.
+        Edge of the squares that the mask counts, px, odd; None counts the regions.
 
     Returns
     -------
     Masked
-        All values come from the unmasked image. Where regions overlap, the spot for which the pixel lies at
-        the larger (row offset, column offset) wins.
+        All values come from the unmasked image. In an overlap, the region in which the pixel has the larger
+        (row offset, column offset) from the centre wins.
     """
     images, channels, height, width = batch.shape
     targets = _squares(points, edge, width)
@@ -46,20 +46,20 @@ def paste_regions(
 
 
 def _squares(centres: Tensor, edge: int, width: int) -> Tensor:
-    """Flat indices (B, P) of the pixels of squares around (B, N, 2) centres, offset by offset for all N."""
-    # Writes in this order: where squares overlap, the larger offset comes last and wins.
+    """Return flat indices (B, P) of the squares around (B, N, 2) centres, offset by offset for all N."""
+    # In this order of writes the larger offset comes last and wins in an overlap.
     side = torch.arange(edge, device=centres.device) - edge // 2
     offsets = flat_index(torch.cartesian_prod(side, side), width)[:, None]
     return (offsets + flat_index(centres, width)[:, None]).flatten(1)
 
 
 def _mean_at(flat: Tensor, places: list[Tensor]) -> Tensor:
-    """Mean (B, C, P) of the values of flat images (B, C, H*W) at K times (B, P) pixels."""
+    """Return the mean (B, C, P) of the values of flat images (B, C, H*W) at K lists of (B, P) pixels."""
     first, *others = (flat.gather(2, index[:, None].expand(-1, flat.shape[1], -1)) for index in places)
     if not others:
         return first
-    # One after the other, and divided by a tensor, for a GPU multiplies by a number's inverse: the same bits
-    # on every device.
+    # For the same bits on every device: a fixed order of summation, and division by a tensor. A GPU divides
+    # by a Python number by multiplying with its inverse.
     exact = torch.promote_types(flat.dtype, torch.float32)
     total = sum(others, first.to(exact))
     return (total / torch.full((), len(places), dtype=exact, device=flat.device)).to(flat.dtype)

@@ -1,7 +1,7 @@
-"""Denoising networks: `MODELS` (what `model.type` names) and `NETWORKS` (what `bsn` names).
+"""Denoising networks: `MODELS` (the values of `model.type`) and `NETWORKS` (the values of `bsn`).
 
-`base` says what a network offers. `denoiser` holds the one of a run, `unet` or `unet2`, made of `blocks`,
-over the `local_mean` where it is asked for; `folded` is one made faster for use.
+`base` defines the interface. `denoiser` wraps the network of a run: `unet` or `unet2`, built from `blocks`,
+optionally on top of a `local_mean`. `folded` speeds a network up for inference.
 """
 
 from src.model.base import DenoisingNetwork, Window
@@ -11,6 +11,6 @@ from src.model.unet import UNet
 from src.model.unet2 import UNet2
 
 MODELS: dict[str, type[DenoisingNetwork]] = {"NL_BSN": NL_BSN}
-"""What a configuration's `model.type` may be."""
+"""The values of the configuration key `model.type`."""
 
 __all__ = ["MODELS", "NETWORKS", "NL_BSN", "DenoisingNetwork", "UNet", "UNet2", "Window", "folded"]

@@ -1,40 +1,43 @@
-"""What every network offers, for images and for tiles of them.
+"""The interface of all networks, for images and for tiles of images.
 
 Shape letters: B images, C channels, H rows, W columns.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+from pydantic import Field
 from torch import Tensor, nn
+
+InChannels = Annotated[int, Field(ge=1, description="channels of the image, in and out")]
+AlignCorners = Annotated[bool, Field(description="upsample with the corner pixels in place, as published")]
 
 
 class Window(NamedTuple):
-    """Where a tile lies in its image, in pixels of the map it is about, all multiples of the stride."""
+    """The position of a tile in its image, and the size of that image, px, all multiples of the stride."""
 
     top: int
     left: int
     height: int
-    """Of the whole image, as `width`."""
     width: int
 
     def reduced(self, stride: int) -> "Window":
-        """The same window on a map that is smaller by `stride`."""
+        """Return the window on a map that is smaller by a factor of `stride`."""
         return Window(*(edge // stride for edge in self))
 
 
 class DenoisingNetwork(nn.Module):
-    """A network from noisy to denoised images.
+    """A network that maps noisy to denoised images.
 
-    A class that inherits from it writes `forward`; what else it leaves out is as it stands here. Its
-    constructor takes `in_channels`, and if it can `features` and `upsample_align_corners`; see `NL_BSN`.
+    Subclasses implement `forward`; the other members have defaults. The constructor takes `in_channels` and
+    optionally `features` and `upsample_align_corners`; see `NL_BSN`.
 
     Attributes
     ----------
     stride : int
-        Height and width of what it is given are multiples of this, in px, and so are the edges of tiles.
+        Heights and widths of inputs, and the edges of tiles, are multiples of this, px.
     receptive_radius : int or None
-        How far it looks: so far from its inner edges, in px, a tile differs from the whole image. None =
-        not known; images are then cut into tiles only where the user says how far these must overlap.
+        Radius of the receptive field, px: a tile's result differs from the whole image's up to this distance
+        from the tile's inner edges. None = unknown; images are then only tiled with an explicit overlap.
     """
 
     stride: int = 1
@@ -46,14 +49,14 @@ class DenoisingNetwork(nn.Module):
         Parameters
         ----------
         x : Tensor
-            Images, (B, C, H, W), H and W multiples of `stride`, values about [0, 1].
+            Images (B, C, H, W), H and W multiples of `stride`, values in about [0, 1].
 
         Returns
         -------
         Tensor
             Denoised images of the same shape, not clipped.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no `forward`")
+        raise NotImplementedError(f"{type(self).__name__} must implement `forward`")
 
     def forward_tile(self, x: Tensor, window: Window) -> Tensor:
         """Denoise tiles.
@@ -63,13 +66,13 @@ class DenoisingNetwork(nn.Module):
         x : Tensor
             As for `forward`.
         window : Window
-            Where in their images the tiles lie, for networks to which that makes a difference.
+            Position of the tiles in their images, for networks that depend on it.
 
         Returns
         -------
         Tensor
-            What `forward` gives for the whole images, farther than `receptive_radius` from the tiles' inner
-            edges.
+            Denoised tiles, equal to `forward` of the whole images beyond `receptive_radius` from the tiles'
+            inner edges.
         """
         denoised: Tensor = self(x)
         return denoised

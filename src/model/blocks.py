@@ -1,9 +1,9 @@
-"""The parts that the networks are made of, each once.
+"""The building blocks of the networks.
 
-Shape letters: B images, C channels, H rows, W columns, L levels (how often the size is halved).
+Shape letters: B images, C channels, H rows, W columns.
 
-Attribute names and the order in which sub-modules are created belong to the checkpoint format: published
-weights are looked up by name, and the optimiser's state by the position of each parameter.
+Attribute names and the order in which sub-modules are created are part of the checkpoint format: weights are
+looked up by name, and the optimiser's state by the position of each parameter.
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from src.model.base import DenoisingNetwork, Window
 
 
 class DoubleConv(nn.Module):
-    """Twice: convolution with bias, batch norm, ReLU. The size of the image is kept.
+    """Two times convolution with bias, batch norm and ReLU. Keeps the image size.
 
     Parameters
     ----------
     in_channels, out_channels : int
         Channels before and after.
     kernel_size : int
-        Edge of both convolution kernels in pixels, odd.
+        Edge of both convolution kernels, px, odd.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3) -> None:
@@ -44,15 +44,15 @@ class DoubleConv(nn.Module):
 
 
 class UpConv(nn.Module):
-    """Bilinear enlargement by two, 3x3 convolution, ReLU.
+    """Bilinear upsampling by two, 3x3 convolution, ReLU.
 
     Parameters
     ----------
     in_channels, out_channels : int
         Channels before and after.
     align_corners : bool
-        Whether the centres of the corner pixels stay where they are, as published. The enlargement is then
-        by (2n - 1) / (n - 1), so that what it does at a place depends on how large the image is.
+        Whether the centres of the corner pixels stay in place, as published. The factor is then
+        (2n - 1) / (n - 1) for n px, so the result at a position depends on the image size.
     """
 
     def __init__(self, in_channels: int, out_channels: int, align_corners: bool = True) -> None:
@@ -63,17 +63,17 @@ class UpConv(nn.Module):
     def forward(self, x: Tensor, window: Window | None = None) -> Tensor:
         """Map (B, in_channels, H, W) to (B, out_channels, 2H, 2W), values >= 0.
 
-        With a window, `x` is a tile and is enlarged as the same place of the whole image would be.
+        With a window, `x` is a tile and is upsampled like this part of the whole image.
         """
         if self.align_corners and window is not None:
-            enlarged = _enlarge_tile(x, window)
+            upsampled = _upsample_tile(x, window)
         else:
-            enlarged = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=self.align_corners)
-        return F.relu(self.conv(enlarged), inplace=True)
+            upsampled = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=self.align_corners)
+        return F.relu(self.conv(upsampled), inplace=True)
 
 
-def _enlarge_tile(x: Tensor, window: Window) -> Tensor:
-    """Enlarge a tile by two with the corners of its whole image aligned, not its own."""
+def _upsample_tile(x: Tensor, window: Window) -> Tensor:
+    """Upsample a tile by two, aligning the corners of its whole image instead of its own."""
     rows, columns = (
         _tile_coordinates(edge, start, whole, x.device)
         for edge, start, whole in zip(x.shape[-2:], window[:2], window[2:], strict=True)
@@ -84,8 +84,8 @@ def _enlarge_tile(x: Tensor, window: Window) -> Tensor:
 
 
 def _tile_coordinates(edge: int, start: int, whole: int, device: torch.device) -> Tensor:
-    """Where the 2 * `edge` enlarged pixels of a tile lie on it along one axis; its ends are -1 and 1."""
-    # In 32 bits as F.interpolate does it: over thousands of pixels its rounding can be seen.
+    """Return the positions of the 2 * `edge` upsampled pixels along one axis of a tile from -1 to 1."""
+    # Rounds to 32 bits as F.interpolate does: the difference is visible over thousands of pixels.
     scale = torch.tensor(whole - 1, dtype=torch.float32) / (2 * whole - 1)
     on_whole = torch.arange(2 * start, 2 * (start + edge), dtype=torch.float32) * scale
     on_tile = (on_whole.double() - start) * (2 / max(edge - 1, 1)) - 1
@@ -97,36 +97,33 @@ class MaxBlurPool(nn.Module):
 
     Notes
     -----
-    The blur pads with zeros, so the outermost row and column of every pooled map are darkened by a quarter.
-    This is kept on purpose: published checkpoints were trained with it and lose accuracy without.
+    The blur pads with zeros, which darkens the outermost rows and columns of pooled maps by a quarter. This
+    is deliberate: published checkpoints were trained with it and lose accuracy without it.
 
     References
     ----------
-    .. [1] E. Höck, T.-O. Buchholz, A. Brachmann, F. Jug, A. Freytag, "N2V2 - Fixing Noise2Void Checkerboard
-       Artifacts with Modified Sampling Strategies and a Tweaked Network Architecture", ECCV Workshops 2022.
-       :DOI:`10.1007/978-3-031-25069-9_33`
-    .. [2] R. Zhang, "Making Convolutional Networks Shift-Invariant Again", ICML 2019.
+    .. [1] R. Zhang, "Making Convolutional Networks Shift-Invariant Again", ICML 2019.
     """
 
     blur_kernel: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        # In numbers: arithmetic on a device without values would load PyTorch's compiler, for seconds.
+        # Python numbers: arithmetic on the meta device would load PyTorch's compiler, which takes seconds.
         kernel = [[column * row / 16 for column in (1, 2, 1)] for row in (1, 2, 1)]
         self.register_buffer("blur_kernel", torch.tensor(kernel)[None, None])
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C, H // 2, W // 2), in the memory layout of `x`."""
         channels = x.shape[1]
-        # One depthwise convolution leaves the memory layout alone. Folding the channels into the batch gives
-        # the same values but copies channels_last maps, at several times the cost.
+        # A depthwise convolution keeps the memory layout. Folding the channels into the batch gives the same
+        # values but copies channels_last maps, which takes several times as long.
         kernel = self.blur_kernel.expand(channels, 1, 3, 3)
         return F.conv2d(F.max_pool2d(x, 2), kernel, padding=1, groups=channels)
 
 
 class UShape(DenoisingNetwork):
-    """The frame that `UNet` and `UNet2` share: down, bottom, up with skip connections, 1x1 tail.
+    """The architecture that `UNet` and `UNet2` share: down, bottom, up with skip connections, 1x1 tail.
 
     Parameters
     ----------
@@ -137,16 +134,9 @@ class UShape(DenoisingNetwork):
     pool : Module
         Halves height and width between levels.
     top_skip : bool
-        Whether the top level has a skip connection as the other levels do.
+        Whether the top level has a skip connection like the other levels.
     align_corners : bool
-        Of the enlargements, see `UpConv`.
-
-    Attributes
-    ----------
-    stride : int
-        2 to the number of levels.
-    receptive_radius : int
-        See `DenoisingNetwork`, as for `stride`.
+        See `UpConv`.
 
     Raises
     ------
@@ -182,13 +172,7 @@ class UShape(DenoisingNetwork):
         self.receptive_radius = _receptive_radius(len(features), blurred=isinstance(pool, MaxBlurPool))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Denoise images; see `DenoisingNetwork`.
-
-        Raises
-        ------
-        ValueError
-            If H or W is not a multiple of `stride`; `NL_BSN` pads such images.
-        """
+        """Denoise images; see `DenoisingNetwork`. ValueError if `stride` does not divide H and W."""
         self._check_size(x)
         return self._denoise(x, None)
 
@@ -224,18 +208,18 @@ class UShape(DenoisingNetwork):
 
 
 def _receptive_radius(levels: int, blurred: bool) -> int:
-    """How far a U-shape of 3x3 convolutions looks, px; see `DenoisingNetwork`."""
-    receptive_radius = 0
+    """Return the receptive radius, px, of a U-shape of 3x3 convolutions; see `DenoisingNetwork`."""
+    radius = 0
     for _ in range(levels):
-        receptive_radius = -(-(receptive_radius + 2) // 2) + blurred
-    receptive_radius += 2
+        radius = -(-(radius + 2) // 2) + blurred
+    radius += 2
     for _ in range(levels):
-        receptive_radius = 2 * receptive_radius + 1 + 1 + 2  # enlarged, convolved, merged
-    return receptive_radius
+        radius = 2 * radius + 1 + 1 + 2  # upsampled, convolved, merged
+    return radius
 
 
 def _in_full(layer: nn.Module, x: Tensor) -> Tensor:
-    """Apply a layer in its own precision: bfloat16 has 8 significant bits, fewer than images have."""
+    """Apply a layer without autocast: bfloat16 has 8 significant bits, fewer than most images."""
     kind = x.device.type
     if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
         return layer(x)

@@ -11,21 +11,21 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from src.model.base import DenoisingNetwork, Window
+from src.model.base import AlignCorners, DenoisingNetwork, InChannels, Window
 from src.model.local_mean import LocalMean
 from src.model.unet import UNet
 from src.model.unet2 import UNet2
 from src.util.config.schema import nearest
 
 NETWORKS: dict[str, type[DenoisingNetwork]] = {"UNet": UNet, "UNet2": UNet2}
-"""What a configuration's `model.kwargs.bsn` may be."""
+"""The values of the configuration key `model.kwargs.bsn`."""
 
 DETAIL_GAIN = 4.0
-"""What detail is multiplied by for the network: its standard deviation is about a quarter of an image's."""
+"""Factor applied to detail, whose standard deviation is about a quarter of an image's."""
 
 
 class NL_BSN(DenoisingNetwork):  # noqa: N801  (the name is part of published YAML files)
-    """Blind-spot denoiser: a network chosen by name, fed with images of any size.
+    """Blind-spot denoiser: a network chosen by name, extended to images of any size.
 
     Parameters
     ----------
@@ -34,54 +34,46 @@ class NL_BSN(DenoisingNetwork):  # noqa: N801  (the name is part of published YA
     in_channels : int
         Channels of the image, in and out.
     features : list of int, optional
-        Channels at each level of the network; None takes the network's own default.
+        Channels at each level of the network; None = the network's default.
     upsample_align_corners : bool
-        Whether enlargements keep the corner pixels in place, as published. With False a network does the same
-        everywhere in an image of any size.
+        Whether upsampling keeps the corner pixels in place, as published. With False the network is
+        independent of the image size and of the position in the image.
     unshuffle : int
-        Edge of the squares of pixels that become channels, for a network that takes it.
+        Edge of the squares of pixels that become channels, px, for networks that have this option.
     local_mean : float, optional
-        With b = the image blurred by a Gaussian of this sigma, in px, the result is b + n(4 (x - b)) / 4, n
-        the network. It then sees, and predicts, detail alone, and spends no training on colour. None = n(x).
+        Sigma of a Gaussian, px. With b the blurred image and n the network, the result is
+        b + n(4 (x - b)) / 4: the network sees and predicts only detail, and need not learn colours. None
+        gives n(x).
     pd_training, pd_testing : int
-        Pixel-shuffle strides of published YAML files, accepted and without effect.
+        Pixel-shuffle strides of published YAML files, accepted without effect.
 
     Attributes
     ----------
     bsn : DenoisingNetwork
-        The network itself, which takes multiples of its `stride` only.
-    in_channels : int
-        As given.
+        The wrapped network, which only takes multiples of its `stride`.
 
     Raises
     ------
     ValueError
-        If there is no network of that name, or it does not take what is asked of it.
-
-    References
-    ----------
-    .. [1] A. Krull, T.-O. Buchholz and F. Jug, "Noise2Void - Learning Denoising from Single Noisy Images",
-       CVPR 2019. :DOI:`10.1109/CVPR.2019.00223`
+        If no network has that name, or the network does not have one of the given options.
     """
 
     def __init__(
         self,
         bsn: Annotated[str, Field(description="network: UNet or UNet2")] = "UNet2",
-        in_channels: Annotated[int, Field(ge=1, description="channels of the image, in and out")] = 3,
+        in_channels: InChannels = 3,
         features: Annotated[
             list[Annotated[int, Field(ge=1)]] | None,
             Field(description="channels at each level, from the top down; null = the network's default"),
         ] = None,
-        upsample_align_corners: Annotated[
-            bool, Field(description="enlarge with the corner pixels in place, as published")
-        ] = True,
+        upsample_align_corners: AlignCorners = True,
         unshuffle: Annotated[
             int,
             Field(
                 ge=1,
                 le=8,
-                description="of UNet: edge, in px, of the squares of pixels that become channels; with 2 it"
-                " works on a quarter of the pixels, in two fifths of the time",
+                description="UNet only: edge of the squares of pixels that become channels, px;"
+                " 2 = a quarter of the pixels and two fifths of the time",
             ),
         ] = 1,
         local_mean: Annotated[
@@ -89,7 +81,7 @@ class NL_BSN(DenoisingNetwork):  # noqa: N801  (the name is part of published YA
             Field(
                 gt=0,
                 le=64,
-                description="sigma, in px, of the Gaussian mean beside which the network predicts detail;"
+                description="sigma, px, of the Gaussian mean to which the network adds detail;"
                 " null = it predicts the image itself, as published",
             ),
         ] = None,
@@ -98,13 +90,15 @@ class NL_BSN(DenoisingNetwork):  # noqa: N801  (the name is part of published YA
     ) -> None:
         super().__init__()
         self.in_channels = in_channels
-        network = _network(bsn)
+        if bsn not in NETWORKS:
+            raise ValueError(f"bsn: expected the name of a network, got '{bsn}'{nearest(bsn, NETWORKS)}")
+        network = NETWORKS[bsn]
         own = {"features": features, "upsample_align_corners": upsample_align_corners, "unshuffle": unshuffle}
         self.bsn = network(in_channels=in_channels, **_taken(network, own))
         self.stride, self.receptive_radius = self.bsn.stride, self.bsn.receptive_radius
         self.local_mean = None if local_mean is None else LocalMean(local_mean)
         if self.local_mean is not None and self.receptive_radius is not None:
-            # The network's own counts from multiples of its stride.
+            # The network's radius counts from multiples of its stride.
             self.receptive_radius += -(-self.local_mean.radius // self.stride) * self.stride
 
     def forward(self, x: Tensor) -> Tensor:
@@ -113,7 +107,7 @@ class NL_BSN(DenoisingNetwork):  # noqa: N801  (the name is part of published YA
         Parameters
         ----------
         x : Tensor
-            Images, (B, C, H, W), any H and W from 1 on, values about [0, 1]. Not modified.
+            Images (B, C, H, W), any H and W from 1 on, values in about [0, 1]. Not modified.
 
         Returns
         -------
@@ -122,39 +116,32 @@ class NL_BSN(DenoisingNetwork):  # noqa: N801  (the name is part of published YA
 
         Notes
         -----
-        Sizes that the network's stride does not divide are extended to the right and below by reflection
-        (by repeating the edge where the image is too small to reflect), and the result is cut back. Nothing
-        is resampled. Sizes that it divides reach the network as they are.
+        Images are extended to the right and below to multiples of the network's stride, by reflection or, if
+        they are too small for that, by repeating the edge. The result is cropped again; nothing is resampled.
         """
         height, width = x.shape[-2:]
         padded = _pad_to_multiple(x, self.bsn.stride)
         return self._over_mean(self.bsn, padded)[..., :height, :width]
 
     def forward_tile(self, x: Tensor, window: Window) -> Tensor:
-        """Denoise tiles, which begin and end at multiples of `stride`; see `DenoisingNetwork`."""
+        """Denoise tiles; see `DenoisingNetwork`."""
         return self._over_mean(lambda tile: self.bsn.forward_tile(tile, window), x)
 
     def _over_mean(self, network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        """What a network gives for images, directly or as detail beside their local mean."""
+        """Apply a network to images, or to their detail over the local mean."""
         if self.local_mean is None:
             return network(x)
         mean = self.local_mean(x)
         return mean + network(DETAIL_GAIN * (x - mean)).float() / DETAIL_GAIN
 
 
-def _network(name: str) -> type[DenoisingNetwork]:
-    if name in NETWORKS:
-        return NETWORKS[name]
-    raise ValueError(f"bsn: expected the name of a network, got '{name}'{nearest(name, NETWORKS)}")
-
-
 def _taken(network: type[DenoisingNetwork], own: dict[str, Any]) -> dict[str, Any]:
-    """Those arguments that a network takes, but for None, its own default; others must be as by default."""
+    """Select the options that a network has, without None. The others must have their default values."""
     taken = inspect.signature(network).parameters
     defaults = inspect.signature(NL_BSN).parameters
     for name, value in own.items():
         if name not in taken and value != defaults[name].default:
-            raise ValueError(f"{name}: {network.__name__} takes none")
+            raise ValueError(f"{name}: {network.__name__} has no such option; leave it out")
     return {name: value for name, value in own.items() if name in taken and value is not None}
 
 

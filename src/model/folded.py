@@ -1,4 +1,4 @@
-"""The same network for inference, its batch norms folded into the convolutions before them."""
+"""Fold batch norms into convolutions, for faster inference."""
 
 from copy import copy
 from itertools import pairwise
@@ -13,20 +13,20 @@ AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 @torch.no_grad()
 def folded(module: AnyModule) -> AnyModule:
-    """A network without batch norms that gives the same but for rounding.
+    """Return an equivalent network without batch norms, equal up to rounding.
 
-    Outside training a batch norm multiplies each channel and adds to it, which the convolution before it can
-    do as well. Each one saves a pass over memory.
+    In eval mode a batch norm scales and shifts each channel, which the convolution before it can do as well.
+    Each folded layer saves a pass over memory.
 
     Parameters
     ----------
     module : Module
-        In eval mode; not changed. Pairs of convolution and batch norm are looked for in each `nn.Sequential`.
+        In eval mode; not modified. Pairs of convolution and batch norm are found in each `nn.Sequential`.
 
     Returns
     -------
     Module
-        In eval mode, with the weights that `module` has now; those of other layers are shared with it.
+        In eval mode, with the current weights of `module`; layers that were not folded are shared.
     """
     layers = dict(module.named_children())
     if isinstance(module, nn.Sequential):

@@ -1,4 +1,4 @@
-"""The local mean of images, beside which a network predicts detail alone.
+"""The local mean of images, to which a network adds detail.
 
 Shape letters: B images, C channels, H rows, W columns.
 """
@@ -11,17 +11,17 @@ from torch import Tensor, nn
 
 
 class LocalMean(nn.Module):
-    """Gaussian blur of each channel, in float32 whatever the precision.
+    """Gaussian blur of each channel, in float32 even under autocast.
 
     Parameters
     ----------
     sigma : float
-        Standard deviation of the Gaussian, px. It is cut off at three times that.
+        Standard deviation of the Gaussian, px; it is cut off at three standard deviations.
 
     Attributes
     ----------
     radius : int
-        How far it looks, px.
+        Radius of the kernel, px.
     """
 
     weights: Tensor
@@ -30,12 +30,12 @@ class LocalMean(nn.Module):
         super().__init__()
         self.radius = math.ceil(3 * sigma)
         weights = [math.exp(-0.5 * (offset / sigma) ** 2) for offset in range(-self.radius, self.radius + 1)]
-        # In numbers: arithmetic on a device without values would load PyTorch's compiler, for seconds.
+        # Python numbers: arithmetic on the meta device would load PyTorch's compiler, which takes seconds.
         normalised = torch.tensor([weight / math.fsum(weights) for weight in weights])
-        self.register_buffer("weights", normalised, persistent=False)  # no part of the trained weights
+        self.register_buffer("weights", normalised, persistent=False)  # not part of checkpoints
 
     def forward(self, x: Tensor) -> Tensor:
-        """Blur (B, C, H, W), any H and W from 1 on; beyond the border the nearest pixel counts."""
+        """Blur (B, C, H, W), any H and W from 1 on; the border pixels are repeated outside."""
         channels = x.shape[1]
         rows = self.weights[None, None, :, None].expand(channels, 1, -1, 1)
         with torch.autocast(x.device.type, enabled=False):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from src.model.base import Window
+from src.model.base import AlignCorners, InChannels, Window
 from src.model.blocks import UShape
 
 
@@ -22,10 +22,10 @@ class UNet(UShape):
     features : sequence of int
         Channels at each level from the top down; one level per entry.
     upsample_align_corners : bool
-        Whether enlargements keep the corner pixels in place, as published; otherwise the borders.
+        Whether upsampling keeps the corner pixels in place, as published, or the borders.
     unshuffle : int
-        Edge of the squares of pixels that become channels before the first level, and pixels again behind the
-        last: with 2 the network works on a quarter of the pixels, in two fifths of the time [2]_.
+        Edge of the squares of pixels that become channels before the first level, and pixels again after the
+        last, px. With 2 the network works on a quarter of the pixels, in two fifths of the time [2]_.
 
     References
     ----------
@@ -42,14 +42,12 @@ class UNet(UShape):
 
     def __init__(
         self,
-        in_channels: Annotated[int, Field(ge=1, description="channels of the image, in and out")] = 3,
+        in_channels: InChannels = 3,
         features: Annotated[
             Sequence[Annotated[int, Field(ge=1)]],
             Field(min_length=1, description="channels at each level, from the top (full size) down"),
         ] = (64, 128, 256, 512),
-        upsample_align_corners: Annotated[
-            bool, Field(description="enlarge with the corner pixels in place, as published")
-        ] = True,
+        upsample_align_corners: AlignCorners = True,
         unshuffle: Annotated[
             int, Field(ge=1, le=8, description="edge of the squares of pixels that become channels, px")
         ] = 1,
@@ -66,8 +64,7 @@ class UNet(UShape):
         if self._unshuffle == 1:
             return super()._denoise(x, window)
         layout = torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else None
-        few = F.pixel_unshuffle(x, self._unshuffle)
-        few = few.contiguous(memory_format=layout) if layout else few
-        return F.pixel_shuffle(
-            super()._denoise(few, window and window.reduced(self._unshuffle)), self._unshuffle
-        )
+        x = F.pixel_unshuffle(x, self._unshuffle)
+        x = x.contiguous(memory_format=layout) if layout else x
+        x = super()._denoise(x, window and window.reduced(self._unshuffle))
+        return F.pixel_shuffle(x, self._unshuffle)

@@ -1,10 +1,11 @@
-"""The two-level U-Net of N2V2, which leaves no checkerboard behind."""
+"""The two-level U-Net of N2V2, which avoids checkerboard artefacts."""
 
 from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
 
+from src.model.base import AlignCorners, InChannels
 from src.model.blocks import MaxBlurPool, UShape
 
 
@@ -13,17 +14,13 @@ class UNet2(UShape):
 
     Parameters
     ----------
-    in_channels : int
-        Channels of the image, in and out.
-    features : sequence of int
-        Channels at the two levels, from the top down.
-    upsample_align_corners : bool
-        Whether enlargements keep the corner pixels in place, as published; otherwise the borders.
+    in_channels, features, upsample_align_corners
+        See `UNet`; `features` has two entries.
 
     Raises
     ------
     ValueError
-        If `features` has other than two entries.
+        If `features` does not have two entries.
 
     References
     ----------
@@ -39,14 +36,12 @@ class UNet2(UShape):
 
     def __init__(
         self,
-        in_channels: Annotated[int, Field(ge=1, description="channels of the image, in and out")] = 3,
+        in_channels: InChannels = 3,
         features: Annotated[
             Sequence[Annotated[int, Field(ge=1)]],
             Field(min_length=2, max_length=2, description="channels at full and at half size"),
         ] = (96, 192),
-        upsample_align_corners: Annotated[
-            bool, Field(description="enlarge with the corner pixels in place, as published")
-        ] = True,
+        upsample_align_corners: AlignCorners = True,
     ) -> None:
         if len(features) != 2:
             raise ValueError(f"features: expected two widths for UNet2, got {list(features)}")

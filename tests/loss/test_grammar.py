@@ -1,4 +1,4 @@
-"""The loss line of the configuration: what it means, and what is refused."""
+"""The loss line of the configuration: its meaning, and which lines are refused."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ L1, L2 = 0.9 / 4, 0.41 / 4  # by hand: |-0.4| + |-0.5| and their squares, over f
 
 
 def total(loss: str, progress: float = 0.0) -> float:
-    """Give the value of a loss line on the example above."""
+    """Return the value of a loss line for the example above."""
     return Loss(loss)(DENOISED, NOISY, MASK, progress).total.item()
 
 
@@ -36,24 +36,24 @@ def total(loss: str, progress: float = 0.0) -> float:
     "line", ["{}*self_L2+1*self_L1", " {} * self_L2 + 1 * self_L1 ", "1*self_L1 +{}*self_L2"]
 )
 def test_weights(line: str, weight: str, number: float, ramped: bool) -> None:
-    """Every way of writing a weight, at either end of the line; a plus in an exponent separates nothing."""
+    """All ways to write a weight, at either end of the line; a plus in an exponent separates nothing."""
     assert set(parse(line.format(weight))) == {("self_L2", number, ramped), ("self_L1", 1.0, False)}
 
 
 @pytest.mark.parametrize(("progress", "expected"), [(0.0, L2), (0.5, L2 + 0.2 * L1), (1.0, L2 + 0.4 * L1)])
 def test_ramped_term_grows_with_progress(progress: float, expected: float) -> None:
-    """The r term starts at nothing and reaches its weight at the end of training."""
+    """The r term grows from zero to its weight at the end of training."""
     assert total("1*self_L2 + r0.4*self_L1", progress) == pytest.approx(expected)
 
 
 def test_l2_repeated_terms_add_up() -> None:
-    """1 and 3 make 4; the later one does not replace the earlier."""
+    """The later term does not replace the earlier one."""
     assert total("1*self_L1 + 3*self_L1") == pytest.approx(4 * L1)
     assert total("1*self_L1 + r*self_L1", progress=0.5) == pytest.approx(1.5 * L1)
 
 
 def test_total_is_differentiable_and_terms_are_not() -> None:
-    """What is logged holds no graph; what is minimised does."""
+    """Logged values have no graph; the minimised one has."""
     denoised = DENOISED.clone().requires_grad_()
     value = Loss("2*self_L2", tmp_info=["self_L1"])(denoised, NOISY, MASK, progress=0.0)
     assert not any(term.requires_grad for term in value.terms.values())
@@ -62,8 +62,8 @@ def test_total_is_differentiable_and_terms_are_not() -> None:
     torch.testing.assert_close(denoised.grad, expected)
 
 
-def test_t14_terms_carry_their_own_names_and_nothing_else() -> None:
-    """Unweighted values under registered names alone, so no reserved key can collide."""
+def test_t14_values_are_named_by_their_terms() -> None:
+    """Unweighted values, only under registered names, so that no reserved key can collide."""
     value = Loss("2*self_L2 + r*self_L2", tmp_info=["self_L1", "self_L2"])(
         DENOISED, NOISY, MASK, progress=0.0
     )
@@ -73,16 +73,11 @@ def test_t14_terms_carry_their_own_names_and_nothing_else() -> None:
     assert value.total.item() == pytest.approx(2 * L2)
 
 
-def test_l3_a_single_name_may_stand_without_a_list() -> None:
-    """One string is one name, not a row of letters."""
-    value = Loss("1*self_L2", tmp_info="self_L1")(DENOISED, NOISY, MASK, progress=0.0)
-    assert list(value.terms) == ["self_L2", "self_L1"]
-
-
-@pytest.mark.parametrize("nothing", [None, [], ()])
-def test_nothing_to_log_beside_the_loss(nothing: object) -> None:
-    """Published files leave the list empty."""
-    assert list(Loss("1*self_L2", tmp_info=nothing)(DENOISED, NOISY, MASK, progress=1.0).terms) == ["self_L2"]
+@pytest.mark.parametrize(("tmp_info", "logged"), [("self_L1", ["self_L1"]), (None, []), ([], []), ((), [])])
+def test_l3_tmp_info_is_a_name_or_an_empty_list(tmp_info: object, logged: list[str]) -> None:
+    """A single name needs no list; published files have an empty list."""
+    value = Loss("1*self_L2", tmp_info=tmp_info)(DENOISED, NOISY, MASK, progress=0.0)
+    assert list(value.terms) == ["self_L2", *logged]
 
 
 def test_total_is_float32_under_bfloat16() -> None:
@@ -91,8 +86,8 @@ def test_total_is_float32_under_bfloat16() -> None:
 
 
 @pytest.mark.parametrize("name", ["self_L2", "self_l2"])
-def test_l1_a_term_without_weight_is_told_how_to_write_it(name: str) -> None:
-    """The commonest slip gets the whole correction."""
+def test_l1_a_term_without_weight_gets_the_correction(name: str) -> None:
+    """The most common mistake gets the complete correction."""
     with pytest.raises(
         ValueError, match=rf"^loss: .*got '{name}' without a weight; did you mean '1\*self_L2'\?"
     ):
@@ -123,12 +118,12 @@ def test_l1_a_term_without_weight_is_told_how_to_write_it(name: str) -> None:
     ],
 )
 def test_l5_bad_lines_are_refused_with_the_offending_term(line: str, message: str) -> None:
-    """No text is evaluated, and each message says what was expected."""
+    """No text is evaluated, and each message contains what was expected."""
     with pytest.raises(ValueError, match=f"^loss: .*{message}"):
         parse(line)
 
 
 def test_unknown_name_in_tmp_info_is_refused() -> None:
-    """Before training, and under its own key."""
+    """Before training, naming the key."""
     with pytest.raises(ValueError, match=r"^tmp_info: .*got 'self_L3'; did you mean"):
         Loss("1*self_L2", tmp_info=["self_L3"])

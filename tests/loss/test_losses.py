@@ -1,4 +1,4 @@
-"""The loss terms on examples small enough to compute by hand."""
+"""The loss terms on examples computed by hand."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ DENOISED = torch.tensor([[[[0.1, 0.5], [0.5, 0.25]]]])
     ],
 )
 def test_two_by_two_pixels_by_hand(name: str, mask: list, expected: float) -> None:
-    """Masked errors only, divided by all four pixels; those from a target by the pixels that count."""
+    """Masked errors, divided by all four pixels for `self_` terms and by the counted ones for `target_`."""
     value = LOSSES[name](DENOISED, NOISY, torch.tensor([[mask]]))
     assert value.item() == pytest.approx(expected, abs=1e-7)
 
@@ -33,7 +33,7 @@ def test_two_by_two_pixels_by_hand(name: str, mask: list, expected: float) -> No
 @pytest.mark.parametrize("name", ["self_L1", "self_L2"])
 @pytest.mark.parametrize("fraction", [0.1, 0.5, 1.0])
 def test_l4_value_scales_with_the_masked_fraction(name: str, fraction: float) -> None:
-    """Published behaviour: an error of 1 on a tenth of the pixels counts 0.1."""
+    """As published, an error of 1 on a tenth of the pixels gives 0.1."""
     mask = torch.zeros(2, 1, 10, 10)
     mask.view(2, 1, -1)[..., : int(100 * fraction)] = 1
     value = LOSSES[name](torch.ones(2, 3, 10, 10), torch.zeros(2, 3, 10, 10), mask)
@@ -42,7 +42,7 @@ def test_l4_value_scales_with_the_masked_fraction(name: str, fraction: float) ->
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_pixels_outside_the_mask_get_no_gradient(name: str) -> None:
-    """The network is never told about pixels that it saw."""
+    """Pixels that the network saw do not contribute."""
     denoised = torch.zeros(2, 3, 4, 4, requires_grad=True)
     mask = torch.zeros(2, 1, 4, 4)
     mask[0, 0, 1, 2] = mask[1, 0, 3, 0] = 1
@@ -52,7 +52,7 @@ def test_pixels_outside_the_mask_get_no_gradient(name: str) -> None:
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_bfloat16_images_are_compared_in_float32(name: str) -> None:
-    """1 - 1/512 has more digits than bfloat16, and so has a mean over 65,536 pixels."""
+    """1 - 1/512 needs more digits than bfloat16, and so does a mean over 65,536 pixels."""
     denoised = torch.full((1, 1, 256, 256), 1 / 512, dtype=torch.bfloat16)
     mask = torch.ones(1, 1, 256, 256, dtype=torch.bfloat16)
     value = LOSSES[name](denoised, torch.ones_like(denoised), mask)

@@ -1,4 +1,4 @@
-"""Devices and images that the maskers' tests share."""
+"""Devices and images for the masker tests."""
 
 import pytest
 import torch
@@ -10,17 +10,17 @@ CUDA = pytest.param(
 
 @pytest.fixture(params=["cpu", CUDA])
 def device(request: pytest.FixtureRequest) -> torch.device:
-    """Each device that every machine, or this one, has."""
+    """The CPU, and the GPU if there is one."""
     return torch.device(request.param)
 
 
 @pytest.fixture
 def generator() -> torch.Generator:
-    """A generator that starts anew for each test."""
+    """A freshly seeded generator."""
     return torch.Generator().manual_seed(0)
 
 
 @pytest.fixture(params=[(1, 1, 64, 64), (2, 3, 61, 90), (3, 5, 80, 47)], ids=str)
 def batch(request: pytest.FixtureRequest, generator: torch.Generator) -> torch.Tensor:
-    """Noise of several shapes, values in [0, 1], hardly two alike."""
+    """Noise of several shapes, values in [0, 1]."""
     return torch.rand(request.param, generator=generator)

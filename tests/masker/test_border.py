@@ -1,4 +1,4 @@
-"""Near the border the neighbourhood is a reflection, as published, in which a spot finds itself again."""
+"""Near the border the neighbourhood is reflected, as published, and can contain the spot itself."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ DRAWS = 6000
 
 
 def taken(strategy: str, radius: int, spot: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
-    """Flat indices (DRAWS,) of the pixels that replaced a spot; the image numbers its pixels."""
+    """Return the flat indices (DRAWS,) of the pixels that replaced a spot; pixel values are their indices."""
     batch = torch.arange(float(size[0] * size[1])).view(1, 1, *size).expand(DRAWS, -1, -1, -1)
     masker = N2VMasker(strat_name=strategy, prox_radius=radius)
     image = masker.mask_at(batch, torch.tensor([spot]), torch.Generator().manual_seed(0)).image
@@ -20,7 +20,7 @@ def taken(strategy: str, radius: int, spot: tuple[int, int], size: tuple[int, in
 
 
 def wanted(strategy: str, radius: int, spot: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    """Each pixel's share of the draws: its weight in the reflect-padded image, the centre left out."""
+    """Return each pixel's expected share of the draws: its weight in the reflected image minus the centre."""
     reach = 3 * radius if strategy == "normal_withoutCP" else radius
     numbers = np.pad(np.arange(size[0] * size[1]).reshape(size), reach, mode="reflect")
     rows, columns = (slice(place, place + 2 * reach + 1) for place in spot)
@@ -38,7 +38,7 @@ def wanted(strategy: str, radius: int, spot: tuple[int, int], size: tuple[int, i
 @pytest.mark.parametrize(
     "spot", [(0, 8), (1, 8), (2, 8), (3, 8), (1, 1), (1, 0), (HEIGHT - 2, 8), (6, WIDTH - 2)], ids=str
 )
-def test_a_spot_gets_the_pixels_around_it_in_the_proportion_of_the_reflected_image(
+def test_draws_follow_the_weights_of_the_reflected_image(
     strategy: str, radius: int, spot: tuple[int, int]
 ) -> None:
     shares = wanted(strategy, radius, spot, (HEIGHT, WIDTH))
@@ -56,10 +56,10 @@ def test_a_spot_gets_the_pixels_around_it_in_the_proportion_of_the_reflected_ima
         (3, (1, 8), 1 / 48), (3, (1, 1), 3 / 48), (2, (1, 1), 3 / 24), (4, (2, 8), 1 / 80),
     ],
 )  # fmt: skip
-def test_the_share_of_its_own_value_is_what_the_documents_say(
+def test_frequency_of_the_own_value_is_as_documented(
     radius: int, spot: tuple[int, int], share: float
 ) -> None:
-    """None in row 0 nor past R/2; 2 % in row 1 and 6 % next to the corner with the published R of 3."""
+    """With the published R of 3: none in row 0 or beyond R/2, 2 % in row 1, 6 % next to the corner."""
     drawn = taken("uniform_withoutCP", radius, spot, (HEIGHT, WIDTH))
     own = int((drawn == spot[0] * WIDTH + spot[1]).sum())
     assert own == 0 if share == 0 else stats.binomtest(own, DRAWS, share).pvalue > 0.001

@@ -1,4 +1,4 @@
-"""Regions on a grid: inside the image, apart, moved at random."""
+"""Regions on a grid: inside the image, separate, shifted at random."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ def test_regions_lie_inside_and_apart(height, width):
         assert (apart + 99 * torch.eye(len(points), dtype=torch.int64)).min() > 13
 
 
-def test_each_pixel_is_a_centre_now_and_then():
+def test_each_pixel_can_be_a_centre():
     seen = torch.zeros(64, 64)
     for seed in range(4_000):
         rows, columns = jittered_grid(64, 64, 18, 13, seeded(seed)).unbind(1)
@@ -32,8 +32,8 @@ def test_each_pixel_is_a_centre_now_and_then():
     assert (inside[8:40, 8:40] > 0).all()
 
 
-def test_a_grid_begins_at_its_phase_and_the_jitter_is_a_function_of_the_generator():
+def test_a_grid_begins_at_its_phase_and_jitters_by_the_generator():
     assert grid_points(40, 22, 18, 13, (2, 5)).tolist() == [[8, 11], [26, 11]]
     first, again, other = (jittered_grid(64, 64, 18, 13, seeded(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again) and not torch.equal(first, other)
-    assert len(set((first - first[0])[:, 0].remainder(18).tolist())) > 1  # not all moved alike
+    assert len(set((first - first[0])[:, 0].remainder(18).tolist())) > 1  # different shifts

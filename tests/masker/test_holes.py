@@ -1,4 +1,4 @@
-"""The non-local masker's options: holes whose surroundings are excluded, of which the core alone counts."""
+"""The non-local masker's options for holes: excluded surroundings, counted cores, grids."""
 
 import pytest
 import torch
@@ -19,17 +19,17 @@ def noise(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def centres_of(mask: torch.Tensor, edge: int) -> torch.Tensor:
-    """Give the places (N, 3) of whole squares of ones in masks (B, 1, H, W): image, row and column."""
+    """Return the centres (N, 3) of whole squares of ones in masks (B, 1, H, W): image, row and column."""
     squares = torch.nn.functional.avg_pool2d(mask, edge, 1, edge // 2, divisor_override=1)[:, 0]
     return torch.nonzero(squares == edge**2)
 
 
 @pytest.mark.parametrize("given", [torch.uint8, torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("similar", [2, 3, 4])
-def test_the_fill_is_the_mean_of_the_regions_found(
+def test_the_replacement_is_the_mean_of_the_similar_regions(
     similar: int, given: torch.dtype, device: torch.device
 ) -> None:
-    """Nearest first and in float32: the same bits everywhere."""
+    """Summed nearest first and in float32, for the same bits on every device."""
     batch = noise(2, 3, 61, 50) if given == torch.uint8 else as_float(noise(2, 3, 61, 50)).to(given)
     masker = NonLocalMasker(**SMALL, similar=similar, exclude=9)
     image = masker.mask_at(batch.to(device), POINTS).image.cpu()
@@ -43,7 +43,7 @@ def test_the_fill_is_the_mean_of_the_regions_found(
             assert torch.equal(image[b, :, row - 2 : row + 3, column - 2 : column + 3], mean)
 
 
-def test_one_region_is_copied_to_the_last_bit_whatever_the_options() -> None:
+def test_a_single_similar_region_is_copied_bit_for_bit() -> None:
     batch = torch.rand(1, 1, 60, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     image, mask = NonLocalMasker(**HOLES | {"similar": 1}).mask(batch, torch.Generator().manual_seed(0))
     changed = image[image != batch]
@@ -51,8 +51,8 @@ def test_one_region_is_copied_to_the_last_bit_whatever_the_options() -> None:
     assert torch.isin(changed, batch).all()
 
 
-def test_nothing_of_the_surroundings_is_filled_in() -> None:
-    """White around a spot in the dark: without `exclude` it is what a patch resembles most."""
+def test_excluded_surroundings_are_not_filled_in() -> None:
+    """A spot in a bright square on a dark image: without `exclude` the square itself is most similar."""
     batch = (noise(1, 1, 64, 64) // 8).float() / 255
     batch[..., 20:35, 20:35] += 0.5
     point = torch.tensor([[27, 27]])
@@ -63,7 +63,7 @@ def test_nothing_of_the_surroundings_is_filled_in() -> None:
 
 
 @pytest.mark.parametrize("spots", ["random", "grid"])
-def test_the_whole_region_is_replaced_and_its_core_counts(spots: str) -> None:
+def test_the_whole_region_is_replaced_and_its_core_counted(spots: str) -> None:
     batch = noise(3, 3, 64, 50)
     options = {**HOLES, "spots": spots, "pixel_perc": 0.002}
     core, whole = (
@@ -73,14 +73,14 @@ def test_the_whole_region_is_replaced_and_its_core_counts(spots: str) -> None:
     assert torch.equal(core.image, whole.image)
     changed = (whole.image != as_float(batch)).any(1, keepdim=True)
     assert torch.equal(changed, whole.mask == 1)
-    # Spots at random lie 12 px apart, those on the grid never touch: each region is one of its own.
+    # Random spots are 12 px apart and regions on the grid never touch, so no two regions merge.
     expected = torch.zeros_like(core.mask)
     for image, row, column in centres_of(whole.mask, 5):
         expected[image, 0, row - 1 : row + 2, column - 1 : column + 2] = 1
     assert torch.equal(core.mask, expected) and core.mask.sum() * 25 == whole.mask.sum() * 9
 
 
-def test_spots_on_a_grid_are_those_of_the_grid_in_every_image(device: torch.device) -> None:
+def test_grid_spots_are_the_same_in_every_image(device: torch.device) -> None:
     masker = NonLocalMasker(**HOLES)
     mask = masker.mask(noise(3, 1, 64, 50).to(device), torch.Generator().manual_seed(4)).mask.cpu()
     points = jittered_grid(64, 50, 8, 5, torch.Generator().manual_seed(4))
@@ -91,13 +91,13 @@ def test_spots_on_a_grid_are_those_of_the_grid_in_every_image(device: torch.devi
     assert not torch.equal(mask, other)
 
 
-def test_pixel_perc_is_of_no_use_on_a_grid() -> None:
+def test_pixel_perc_has_no_effect_on_a_grid() -> None:
     masker = NonLocalMasker(**HOLES, pixel_perc=1)
     assert masker.mask(noise(1, 1, 64, 64)).mask.sum() >= 9 * 36
 
 
 @pytest.mark.parametrize("options", [HOLES, {**HOLES, "spots": "random"}], ids=["grid", "random"])
-def test_a_share_is_masked_as_in_the_whole(options: dict[str, object]) -> None:
+def test_a_share_is_masked_as_in_the_whole_batch(options: dict[str, object]) -> None:
     batch, masker = noise(5, 3, 64, 50), NonLocalMasker(**options)
     whole = masker.mask(batch, torch.Generator().manual_seed(3))
     for share in (*(share_of(5, rank, 3) for rank in range(3)), Share(5, 0, 5)):
@@ -106,7 +106,7 @@ def test_a_share_is_masked_as_in_the_whole(options: dict[str, object]) -> None:
         assert torch.equal(part.mask, whole.mask[share.slice])
 
 
-def test_given_points_obey_the_options() -> None:
+def test_given_points_are_masked_like_drawn_ones() -> None:
     batch, masker = noise(2, 3, 64, 50), NonLocalMasker(**HOLES)
     points = jittered_grid(64, 50, masker.pitch, masker.repl_patch_edge, torch.Generator().manual_seed(2))
     drawn, given = masker.mask(batch, torch.Generator().manual_seed(2)), masker.mask_at(batch, points)
@@ -125,21 +125,21 @@ def test_given_points_obey_the_options() -> None:
         ({"similar": 0}, "similar"),
     ],
 )
-def test_options_that_do_not_go_together_are_refused(options: dict[str, object], message: str) -> None:
+def test_invalid_options_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         NonLocalMasker(**options)
 
 
-def test_the_pitch_is_not_asked_where_spots_are_random() -> None:
+def test_pitch_is_not_checked_for_random_spots() -> None:
     NonLocalMasker(sim_patch_edge=31, repl_patch_edge=25)
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3, 5])
 @pytest.mark.parametrize(("exclude", "similar"), [(0, 36), (1, 4), (7, 1), (9, 4), (12, 9)])
-def test_an_image_is_refused_just_where_some_spot_has_too_few_candidates(
+def test_an_image_is_refused_iff_a_spot_has_too_few_candidates(
     stride: int, exclude: int, similar: int
 ) -> None:
-    """Counted spot by spot, for all sizes: the smallest that is said is the smallest there is."""
+    """The candidates are counted spot by spot; the message names the smallest size that works."""
     options = {**HOLES, "speedup_factor": stride, "exclude": exclude, "similar": similar}
     masker, key = NonLocalMasker(**options), "exclude" if exclude else "similar"
 
@@ -158,10 +158,10 @@ def test_an_image_is_refused_just_where_some_spot_has_too_few_candidates(
         if fits(height, width):
             masker.check_size(height, width)
             continue
-        said = rf"^{key}: .* at least {smallest}x{smallest} px, got {height}x{width} px"
-        with pytest.raises(ValueError, match=said):
+        message = rf"^{key}: .* at least {smallest}x{smallest} px, got {height}x{width} px"
+        with pytest.raises(ValueError, match=message):
             masker.check_size(height, width)
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             masker.mask_at(noise(1, 1, height, width), torch.tensor([[4, 4]]))
 
 
@@ -176,7 +176,7 @@ def test_an_image_without_a_region_on_the_grid_is_refused(size: tuple[int, int])
 
 @pytest.mark.parametrize("name", ["constant", "periodic"])
 @pytest.mark.parametrize("floats", [False, True])
-def test_where_all_patches_are_alike_the_first_outside_are_taken(name: str, floats: bool) -> None:
+def test_ties_take_the_first_candidates_outside_the_exclusion(name: str, floats: bool) -> None:
     batch = torch.full((1, 1, 40, 40), 7, dtype=torch.uint8)
     if name == "periodic":
         batch = noise(1, 1, 3, 3).repeat(1, 1, 14, 14)[..., :40, :40]
@@ -185,5 +185,5 @@ def test_where_all_patches_are_alike_the_first_outside_are_taken(name: str, floa
     assert found.tolist() == [[2, 14], [2, 17], [2, 20]]
 
 
-def test_what_is_hidden_around_a_spot_is_its_region_whatever_counts() -> None:
+def test_hidden_is_the_region_not_the_core() -> None:
     assert NonLocalMasker(**HOLES).hidden == (2, 2)

@@ -1,4 +1,4 @@
-"""What Noise2Void's masker promises, strategy by strategy."""
+"""Noise2Void's masker, strategy by strategy."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ FOUND = ["uniform_withCP", "uniform_withoutCP", "normal_withoutCP"]
 
 
 def where_from(strategy: str, radius: int, draws: int, spot: tuple[int, int] = (40, 50)) -> torch.Tensor:
-    """Give the offsets (draws, 2) of the pixels that replaced a spot; the image numbers its pixels."""
+    """Return the offsets (draws, 2) of the pixels that replaced a spot; pixel values are their indices."""
     height, width = 90, 110
     batch = torch.arange(float(height * width)).view(1, 1, height, width).expand(draws, -1, -1, -1)
     masker = N2VMasker(strat_name=strategy, prox_radius=radius)
@@ -22,7 +22,7 @@ def where_from(strategy: str, radius: int, draws: int, spot: tuple[int, int] = (
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_just_the_spots_change(
+def test_only_the_spots_change(
     strategy: str, batch: torch.Tensor, generator: torch.Generator, device: torch.device
 ) -> None:
     batch = batch.to(device)
@@ -39,9 +39,7 @@ def test_just_the_spots_change(
 
 
 @pytest.mark.parametrize("strategy", FOUND)
-def test_channels_are_replaced_together_by_one_pixel_of_the_image(
-    strategy: str, generator: torch.Generator
-) -> None:
+def test_all_channels_come_from_one_pixel(strategy: str, generator: torch.Generator) -> None:
     batch = torch.rand(1, 3, 40, 50, generator=generator)
     image = N2VMasker(strat_name=strategy, prox_radius=2).mask_at(batch, SPOT, generator).image
     same = (batch == image[..., 20, 30][..., None, None]).all(1)
@@ -49,7 +47,7 @@ def test_channels_are_replaced_together_by_one_pixel_of_the_image(
 
 
 @pytest.mark.parametrize(("strategy", "pixels"), [("uniform_withCP", 25), ("uniform_withoutCP", 24)])
-def test_uniform_strategies_take_each_pixel_as_often(strategy: str, pixels: int) -> None:
+def test_uniform_strategies_draw_uniformly(strategy: str, pixels: int) -> None:
     offsets = where_from(strategy, radius=2, draws=3000)
     assert offsets.abs().max() == 2
     counts = torch.bincount((offsets[:, 0] + 2) * 5 + offsets[:, 1] + 2, minlength=25)
@@ -57,7 +55,7 @@ def test_uniform_strategies_take_each_pixel_as_often(strategy: str, pixels: int)
     assert stats.chisquare(counts[counts > 0].numpy()).pvalue > 0.01
 
 
-def test_m13_normal_offsets_have_their_deviation_and_never_the_centre() -> None:
+def test_m13_normal_offsets_have_their_standard_deviation_and_skip_the_centre() -> None:
     offsets = where_from("normal_withoutCP", radius=3, draws=3000)
     assert offsets.any(1).all()
     assert offsets.double().mean().abs() < 0.15
@@ -66,7 +64,7 @@ def test_m13_normal_offsets_have_their_deviation_and_never_the_centre() -> None:
 
 
 def test_m12_normal_offsets_do_not_wrap_in_a_large_image() -> None:
-    """The original kept coordinates in 8 bits."""
+    """The published code stored coordinates in 8 bits."""
     batch = torch.arange(300.0).view(1, 1, 300, 1).expand(500, 1, 300, 40)
     masker = N2VMasker(strat_name="normal_withoutCP")
     image = masker.mask_at(batch, torch.tensor([[290, 20]]), torch.Generator().manual_seed(0)).image
@@ -76,7 +74,7 @@ def test_m12_normal_offsets_do_not_wrap_in_a_large_image() -> None:
 @pytest.mark.parametrize("strategy", FOUND)
 @pytest.mark.parametrize("spot", [(0, 0), (89, 109), (0, 60)])
 def test_neighbourhoods_at_the_border_are_reflected(strategy: str, spot: tuple[int, int]) -> None:
-    """No value comes from outside or from the far side of the image."""
+    """No value comes from outside or from the opposite side of the image."""
     reach = 9 if strategy == "normal_withoutCP" else 3
     offsets = where_from(strategy, radius=3, draws=500, spot=spot)
     assert offsets.abs().max() <= reach
@@ -91,7 +89,7 @@ def test_an_image_smaller_than_the_neighbourhood_is_reflected_again(generator: t
         assert image.isfinite().all()
 
 
-def test_mean_and_median_of_the_neighbourhood_without_its_centre() -> None:
+def test_mean_and_median_exclude_the_centre() -> None:
     batch = torch.tensor([[0.0, 0.1, 0.2], [0.3, 9.0, 0.5], [0.6, 0.7, 1.0]]).view(1, 1, 3, 3)
     point = torch.tensor([[1, 1]])
     mean = N2VMasker(strat_name="prox_mean", prox_radius=1).mask_at(batch, point).image[0, 0, 1, 1]
@@ -110,7 +108,7 @@ def test_m14_additive_noise_is_in_grey_levels_and_clipped() -> None:
     assert image.max() == 1 and image[..., 0, 0].min() < 1
 
 
-def test_m15_fitted_noise_has_the_neighbourhoods_moments_and_is_clipped() -> None:
+def test_m15_fitted_noise_has_the_moments_of_the_neighbourhood_and_is_clipped() -> None:
     around = torch.tensor([[0.4, 0.5, 0.6], [0.5, 0.5, 0.5], [0.3, 0.7, 0.5]])
     batch = torch.stack((around, torch.eye(3))).expand(4000, -1, -1, -1)
     masker = N2VMasker(strat_name="normal_fitted", prox_radius=1)
@@ -141,10 +139,10 @@ def test_same_generator_same_mask(strategy: str, batch: torch.Tensor, device: to
         ("Q", slice(16, 25), slice(26, 35)),
     ],
 )
-def test_structn2v_overwrites_along_the_row_the_column_or_the_square(
+def test_structn2v_overwrites_row_column_or_square(
     direction: str, rows: slice, columns: slice, generator: torch.Generator
 ) -> None:
-    """H is horizontal: along the row. The mask stays on the spot."""
+    """H is horizontal: along the row. The mask covers only the spot."""
     batch = torch.full((2, 3, 40, 50), 2.0)
     masker = N2VMasker(structN2V={"direction": direction, "edge": 4})
     image, mask = masker.mask_at(batch, SPOT, generator)
@@ -157,7 +155,7 @@ def test_structn2v_overwrites_along_the_row_the_column_or_the_square(
     assert torch.equal(torch.nonzero(mask[0, 0]), SPOT) and mask.sum() == 2
 
 
-def test_structn2v_leaves_a_neighbouring_spot_its_replacement(generator: torch.Generator) -> None:
+def test_structn2v_does_not_overwrite_neighbouring_spots(generator: torch.Generator) -> None:
     batch = torch.full((1, 1, 40, 50), 2.0)
     masker = N2VMasker(strat_name="prox_mean", structN2V={"direction": "H", "edge": 20})
     image = masker.mask_at(batch, torch.tensor([[20, 20], [20, 32]]), generator).image
@@ -172,29 +170,22 @@ def test_structn2v_leaves_a_neighbouring_spot_its_replacement(generator: torch.G
         ({"structN2V": {"direction": "H"}}, "edge"),
         ({"structN2V": {"direction": "H", "edge": 0}}, "edge"),
         ({"structN2V": {"direction": "H", "edge": 4, "angle": 3}}, "angle"),
-        (
-            {"strat_name": "median"},
-            r"^strat_name: expected one of uniform_withCP, .*normal_fitted, got 'median'$",
-        ),
+        ({"strat_name": "median"}, r"^strat_name: .*uniform_withCP, .*normal_fitted, got 'median'$"),
+        ({"prox_radius": 0}, "prox_radius"),
     ],
 )
-def test_m16_mistakes_are_found_when_built(options: dict[str, object], message: str) -> None:
-    """The original found them in the first step, and listed strategies that it did not have."""
+def test_m5_m16_invalid_options_are_refused(options: dict[str, object], message: str) -> None:
+    """The published code failed in the first step and listed strategies it did not have."""
     with pytest.raises(ValueError, match=message):
         N2VMasker(**options)
 
 
-def test_m5_a_neighbourhood_without_pixels_is_refused() -> None:
-    with pytest.raises(ValueError, match="prox_radius"):
-        N2VMasker(prox_radius=0)
-
-
 def test_points_outside_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"^points: expected rows in \[0, 40\) .* got \[40, 3\]$"):
+    with pytest.raises(ValueError, match=r"^points: .* got \[40, 3\]$"):
         N2VMasker().mask_at(torch.rand(1, 3, 40, 50), torch.tensor([[0, 0], [40, 3]]))
 
 
-def test_structn2v_is_accepted_as_built_or_as_yaml_gives_it() -> None:
+def test_structn2v_is_accepted_as_object_or_dict() -> None:
     built = StructN2V(direction="V", edge=2)
     assert (
         N2VMasker(structN2V=built).structN2V == N2VMasker(structN2V={"direction": "V", "edge": 2}).structN2V

@@ -1,4 +1,4 @@
-"""What the non-local masker promises of any image: what changes, and where it comes from."""
+"""The non-local masker: which pixels change, and where their values come from."""
 
 import copy
 
@@ -13,7 +13,7 @@ SMALL = {"sim_patch_edge": 9, "repl_patch_edge": 5, "speedup_factor": 3, "pixel_
 
 
 @pytest.mark.parametrize("center_only", [False, True])
-def test_just_the_masked_pixels_change_and_together_in_all_channels(
+def test_only_masked_pixels_change_in_all_channels(
     batch: torch.Tensor, center_only: bool, generator: torch.Generator, device: torch.device
 ) -> None:
     batch = batch.to(device)
@@ -23,36 +23,29 @@ def test_just_the_masked_pixels_change_and_together_in_all_channels(
     assert image.shape == batch.shape and mask.shape == (len(batch), 1, *batch.shape[2:])
     assert image.dtype == mask.dtype == batch.dtype
     assert ((mask == 0) | (mask == 1)).all()
-    # Noise is nowhere the same twice, so every pixel replaced is changed, in every channel.
+    # All pixels of the noise differ, so every replaced pixel changes in every channel.
     assert torch.equal(image != batch, (mask == 1).expand_as(batch))
 
 
-def test_regions_are_those_of_the_similar_patches(batch: torch.Tensor) -> None:
+@pytest.mark.parametrize(("center_only", "radius"), [(False, 2), (True, 0)])
+def test_regions_come_from_the_similar_patches(batch: torch.Tensor, center_only: bool, radius: int) -> None:
     points = torch.tensor([[2, 2], [20, 15], [40, 30]])
     similar = find_similar(batch, points.expand(len(batch), -1, -1), 9, 5, 3)[:, :, 0]
-    image, mask = NonLocalMasker(**SMALL).mask_at(batch, points)
-    assert mask.sum((1, 2, 3)).tolist() == [75] * len(batch)
+    image, mask = NonLocalMasker(**SMALL, center_only=center_only).mask_at(batch, points)
+    assert mask.sum((1, 2, 3)).tolist() == [3 * (2 * radius + 1) ** 2] * len(batch)
     for b in range(len(batch)):
-        for (row, column), (from_row, from_column) in zip(points.tolist(), similar[b].tolist(), strict=True):
-            pasted = image[b, :, row - 2 : row + 3, column - 2 : column + 3]
-            source = batch[b, :, from_row - 2 : from_row + 3, from_column - 2 : from_column + 3]
-            assert torch.equal(pasted, source)
-            assert (mask[b, :, row - 2 : row + 3, column - 2 : column + 3] == 1).all()
-            assert (row, column) != (from_row, from_column)
-
-
-def test_center_only_takes_the_centre_of_the_similar_patch(batch: torch.Tensor) -> None:
-    points = torch.tensor([[2, 2], [20, 15], [40, 30]])
-    similar = find_similar(batch, points.expand(len(batch), -1, -1), 9, 5, 3)[:, :, 0]
-    image, mask = NonLocalMasker(**SMALL, center_only=True).mask_at(batch, points)
-    assert mask.sum((1, 2, 3)).tolist() == [3] * len(batch)
-    for b in range(len(batch)):
-        rows, columns = similar[b].T
-        assert torch.equal(image[b, :, points[:, 0], points[:, 1]], batch[b, :, rows, columns])
+        for target, source in zip(points.tolist(), similar[b].tolist(), strict=True):
+            replaced, copied = (
+                (b, slice(None), *(slice(place - radius, place + radius + 1) for place in centre))
+                for centre in (target, source)
+            )
+            assert torch.equal(image[replaced], batch[copied])
+            assert (mask[replaced] == 1).all()
+            assert target != source
 
 
 def test_spots_keep_their_distance_and_regions_fit(generator: torch.Generator) -> None:
-    """The centres found by a mask of centres only; the border stays free of them."""
+    """With a mask of only the centres; none lies in the border."""
     batch = torch.rand(4, 1, 100, 60, generator=generator)
     mask = NonLocalMasker(**SMALL, center_only=True).mask(batch, generator).mask
     for spots in (torch.nonzero(image).float() for image in mask[:, 0]):
@@ -61,8 +54,8 @@ def test_spots_keep_their_distance_and_regions_fit(generator: torch.Generator) -
 
 
 @pytest.mark.parametrize("repl", [1, 5])
-def test_spots_reach_every_place_at_which_the_region_fits(repl: int, generator: torch.Generator) -> None:
-    """Rows and columns in [r, edge - r): kept farther from the border, the corners would never be hidden."""
+def test_spots_cover_every_position_that_fits(repl: int, generator: torch.Generator) -> None:
+    """Rows and columns in [r, edge - r); with a wider border the corners would never be hidden."""
     batch = torch.rand(2000, 1, 10, 11, generator=generator)
     masker = NonLocalMasker(sim_patch_edge=7, repl_patch_edge=repl, pixel_perc=0.01, center_only=True)
     drawn = torch.nonzero(masker.mask(batch, generator).mask[:, 0])[:, 1:]
@@ -71,10 +64,10 @@ def test_spots_reach_every_place_at_which_the_region_fits(repl: int, generator: 
     assert torch.equal(drawn.unique(dim=0), places[inside])
 
 
-def test_m9_overlap_goes_to_the_spot_for_which_the_pixel_lies_further_down_and_right(
+def test_m9_in_overlaps_the_larger_offset_wins(
     device: torch.device,
 ) -> None:
-    """Whatever the order of the spots; and all values come from the image as it was before."""
+    """Independent of the order of the spots. All values come from the unmasked image."""
     batch = torch.arange(400.0).view(1, 1, 20, 20).to(device)
     points, similar = torch.tensor([[[4, 4], [6, 5]]]), torch.tensor([[[6, 5], [15, 15]]])
     expected = batch.clone()
@@ -109,7 +102,7 @@ def test_points_may_differ_from_image_to_image(batch: torch.Tensor, generator: t
 
 
 def test_m6_rows_and_columns_are_not_confused(generator: torch.Generator) -> None:
-    """Masking a transposed image at transposed points is transposed masking."""
+    """Masking a transposed image at transposed points gives the transposed result."""
     batch = torch.rand(1, 3, 40, 77, generator=generator)
     points = torch.tensor([[30, 60], [8, 70], [20, 12]])
     masker = NonLocalMasker(**SMALL)
@@ -146,7 +139,7 @@ def test_m5_no_padding_where_the_edges_are_equal(sim: int, repl: int, generator:
         ({"sim_edge": 21}, "sim_edge"),
     ],
 )
-def test_m4_impossible_options_are_refused_when_built(options: dict[str, object], message: str) -> None:
+def test_m4_invalid_options_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         NonLocalMasker(**options)
 
@@ -190,7 +183,7 @@ def test_points_that_cannot_be_masked_are_refused(points: torch.Tensor, message:
 
 
 def test_m1_any_device_and_no_state(generator: torch.Generator, device: torch.device) -> None:
-    """Nothing moves to a GPU by itself, and masking leaves no trace in the masker."""
+    """Results stay on the device of the batch, and masking does not modify the masker."""
     masker = NonLocalMasker(**SMALL)
     before = copy.deepcopy(vars(masker))
     masked = masker.mask(torch.rand(1, 3, 64, 64, generator=generator).to(device), generator)

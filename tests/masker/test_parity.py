@@ -1,4 +1,4 @@
-"""The published masker's results, to the last bit, from the parity files."""
+"""The published masker's results, bit for bit, from the parity files."""
 
 from pathlib import Path
 
@@ -13,21 +13,21 @@ FOLDER = Path(__file__).parents[1] / "parity"
 
 
 def files(pattern: str) -> list[pytest.param]:
-    """Give the parity files of one kind, named in the test's id."""
+    """Return the parity files of one kind, with their names as test ids."""
     found = sorted(FOLDER.glob(pattern))
     assert found, f"no {pattern} in {FOLDER}"
     return [pytest.param(path, id=path.stem) for path in found]
 
 
 def as_batch(image: np.ndarray, scale: float = 1) -> torch.Tensor:
-    """Turn an H x W x C image into a float32 batch of one."""
+    """Convert an (H, W, C) image to a float32 batch of one."""
     return torch.from_numpy(image).permute(2, 0, 1)[None].float() / scale
 
 
 @pytest.mark.parametrize("scale", [1, 255])
 @pytest.mark.parametrize("path", files("nl_masker_*.npz"))
 def test_non_local_masker(path: Path, scale: float, device: torch.device) -> None:
-    """Picks, image and mask, whether in grey levels or in [0, 1]."""
+    """Similar patches, image and mask, in grey levels and in [0, 1]."""
     case = np.load(path)
     batch, points = as_batch(case["image"], scale).to(device), torch.from_numpy(case["points"]).to(device)
     masker = NonLocalMasker(
@@ -58,7 +58,7 @@ def test_n2v_masker(path: Path, device: torch.device) -> None:
 
 @pytest.mark.parametrize("path", files("structn2v_*.npz"))
 def test_structn2v_footprint(path: Path, device: torch.device, generator: torch.Generator) -> None:
-    """The input differs just where the original's may."""
+    """The input changes exactly in the published footprint."""
     case = np.load(path)
     structure = StructN2V(direction=case["direction"].item(), edge=case["edge"].item())
     masker = N2VMasker(prox_radius=case["prox_radius"].item(), strat_name="prox_mean", structN2V=structure)

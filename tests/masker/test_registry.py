@@ -1,4 +1,4 @@
-"""What holds for every registered masker."""
+"""Properties of every registered masker."""
 
 import inspect
 
@@ -11,7 +11,7 @@ from src.util.share import share_of
 
 
 @pytest.mark.parametrize("name", MASKERS)
-def test_m18_every_masker_is_called_the_same_way(name: str, generator: torch.Generator) -> None:
+def test_m18_every_masker_has_the_same_interface(name: str, generator: torch.Generator) -> None:
     masker = MASKERS[name]()
     masker.check_size(64, 72)
     batch = torch.rand(2, 3, 64, 72, generator=generator)
@@ -25,8 +25,8 @@ def test_m18_every_masker_is_called_the_same_way(name: str, generator: torch.Gen
 
 
 @pytest.mark.parametrize("name", MASKERS)
-def test_m17_every_option_is_described_typed_and_kept(name: str) -> None:
-    """The configuration's schema is read from the constructor; no option may get lost."""
+def test_m17_every_option_is_described_and_stored(name: str) -> None:
+    """The configuration's schema is read from the constructor, so it must have every option."""
     masker = MASKERS[name]()
     for key, parameter in inspect.signature(MASKERS[name]).parameters.items():
         assert any(getattr(note, "description", None) for note in parameter.annotation.__metadata__)
@@ -42,10 +42,10 @@ SHARED = {
 
 
 @pytest.mark.parametrize(("name", "options"), [(n, o) for n, options in SHARED.items() for o in options])
-def test_a_share_of_a_batch_is_masked_as_in_the_whole(name: str, options: dict, generator) -> None:
-    """Whatever the number of processes that share a batch, one with nothing included."""
+def test_a_share_is_masked_as_in_the_whole_batch(name: str, options: dict, generator) -> None:
+    """For any number of processes, including more processes than images."""
     masker, batch = MASKERS[name](**options), torch.rand(3, 3, 64, 72, generator=generator)
-    batch[1] = (batch[1] * 255).round() / 255  # of 8 bits, which are searched in another way
+    batch[1] = (batch[1] * 255).round() / 255  # 8-bit images use another search
     whole = masker.mask(batch, torch.Generator().manual_seed(5))
     for processes in (1, 2, 3, 4):
         shares = [share_of(3, rank, processes) for rank in range(processes)]

@@ -1,4 +1,4 @@
-"""The search against brute force, by floats and, in images of 8 bits, by levels."""
+"""The searches in floating-point and 8-bit images against brute force."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def brute_force(
     exclude: int = 0,
     count: int = 1,
 ) -> torch.Tensor:
-    """Find (N, K, 2) similar centres for a (C, H, W) image by plain float64 differences of all pairs."""
+    """Find (N, K, 2) similar centres in a (C, H, W) image by float64 differences of all pairs."""
     margin, radius = sim // 2 - repl // 2, repl // 2
     levels = (image * 255).round()
     image = levels if torch.equal(levels / 255, image) else image
@@ -39,7 +39,7 @@ def brute_force(
 
 
 def random_points(number: int, image: torch.Tensor, repl: int, generator: torch.Generator) -> torch.Tensor:
-    """Draw (N, 2) points whose regions fit into a (C, H, W) image, near to each other or not."""
+    """Draw (N, 2) points whose regions fit into a (C, H, W) image, at any distance from each other."""
     radius = repl // 2
     return torch.stack(
         [torch.randint(radius, edge - radius, (number,), generator=generator) for edge in image.shape[1:]], -1
@@ -47,12 +47,12 @@ def random_points(number: int, image: torch.Tensor, repl: int, generator: torch.
 
 
 def levels(*shape: int, generator: torch.Generator, number: int = 256) -> torch.Tensor:
-    """Give whole multiples of 1/256, whose sums of squares are exact, so that ties are ties for everyone."""
+    """Draw multiples of 1/256: their sums of squares are exact, so ties are exact."""
     return torch.randint(number, shape, generator=generator) / 256
 
 
 def photograph(*shape: int, generator: torch.Generator, number: int = 256) -> torch.Tensor:
-    """Give an image of 8 bits, as it comes from a file, with so many of the darkest levels."""
+    """Draw an 8-bit image from the `number` darkest levels."""
     return torch.randint(number, shape, generator=generator) / 255
 
 
@@ -71,14 +71,14 @@ def saturated(generator: torch.Generator) -> torch.Tensor:
 
 
 def dotted(generator: torch.Generator) -> torch.Tensor:
-    """Give flat grey with single bright pixels: many different patches tie."""
+    """Return flat grey with single bright pixels: many different patches tie."""
     image = torch.full((1, 64, 64), 0.3)
     image[0, torch.tensor([9, 30, 51]), torch.tensor([40, 13, 33])] = 0.7
     return image
 
 
 def nearly_periodic(generator: torch.Generator) -> torch.Tensor:
-    """Give equal tiles in which single pixels are off by 1e-6, far below the rounding of a sum of squares."""
+    """Return equal tiles with single pixels off by 1e-6, far below the rounding of a sum of squares."""
     image = torch.rand(3, 20, 20, generator=generator).repeat(1, 4, 4)
     image[1, 25, 31] += 1e-6
     image[0, 44, 8] += 2e-6
@@ -105,7 +105,7 @@ IMAGES = {
 }
 
 
-# Edges and stride, as published; and what is excluded, and how many are found.
+# sim_patch_edge, repl_patch_edge, stride; also exclude and count.
 SEARCHES = pytest.mark.parametrize(
     "search",
     [
@@ -131,7 +131,7 @@ def test_agrees_with_brute_force(
 def test_agrees_with_brute_force_in_small_chunks(
     options: tuple[int, ...], generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Several images, and candidates that do not fit into one chunk, whose rows have fewer than are found."""
+    """Several images, and chunks that hold fewer candidates than are to be found."""
     batch = torch.stack([saturated(generator), nearly_periodic(generator)[:, :70, :70]])
     points = torch.stack([random_points(20, image, 5, generator) for image in batch])
     whole = find_similar(batch, points, 9, 5, 3, *options)
@@ -141,7 +141,7 @@ def test_agrees_with_brute_force_in_small_chunks(
         assert torch.equal(found, brute_force(image, spots, 9, 5, 3, *options))
 
 
-# A processor's integer product, and the sums of floats that a GPU takes, and processors without it.
+# The integer product of CPUs, and the float products of GPUs and of CPUs without it.
 BY_BYTES = pytest.mark.parametrize("by_bytes", [True, False], ids=["bytes", "floats"])
 
 
@@ -167,7 +167,7 @@ def test_levels_agree_with_brute_force_in_small_chunks(
     name: str, by_bytes: bool, options: tuple[int, ...], generator: torch.Generator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """Two rows of candidates at a time, over whose borders they tie."""
+    """Two rows of candidates per chunk, with ties across chunks."""
     image = IMAGES[name](generator)
     points = random_points(10, image, 5, generator)
     columns = len(range(0, image.shape[2] + 4 - 9 + 1, 2))
@@ -182,7 +182,7 @@ def test_levels_agree_with_brute_force_in_small_chunks(
 def test_many_images_are_searched_in_groups(
     by_bytes: bool, generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two at once and one that is left, as the memory of a GPU or the caches of a processor allow."""
+    """A group of two, and a last one of one image."""
     batch = torch.stack([photograph(3, 40, 40, generator=generator) for _ in range(3)])
     points = torch.stack([random_points(10, image, 5, generator) for image in batch])
     candidates = len(range(0, 40 + 4 - 9 + 1, 3)) ** 2
@@ -197,7 +197,7 @@ def test_many_images_are_searched_in_groups(
 def test_each_image_of_a_batch_is_searched_as_if_alone(
     device: torch.device, generator: torch.Generator
 ) -> None:
-    """Images of 8 bits beside others, which are searched in another way."""
+    """8-bit and other images in one batch, which use different searches."""
     batch = torch.stack([
         overexposed(generator), saturated(generator), photograph(3, 70, 70, generator=generator, number=3),
         torch.rand(3, 70, 70, generator=generator),
@@ -208,7 +208,7 @@ def test_each_image_of_a_batch_is_searched_as_if_alone(
         assert torch.equal(centres, brute_force(image, spots, 9, 5, 3))
 
 
-def test_levels_too_many_for_32_bits_are_compared_alike(
+def test_patches_too_large_for_32_bits_give_the_same_result(
     generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = torch.stack([photograph(3, 64, 64, generator=generator, number=number) for number in (1, 2, 256)])
@@ -220,8 +220,8 @@ def test_levels_too_many_for_32_bits_are_compared_alike(
 
 
 @BY_BYTES
-def test_the_farthest_levels_do_not_overflow(by_bytes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Black beside white, in the largest patches that are compared by 32 bits."""
+def test_the_largest_distances_do_not_overflow(by_bytes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Black and white in the largest patches that fit into 32 bits."""
     monkeypatch.setattr(by_levels, "HAS_INTEGER_PRODUCT", by_bytes)
     edge = 181
     assert edge**2 in PATCH_VALUES
@@ -234,10 +234,10 @@ def test_the_farthest_levels_do_not_overflow(by_bytes: bool, monkeypatch: pytest
 
 
 @BY_BYTES
-def test_large_patches_that_differ_in_one_level_are_told_apart(
+def test_large_patches_that_differ_in_one_level_are_distinguished(
     by_bytes: bool, generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their products add up to 5e8, of which float32 keeps every 32nd number."""
+    """Their products sum up to 5e8, where float32 has steps of 32."""
     monkeypatch.setattr(by_levels, "HAS_INTEGER_PRODUCT", by_bytes)
     edge = 181
     reference = torch.where(torch.rand(edge, edge, generator=generator) < 0.5, 1.0, 254.0)
@@ -251,7 +251,7 @@ def test_large_patches_that_differ_in_one_level_are_told_apart(
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_images_of_8_bits_are_told_from_others(dtype: torch.dtype, device: torch.device) -> None:
+def test_8_bit_images_are_recognised(dtype: torch.dtype, device: torch.device) -> None:
     levels = torch.arange(256, dtype=dtype).view(1, 1, 16, 16)
     photo = levels / 255
     off = photo.clone()
@@ -264,20 +264,20 @@ def test_images_of_8_bits_are_told_from_others(dtype: torch.dtype, device: torch
 
 
 def test_m8_candidates_may_overlap_the_region_replaced() -> None:
-    """Kept from the original: on a smooth ramp the nearest patch is a neighbour."""
+    """As published: on a smooth ramp the nearest patch is a neighbour."""
     ramp = torch.linspace(0, 1, 64).square().expand(1, 1, 64, 64) + torch.linspace(0, 1, 64)[:, None].square()
     found = find_similar(ramp, torch.tensor([[[30, 31]]]), 21, 13, 1)
     assert (found - torch.tensor([30, 31])).abs().max() == 1
 
 
-def test_half_precision_is_searched_as_the_same_values_in_float(generator: torch.Generator) -> None:
+def test_half_precision_gives_the_same_result_as_float(generator: torch.Generator) -> None:
     batch = torch.rand(1, 3, 50, 50, generator=generator).bfloat16()
     points = random_points(10, batch[0], 5, generator)[None]
     assert torch.equal(find_similar(batch, points, 9, 5, 2), find_similar(batch.float(), points, 9, 5, 2))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_hashes_are_equal_just_for_equal_windows(dtype: torch.dtype, device: torch.device) -> None:
+def test_hashes_are_equal_iff_windows_are_equal(dtype: torch.dtype, device: torch.device) -> None:
     tile = levels(3, 6, 7, generator=torch.Generator().manual_seed(0), number=3)
     images = tile.repeat(2, 1, 3, 3).to(device, dtype)
     images[1, 0, 9, 9] = torch.nextafter(images[1, 0, 9, 9], images.new_tensor(2.0))

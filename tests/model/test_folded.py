@@ -7,7 +7,7 @@ from src.model import NL_BSN, folded
 
 @pytest.fixture(params=["UNet", "UNet2"])
 def network(request):
-    """A network whose batch norms have seen images and have been trained, in 64 bits."""
+    """A network in 64 bits with random batch norms and the statistics of images."""
     torch.manual_seed(0)
     module = NL_BSN(request.param, 3, [4, 8]).double()
     for norm in (layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)):
@@ -17,14 +17,14 @@ def network(request):
     return module.eval()
 
 
-def test_a_folded_network_has_no_batch_norm_and_gives_the_same(network):
+def test_a_folded_network_has_no_batch_norm_and_the_same_output(network):
     images = torch.rand(2, 3, 30, 41, dtype=torch.float64)
     twin = folded(network)
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in twin.modules())
     torch.testing.assert_close(twin(images), network(images), rtol=0, atol=1e-12)
 
 
-def test_folding_leaves_the_network_alone(network):
+def test_folding_does_not_modify_the_network(network):
     before = {name: value.clone() for name, value in network.state_dict().items()}
     folded(network)
     assert network.state_dict().keys() == before.keys()
@@ -32,7 +32,7 @@ def test_folding_leaves_the_network_alone(network):
     assert any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
 
 
-def test_a_batch_norm_that_follows_no_convolution_stays():
+def test_a_batch_norm_without_a_convolution_stays():
     torch.manual_seed(0)
     module = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 3, 1), nn.ReLU(), nn.BatchNorm2d(3))
     module(torch.rand(2, 3, 8, 8))

@@ -1,4 +1,4 @@
-"""Detail beside a local mean, squares of pixels as channels: what a network predicts, sees and reaches."""
+"""The options `local_mean` and `unshuffle`: outputs, tiles and receptive fields."""
 
 import numpy as np
 import pytest
@@ -31,25 +31,25 @@ def made(channels=3, **kwargs):
     kwargs = {"bsn": "UNet", "upsample_align_corners": False} | kwargs
     features = [4] if kwargs["bsn"] == "UNet" else [4, 8]
     model = NL_BSN(in_channels=channels, features=features, **kwargs)
-    with torch.no_grad():  # batch norms of a network that has seen images
+    with torch.no_grad():  # for the batch norms' statistics
         model(images(4, channels, 48, 48))
     return model.eval().requires_grad_(False)
 
 
 def blurred(image, sigma):
-    """A Gaussian blur of each plane in float64, by SciPy."""
+    """Blur each plane in float64 with SciPy."""
     planes = image.double().numpy().reshape(-1, *image.shape[-2:])
     blurs = [gaussian_filter(plane, sigma, mode="nearest", truncate=3) for plane in planes]
     return torch.from_numpy(np.stack(blurs)).reshape(image.shape)
 
 
 @pytest.mark.parametrize("network", ["UNet", "UNet2"])
-def test_without_a_local_mean_the_network_itself_answers(network):
+def test_without_a_local_mean_the_output_is_the_networks(network):
     model, noisy = made(bsn=network), images(1, 3, 32, 48)
     assert torch.equal(model(noisy), model.bsn(noisy))
 
 
-def test_the_result_is_the_mean_and_a_quarter_of_what_is_made_of_four_times_the_detail():
+def test_the_network_adds_detail_to_the_local_mean():
     model, noisy = made(local_mean=2.0), images(2, 3, 32, 48)
     mean = blurred(noisy, 2.0)
     expected = mean + model.bsn((4 * (noisy - mean)).float()).double() / 4
@@ -57,16 +57,16 @@ def test_the_result_is_the_mean_and_a_quarter_of_what_is_made_of_four_times_the_
     assert (model(noisy) - noisy).abs().max() > 0.01
 
 
-def test_a_network_that_predicts_no_detail_gives_the_mean():
+def test_a_network_without_detail_gives_the_mean():
     model, noisy = made(local_mean=2.0), images(1, 3, 31, 33)
     model.bsn.tail[-1].weight.zero_()
     model.bsn.tail[-1].bias.zero_()
-    inside = model(noisy)[..., :20, :20]  # beyond, it is the mean of what the image was extended by
+    inside = model(noisy)[..., :20, :20]  # the mean near the right and lower border includes the padding
     torch.testing.assert_close(inside.double(), blurred(noisy, 2.0)[..., :20, :20], rtol=0, atol=1e-6)
 
 
-def test_under_bfloat16_the_mean_is_one_of_32_bits():
-    """Of eight bits' precision, colours would come in steps of a grey level."""
+def test_the_mean_is_float32_under_bfloat16():
+    """With the 8 significant bits of bfloat16, colours would have steps of a grey level."""
     mean, noisy = LocalMean(3.0), images(1, 3, 20, 30)
     model = made(local_mean=3.0)
     model.bsn.tail[-1].weight.zero_()
@@ -79,7 +79,7 @@ def test_under_bfloat16_the_mean_is_one_of_32_bits():
 
 @pytest.mark.parametrize("channels", [1, 2, 5])
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (5, 2), (17, 31)])
-def test_images_of_any_size_and_channels_keep_both(size, channels):
+def test_any_size_and_number_of_channels_is_kept(size, channels):
     for kwargs in ({"local_mean": 8.0}, {"unshuffle": 2}, {"unshuffle": 2, "local_mean": 8.0}):
         noisy = images(2, channels, *size)
         assert made(channels, **kwargs)(noisy).shape == noisy.shape
@@ -98,44 +98,40 @@ def test_tiles_give_the_whole_image(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_reach_is_how_far_a_tile_feels_its_edge(kind):
-    """NaN beyond the edge spreads to all that depends on it, whatever the weights."""
+def test_receptive_radius_matches_the_spread_of_nan(kind):
+    """NaN spreads to all pixels that depend on it, for any weights."""
     model = made(**KINDS[kind])
     edge = -(-2 * model.receptive_radius // model.stride) * model.stride
-    reached = []
-    for beyond in (slice(None, edge), slice(edge, None)):
+    spread = []
+    for half in (slice(None, edge), slice(edge, None)):
         noisy = images(1, 3, 2 * model.stride, 2 * edge)
-        noisy[..., beyond] = torch.nan
-        felt = model(noisy).isnan().any(dim=2)[0].any(dim=0).sum().item()
-        reached.append(felt - edge)
-    # Enlarging counts zero times NaN: a pixel of the first level more. A local mean counts in whole strides.
-    assert (
-        model.receptive_radius - model.stride
-        < max(reached)
-        <= model.receptive_radius + KINDS[kind].get("unshuffle", 1)
-    )
+        noisy[..., half] = torch.nan
+        spread.append(model(noisy).isnan().any(dim=2)[0].any(dim=0).sum().item() - edge)
+    # Upsampling multiplies NaN by zero, which adds a pixel of the first level. A local mean adds strides.
+    longest = model.receptive_radius + KINDS[kind].get("unshuffle", 1)
+    assert model.receptive_radius - model.stride < max(spread) <= longest
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_lies_farther_away_than_reach_changes_nothing(kind):
+def test_pixels_beyond_the_receptive_radius_have_no_influence(kind):
     model = made(**KINDS[kind])
     edge = -(-2 * model.receptive_radius // model.stride) * model.stride
     noisy = images(1, 3, 2 * model.stride, 2 * edge)
     changed = noisy.clone()
     changed[..., :edge] += 1
     difference = (model(changed) - model(noisy)).abs().amax(dim=(0, 1, 2))
-    # Between aligned corners a weight that rounds to nothing may reach on.
+    # With aligned corners, weights that round to zero may extend further.
     assert difference[edge + model.receptive_radius :].max() < 5e-6 < 1e-4 < difference[: edge + 1].min()
 
 
-def test_weights_with_and_without_a_local_mean_are_called_alike():
-    """A checkpoint of either holds what is trained and nothing else."""
+def test_local_mean_adds_no_weights():
+    """Checkpoints with and without it have the same weights."""
     plain, over_mean = made(), made(local_mean=4.0)
     assert plain.state_dict().keys() == over_mean.state_dict().keys()
     over_mean.load_state_dict(plain.state_dict())
 
 
-def test_unshuffled_squares_become_channels_and_pixels_again_where_they_were(monkeypatch):
+def test_unshuffle_is_undone(monkeypatch):
     model, seen = made(unshuffle=2), []
     monkeypatch.setattr(UShape, "_denoise", lambda self, x, window: seen.append((x.shape, window)) or x)
     noisy = images(1, 3, 32, 48)
@@ -147,22 +143,19 @@ def test_unshuffled_squares_become_channels_and_pixels_again_where_they_were(mon
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
-        ("local_mean: 0", "model.kwargs.local_mean: expected a number above 0"),
-        ("local_mean: 65", "model.kwargs.local_mean: expected a number above 0 and of at most 64"),
-        ("local_mean: wide", "model.kwargs.local_mean: expected a number"),
-        ("bsn: UNet, unshuffle: 0", "model.kwargs.unshuffle: expected an integer of at least 1"),
-        (
-            "bsn: UNet, unshuffle: 9",
-            "model.kwargs.unshuffle: expected an integer of at least 1 and of at most 8",
-        ),
-        ("bsn: UNet2, unshuffle: 2", "model.kwargs.unshuffle: UNet2 takes none"),
+        ("local_mean: 0", "local_mean: expected a number above 0"),
+        ("local_mean: 65", "local_mean: expected a number above 0 and of at most 64"),
+        ("local_mean: wide", "local_mean: expected a number"),
+        ("bsn: UNet, unshuffle: 0", "unshuffle: expected an integer of at least 1"),
+        ("bsn: UNet, unshuffle: 9", "unshuffle: expected an integer of at least 1 and of at most 8"),
+        ("bsn: UNet2, unshuffle: 2", "unshuffle: UNet2 has no such option"),
     ],
 )
-def test_a_value_that_cannot_be_is_refused_by_its_key(value, said):
+def test_invalid_values_are_refused_by_key(value, message):
     line = problem(f"model: {{kwargs: {{{value}}}}}")
-    assert line.startswith(said) and line.endswith("(my.yaml, line 1)")
+    assert line.startswith(f"model.kwargs.{message}") and line.endswith("(my.yaml, line 1)")
 
 
 def test_the_keys_reach_the_network():

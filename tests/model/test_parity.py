@@ -1,4 +1,4 @@
-"""The networks against the published code: same checkpoint, same input, same output."""
+"""The networks against the published code: the same checkpoint and input give the same output."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ PARITY = Path(__file__).parents[1] / "parity"
 
 
 def load(network: str) -> tuple[NL_BSN, dict, dict]:
-    """Give the network with the checkpoint's weights, the checkpoint, and the recorded inputs and outputs."""
+    """Return the network with the checkpoint's weights, the checkpoint, and recorded inputs and outputs."""
     checkpoint = torch.load(PARITY / f"{network.lower()}_005.pth", weights_only=True)
     recorded = dict(np.load(PARITY / f"{network.lower()}_io.npz"))
     model = NL_BSN(network, in_channels=3, features=recorded["features"].tolist())
@@ -23,7 +23,7 @@ def load(network: str) -> tuple[NL_BSN, dict, dict]:
 @pytest.mark.parametrize("network", ["UNet", "UNet2"])
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 def test_output_equals_the_published_network(network: str, training: bool) -> None:
-    """To 1e-5, with running statistics (eval) and with the batch's own (train)."""
+    """To 1e-5, with running statistics (eval) and with the batch's statistics (train)."""
     model, _, recorded = load(network)
     output = model.train(training)(torch.from_numpy(recorded["input"]))
     expected = recorded["output_train" if training else "output_eval"]
@@ -31,7 +31,7 @@ def test_output_equals_the_published_network(network: str, training: bool) -> No
 
 
 @pytest.mark.parametrize("network", ["UNet", "UNet2"])
-def test_checkpoint_names_stand_in_the_published_order(network: str) -> None:
+def test_checkpoint_names_have_the_published_order(network: str) -> None:
     """The published optimiser state refers to parameters by position, so order is part of the format."""
     model, checkpoint, _ = load(network)
     assert list(model.state_dict()) == list(checkpoint["model_weights"])
@@ -39,7 +39,7 @@ def test_checkpoint_names_stand_in_the_published_order(network: str) -> None:
 
 @pytest.mark.parametrize("network", ["UNet", "UNet2"])
 def test_optimizer_state_of_a_published_checkpoint_fits(network: str) -> None:
-    """Each parameter meets moments of its own shape."""
+    """Each parameter has moments of its own shape."""
     model, checkpoint, _ = load(network)
     optimizer = torch.optim.Adam(model.parameters())
     optimizer.load_state_dict(checkpoint["optimizer_weights"])

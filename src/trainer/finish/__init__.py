@@ -1,7 +1,7 @@
-"""What is done to an image after the network: `finish` gives back light and detail that it took off.
+"""Post-processing of denoised images: `finish` restores light and detail that the network removed.
 
-`flat_places` tell how strong the noise is, `light` in which light it is fair, `detail` what is more than
-noise; `strips` is how large images are gone through.
+`flat_places` measures the noise, `light` restores mean brightness and colour, `detail` restores texture;
+`strips` processes large images piece by piece.
 """
 
 from src.trainer.finish.finish import NOTHING, Finish, Parts, found_gamma

@@ -1,4 +1,4 @@
-"""The last touch to a denoised image, for any network: nothing in it is trained."""
+"""Post-process denoised images. Nothing here is trained, so it suits any network."""
 
 from collections.abc import Callable, Iterator
 from typing import Annotated, Literal
@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from src.trainer.finish.detail import reach_of, with_detail
-from src.trainer.finish.flat_places import FEWEST, NoiseCurve, flat_places
-from src.trainer.finish.light import LightGivenBack, gamma_of, skewness
+from src.trainer.finish.detail import detail_radius, with_detail
+from src.trainer.finish.flat_places import MIN_PLACES, NoiseCurve, flat_places
+from src.trainer.finish.light import LightCorrection, gamma_of, skewness
 from src.trainer.finish.strips import Pair
 from src.util.config.schema import Block
 from src.util.errors import ConfigError
@@ -18,29 +18,31 @@ from src.util.errors import ConfigError
 Parts = Literal["none", "light", "detail", "all"]
 
 LIGHT, DETAIL = 16.0, 3.0
-"""Sigma of both, px, where nothing else is said."""
+"""Default sigma of both parts, px."""
 
 
 class Finish(Block):
-    """`finish`: what is given back of the noisy image, in places and light where that is not noise."""
+    """`finish`: restores light and detail of the noisy image that are not noise."""
 
     light: Annotated[float, Field(gt=0, le=256)] | None = None
-    """Sigma, px, of the neighbourhoods whose mean light becomes the noisy image's again. None = not done."""
+    """Sigma, px, of the neighbourhoods whose mean light is restored from the noisy image. None = off."""
     gamma: Literal["auto"] | Annotated[float, Field(ge=1, le=3)] = "auto"
-    """The power of the light in which noise is fair: 1 for noise that was added to finished images, 2.2 for a
-    sensor's. `auto` finds it in the image's flat places."""
+    """Exponent of the light in which the noise is symmetric: 1 for noise added to finished images, 2.2 for
+    sensor noise. `auto` estimates it from the image's flat places."""
     detail: Annotated[float, Field(gt=0, le=32)] | None = None
-    """Sigma, px, of the neighbourhoods in which differences beyond noise are given back. None = not done."""
+    """Sigma, px, of the neighbourhoods in which differences beyond noise are restored. None = off."""
     strength: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Share of the result in what is given; the rest is the noisy image."""
+    """Weight of the denoised image in the result; the rest is the noisy image."""
 
     def chosen(self, parts: Parts | None, strength: float | None) -> "Finish":
-        """The same with other parts, those that were not used at their defaults; None leaves all as it is.
+        """Return a copy with other parts or strength; None keeps the current ones.
+
+        Parts that were off get their default sigma.
 
         Raises
         ------
         ConfigError
-            When `strength` is not from 0 to 1.
+            If `strength` is not in [0, 1].
         """
         own: dict[str, float | None] = {}
         if strength is not None:
@@ -55,41 +57,41 @@ class Finish(Block):
 
     @property
     def changes(self) -> bool:
-        """Whether anything is done at all."""
+        """Whether this changes images at all."""
         return self.light is not None or self.detail is not None or self.strength < 1
 
     def __call__(
-        self, pair: Pair, told: Callable[[float], object] | None = None
+        self, pair: Pair, report_gamma: Callable[[float], object] | None = None
     ) -> Iterator[tuple[int, np.ndarray]]:
         """Finish an image of any size.
 
         Parameters
         ----------
         pair : Pair
-            Noisy and denoised; left as they are.
-        told : callable, optional
-            Told the power of the light that was found.
+            Noisy and denoised image. Not modified.
+        report_gamma : callable, optional
+            Called with the estimated gamma.
 
         Yields
         ------
         top : int
             First row of a band of the result.
         band : ndarray of float32, shape (rows, W, C)
-            data range 1; not clipped. The same values however the image is cut into strips.
+            Data range 1, not clipped. The values do not depend on the strips.
         """
         places = flat_places(pair)
-        known = len(places.corners) >= FEWEST
         light = None
         if self.light is not None:
             gamma = self.gamma
             if gamma == "auto":
                 gamma = gamma_of([skewness(pair, places)])
-                if told is not None:
-                    told(gamma)
-            light = LightGivenBack(pair, self.light, gamma)
-        noise = NoiseCurve(places, pair.rounding + 1e-10) if known else None
-        margin = 0 if self.detail is None else -(-reach_of(self.detail) // 4) * 4
-        for top, bottom, first, last in pair.around(margin):
+                if report_gamma is not None:
+                    report_gamma(gamma)
+            light = LightCorrection(pair, self.light, gamma)
+        rounding = pair.step**2 / 12  # variance of the rounding error of integers
+        noise = NoiseCurve(places, rounding + 1e-10) if len(places.corners) >= MIN_PLACES else None
+        margin = 0 if self.detail is None else -(-detail_radius(self.detail) // 4) * 4
+        for top, bottom, first, last in pair.strips_with(margin):
             noisy, result = pair.strip(first, last)
             if light is not None:
                 result = result + light.rows(first, last)
@@ -100,16 +102,16 @@ class Finish(Block):
             yield top, result[top - first : bottom - first]
 
     def tensor(self, noisy: Tensor, denoised: Tensor, step: float) -> Tensor:
-        """Finish an image (C, H, W), float32 of data range 1; see `Pair` for `step`."""
+        """Finish an image (C, H, W) float32 of data range 1; see `Pair` for `step`."""
         before, after = (values.permute(1, 2, 0).contiguous().numpy() for values in (noisy, denoised))
         bands = [band for _, band in self(Pair(before, after, 1.0, step))]
         return torch.from_numpy(np.concatenate(bands)).permute(2, 0, 1).contiguous()
 
 
 NOTHING = Finish()
-"""The network's result as it is."""
+"""Leaves the network's result unchanged."""
 
 
 def found_gamma(pairs: Iterator[Pair]) -> float:
-    """The power of the light in which the noise of several images is fair; see `Finish.gamma`."""
+    """Estimate one gamma from several images; see `Finish.gamma`."""
     return gamma_of(skewness(pair, flat_places(pair)) for pair in pairs)

@@ -1,4 +1,4 @@
-"""Flat places of an image, where all that differs from the denoised image is noise.
+"""Find flat places of an image, where the difference to the denoised image is only noise.
 
 Shape letters: P places, C channels, N pixels of a place.
 """
@@ -10,8 +10,8 @@ import numpy as np
 
 from src.trainer.finish.strips import EDGE, Pair
 
-FEWEST = 16
-"""With fewer places nothing is concluded."""
+MIN_PLACES = 16
+"""With fewer places the noise counts as unknown."""
 
 _FLAT = 0.3
 _BINS = 8
@@ -20,26 +20,19 @@ _QUANTILE = 0.3
 
 @dataclass(frozen=True)
 class FlatPlaces:
-    """The flattest places of `EDGE` px squared of an image, of each brightness alike.
-
-    Attributes
-    ----------
-    corners : ndarray of int, shape (P, 2)
-        Row and column of each.
-    level : ndarray, shape (P, C)
-        Mean of the denoised image.
-    variance : ndarray, shape (P, C)
-        Of noisy minus denoised.
-    """
+    """The flattest squares of `EDGE` px of an image, the same number for each brightness."""
 
     corners: np.ndarray
+    """(P, 2) int, row and column of the upper left corners, px."""
     level: np.ndarray
+    """(P, C), mean of the denoised image."""
     variance: np.ndarray
+    """(P, C), variance of noisy minus denoised image."""
 
 
 def flat_places(pair: Pair) -> FlatPlaces:
-    """Find the flat places: those where the denoised image varies least, among those of like brightness."""
-    parts = [_of_strip(pair, *strip) for strip in pair.strips]
+    """Find the places where the denoised image varies least among places of similar brightness."""
+    parts = [_strip_places(pair, *strip) for strip in pair.strips]
     corners, level, structure, variance = (np.concatenate(part) for part in zip(*parts, strict=True))
     by_level = np.array_split(np.argsort(level.mean(axis=1), kind="stable"), _BINS)
     varies = structure.mean(axis=1)
@@ -49,7 +42,8 @@ def flat_places(pair: Pair) -> FlatPlaces:
     return FlatPlaces(corners[flattest], level[flattest], variance[flattest])
 
 
-def _of_strip(pair: Pair, top: int, bottom: int) -> tuple[np.ndarray, ...]:
+def _strip_places(pair: Pair, top: int, bottom: int) -> tuple[np.ndarray, ...]:
+    """Return corner (P, 2), and level, structure and noise variance (P, C) of all places of a strip."""
     noisy, denoised = pair.strip(top, bottom)
     rows, columns, channels = (bottom - top) // EDGE, noisy.shape[1] // EDGE, noisy.shape[2]
     down, across = np.divmod(np.arange(rows * columns), max(columns, 1))
@@ -65,19 +59,19 @@ def _of_strip(pair: Pair, top: int, bottom: int) -> tuple[np.ndarray, ...]:
 
 
 class NoiseCurve:
-    """Variance of the noise by brightness, in each channel.
+    """The noise variance as a function of brightness, for each channel.
 
     Parameters
     ----------
     places : FlatPlaces
-        At least `FEWEST`.
+        At least `MIN_PLACES`.
     least : float
-        No variance is taken for smaller than this.
+        Lower limit of the variance.
 
     Notes
     -----
-    Where the network took texture off, too, the difference varies more than noise does: so of places of like
-    brightness not the mean counts, but a low quantile.
+    Where the network removed texture, the difference varies more than the noise. The curve therefore follows
+    a low quantile of the places of similar brightness, not their mean.
     """
 
     def __init__(self, places: FlatPlaces, least: float) -> None:
@@ -90,7 +84,7 @@ class NoiseCurve:
         self._variances = np.stack([np.quantile(part, _QUANTILE, axis=0) for part in variances], axis=1)
 
     def __call__(self, denoised: np.ndarray) -> np.ndarray:
-        """The variance at each value of an image (H, W, C), float32."""
+        """Return the noise variance at each value of an image (H, W, C), float32."""
         channels = zip(self._levels, self._variances, strict=True)
         curves = [np.interp(denoised[..., c], *curve) for c, curve in enumerate(channels)]
         return np.stack(curves, axis=2).astype(np.float32)

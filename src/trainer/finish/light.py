@@ -1,10 +1,10 @@
-"""Light given back: the mean brightness and colour of every neighbourhood as the noisy image has it.
+"""Restore the mean brightness and colour of every neighbourhood from the noisy image.
 
-A sensor's noise is fair in linear light: its mean is zero there. A tone curve bends that, so a network that
-keeps the mean of finished images, or their median, makes shadows brighter or darker and shifts colours. Which
-light an image's noise is fair in is told by the noise itself: by the power at which it is symmetric.
+Sensor noise has zero mean in linear light. A tone curve changes that, so a network that keeps the mean or
+median of finished images makes shadows brighter or darker and shifts colours. The light in which the noise
+has zero mean is estimated from the noise itself: by the exponent (gamma) at which it is symmetric.
 
-Shape letters: H rows, W columns, C channels, P places, G powers.
+Shape letters: H rows, W columns, C channels, P places, G gammas.
 """
 
 from collections.abc import Iterable
@@ -12,46 +12,47 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from src.trainer.finish.flat_places import FEWEST, FlatPlaces
+from src.trainer.finish.flat_places import MIN_PLACES, FlatPlaces
 from src.trainer.finish.strips import Pair
 from src.util.images.light import from_light, to_light
 
 GAMMAS = np.linspace(1, 3, 21)
-"""The powers that are tried: 1 is the image as it is, 2.2 about linear light of sRGB."""
+"""The gammas to try: 1 leaves the image as it is, 2.2 is about the linear light of sRGB."""
 
 _COARSER = 4
-_PLACES = 400
-_FAR = 2.5
-"""How many standard deviations black and white must be away."""
-_ENOUGH = 2.0
-"""Noise of a standard deviation under so many steps of the values says nothing of its shape."""
-_UNTOLD = 1.8
-"""Most often noise that is clipped nearly everywhere; where it is too weak to tell, all powers are alike."""
+_MOST_PLACES = 400
+_CLEAR = 2.5
+"""Smallest distance of a place from black and white, in standard deviations of the noise."""
+_MIN_DEVIATION = 2.0
+"""Smallest usable standard deviation of the noise, in steps of the values."""
+_FALLBACK = 1.8
+"""Gamma without enough usable places. Most such images are clipped nearly everywhere; for very weak noise the
+choice makes no difference."""
 
 
 def skewness(pair: Pair, places: FlatPlaces) -> np.ndarray:
-    """How far from symmetric the noise is in each flat place, in the light of each power.
+    """Return the skewness of the noise in each usable flat place, for each gamma.
 
     Returns
     -------
     ndarray, shape (P * C, G)
-        Third moment over the cube of the standard deviation; no rows where the noise is too weak to tell.
+        Third moment over the cube of the standard deviation; no rows if the noise is too weak everywhere.
     """
     deviation = np.sqrt(places.variance)
-    usable = deviation > _ENOUGH * pair.step
+    usable = deviation > _MIN_DEVIATION * pair.step
     if pair.step:
-        # Not by whether values are clipped: that would keep places whose noise goes the other way by chance.
-        usable &= (places.level > _FAR * deviation) & (places.level < 1 - _FAR * deviation)
+        # Testing for clipped values instead would favour places whose noise happens to point the other way.
+        usable &= (places.level > _CLEAR * deviation) & (places.level < 1 - _CLEAR * deviation)
     (numbers,) = np.nonzero(usable.any(axis=1))
     if not len(numbers):
         return np.empty((0, len(GAMMAS)), np.float32)
-    numbers = numbers[:: -(-len(numbers) // _PLACES)]  # of all brightnesses
+    numbers = numbers[:: -(-len(numbers) // _MOST_PLACES)]  # from all brightnesses
     noisy, denoised = pair.places(places.corners[numbers])
     return np.stack([_skewness(noisy, denoised, gamma)[usable[numbers]] for gamma in GAMMAS], axis=1)
 
 
 def _skewness(noisy: np.ndarray, denoised: np.ndarray, gamma: float) -> np.ndarray:
-    """Of places (P, N, C) in one light, shape (P, C)."""
+    """Return the skewness (P, C) of the noise of places (P, N, C) for one gamma."""
     noise = to_light(noisy, gamma) - to_light(denoised, gamma)
     noise -= noise.mean(axis=1, keepdims=True)
     square = noise**2
@@ -60,41 +61,41 @@ def _skewness(noisy: np.ndarray, denoised: np.ndarray, gamma: float) -> np.ndarr
 
 
 def gamma_of(found: Iterable[np.ndarray]) -> float:
-    """The power at which noise is symmetric, in the median over all places of one image or several.
+    """Estimate the gamma at which the median skewness over all places of one or several images is zero.
 
     Parameters
     ----------
     found : iterable of ndarray
-        What `skewness` gave for each image.
+        The result of `skewness` for each image.
 
     Returns
     -------
     float
-        In `GAMMAS`' range; where there are too few places to tell, `_UNTOLD`.
+        In the range of `GAMMAS`; `_FALLBACK` with too few places.
     """
     rows = [each for each in found if len(each)]
-    if sum(map(len, rows)) < FEWEST:
-        return _UNTOLD
-    median = np.median(np.concatenate(rows), axis=0)  # rises with the power
+    if sum(map(len, rows)) < MIN_PLACES:
+        return _FALLBACK
+    median = np.median(np.concatenate(rows), axis=0)  # rises with gamma
     return round(float(np.interp(0, np.maximum.accumulate(median), GAMMAS)), 2)
 
 
-class LightGivenBack:
-    """What has to be added to a denoised image for its light to be the noisy one's again.
+class LightCorrection:
+    """The values to add to a denoised image to restore the light of the noisy image.
 
     Parameters
     ----------
     pair : Pair
         The images.
     sigma : float
-        Of the Gaussian that neighbourhoods are weighed by, px.
+        Standard deviation of the Gaussian that weights neighbourhoods, px.
     gamma : float
-        The power of the light.
+        Exponent of the light.
 
     Notes
     -----
-    Where values are clipped at black or white the mean of what is left is not the noise's; the correction
-    fades there. It is smooth, and computed on a grid `_COARSER` times coarser than the image.
+    Clipping at black or white changes the mean of the noise, so the correction fades out there. It is smooth
+    and therefore computed on a grid that is `_COARSER` times coarser than the image.
     """
 
     def __init__(self, pair: Pair, sigma: float, gamma: float) -> None:
@@ -113,9 +114,8 @@ class LightGivenBack:
         self._grid = weight * (from_light(light, gamma) - from_light(result, gamma))
 
     def rows(self, top: int, bottom: int) -> np.ndarray:
-        """The correction of some rows (H, W, C); `top` is a multiple of 4."""
-        # With a row more on either side, counted from a multiple of the grid, a strip is interpolated as it
-        # would be in the whole.
+        """Return the correction of rows `top` to `bottom` (H, W, C); `top` is a multiple of `_COARSER`."""
+        # With an extra grid row on either side, a strip is interpolated exactly like the whole image.
         first, last = max(0, top // _COARSER - 1), min(len(self._grid), -(-bottom // _COARSER) + 1)
         part = self._grid[first:last]
         size = part.shape[1] * _COARSER, part.shape[0] * _COARSER
@@ -124,13 +124,13 @@ class LightGivenBack:
 
 
 def _coarse(values: np.ndarray) -> np.ndarray:
-    """Means of squares of `_COARSER` px; those at the border of what there is of them."""
+    """Return means over squares of `_COARSER` px; at the border over the part inside the image."""
     height, width, channels = values.shape
     missing = -height % _COARSER, -width % _COARSER
     if any(missing):
         values = np.pad(values, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
     size = values.shape[1] // _COARSER, values.shape[0] // _COARSER
-    # Of whole squares the area's mean, in a tenth of NumPy's time.
+    # For whole squares INTER_AREA is the mean, ten times faster than NumPy.
     return cv2.resize(values, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], channels)
 
 

@@ -1,4 +1,4 @@
-"""Noisy and denoised images, strip by strip, so that large ones are never in memory several times over.
+"""Process noisy and denoised images in strips, which bounds the memory for large images.
 
 Shape letters: H rows, W columns, C channels.
 """
@@ -10,39 +10,31 @@ from functools import cached_property
 import numpy as np
 
 EDGE = 16
-"""Edge of the places that statistics are of, px; strips begin at multiples of it."""
+"""Edge of the squares used for statistics, px; strips begin at multiples of it."""
 
 _VALUES = 2**22
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A noisy image and what a network made of it.
-
-    Parameters
-    ----------
-    noisy : ndarray of whole or floating-point numbers, shape (H, W, C)
-        As stored.
-    denoised : ndarray of float32, shape (H, W, C)
-        data range 1.
-    data_range : float
-        The data range of `noisy`.
-    step : float
-        From one value that `noisy` can have to the next, of data range 1; 0 for floating-point images.
-    """
+    """A noisy image and its denoised version."""
 
     noisy: np.ndarray
+    """(H, W, C) integers or floats, as stored."""
     denoised: np.ndarray
+    """(H, W, C) float32, data range 1."""
     data_range: float
+    """The data range of `noisy`."""
     step: float
+    """Distance between adjacent values of `noisy`, scaled to data range 1; 0 for floating-point images."""
 
     def strip(self, top: int, bottom: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of both, float32 of data range 1."""
+        """Return rows `top` to `bottom` of both images, float32 of data range 1."""
         rows = self.noisy[top:bottom].astype(np.float32)
         return rows / np.float32(self.data_range), self.denoised[top:bottom]
 
     def places(self, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Places of `EDGE` px squared of both, (P, N, C) float32, by their corners (P, 2)."""
+        """Return squares of `EDGE` px of both images, (P, N, C) float32, at corners (P, 2)."""
         within = np.arange(EDGE)
         rows = corners[:, 0, None, None] + within[:, None]
         columns = corners[:, 1, None, None] + within
@@ -59,19 +51,14 @@ class Pair:
         rows = max(1, _VALUES // (width * channels * EDGE)) * EDGE
         return [(top, min(top + rows, height)) for top in range(0, height, rows)]
 
-    def around(self, margin: int) -> Iterator[tuple[int, int, int, int]]:
-        """Each strip, and the rows with so many more on either side that it is computed from."""
+    def strips_with(self, margin: int) -> Iterator[tuple[int, int, int, int]]:
+        """Yield first row and end of each strip, then those with `margin` more rows on either side."""
         height = len(self.noisy)
         for top, bottom in self.strips:
             yield top, bottom, max(0, top - margin), min(height, bottom + margin)
 
-    @property
-    def rounding(self) -> float:
-        """Variance of what rounding to whole numbers adds."""
-        return self.step**2 / 12
-
     def clipped(self, noisy: np.ndarray) -> np.ndarray:
-        """Where values of a strip may have been cut off at black or white."""
+        """Return which values of a strip may have been clipped at black or white."""
         if not self.step:
             return np.zeros(noisy.shape, bool)
         return (noisy <= 0) | (noisy >= 1)

@@ -1,4 +1,4 @@
-"""Denoising pixels that are hidden from the network, as it learnt to.
+"""Denoise pixels that are hidden from the network, as in training.
 
 Shape letters: B images, N regions, C channels, H rows, W columns.
 """
@@ -23,20 +23,20 @@ from src.util.logger import LOG, progress_bar
 from src.util.memory import is_out_of_memory
 
 BLOCK = 256
-"""Edge of the parts of an image, px, which lie on a grid that begins in its corner."""
+"""Edge of the blocks of an image, px; their grid begins in the upper left corner."""
 
 _AT_ONCE = {"cuda": 2**20}
 _AT_ONCE_ELSEWHERE = 2**18
-"""Pixels that go through the network at once: with UNet2 [96, 192] in 32 bits 2**18 take about 0.6 GB."""
+"""Pixels per call of the network: with UNet2 [96, 192] in 32 bits 2**18 px need about 0.6 GB."""
 
 Phase = Sequence[int]
-"""Row and column of the image where the first core of a grid begins, px."""
+"""Row and column of the image at which the first core of a grid begins, px."""
 
 
 class _Span(NamedTuple):
     """A block along one axis: `begin` to `end`, px, and the area around it, whose first pixel is `start`.
 
-    `pixels` (area) are those of the image which the area shows; outside they are reflected ones.
+    `pixels` (area,) are the image's pixels in the area, reflected outside the image.
     """
 
     begin: int
@@ -46,17 +46,17 @@ class _Span(NamedTuple):
 
     @property
     def block(self) -> slice:
-        """The block in its area."""
+        """The position of the block in its area."""
         return slice(self.begin - self.start, self.end - self.start)
 
     @property
     def inside(self) -> np.ndarray:
-        """Where in the area its pixels stand, reflected ones where what they mirror does."""
+        """The positions in the area of its pixels; for reflected pixels those of the originals."""
         return self.pixels - self.start
 
 
 def passes(masker: NonLocalMasker) -> int:
-    """In how many passes each pixel is in a core once at least."""
+    """Return the number of passes after which each pixel has been in a core at least once."""
     return math.ceil(masker.pitch / _core(masker)) ** 2
 
 
@@ -65,33 +65,33 @@ def _core(masker: NonLocalMasker) -> int:
 
 
 class Masked(WholeImage):
-    """Denoises with a network that sees nothing of the pixels it predicts.
+    """Denoises with a network that does not see the pixels it predicts.
 
-    Regions on a grid are hidden, and of the network's result only their cores are kept; then the grid is
-    shifted by a core's edge, until each pixel was in one: `ceil(pitch / core)**2` passes. A pixel's result is
-    the mean over all cores that held it.
+    Each pass hides regions on a grid and keeps only their cores of the network's result. Then the grid is
+    shifted by the edge of a core, until each pixel was in a core: `ceil(pitch / core)**2` passes. A pixel's
+    result is the mean over all cores that contained it.
 
-    The image is taken in blocks of `BLOCK` px, each with so much around it as the network sees. A result
-    depends on what is in that area alone, not on tiles, nor on how far the image goes on.
+    The image is processed in blocks of `BLOCK` px with the network's receptive field around them. A result
+    depends only on this area, neither on tiles nor on the size of the image.
 
     Parameters
     ----------
     network : Network
-        Trained to predict what `masker` hides; its `tiling` makes no difference.
+        Trained to predict what `masker` hides; its `tiling` is not used.
     masker : NonLocalMasker
-        Searches what stands in a region's place inside the block and its surroundings.
+        Searches for similar patches within a block and its surroundings.
 
     Raises
     ------
     ConfigError
-        When regions on the masker's grid would touch, or the network cannot be used so.
+        If regions on the masker's grid would touch, or the network is not suitable.
 
     Notes
     -----
-    Beyond its border the image is reflected, so that there are regions whose core lies at the border. What
-    is hidden inside is hidden in the reflection, too.
+    The image is reflected at its border, so that the cores of regions reach the border. Pixels hidden inside
+    are also hidden in the reflection.
 
-    A hidden pixel has its say in which patches are similar to those around it, and may stand in what fills a
+    A hidden pixel influences which patches are similar to those around it, and can be part of what replaces a
     region at least `exclude` px away.
     """
 
@@ -103,7 +103,7 @@ class Masked(WholeImage):
                 f" {masker.pitch}: regions would touch"
             )
         if network.module.receptive_radius is None:
-            raise ConfigError("--masked: how far this network looks is not known: leave --masked out")
+            raise ConfigError("--masked: the receptive field of this network is unknown: leave --masked out")
         if network.ensemble:
             raise ConfigError("--masked and --ensemble: say one of them")
         self.network = network
@@ -113,7 +113,7 @@ class Masked(WholeImage):
         self.phases = [*product(range(0, masker.pitch, self.core), repeat=2)]
         self._ring = (edge - self.core) // 2
         self._margin = max(network.module.receptive_radius, edge)
-        # So much that any region has candidates enough beyond what is excluded around it.
+        # The smallest area in which every region has enough candidates outside `exclude`.
         beyond = masker.sim_patch_edge + masker.speedup_factor * math.ceil(math.sqrt(masker.similar))
         self._least = edge + 2 * masker.exclude + beyond
         self._at_once = _AT_ONCE.get(network.device.type, _AT_ONCE_ELSEWHERE)
@@ -122,8 +122,8 @@ class Masked(WholeImage):
     def denoise_bands(self, height: int, width: int, read: Reader, write: Writer, name: str) -> None:
         """Denoise one image, block by block; see `WholeImage`."""
         rows, columns = self._spans(height), self._spans(width)
-        passes = len(rows) * len(columns) * len(self.phases)
-        with self.network.inference(), progress_bar(passes, "pass") as bar:
+        total = len(rows) * len(columns) * len(self.phases)
+        with self.network.inference(), progress_bar(total, "pass") as bar:
             for row in rows:
                 blocks = [self._block(read(row.pixels, c.pixels), row, c, name, bar) for c in columns]
                 band = torch.cat(blocks, dim=2)
@@ -141,7 +141,7 @@ class Masked(WholeImage):
         return spans
 
     def _block(self, area: Tensor, row: _Span, column: _Span, name: str, bar: "tqdm[Any]") -> Tensor:
-        """The result (C, H, W) of a block, of its area (C, ...), on the CPU."""
+        """Denoise a block within its area (C, ...); return (C, H, W) on the CPU."""
         area = area[None].to(self.network.device)
         total, count = area[0].new_zeros(area.shape[1:]), area.new_zeros(area.shape[2:])
         due = self.phases
@@ -154,7 +154,7 @@ class Masked(WholeImage):
                     raise
                 self._take_less(len(batch), count.numel(), name)
                 continue
-            # One by one: the order in which they are added up does not depend on the batch.
+            # One by one, so that the order of summation does not depend on the batch size.
             for core, mask in zip(cores, masks, strict=True):
                 total += core
                 count += mask[0]
@@ -165,7 +165,7 @@ class Masked(WholeImage):
     def _cores(
         self, area: Tensor, phases: Sequence[Phase], row: _Span, column: _Span
     ) -> tuple[Tensor, Tensor]:
-        """Cores in the network's result for an area (1, C, H, W), (B, C, H, W), 0 elsewhere; their mask."""
+        """Denoise the cores of an area (1, C, H, W); return (B, C, H, W), 0 elsewhere, and their mask."""
         masked = [self.masker.mask_at(area, self._points(phase, row, column)) for phase in phases]
         mask = torch.cat([each.mask for each in masked])
         rows, columns = (torch.from_numpy(span.inside).to(area.device) for span in (row, column))
@@ -173,23 +173,23 @@ class Masked(WholeImage):
         return torch.where(mask > 0, self.network(images), 0), mask
 
     def _points(self, phase: Phase, row: _Span, column: _Span) -> Tensor:
-        """Centres (N, 2) of the regions of a grid in an area."""
+        """Return the centres (N, 2) of the regions of a grid in an area."""
         pitch, edge = self.masker.pitch, self.masker.repl_patch_edge
         spans = (row, column)
         height, width = (len(span.pixels) for span in spans)
         top, left = ((p - self._ring - s.start) % pitch for p, s in zip(phase, spans, strict=True))
         more = self.core - 1
         points = grid_points(height + more, width + more, pitch, edge, (top, left))
-        # Where the area ends a region is moved into it by less than a core: else none would hold the last px.
+        # Regions at the end of the area are moved inside by less than a core, so that they cover the last px.
         return torch.minimum(points, torch.tensor((height, width)) - 1 - edge // 2)
 
     def _take_less(self, images: int, pixels: int, name: str) -> None:
-        """Go on with half of so many images of so many pixels, where memory did not suffice for them."""
+        """Halve the batch size after memory ran out for `images` areas of `pixels` px each."""
         if images == 1:
             raise OutOfMemoryError(
                 f"{name}: out of memory on {self.network.device}, even with one block of {pixels} px at once"
             )
         self._at_once = images // 2 * pixels
-        LOG.warning("%s: out of memory; going on with %d blocks at once", name, images // 2)
+        LOG.warning("%s: out of memory; continuing with %d blocks at once", name, images // 2)
         if self.network.device.type == "cuda":
             torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""Calling the network: precision, memory layout and compiler in one place, for training and inference alike.
+"""Call the network: precision, memory layout and compilation for training and inference.
 
 Shape letters: B images, C channels, H rows, W columns.
 """
@@ -21,33 +21,33 @@ from src.util.logger import LOG, progress_bar
 from src.util.memory import is_out_of_memory, keep_freed_memory
 
 SMALLEST_TILE = 64
-"""Smaller tiles than these, px, are not tried when memory runs out: their margins are larger than they."""
+"""Smallest tile to try when memory runs out, px; the margins of smaller tiles exceed the tile."""
 
 Precision = Literal["fp32", "tf32", "bf16"]
 
 
 @dataclass
 class Network(WholeImage):
-    """A denoiser on its device, with the precision it is run in.
+    """A denoiser on its device, with its precision.
 
     Parameters
     ----------
     module : DenoisingNetwork
-        Takes and gives (B, C, H, W) of any size.
+        Maps (B, C, H, W) of any size to the same shape.
     device : torch.device
-        Where its weights are.
+        Device of the weights.
     precision : {"fp32", "tf32", "bf16"}
-        `fp32` computes in 32 bits; with `tf32` a GPU's convolutions round to 10 bits what they multiply (on
-        CPUs it is the same); `bf16` runs convolutions under autocast. The result is float32 always.
+        `fp32` computes in 32 bits. With `tf32` a GPU's convolutions round their factors to 10 bits; on CPUs
+        it equals `fp32`. `bf16` runs convolutions under autocast. The result is always float32.
     channels_last : bool
-        Whether inputs and weights are laid out NHWC.
+        Whether inputs and weights have the memory layout NHWC.
     compiled : bool
-        Whether training goes through PyTorch's compiler, which sees each size of batch for itself.
-        Inference goes without it, since images have many sizes.
+        Whether training uses PyTorch's compiler, once for each batch size. Inference never does, since images
+        have many sizes.
     cudnn_benchmark : bool
-        Whether a GPU tries several algorithms for each size of batch in training and takes the fastest.
+        Whether a GPU tries several algorithms for each batch size in training and takes the fastest.
     tiling : Tiling
-        How large images are cut when they are denoised. Smaller parts are set when memory runs out.
+        Tile sizes for denoising whole images. Reduced when memory runs out.
     ensemble : bool
         Whether a denoised image is the mean over its 8 flips and rotations.
     """
@@ -73,14 +73,14 @@ class Network(WholeImage):
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def __call__(self, images: Tensor, window: Window | None = None) -> Tensor:
-        """Denoise images (B, C, H, W) in [0, 1] on the device; float32, not clipped.
+        """Denoise images (B, C, H, W) in [0, 1] on the device; return float32, not clipped.
 
         With a window the images are tiles, see `src.model.DenoisingNetwork`.
         """
         images = images.contiguous(memory_format=self._layout)
         with self.arithmetic(), torch.autocast(self.device.type, torch.bfloat16, self.precision == "bf16"):
             if self.module.training:
-                # For no images at all the compiler makes code that fails.
+                # Compiled code fails on empty batches.
                 denoised = (self._trained if len(images) else self.module)(images)
             else:
                 module = self._folded or self.module
@@ -89,7 +89,7 @@ class Network(WholeImage):
 
     @contextmanager
     def arithmetic(self) -> Iterator[None]:
-        """How a GPU convolves while the `with` block runs, forward or backward; elsewhere nothing changes."""
+        """Set up a GPU's convolutions for the `with` block, forward and backward; do nothing elsewhere."""
         if self.device.type != "cuda":
             yield
             return
@@ -102,11 +102,11 @@ class Network(WholeImage):
 
     @contextmanager
     def inference(self) -> Iterator[None]:
-        """While the `with` block runs, evaluate as quickly as can be; then it is in the mode it was in."""
+        """Use eval mode and folded batch norms within the `with` block, then restore the mode."""
         was_training = self.module.training
         self.module.eval()
         try:
-            # For one image alone: weights may change and leave no trace (`.data`, a fused optimiser).
+            # Not kept for later: weights can change without a trace (`.data`, a fused optimiser).
             self._folded = folded(self.module)
             yield
         finally:
@@ -122,7 +122,7 @@ class Network(WholeImage):
                     torch.cuda.empty_cache()
 
     def _fits(self, height: int, width: int, read: Reader, write: Writer, name: str) -> bool:
-        """Denoise an image, or halve the tile where memory does not suffice and say False."""
+        """Denoise an image. If memory runs out, halve the tile size and return False."""
         edge = self.tiling.edge(height, width, self.device.type, self.module.receptive_radius)
         try:
             for top, band in self._bands(height, width, edge, read):
@@ -135,13 +135,13 @@ class Network(WholeImage):
             return True
         if self.module.receptive_radius is None and self.tiling.overlap == "auto":
             raise OutOfMemoryError(
-                f"{name}: out of memory on {self.device}; how far this network looks is not known: with"
-                " --overlap N (px) images are cut into tiles"
+                f"{name}: out of memory on {self.device}; the receptive field of this network is unknown: add"
+                " --overlap N (px) to divide images into tiles"
             )
         smaller = min(edge or max(height, width), max(height, width)) // 2
         if smaller < SMALLEST_TILE:
             raise OutOfMemoryError(f"{name}: out of memory on {self.device}, even with small tiles")
-        LOG.warning("%s: out of memory; going on with tiles of %d px (--tile %d)", name, smaller, smaller)
+        LOG.warning("%s: out of memory; continuing with tiles of %d px (--tile %d)", name, smaller, smaller)
         self.tiling = replace(self.tiling, tile=smaller)
         return False
 
@@ -162,7 +162,7 @@ class Network(WholeImage):
                     tile = read(down[row.start : row.stop], across[column.start : column.stop])
                     window = Window(row.start, column.start, len(down), len(across))
                     denoised = self._denoise_tile(tile.to(self.device), window)
-                    # A GPU works on this tile while the one before is fetched and the next one read.
+                    # A GPU computes this tile while the previous one is copied and the next one is read.
                     if before is not None:
                         yield before.cpu()
                     before = denoised
@@ -173,17 +173,17 @@ class Network(WholeImage):
             yield from stitch(rows, columns, results())
 
     def _denoise_tile(self, tile: Tensor, window: Window) -> Tensor:
-        """Once, or the mean over the flips and rotations of the whole image that the tile lies in."""
+        """Denoise a tile; with `ensemble` average over the flips and rotations of its whole image."""
         if not self.ensemble:
             return self._at(tile, window)
         total = torch.zeros_like(tile)
         for transposed, *flipped in product((False, True), repeat=3):
             axes = [axis for axis, flip in zip((1, 2), flipped, strict=True) if flip]
-            place = _flipped(window, tile.shape[1:], flipped)
+            position = _flipped(window, tile.shape[1:], flipped)
             turned = tile.flip(axes)
             if transposed:
-                turned, place = turned.transpose(1, 2), Window(*(place[i] for i in (1, 0, 3, 2)))
-            denoised = self._at(turned, place)
+                turned, position = turned.transpose(1, 2), Window(*(position[i] for i in (1, 0, 3, 2)))
+            denoised = self._at(turned, position)
             total += (denoised.transpose(1, 2) if transposed else denoised).flip(axes)
         return total / 8
 
@@ -192,8 +192,8 @@ class Network(WholeImage):
 
 
 def _compiled(module: DenoisingNetwork) -> Callable[[Tensor], Tensor]:
-    """The same through PyTorch's compiler, which begins with the first call."""
-    # Each size for itself: code for sizes that vary would depend on the order in which a run meets them.
+    """Return a compiled version of a network; compilation starts with the first call."""
+    # Not dynamic: code for varying sizes would depend on the order in which a run meets them.
     call = torch.compile(module, dynamic=False)
 
     def checked(images: Tensor) -> Tensor:
@@ -203,7 +203,7 @@ def _compiled(module: DenoisingNetwork) -> Callable[[Tensor], Tensor]:
             if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
                 raise ConfigError(
                     f"training.compile: PyTorch's compiler failed ({str(error).splitlines()[0]}); on a CPU it"
-                    " needs g++ or another C++ compiler; with `compile: false` training goes without it"
+                    " needs g++ or another C++ compiler; set `compile: false` to train without it"
                 ) from None
             raise
         return denoised
@@ -212,7 +212,7 @@ def _compiled(module: DenoisingNetwork) -> Callable[[Tensor], Tensor]:
 
 
 def _flipped(window: Window, tile: tuple[int, ...], flipped: list[bool]) -> Window:
-    """Where a tile lies once its whole image is flipped."""
+    """Return the window of a tile after its whole image is flipped."""
     top, left = (
         whole - start - edge if flip else start
         for start, whole, edge, flip in zip(window[:2], window[2:], tile, flipped, strict=True)

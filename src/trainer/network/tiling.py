@@ -1,8 +1,8 @@
-"""Images that are too large for the network at once: how they are cut, and laid together again.
+"""Divide large images into tiles, and stitch the results.
 
-An image is divided into parts of nearly equal size. The network sees each part with a margin around it, its
-tile. Where the margin is less than the network looks far, neighbouring results differ, and are blended over a
-few pixels on either side of the border between their parts.
+An image is divided into parts of nearly equal size. The network sees each part with a margin around it: its
+tile. If the margin is smaller than the receptive radius, neighbouring results differ; they are blended over a
+few pixels on either side of the border between the parts.
 
 Shape letters: C channels, H rows, W columns.
 """
@@ -19,32 +19,32 @@ from torch import Tensor
 from src.util.errors import ConfigError
 
 BLEND = 8
-"""How far from the border between two parts, in px, results that differ there are blended."""
+"""Largest distance from the border between two parts, px, at which differing results are blended."""
 
-# With UNet2 [96, 192] in 32 bits a tile of 496 px (432 and its margins) takes about 0.6 GB, and an image of
-# 0.75 MP at once 1.2 GB, besides the 0.3 GB of Python and torch.
+# With UNet2 [96, 192] in 32 bits a tile of 496 px (432 plus margins) needs about 0.6 GB, and a whole image of
+# 0.75 MP 1.2 GB, in addition to 0.3 GB for Python and torch.
 _AUTO_TILE = {"cuda": 1024}
 _AUTO_TILE_ELSEWHERE = 432
-_WHOLE_TILES = 2  # images of up to so many tiles in height and width are taken whole
+_WHOLE_TILES = 2  # images with at most the area of this many tiles squared are not divided
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How large the parts of an image are.
+    """The sizes of tiles.
 
     Parameters
     ----------
     tile : int or "auto"
-        Edge of a part at most, px, without its margin; 0 gives the network the whole image at once.
-        `auto` does so up to 0.75 MP (on a GPU 4 MP), and takes parts of 432 px (on a GPU 1024) beyond.
+        Largest edge of a part without its margin, px; 0 denoises the whole image at once. `auto` does that up
+        to 0.75 MP (4 MP on a GPU) and otherwise uses parts of 432 px (1024 on a GPU).
     overlap : int or "auto"
-        How far a tile reaches over its part on each side, px. `auto` is as far as the network looks: then the
-        tiles give the whole image's result.
+        Margin of a tile around its part on each side, px. `auto` is the receptive radius of the network: the
+        tiles then give the whole image's result.
 
     Raises
     ------
     ConfigError
-        When one of them is neither `auto` nor a whole number from 0 on.
+        If one of them is neither `auto` nor an integer >= 0.
     """
 
     tile: int | Literal["auto"] = "auto"
@@ -56,18 +56,18 @@ class Tiling:
                 raise ConfigError(f"--{name} {value}: expected auto, or a number of pixels, 0 or more")
 
     def edge(self, height: int, width: int, device: str, receptive_radius: int | None) -> int:
-        """Edge of a part of an image of this size; 0 for the image as a whole.
+        """Return the largest edge of the parts of an image, px; 0 for the whole image.
 
         Raises
         ------
         ConfigError
-            When parts are asked for, but nothing says how far tiles must reach over them.
+            If the image must be divided, but neither overlap nor receptive radius is known.
         """
         if receptive_radius is None and self.overlap == "auto":
             if self.tile == "auto" or not self.tile or max(height, width) <= self.tile:
                 return 0
             raise ConfigError(
-                f"--tile {self.tile}: how far this network looks is not known; say --overlap N (px), too"
+                f"--tile {self.tile}: the receptive field of this network is unknown; add --overlap N (px)"
             )
         if self.tile != "auto":
             return 0 if max(height, width) <= self.tile else self.tile
@@ -75,24 +75,24 @@ class Tiling:
         return 0 if height * width <= (_WHOLE_TILES * edge) ** 2 else edge
 
     def margin(self, receptive_radius: int | None) -> int:
-        """How far tiles overlap, px, for a receptive field of this radius (None: not known)."""
+        """Return the margin of tiles, px, for a receptive radius (None: unknown)."""
         return (receptive_radius or 0) if self.overlap == "auto" else self.overlap
 
     def blend(self, receptive_radius: int | None) -> int:
-        """How far from their border, in px, two results are blended: not at all where they are the same."""
+        """Return the distance from the border between parts up to which results are blended, px."""
         whole = receptive_radius is not None and self.margin(receptive_radius) >= receptive_radius
-        return 0 if whole else BLEND
+        return 0 if whole else BLEND  # equal results need no blending
 
 
 class Span(NamedTuple):
-    """A tile along one axis of the padded image, px: what the network sees, and what is used of it."""
+    """A tile along one axis of the padded image: pixels `start` to `stop`; `first` to `last` are used."""
 
     start: int
     stop: int
     first: int
     last: int
-    """`first` to `last` is used, with these `weights` (last - first); all spans' weights add up to 1."""
     weights: Tensor
+    """(last - first,), the weights of the used pixels; the weights of all spans add up to 1."""
 
 
 def divide(length: int, tile: int, margin: int, stride: int, blend: int = 0) -> list[Span]:
@@ -101,15 +101,15 @@ def divide(length: int, tile: int, margin: int, stride: int, blend: int = 0) -> 
     Parameters
     ----------
     length : int
-        Of the padded image, a multiple of `stride`.
+        Length of the padded image, px, a multiple of `stride`.
     tile : int
-        Longest part; 0 gives the axis as a whole.
+        Longest part, px; 0 returns a single span.
     margin : int
-        How far tiles reach over their parts.
+        Margin of the tiles, px.
     stride : int
-        Tiles begin and end at multiples of it, as the network's levels do.
+        Tiles begin and end at multiples of it, px, like the levels of the network.
     blend : int
-        How far from the border between two parts both are used; at most as far as they receptive_radius.
+        Distance from the border between two parts up to which both are used, px; at most `margin`.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def divide(length: int, tile: int, margin: int, stride: int, blend: int = 0) -> 
 
 
 def _beyond(border: int, first: int, last: int, blend: int) -> Tensor:
-    """A ramp over pixels `first` to `last`: 0 before a border between parts, 1 beyond it."""
+    """Return a ramp over pixels `first` to `last`: 0 before a border between parts, 1 beyond it."""
     centres = torch.arange(first, last) + 0.5 - border
     if border == 0:
         return torch.ones_like(centres)
@@ -141,12 +141,12 @@ def _beyond(border: int, first: int, last: int, blend: int) -> Tensor:
 def stitch(
     rows: Sequence[Span], columns: Sequence[Span], results: Iterable[Tensor]
 ) -> Iterator[tuple[int, Tensor]]:
-    """Lay tiles together, holding a single row of them.
+    """Stitch tiles, holding a single row of them in memory.
 
     Parameters
     ----------
     rows, columns : sequence of Span
-        Of `divide`.
+        From `divide`.
     results : iterable of Tensor
         The network's result (C, H, W) for each tile, row by row.
 
@@ -155,7 +155,7 @@ def stitch(
     top : int
         First row of a band of the result.
     band : Tensor
-        (C, rows, whole width), done; bands come from the top down and cover the padded image.
+        (C, rows, width); bands come from the top down and cover the padded image.
     """
     tiles = iter(results)
     carried: Tensor | None = None
@@ -179,17 +179,14 @@ def stitch(
 
 
 def padded_positions(length: int, multiple: int) -> np.ndarray:
-    """Which pixels an axis shows once it is extended, by reflection, until `multiple` divides its length.
-
-    As `src.model.NL_BSN` extends images.
-    """
+    """Return the pixels of an axis that is extended to a multiple of `multiple`, as in `src.model.NL_BSN`."""
     missing = -length % multiple
     beyond = length - 2 - np.arange(missing) if missing < length else np.full(missing, length - 1)
     return np.concatenate([np.arange(length), beyond])
 
 
 def reflected(positions: np.ndarray, length: int) -> np.ndarray:
-    """Which pixels of an axis stand at positions on, before and behind it, for it is mirrored at its ends."""
+    """Return the pixels of an axis at positions inside and outside it, with reflection at both ends."""
     period = max(1, 2 * (length - 1))
     folded = positions % period
     return np.minimum(folded, period - folded)

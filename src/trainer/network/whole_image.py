@@ -1,4 +1,4 @@
-"""What every way of denoising whole images offers.
+"""The interface for denoising whole images.
 
 Shape letters: C channels, H rows, W columns.
 """
@@ -15,33 +15,33 @@ from src.model import DenoisingNetwork
 from src.util.errors import NonFiniteError
 
 Reader = Callable[[np.ndarray, np.ndarray], Tensor]
-"""Gives an image's pixels (C, H, W) in [0, 1] at these rows (H,) and columns (W,)."""
+"""Reads an image's pixels (C, H, W) in [0, 1] at rows (H,) and columns (W,)."""
 Writer = Callable[[int, Tensor], None]
-"""Takes a band (C, rows, W) of the result, and its first row."""
+"""Writes a band (C, rows, W) of the result that begins at a row."""
 
 
 class WholeImage(Protocol):
-    """Denoises images of any size within bounded memory.
+    """Denoises images of any size in bounded memory.
 
-    A class that inherits from it writes `denoise_bands`.
+    Subclasses implement `denoise_bands`.
 
     Attributes
     ----------
     module : DenoisingNetwork
-        What it denoises with.
+        The network.
     """
 
     module: DenoisingNetwork
 
     def denoise(self, image: Tensor, name: str) -> Tensor:
-        """Denoise one whole image, as it is.
+        """Denoise one whole image.
 
         Parameters
         ----------
         image : Tensor
             (C, H, W) in [0, 1], on any device.
         name : str
-            Said when something is wrong with the result.
+            Name of the image, for error messages.
 
         Returns
         -------
@@ -50,8 +50,8 @@ class WholeImage(Protocol):
 
         Raises
         ------
-        NonFiniteError
-            When the network gives NaN or infinity: such an image is never scored nor written.
+        NonFiniteError, OutOfMemoryError
+            See `denoise_bands`.
         """
         denoised = torch.empty(image.shape)
 
@@ -64,29 +64,30 @@ class WholeImage(Protocol):
 
     @abstractmethod
     def denoise_bands(self, height: int, width: int, read: Reader, write: Writer, name: str) -> None:
-        """Denoise one image of any size; `denoise` for images that are no tensors.
+        """Denoise one image of any size band by band, without holding all of it in memory.
 
         Parameters
         ----------
         height, width : int
-            Of the image, px.
+            Size of the image, px.
         read : Reader
-            Gives parts of the image.
+            Reads parts of the image.
         write : Writer
-            Takes the result, on the CPU; may begin again at the top when memory runs out on the way.
+            Called with bands of the result, on the CPU, from the top down. Starts again at the top if memory
+            runs out.
         name : str
-            Said when something is wrong with the result.
+            Name of the image, for error messages.
 
         Raises
         ------
         NonFiniteError
-            When the network gives NaN or infinity.
+            If the network's output contains NaN or infinity.
         OutOfMemoryError
-            When memory does not even suffice for the smallest part.
+            If memory does not suffice even for the smallest part.
         """
 
 
 def expect_finite(denoised: Tensor, name: str) -> None:
-    """Refuse a result with NaN or infinity."""
+    """Raise a NonFiniteError if a result contains NaN or infinity."""
     if not torch.isfinite(denoised).all():
         raise NonFiniteError(f"{name}: the network's output is not finite; its weights are broken")

@@ -1,4 +1,4 @@
-"""What every objective is.
+"""The interface of training objectives.
 
 Shape letters: B images, C channels, H rows, W columns.
 """
@@ -13,39 +13,32 @@ from src.masker import Masker
 from src.util.share import Share
 
 Images = Mapping[str, Tensor]
-"""A batch: `noisy` and, where the objective asks for it, `clean`, (B, C, H, W) in [0, 1] or uint8; `missing`,
-(B, 1, H, W) bool, if any: pixels that were filled in, of which the loss counts none."""
+"""A batch: `noisy` and, if the objective needs it, `clean`, (B, C, H, W) in [0, 1] or uint8. Optionally
+`missing`, (B, 1, H, W) bool: pixels that were filled in and that the loss does not count."""
 
 
 class Task(NamedTuple):
-    """What the network is given in a step, and what its output is compared with.
-
-    Attributes
-    ----------
-    input : Tensor
-        (B, C, H, W), floating point in [0, 1].
-    target : Tensor
-        Of the same shape.
-    mask : Tensor
-        (B, 1, H, W): 1 = counted by the loss, 0 = not counted.
-    """
+    """The input of the network in a step, and the target of its output."""
 
     input: Tensor
+    """(B, C, H, W), floating point in [0, 1]."""
     target: Tensor
+    """The same shape."""
     mask: Tensor
+    """(B, 1, H, W), 1 = counted by the loss, 0 = not counted."""
 
 
 class Objective(Protocol):
-    """Makes a task of each batch.
+    """Turns each batch into a task for the network.
 
     Attributes
     ----------
     images : tuple of str
-        What of a batch it needs: `noisy` and perhaps `clean`.
+        Keys of the images it needs: `noisy`, optionally `clean`.
     terms : str
-        How the names of the loss terms begin that suit it.
+        Prefix of the loss terms it accepts.
     hides : bool
-        Whether it makes use of the masker.
+        Whether it uses the masker.
     """
 
     images: ClassVar[tuple[str, ...]]
@@ -53,7 +46,7 @@ class Objective(Protocol):
     hides: ClassVar[bool]
 
     def __init__(self, masker: Masker) -> None:
-        """Take the masker of the configuration, of use or not."""
+        """Store the masker of the configuration, if the objective uses it."""
 
     def task(self, images: Images, generator: torch.Generator, share: Share) -> Task:
         """Make the task of a step.
@@ -61,10 +54,10 @@ class Objective(Protocol):
         Parameters
         ----------
         images : mapping of str to Tensor
-            The images that it needs, on the network's device. Not modified.
+            The images it needs, on the network's device. Not modified.
         generator : torch.Generator
-            Of the CPU, source of the randomness.
+            CPU generator.
         share : Share
-            Which images of the whole batch these are.
+            The position of these images in the whole batch.
         """
         ...

@@ -1,4 +1,4 @@
-"""Learning from noisy images alone: predict pixels that were hidden."""
+"""Learn from noisy images alone: predict hidden pixels."""
 
 from typing import ClassVar
 
@@ -29,6 +29,6 @@ class Hide(Objective):
     def task(self, images: Images, generator: torch.Generator, share: Share) -> Task:
         """Hide pixels; see `Objective`."""
         noisy = images["noisy"]
-        # As they came: of uint8 a masker knows without a look at the values that they are 8-bit levels.
+        # Not converted to float: the dtype tells the masker that uint8 images are 8-bit.
         masked = self._masker.mask_share(noisy, generator, share)
         return Task(masked.image, as_float(noisy), masked.mask)

@@ -1,4 +1,4 @@
-"""Learning from pairs: come as close as possible to a given target."""
+"""Learn from pairs of noisy and clean images."""
 
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ from src.util.share import Share
 
 
 class Imitate(Objective):
-    """The target is the clean image, or whatever stands in its place; every pixel counts."""
+    """Supervised training: the target is the clean image, and every pixel counts."""
 
     images: ClassVar[tuple[str, ...]] = ("noisy", "clean")
     terms: ClassVar[str] = "target_"
@@ -21,6 +21,6 @@ class Imitate(Objective):
         pass
 
     def task(self, images: Images, generator: torch.Generator, share: Share) -> Task:
-        """Take the pair as it is; see `Objective`."""
+        """Return the unchanged pair; see `Objective`."""
         noisy, target = as_float(images["noisy"]), as_float(images["clean"])
         return Task(noisy, target, noisy.new_ones(len(noisy), 1, *noisy.shape[2:]))

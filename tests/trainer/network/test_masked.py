@@ -1,4 +1,4 @@
-"""Whole images denoised pixel by pixel hidden."""
+"""Denoising whole images by hiding pixels."""
 
 import itertools
 import math
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 
 class Blur(DenoisingNetwork):
-    """A mean over 3x3 px, which notes how much it was given at once."""
+    """A mean over 3x3 px that records the sizes of its batches."""
 
     receptive_radius = 1
 
@@ -35,7 +35,7 @@ class Blur(DenoisingNetwork):
 
 
 def unet():
-    """A network that looks 32 px far, and whose batch norms have seen images."""
+    """Return a network with a receptive radius of 32 px and batch norm statistics of images."""
     torch.manual_seed(0)
     network = MODELS["NL_BSN"](bsn="UNet2", in_channels=3, features=[4, 8])
     for norm in (layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)):
@@ -65,7 +65,7 @@ def denoised(noisy, network=None, **changes):
 
 
 @pytest.mark.parametrize("core", [None, 3])
-def test_a_pixel_has_the_mean_of_all_cores_that_held_it(core):
+def test_a_pixel_is_the_mean_over_its_cores(core):
     noisy, hide = image(41, 46), masker(core_edge=core)
     core = core or 5
     ring = (5 - core) // 2
@@ -78,7 +78,7 @@ def test_a_pixel_has_the_mean_of_all_cores_that_held_it(core):
         total += (Blur()(hidden) * mask)[0][:, inside[0], inside[1]]
         count += mask[0, 0][inside[0], inside[1]]
     result = denoised(noisy, core_edge=None if core == 5 else core)
-    # At the end of rows and columns regions are moved inside.
+    # At the ends of rows and columns, regions are moved inside.
     known = count.new_zeros(41, 46, dtype=torch.bool)
     known[:32, :32] = True
     assert set(count[known].tolist()) == {1, 2, 4}
@@ -90,21 +90,21 @@ def test_a_pixel_has_the_mean_of_all_cores_that_held_it(core):
     "changes",
     [{"core_edge": 5, "similar": 40}, {"core_edge": None, "center_only": True}],
 )
-def test_each_pixel_of_any_size_of_image_is_in_a_core(size, changes):
-    """One that never was would be no number, which is refused."""
+def test_each_pixel_is_in_a_core(size, changes):
+    """A pixel outside all cores would be NaN, which is refused."""
     noisy = image(*size)
     result = denoised(noisy, pitch=6, **changes)
     assert result.shape == noisy.shape and result.dtype == torch.float32
     assert result.min() >= noisy.min() - 1e-6 and result.max() <= noisy.max() + 1e-6
 
 
-def test_a_image_of_one_channel_is_denoised():
+def test_a_grey_image_is_denoised():
     assert denoised(image(40, 33, channels=1)).shape == (1, 40, 33)
 
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    """So that small images have several."""
+    """Make small images have several blocks."""
     monkeypatch.setattr(module, "BLOCK", 128)
 
 
@@ -112,8 +112,8 @@ QUICK = {"sim_patch_edge": 9, "repl_patch_edge": 7, "core_edge": 5, "pitch": 9, 
 
 
 @pytest.mark.parametrize(("more", "alike", "axis"), [(200, 128, 1), (300, 256, 2)])
-def test_a_result_does_not_depend_on_how_far_the_image_goes_on(more, alike, axis):
-    """A block that ends with its surroundings inside of both images is the same, to the bit."""
+def test_a_result_does_not_depend_on_the_image_size(more, alike, axis):
+    """A block whose surroundings lie inside both images is the same, bit for bit."""
     large = image(340, 40).movedim(1, axis)
     whole, part = denoised(large, unet(), **QUICK), denoised(large.narrow(axis, 0, more), unet(), **QUICK)
     assert torch.equal(part.narrow(axis, 0, alike), whole.narrow(axis, 0, alike))
@@ -121,7 +121,7 @@ def test_a_result_does_not_depend_on_how_far_the_image_goes_on(more, alike, axis
 
 
 @pytest.mark.parametrize(("changed", "seen"), [(150, slice(100, 128)), (110, slice(128, 140))])
-def test_a_block_is_denoised_with_what_the_network_sees_around_it(changed, seen):
+def test_a_block_depends_on_its_surroundings(changed, seen):
     noisy = image(170, 40)
     before = denoised(noisy, unet(), **QUICK)
     noisy[:, changed] = 0
@@ -136,8 +136,8 @@ def test_a_result_does_not_depend_on_tiles():
 
 
 @pytest.mark.parametrize("place", [(70, 60), (3, 3), (0, 50), (130, 137), (135, 64)])
-def test_a_pixels_own_value_makes_no_difference_to_its_result(place):
-    """If no region in the network's sight may be filled with what stands around it."""
+def test_a_pixels_own_value_does_not_change_its_result(place):
+    """As long as no region in the receptive field can be filled from around the pixel."""
     row, column = place
     noisy, options = image(136, 138), QUICK | {"exclude": 60}
     before = denoised(noisy, unet(), **options)
@@ -147,7 +147,7 @@ def test_a_pixels_own_value_makes_no_difference_to_its_result(place):
     assert not torch.equal(after, before)
 
 
-def test_so_much_at_once_that_memory_is_bounded(monkeypatch):
+def test_memory_is_bounded(monkeypatch):
     noisy, small, asked, bands, blur = image(140, 170), image(60, 50), [], [], Blur()
     expected = denoised(small, unet())
     monkeypatch.setattr(module, "_AT_ONCE_ELSEWHERE", 40_000)
@@ -166,8 +166,8 @@ def test_so_much_at_once_that_memory_is_bounded(monkeypatch):
     torch.testing.assert_close(denoised(small, unet()), expected, rtol=0, atol=1e-4)
 
 
-def test_where_much_is_excluded_it_is_searched_farther_off():
-    """In the image, and where that is small in its reflection."""
+def test_a_large_exclusion_enlarges_the_search_area():
+    """Within the image, and for small images within its reflection."""
     assert denoised(image(5, 9), core_edge=5, exclude=30).shape == (3, 5, 9)
     asked, noisy = [], image(130, 20)
 
@@ -180,19 +180,19 @@ def test_where_much_is_excluded_it_is_searched_farther_off():
     assert len(asked) == 2 and all(rows == sorted(set(rows)) and len(rows) > 65 for rows in asked)
 
 
-def test_progress_is_told_pass_by_pass(monkeypatch):
-    told = []
+def test_progress_counts_passes(monkeypatch):
+    counts = []
 
     class Bar:
-        update = told.append
+        update = counts.append
 
-    monkeypatch.setattr(module, "progress_bar", lambda total, unit: nullcontext(told.append(-total) or Bar))
+    monkeypatch.setattr(module, "progress_bar", lambda total, unit: nullcontext(counts.append(-total) or Bar))
     denoised(image(140, 40), core_edge=5)
-    assert told[0] == -8 and sum(told) == 0
+    assert counts[0] == -8 and sum(counts) == 0
 
 
 class Tight(Blur):
-    """Has memory for so many images."""
+    """Has memory for at most `most` images."""
 
     def __init__(self, most):
         super().__init__()
@@ -204,21 +204,21 @@ class Tight(Blur):
         return super().forward(images)
 
 
-def test_where_memory_runs_out_fewer_go_on_at_once(messages):
+def test_out_of_memory_halves_the_batch(messages):
     noisy = image(60, 50)
     torch.testing.assert_close(denoised(noisy, Network(Tight(2), CPU)), denoised(noisy))
     assert [line for line in messages if "out of memory" in line] == [
-        "WARNING a.png: out of memory; going on with 4 blocks at once",
-        "WARNING a.png: out of memory; going on with 2 blocks at once",
+        "WARNING a.png: out of memory; continuing with 4 blocks at once",
+        "WARNING a.png: out of memory; continuing with 2 blocks at once",
     ]
 
 
-def test_where_memory_does_not_suffice_for_one_it_is_said():
+def test_out_of_memory_with_a_single_block_is_an_error():
     with pytest.raises(OutOfMemoryError, match=r"a\.png: out of memory on cpu, even with one block"):
         denoised(image(60, 60), Network(Tight(0), CPU))
 
 
-def test_another_error_is_no_lack_of_memory():
+def test_other_errors_are_raised():
     class Broken(Blur):
         def forward(self, images):
             raise RuntimeError("sizes do not match")
@@ -228,7 +228,7 @@ def test_another_error_is_no_lack_of_memory():
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_the_network_is_used_as_trained_and_left_in_its_mode(training):
+def test_weights_and_mode_are_kept(training):
     network = unet()
     before = {name: value.clone() for name, value in network.module.state_dict().items()}
     network.module.train(training)
@@ -237,7 +237,7 @@ def test_the_network_is_used_as_trained_and_left_in_its_mode(training):
     assert all(torch.equal(value, before[name]) for name, value in network.module.state_dict().items())
 
 
-def test_a_result_that_is_not_finite_is_refused_by_the_images_name():
+def test_a_non_finite_result_is_refused():
     network = unet()
     with torch.no_grad():
         next(network.module.parameters()).fill_(math.nan)
@@ -250,18 +250,14 @@ class Unknown(Blur):
 
 
 @pytest.mark.parametrize(
-    ("network", "changes", "said"),
+    ("network", "changes", "message"),
     [
-        (
-            Network(Blur(), CPU),
-            {"pitch": 5},
-            r"pitch: --masked expects more than repl_patch_edge \(5\)",
-        ),
-        (Network(Unknown(), CPU), {}, "--masked: how far this network looks is not known"),
+        (Network(Blur(), CPU), {"pitch": 5}, r"pitch: --masked expects more than repl_patch_edge \(5\)"),
+        (Network(Unknown(), CPU), {}, "--masked: the receptive field of this network is unknown"),
         (Network(Blur(), CPU, ensemble=True), {}, "--masked and --ensemble: say one of them"),
     ],
     ids=["pitch", "receptive_radius", "ensemble"],
 )
-def test_what_does_not_go_together_is_refused(network, changes, said):
-    with pytest.raises(ConfigError, match=said):
+def test_unsuitable_networks_and_maskers_are_refused(network, changes, message):
+    with pytest.raises(ConfigError, match=message):
         Masked(network, masker(**changes))

@@ -23,7 +23,7 @@ def image():
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_denoising_uses_the_network_as_trained_and_leaves_its_mode(image, training):
+def test_denoising_keeps_weights_and_mode(image, training):
     network = tiny()
     network.module.train(training)
     before = {name: value.clone() for name, value in network.module.state_dict().items()}
@@ -53,8 +53,8 @@ def load_others(module, images):
     ],
     ids=["step", "load", "statistics", "type"],
 )
-def test_denoising_follows_the_weights_as_they_change(image, change):
-    """Whatever it keeps of earlier ones."""
+def test_denoising_uses_the_current_weights(image, change):
+    """It keeps nothing from earlier weights."""
     network = tiny()
     before = network.denoise(image, "before")
     change(network.module.train(), torch.rand(2, 3, 32, 32))
@@ -63,7 +63,7 @@ def test_denoising_follows_the_weights_as_they_change(image, change):
     assert torch.allclose(after, network.module.eval()(image[None])[0], atol=1e-5)
 
 
-def test_e10_u1_a_image_of_any_size_is_denoised_whole(image):
+def test_e10_u1_images_of_any_size_are_denoised(image):
     for height, width in ((30, 41), (7, 64), (64, 5)):
         small = image.new_ones(3, height, width)
         assert tiny().denoise(small, "small").shape == (3, height, width)
@@ -77,19 +77,19 @@ def test_bfloat16_is_close_to_float32_and_gives_float32(image):
 
 
 def test_in_bfloat16_the_output_is_not_rounded_to_8_bits():
-    """An image's last bits would be lost, those of 16-bit ones by far."""
+    """Rounding would lose the last bits of images, most of all those of 16-bit images."""
     denoised = tiny(precision="bf16").denoise(torch.rand(3, 32, 32), "image")
     assert not torch.equal(denoised, denoised.bfloat16().float())
 
 
-def test_u2_channels_last_changes_the_layout_alone(image):
+def test_u2_channels_last_changes_only_the_layout(image):
     plain, last = tiny(), tiny(channels_last=True)
     weight = next(p for p in last.module.parameters() if p.ndim == 4)
     assert weight.is_contiguous(memory_format=torch.channels_last)
     assert torch.allclose(plain.denoise(image, "p"), last.denoise(image, "p"), atol=1e-5)
 
 
-def test_e8_a_result_that_is_not_finite_is_refused_by_the_images_name(image):
+def test_e8_a_non_finite_result_is_refused(image):
     network = tiny()
     with torch.no_grad():
         next(network.module.parameters()).fill_(math.nan)
@@ -98,7 +98,7 @@ def test_e8_a_result_that_is_not_finite_is_refused_by_the_images_name(image):
 
 
 class Exact(NL_BSN):
-    """Computes in 64 bits, where the rounding of sums hides no difference."""
+    """Computes in 64 bits, so that rounding hides no difference."""
 
     def forward(self, images):
         return super().forward(images.to(next(self.parameters()).dtype))
@@ -108,7 +108,7 @@ class Exact(NL_BSN):
 
 
 def settled(**options):
-    """A network whose batch norms have seen images, so that all of its parts matter."""
+    """Return a network with batch norm statistics of images, so that all parts affect the output."""
     torch.manual_seed(0)
     module = Exact(bsn="UNet2", in_channels=3, features=[4, 8], **options)
     for norm in (layer for layer in module.modules() if isinstance(layer, torch.nn.BatchNorm2d)):
@@ -157,7 +157,7 @@ def test_with_less_overlap_tiles_differ_from_the_whole(overlap):
 
 
 @pytest.mark.parametrize("align_corners", [True, False])
-def test_an_ensemble_is_the_mean_over_flips_and_rotations_in_tiles_too(align_corners):
+def test_an_ensemble_is_the_mean_over_flips_and_rotations(align_corners):
     network, image = settled(upsample_align_corners=align_corners), large(96, 120)
     network.tiling = Tiling(0)
     turned = []
@@ -176,7 +176,7 @@ def test_an_ensemble_is_the_mean_over_flips_and_rotations_in_tiles_too(align_cor
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
-def test_out_of_memory_halves_the_tile_with_one_line(monkeypatch, messages, error):
+def test_out_of_memory_halves_the_tile(monkeypatch, messages, error):
     network, call = settled(), Network.__call__
     expected = network.denoise(large(300, 290), "whole")
 
@@ -189,12 +189,12 @@ def test_out_of_memory_halves_the_tile_with_one_line(monkeypatch, messages, erro
     for name in ("first.png", "second.png"):
         torch.testing.assert_close(network.denoise(large(300, 290), name), expected, rtol=0, atol=1e-4)
     assert messages == [
-        "WARNING first.png: out of memory; going on with tiles of 150 px (--tile 150)",
-        "WARNING first.png: out of memory; going on with tiles of 75 px (--tile 75)",
+        "WARNING first.png: out of memory; continuing with tiles of 150 px (--tile 150)",
+        "WARNING first.png: out of memory; continuing with tiles of 75 px (--tile 75)",
     ]
 
 
-def test_out_of_memory_that_no_tile_helps_against_is_an_error(monkeypatch):
+def test_out_of_memory_with_the_smallest_tile_is_an_error(monkeypatch):
     network = settled()
 
     def scarce(self, images, window=None):
@@ -206,8 +206,8 @@ def test_out_of_memory_that_no_tile_helps_against_is_an_error(monkeypatch):
 
 
 @pytest.mark.parametrize("how", ["data", "numpy", "fused"])
-def test_weights_that_change_without_a_trace_are_those_that_denoise(how):
-    """Batch norm is frozen meanwhile, as in a training whose statistics are: nothing says that it trained."""
+def test_weights_changed_without_a_trace_are_used(how):
+    """With frozen batch norms nothing indicates that weights changed."""
     network, image = settled(), large(40, 40)
     for parameter in network.module.parameters():
         parameter.requires_grad_(True)
@@ -228,7 +228,7 @@ def test_weights_that_change_without_a_trace_are_those_that_denoise(how):
     assert (after - before).abs().max() > 0.01
 
 
-def test_other_errors_of_a_network_are_not_taken_for_lack_of_memory(monkeypatch):
+def test_other_errors_are_raised(monkeypatch):
     def wrong(self, images, window=None):
         raise RuntimeError("shapes differ")
 
@@ -237,7 +237,7 @@ def test_other_errors_of_a_network_are_not_taken_for_lack_of_memory(monkeypatch)
         settled().denoise(large(64, 64), "a.png")
 
 
-def test_bfloat16_tiles_are_as_close_to_the_whole_as_bfloat16_is():
+def test_bfloat16_tiles_are_as_exact_as_bfloat16():
     network = settled()
     exact = network.denoise(large(150, 130), "exact")
     network.precision = "bf16"
@@ -248,19 +248,19 @@ def test_bfloat16_tiles_are_as_close_to_the_whole_as_bfloat16_is():
 
 
 def small(**options):
-    """Quick to compile."""
+    """Return a network that compiles quickly."""
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.ReLU())
     return Network(module, CPU, **options)
 
 
 def compile_by(monkeypatch, backend):
-    """Let PyTorch follow the network as it does, but hand what it saw to something quicker than C++."""
+    """Trace networks as usual, but replace the C++ backend by a faster one."""
     original = torch.compile
     monkeypatch.setattr(torch, "compile", lambda module, **o: original(module, backend=backend, **o))
 
 
-def test_a_compiled_network_is_compiled_once_for_each_batch_size_of_training_and_never_outside(monkeypatch):
+def test_training_is_compiled_once_per_batch_size(monkeypatch):
     seen = []
 
     def remember(graph, inputs):
@@ -270,7 +270,7 @@ def test_a_compiled_network_is_compiled_once_for_each_batch_size_of_training_and
     compile_by(monkeypatch, remember)
     network, plain = small(compiled=True), small()
     images = torch.rand(4, 3, 8, 8)
-    for count in (4, 2, 0, 4, 2):  # none: what one of several processes may have
+    for count in (4, 2, 0, 4, 2):  # 0: a process can have an empty share
         assert torch.equal(network(images[:count]), plain(images[:count]))
     network.module.eval()
     assert torch.equal(network(images[:3]), plain(images[:3]))
@@ -281,7 +281,7 @@ def test_a_compiled_network_keeps_the_names_of_its_weights():
     assert small(compiled=True).module.state_dict().keys() == small().module.state_dict().keys()
 
 
-def test_a_compiler_that_fails_is_said_with_the_key(monkeypatch):
+def test_a_failing_compiler_is_reported_by_key(monkeypatch):
     def fail(graph, inputs):
         raise FileNotFoundError("no C++ compiler")
 
@@ -291,7 +291,7 @@ def test_a_compiler_that_fails_is_said_with_the_key(monkeypatch):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-def test_on_a_gpu_fp32_computes_in_32_bits_and_tf32_need_not_and_neither_touches_the_process():
+def test_gpu_precision_is_local_to_the_network():
     before = torch.backends.cudnn.allow_tf32
     images = torch.rand(2, 3, 64, 64)
     exact = tiny().module.double()(images.double())

@@ -21,28 +21,22 @@ CASES = [
 
 
 @pytest.mark.parametrize(("length", "tile", "margin", "stride", "blend"), CASES)
-def test_tiles_cover_the_image_with_weights_that_add_up_to_one(length, tile, margin, stride, blend):
-    total = torch.zeros(length)
-    for span in divide(length, tile, margin, stride, blend):
+def test_tiles_cover_the_image_with_margins_and_weights_that_sum_to_one(length, tile, margin, stride, blend):
+    spans, total = divide(length, tile, margin, stride, blend), torch.zeros(length)
+    for span in spans:
         assert 0 <= span.start <= span.first < span.last <= span.stop <= length
         assert span.start % stride == span.stop % stride == 0
         assert span.weights.min() >= 0
         total[span.first : span.last] += span.weights
-    torch.testing.assert_close(total, torch.ones(length), rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize(("length", "tile", "margin", "stride", "blend"), CASES)
-def test_what_is_used_of_a_tile_lies_behind_its_margin(length, tile, margin, stride, blend):
-    spans = divide(length, tile, margin, stride, blend)
-    for span in spans:
         assert span.start == 0 or span.first - span.start >= margin - blend
         assert span.stop == length or span.stop - span.last >= margin - blend
         if tile:
             assert span.stop - span.start <= max(tile, stride) + 2 * (margin + stride)
+    torch.testing.assert_close(total, torch.ones(length), rtol=0, atol=1e-6)
     assert (len(spans) == 1) is (tile == 0 or max(tile, stride) >= length)
 
 
-def test_tiles_are_about_equally_large():
+def test_tiles_have_nearly_equal_sizes():
     spans = divide(1000, 432, 40, 4)
     assert [(span.start, span.stop) for span in spans] == [(0, 372), (292, 704), (624, 1000)]
 
@@ -50,7 +44,7 @@ def test_tiles_are_about_equally_large():
 @pytest.mark.parametrize("tile", [8, 32, 64])
 @pytest.mark.parametrize("margin", [0, 4, 40])
 @pytest.mark.parametrize("blend", [0, BLEND])
-def test_stitching_gives_the_image_back_in_bands_from_the_top(tile, margin, blend):
+def test_stitching_restores_the_image_in_bands(tile, margin, blend):
     image = torch.rand(3, 144, 112, generator=torch.Generator().manual_seed(0))
     rows, columns = (divide(length, tile, margin, 4, blend) for length in (144, 112))
     tiles = (image[:, r.start : r.stop, c.start : c.stop] for r, c in product(rows, columns))
@@ -61,7 +55,7 @@ def test_stitching_gives_the_image_back_in_bands_from_the_top(tile, margin, blen
     torch.testing.assert_close(torch.cat([band for _, band in bands], 1), image, rtol=0, atol=1e-6)
 
 
-def test_results_that_differ_are_blended_over_a_few_pixels():
+def test_differing_results_are_blended():
     columns = divide(64, 32, 16, 4, BLEND)
     tiles = [torch.full((1, 4, c.stop - c.start), float(c.start > 0)) for c in columns]
     ((_, band),) = stitch(divide(4, 0, 0, 4), columns, tiles)
@@ -71,13 +65,13 @@ def test_results_that_differ_are_blended_over_a_few_pixels():
 
 @pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 16, 17])
 @pytest.mark.parametrize("multiple", [4, 16])
-def test_a_image_is_extended_as_the_network_does_it(length, multiple):
+def test_padding_matches_the_network(length, multiple):
     line = torch.arange(float(length))[None, None, None].expand(1, 1, multiple, length)
     expected = _pad_to_multiple(line, multiple)[0, 0, 0]
     assert padded_positions(length, multiple).tolist() == expected.tolist()
 
 
-def test_auto_cuts_large_images_alone_and_gpus_take_larger_ones():
+def test_auto_divides_only_large_images():
     assert Tiling().edge(860, 860, "cpu", 32) == 0
     assert Tiling().edge(860, 880, "cpu", 32) == 432
     assert Tiling().edge(2000, 2000, "cuda", 32) == 0
@@ -87,20 +81,20 @@ def test_auto_cuts_large_images_alone_and_gpus_take_larger_ones():
     assert Tiling(64).edge(64, 65, "cpu", 32) == 64
 
 
-def test_tiles_overlap_by_what_the_network_sees_and_are_blended_if_they_overlap_by_less():
+def test_tiles_overlap_by_the_receptive_radius_or_are_blended():
     assert (Tiling().margin(32), Tiling().blend(32)) == (32, 0)
     assert (Tiling(overlap=32).margin(32), Tiling(overlap=32).blend(32)) == (32, 0)
     assert (Tiling(overlap=12).margin(32), Tiling(overlap=12).blend(32)) == (12, BLEND)
 
 
-@pytest.mark.parametrize(("tile", "overlap", "said"), [(-1, 0, "--tile -1"), ("auto", -8, "--overlap -8")])
-def test_a_negative_size_is_refused_by_its_flag(tile, overlap, said):
-    with pytest.raises(ConfigError, match=f"{said}: expected auto, or a number of pixels"):
+@pytest.mark.parametrize(("tile", "overlap", "message"), [(-1, 0, "--tile -1"), ("auto", -8, "--overlap -8")])
+def test_a_negative_size_is_refused(tile, overlap, message):
+    with pytest.raises(ConfigError, match=f"{message}: expected auto, or a number of pixels"):
         Tiling(tile, overlap)
 
 
 class Blurred(DenoisingNetwork):
-    """A network that says of itself nothing but how it denoises."""
+    """A network with unknown receptive field."""
 
     def __init__(self):
         super().__init__()
@@ -110,13 +104,13 @@ class Blurred(DenoisingNetwork):
         return self.conv(images)
 
 
-def test_a_network_of_unknown_reach_is_not_cut_unless_an_overlap_is_said(monkeypatch):
+def test_an_unknown_receptive_field_needs_an_overlap(monkeypatch):
     torch.manual_seed(0)
     network = Network(Blurred().eval(), torch.device("cpu"))
-    image = torch.rand(3, 1000, 900)  # beyond what is taken whole otherwise
+    image = torch.rand(3, 1000, 900)  # larger than `auto` leaves whole
     whole = network.denoise(image, "whole")
     network.tiling = Tiling(tile=100)
-    with pytest.raises(ConfigError, match="--tile 100: how far this network looks is not known"):
+    with pytest.raises(ConfigError, match="--tile 100: the receptive field of this network is unknown"):
         network.denoise(image, "tiled")
     network.tiling = Tiling(tile=100, overlap=16)
     torch.testing.assert_close(network.denoise(image, "tiled"), whole, rtol=0, atol=1e-5)
@@ -126,5 +120,5 @@ def test_a_network_of_unknown_reach_is_not_cut_unless_an_overlap_is_said(monkeyp
         raise MemoryError
 
     monkeypatch.setattr(Network, "__call__", scarce)
-    with pytest.raises(OutOfMemoryError, match="with --overlap N"):
+    with pytest.raises(OutOfMemoryError, match="add --overlap N"):
         network.denoise(image, "a.png")

@@ -1,4 +1,4 @@
-"""What a network is trained to do: hide and predict, or imitate a clean image."""
+"""Training objectives: predict hidden pixels, or imitate a clean image."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def images(count, seed=0):
 
 
 @pytest.mark.parametrize("masker", MASKERS)
-def test_hide_gives_the_maskers_own_image_and_spots_and_the_noisy_image_for_target(masker):
+def test_hide_masks_the_input_and_targets_the_noisy_image(masker):
     noisy, objective = images(4), OBJECTIVES["hide"](MASKERS[masker]())
     for number in range(2):
         share = share_of(4, number, 2)
@@ -37,7 +37,7 @@ def test_hide_gives_the_maskers_own_image_and_spots_and_the_noisy_image_for_targ
     assert not torch.equal(task.input, task.target)
 
 
-def test_imitate_compares_all_pixels_with_the_clean_image():
+def test_imitate_targets_all_pixels_of_the_clean_image():
     noisy, clean = images(2), images(2, seed=1)
     objective = OBJECTIVES["imitate"](MASKERS["Masker"]())
     task = objective.task({"noisy": noisy, "clean": clean}, torch.Generator(), Share(0, 2, 2))
@@ -46,7 +46,7 @@ def test_imitate_compares_all_pixels_with_the_clean_image():
 
 
 @pytest.mark.parametrize("source", ["Generated", "Folder"])
-def test_imitating_brings_the_network_nearer_to_the_clean_images(new_run, clean_folder, source):
+def test_imitate_lowers_the_loss(new_run, clean_folder, source):
     run = new_run("run")
     of_folder = [f"training.dataset_args.clean_folder={clean_folder}", "training.dataset_args.repeat_times=6"]
     own = GENERATED if source == "Generated" else of_folder
@@ -55,8 +55,8 @@ def test_imitating_brings_the_network_nearer_to_the_clean_images(new_run, clean_
     assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
 
 
-def test_what_is_imitated_is_the_clean_image_not_the_noisy_one(new_run, clean_folder):
-    """A network that gives what it gets would otherwise lose nothing."""
+def test_imitate_loads_clean_images(new_run, clean_folder):
+    """With the noisy image as target, the identity would have no loss."""
     run = new_run("run")
     run.train(*IMITATE, f"training.dataset_args.clean_folder={clean_folder}", "training.max_epochs=1")
     settings = [*IMITATE, f"training.dataset_args.clean_folder={clean_folder}"]
@@ -66,7 +66,7 @@ def test_what_is_imitated_is_the_clean_image_not_the_noisy_one(new_run, clean_fo
 
 
 @pytest.mark.parametrize("dataset", ["Folder", "Demo"])
-def test_without_clean_images_there_is_nothing_to_imitate_and_one_line_says_what_to_do(tiny_config, dataset):
+def test_imitate_without_clean_images_is_refused(tiny_config, dataset):
     settings = [f"training.dataset={dataset}"] + ["training.dataset_args={crop_size: 32}"] * (
         dataset == "Demo"
     )
@@ -79,7 +79,7 @@ def test_without_clean_images_there_is_nothing_to_imitate_and_one_line_says_what
     ]
 
 
-def test_hiding_opens_no_clean_images_to_train_on(tiny_config, clean_folder):
+def test_hide_does_not_open_clean_images(tiny_config, clean_folder):
     for path in clean_folder.iterdir():
         path.write_bytes(b"damaged")
     loaded = tiny_config(f"training.dataset_args.clean_folder={clean_folder}")
@@ -87,7 +87,7 @@ def test_hiding_opens_no_clean_images_to_train_on(tiny_config, clean_folder):
 
 
 def test_a_crop_that_cannot_be_masked_can_be_imitated(tiny_config):
-    """16 px hold no blind spot of the published masker."""
+    """16 px are too small for a blind spot of the published masker."""
     settings = ["training.dataset=Generated", "training.dataset_args={count: 2, size: 16, add_noise: {}}"]
     build_images(tiny_config(*IMITATE, *settings), "training")
     with pytest.raises(DataError, match="leaves 0: pixel_perc"):
@@ -95,7 +95,7 @@ def test_a_crop_that_cannot_be_masked_can_be_imitated(tiny_config):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (
             "{objective: imitate}",
@@ -117,23 +117,23 @@ def test_a_crop_that_cannot_be_masked_can_be_imitated(tiny_config):
         ("{objective: guess}", "training.objective: no 'guess' is known; choose from hide, imitate"),
     ],
 )
-def test_what_does_not_go_together_is_refused_by_its_key_at_its_line(text, said):
-    assert problem(f"seed: 3\ntraining: {text}\n") == f"{said} (my.yaml, line 2)"
+def test_a_loss_that_does_not_suit_the_objective_is_refused(text, message):
+    assert problem(f"seed: 3\ntraining: {text}\n") == f"{message} (my.yaml, line 2)"
 
 
-def test_the_line_of_a_loss_that_does_not_suit_is_its_own():
+def test_an_unsuitable_loss_is_reported_at_its_line():
     (line,) = problems("training:\n  objective: imitate\n  batch_size: 3\n  loss: 1*self_L1\n")
     assert line.startswith("training.loss: ") and line.endswith("(my.yaml, line 4)")
 
 
-def test_an_objective_needs_its_loss_said_and_both_are_kept():
+def test_objective_and_loss_are_read():
     training = config("training: {objective: imitate, loss: 1*target_L2}").training
     assert (training.objective, training.loss) == ("imitate", "1*target_L2")
     assert config("{}").training.objective == "hide"
 
 
-def test_images_without_a_clean_one_are_validated_and_tested_without_a_score(new_run, load, noisy_folder):
-    """There is no masked loss where nothing is hidden; the images are written all the same."""
+def test_imitate_validates_and_tests_without_clean_images(new_run, load, noisy_folder):
+    """Without hidden pixels there is no masked loss; the images are written anyway."""
     run = new_run("run")
     elsewhere = ["validation.dataset=Folder", f"validation.dataset_args={{data_dir: {noisy_folder}}}"]
     run.train(*IMITATE, *GENERATED, *elsewhere)
