@@ -1,10 +1,10 @@
-"""The part of a batch that one of several processes has."""
+"""The share of a batch that one process computes."""
 
 from typing import NamedTuple
 
 
 class Share(NamedTuple):
-    """Images `first` to `first + images` of a batch of `total`; `images` may be 0."""
+    """Images `first` to `first + images` (exclusive) of a batch of `total`; `images` may be 0."""
 
     first: int
     images: int
@@ -12,21 +12,21 @@ class Share(NamedTuple):
 
     @property
     def slice(self) -> slice:
-        """Where they stand in the batch."""
+        """The images' slice of the batch."""
         return slice(self.first, self.first + self.images)
 
 
 def share_of(total: int, rank: int, processes: int) -> Share:
-    """Cut a batch into contiguous parts, which differ by one image at most.
+    """Return a process's contiguous share of a batch; shares differ by at most one image.
 
     Parameters
     ----------
     total : int
         Images of the whole batch.
     rank : int
-        Number of the process, from 0.
+        The process's rank, from 0.
     processes : int
-        How many share the batch.
+        Number of processes.
 
     Returns
     -------

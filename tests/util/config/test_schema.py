@@ -96,7 +96,7 @@ def test_c7_values_are_what_they_mean_however_they_are_spelled(text, expected):
         ("kind: D", "args.kind: expected one of 'H', 'V', got 'D'"),
         (
             "folder: 2024",
-            "args.folder: expected text, got 2024; before the name of a folder that is called so put ./",
+            "args.folder: expected text, got 2024; if this is the name of a folder, write ./ before it",
         ),
         ("terms: 2024", "args.terms: expected text, got 2024"),
         ("inner: {edge: 0}", "args.inner.edge: expected an integer of at least 1, got 0"),
