@@ -195,7 +195,7 @@ def test_a_grey_image_a_foreign_range_and_few_bits_are_said_once(unchanged, tmp_
     assert "a.png: grey is denoised as 3 equal channels" in said[0]
     assert "white is 65535 (uint16), but 255 in the images that the network" in said[1]
     assert "was trained on, or in most of them" in said[1]
-    assert "largest value, 4095, is far below white" in said[2]
+    assert "largest value, 4095, is far below the data range" in said[2]
 
 
 def test_data_range_of_a_call_counts(trained, tmp_path, load, run):

@@ -157,7 +157,7 @@ def test_12_bits_in_a_16_bit_file_are_noticed(high, data_range, hint):
 )  # fmt: skip
 def test_whole_numbers_of_any_type_that_are_wider_than_their_values_are_noticed(dtype, high, likely):
     said = dark_hint(np.array([[min(0, high), high]], dtype), data_range_of(dtype))
-    assert said.line.endswith(f"say data_range={likely}") if likely else not said
+    assert said.line.endswith(f"set data_range={likely}") if likely else not said
 
 
 def test_a_number_is_said_before_the_header_and_the_header_before_the_type():
@@ -169,9 +169,9 @@ def test_a_number_is_said_before_the_header_and_the_header_before_the_type():
 @pytest.mark.parametrize("dtype", ["uint32", "int32", "uint64", "int64"])
 def test_the_largest_number_of_a_wide_type_is_nobodys_white(dtype):
     counts = np.array([[0, 65_535]], dtype)
-    with pytest.raises(DataError, match=rf"^a\.tif, {dtype}: .* say data_range=65535$"):
+    with pytest.raises(DataError, match=rf"^a\.tif, {dtype}: .* set data_range=65535$"):
         checked_data_range(counts, "auto", "a.tif")
-    with pytest.raises(DataError, match=r"say data_range=65535$"):  # which no number beyond the type changes
+    with pytest.raises(DataError, match=r"set data_range=65535$"):  # which no number beyond the type changes
         checked_data_range(counts, 1e30, "a.tif")
     assert checked_data_range(counts, 65_535, "a.tif") == 65_535
     assert checked_data_range(counts, "auto", "a.tif", 65_535) == 65_535

@@ -167,7 +167,7 @@ def test_significant_bits_of_a_png_are_a_precision_and_no_range(tmp_path):
         (tmp_path / f"{name}.png").write_bytes(content[:33] + chunk + content[33:])
         assert inspect_image(tmp_path / f"{name}.png").data_range is None
     assert dark_hint(read_image(tmp_path / "full.png"), 65535) is None
-    assert dark_hint(read_image(tmp_path / "low.png"), 65535).line.endswith("say data_range=4095")
+    assert dark_hint(read_image(tmp_path / "low.png"), 65535).line.endswith("set data_range=4095")
 
 
 def test_a_packed_stack_of_imagej_stays_packed(tmp_path, copy):
