@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TextIO
 
 from tqdm import tqdm
@@ -87,39 +86,27 @@ class _FileHandler(logging.FileHandler):
             super().close()
 
 
-class LogFile:
-    """Appends dated lines to a file while the `with` block runs.
-
-    Parameters
-    ----------
-    path : Path
-        UTF-8 text. A resumed run appends to it.
-    """
-
-    def __init__(self, path: Path) -> None:
-        if path.is_file() and path.read_bytes()[-1:] not in (b"", b"\n"):
-            with open(path, "ab") as file:  # cut off by a full disk or a killed process
-                file.write(b"\n")
-        self.handler = _FileHandler(path, mode="a", encoding="utf-8", errors="backslashreplace")
-        self.handler.setFormatter(
-            logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
-        )
-
-    def __enter__(self) -> "LogFile":
-        LOG.addHandler(self.handler)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is not None:
-            # Only to the file: the script prints the error on the terminal.
-            reason = str(error) or type(error).__name__
-            record = LOG.makeRecord(LOG.name, logging.ERROR, "", 0, "stopped: %s", (reason,), None)
-            with suppress(StorageError):  # it would hide the error that is being handled
-                self.handler.handle(record)
-        LOG.removeHandler(self.handler)
-        self.handler.close()
+@contextmanager
+def log_file(path: Path) -> Iterator[logging.FileHandler]:
+    """Append dated messages to a UTF-8 file while the `with` block runs, and the error that ends it."""
+    if path.is_file() and path.read_bytes()[-1:] not in (b"", b"\n"):
+        with open(path, "ab") as file:  # cut off by a full disk or a killed process
+            file.write(b"\n")
+    handler = _FileHandler(path, mode="a", encoding="utf-8", errors="backslashreplace")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    LOG.addHandler(handler)
+    try:
+        yield handler
+    except BaseException as error:
+        # Only to the file: the script prints the error on the terminal.
+        reason = str(error) or type(error).__name__
+        record = LOG.makeRecord(LOG.name, logging.ERROR, "", 0, "stopped: %s", (reason,), None)
+        with suppress(StorageError):  # it would hide the error that is being handled
+            handler.handle(record)
+        raise
+    finally:
+        LOG.removeHandler(handler)
+        handler.close()
 
 
 def progress_bar(total: int, unit: str, initial: int = 0) -> "tqdm[Any]":

@@ -17,20 +17,7 @@ class Share(NamedTuple):
 
 
 def share_of(total: int, rank: int, processes: int) -> Share:
-    """Return a process's contiguous share of a batch; shares differ by at most one image.
-
-    Parameters
-    ----------
-    total : int
-        Images of the whole batch.
-    rank : int
-        The process's rank, from 0.
-    processes : int
-        Number of processes.
-
-    Returns
-    -------
-    Share
+    """Return the contiguous share of `rank` in a batch; shares differ by at most one image.
 
     Examples
     --------

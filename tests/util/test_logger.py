@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from src.util.errors import StorageError
-from src.util.logger import LOG, PROGRESS_LOG, LogFile, progress_bar, start_console
+from src.util.logger import LOG, PROGRESS_LOG, log_file, progress_bar, start_console
 
 
 class Terminal(io.StringIO):
@@ -72,13 +72,13 @@ def test_f15_the_log_file_is_dated_plain_utf_8_whatever_the_terminal_shows(tmp_p
     console(Terminal())
     monkeypatch.setattr(sys, "stderr", Terminal())
     path = tmp_path / "train.log"
-    with LogFile(path) as log, progress_bar(10, "step") as bar:
+    with log_file(path) as handler, progress_bar(10, "step") as bar:
         for number in range(10):
             bar.update()
             bar.set_postfix(loss=f"{number}")
             PROGRESS_LOG.info("schön %d", number)
         LOG.warning("beware")
-    assert log.handler.encoding == "utf-8"  # said, not the locale's, which may be another elsewhere
+    assert handler.encoding == "utf-8"  # said, not the locale's, which may be another elsewhere
     text = path.read_bytes().decode("utf-8")
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", text)
     lines = text.splitlines()
@@ -91,19 +91,19 @@ def test_f4_a_log_file_is_appended_to(tmp_path):
     path = tmp_path / "train.log"
     LOG.setLevel("INFO")
     for text in ("one", "two"):
-        with LogFile(path):
+        with log_file(path):
             LOG.info(text)
     assert [line.split()[-1] for line in path.read_text().splitlines()] == ["one", "two"]
 
 
 def test_a_log_file_says_what_stopped_the_program_and_is_closed(tmp_path):
     path = tmp_path / "train.log"
-    with pytest.raises(ValueError, match="too hot"), LogFile(path) as log:
+    with pytest.raises(ValueError, match="too hot"), log_file(path) as handler:
         raise ValueError("too hot")
     assert path.read_text().endswith("ERROR stopped: too hot\n")
-    assert log.handler not in LOG.handlers
-    assert log.handler.stream is None
-    with pytest.raises(KeyboardInterrupt), LogFile(path):
+    assert handler not in LOG.handlers
+    assert handler.stream is None
+    with pytest.raises(KeyboardInterrupt), log_file(path):
         raise KeyboardInterrupt
     assert path.read_text().endswith("ERROR stopped: KeyboardInterrupt\n")
 
@@ -154,8 +154,8 @@ def test_output_that_is_closed_is_no_error(closed):
 
 def test_a_files_name_that_is_no_text_is_said_all_the_same(tmp_path):
     code = (
-        "from pathlib import Path; from src.util.logger import LOG, LogFile, start_console; start_console()\n"
-        "with LogFile(Path('log.txt')): LOG.info('%s', 'a\\udcff.png')"
+        "from pathlib import Path; from src.util.logger import LOG, log_file, start_console; start_console()\n"
+        "with log_file(Path('log.txt')): LOG.info('%s', 'a\\udcff.png')"
     )
     environment = {
         **os.environ,
@@ -172,7 +172,7 @@ def test_f13_a_line_that_was_cut_off_is_ended_before_the_next(tmp_path):
     path = tmp_path / "train.log"
     path.write_text("2026-11-23 12:00:00 INFO half of a li")
     LOG.setLevel("INFO")
-    with LogFile(path):
+    with log_file(path):
         LOG.info("resumed")
     assert path.read_text().splitlines()[0].endswith("half of a li")
     assert path.read_text().splitlines()[1].endswith("INFO resumed")
@@ -184,7 +184,7 @@ def test_f13_a_full_disk_stops_the_program_instead_of_the_log(capsys):
     LOG.setLevel("INFO")
     with (
         pytest.raises(StorageError, match="/dev/full: cannot be written: No space left"),
-        LogFile(Path("/dev/full")),
+        log_file(Path("/dev/full")),
     ):
         LOG.info("lost")
     assert "Traceback" not in capsys.readouterr().err

@@ -39,7 +39,7 @@ from src.util.cores import usable_cores
 from src.util.errors import CheckpointError, ConfigError, DataError, OutOfMemoryError
 from src.util.file_manager import FileManager
 from src.util.images.conversion import as_float
-from src.util.logger import LOG, LogFile, without_repeats
+from src.util.logger import LOG, log_file, without_repeats
 from src.util.memory import is_out_of_memory
 
 # With fewer, a small network has hardly learned the colours of its images.
@@ -88,7 +88,7 @@ def train(
         elif processes.first:
             files.create()
             processes.note_begun(files.folder)
-        with LogFile(files.log_file) if processes.first else nullcontext():
+        with log_file(files.log_file) if processes.first else nullcontext():
             return _fit(config, files, network, loader, validation, resume, processes, stage)
     except Exception as error:
         if lost := worker_error(error, loader.samples.source.where):

@@ -254,7 +254,7 @@ def test_d7_d9_d16_everything_bad_is_named_and_the_rest_goes_on(unchanged, noisy
     for name, reason in {
         "empty.png": "empty", "cut.png": "cut short", "text.png": "not an image",
         "bomb.bmp": "60000x60000 pixels", "page.tif": "damaged",
-        "wrong.npy": "damaged", "other.tif": "name it after what it is",
+        "wrong.npy": "damaged", "other.tif": "rename it by its content",
         "link.png": "does not exist",
     }.items():  # fmt: skip
         assert re.search(rf"{re.escape(name)}: .*{reason}", said), name
