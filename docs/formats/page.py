@@ -83,8 +83,8 @@ TABLES: Mapping[str, Mapping[str, Property]] = {
     },
     "Values": {
         "16 bits": Property("bits"),
-        "10 or 12 bits": Property("bits|white is", shown=True),
-        "white in the header": Property("white is"),
+        "10 or 12 bits": Property("bits|data range of", shown=True),
+        "white in the header": Property("data range of"),
         "32-bit floats": Property("float"),
         "NaN": Property("NaN"),
         "no data (GDAL)": Property("missing"),

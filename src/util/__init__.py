@@ -1,7 +1,8 @@
-"""What everything else stands on; it imports nothing else of `src`.
+"""Shared tools; this package imports nothing else from `src`.
 
-`config` turns YAML into checked blocks, `images` reads and writes image files. `errors` are the user's,
-each with an exit code; `script` and `flags` serve the scripts; `file_manager` knows a run's folder,
-`atomic_file` writes files whole, `logger` says it all. `device`, `seed`, `cores`, `memory`, `share` and
-`overlap` are about where, with which randomness, and in how many parts work is done.
+`config` reads and checks YAML, `images` reads and writes image files. `errors` defines the errors with their
+exit codes, `script` and `flags` the common parts of the scripts. `file_manager` knows the layout of a run's
+folder, `atomic_file` writes files atomically, `logger` writes messages. `device` chooses the device, `seed`
+makes generators, `cores` counts CPU cores, `memory` measures and keeps memory, `share` splits a batch between
+processes, and `overlap` runs reading, computing and writing in parallel.
 """

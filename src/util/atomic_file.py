@@ -1,4 +1,4 @@
-"""Files that are never half-written."""
+"""Write files atomically."""
 
 import os
 import shutil
@@ -12,28 +12,27 @@ from src.util.errors import FULL, StorageError
 
 @contextmanager
 def write_atomically(path: Path, durable: bool = True, size: int | None = None) -> Iterator[BinaryIO]:
-    """Write a file so that at any moment either the old or the whole new content stands under its name.
+    """Write a file so that its name always holds either the old or the complete new content.
 
     Parameters
     ----------
     path : Path
-        Its folder exists.
+        The file. Its folder must exist.
     durable : bool
-        Whether to wait until the disk has it, so that a power cut right after does no harm. For many small
-        files that can be made again, False saves half of the time; a kill never leaves half a file.
+        Whether to wait until the content is on disk, so that it survives a power cut. False takes half the
+        time for small files; a killed process leaves no partial file either way.
     size : int or None
-        Bytes of the content where they are known, for the message.
+        Number of bytes to write, if known; the error message names it.
 
     Yields
     ------
     BinaryIO
-        Takes the content inside the `with` block, at whose end the file gets its name; after an error in the
-        block it gets none.
+        A temporary file to write to. It is renamed at the end of the `with` block and removed on an error.
 
     Raises
     ------
     StorageError
-        When the disk refuses; what stood there before still does.
+        When writing fails; the old file is unchanged.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -46,41 +45,37 @@ def write_atomically(path: Path, durable: bool = True, size: int | None = None) 
         if durable:
             _sync_folder(path.parent)
     except OSError as error:
-        _remove(temporary)  # first, for what it takes on a full disk is not free otherwise
+        _remove(temporary)  # before the message counts the free bytes
         raise refused(path, error, size) from None
     finally:
         _remove(temporary)
 
 
 def _remove(temporary: Path) -> None:
-    # Where nothing can be removed nothing was written, and the error in flight says more.
+    # A failure here would hide the error that is being handled.
     with suppress(OSError):
         temporary.unlink(missing_ok=True)
 
 
 def refused(path: Path, error: OSError, size: int | None = None) -> StorageError:
-    """The error of a file that the disk does not take; see `write_atomically`."""
-    return StorageError(f"{path}: cannot be written: {error.strerror or error}{_room(path, error, size)}")
-
-
-def _room(path: Path, error: OSError, size: int | None) -> str:
-    if error.errno not in FULL:
-        return ""
-    needed = "" if size is None else f"{size:,} are needed, "
-    try:
-        return f" ({needed}{shutil.disk_usage(path.parent).free:,} bytes are free); make room and start again"
-    except OSError:
-        return ""
+    """Return the error for a file that cannot be written; see `write_atomically`."""
+    space = ""
+    if error.errno in FULL:
+        needed = "" if size is None else f"{size:,} are needed, "
+        with suppress(OSError):
+            free = shutil.disk_usage(path.parent).free
+            space = f" ({needed}{free:,} bytes are free); make room and start again"
+    return StorageError(f"{path}: cannot be written: {error.strerror or error}{space}")
 
 
 def free_bytes(folder: Path) -> int:
-    """Room on the disk that a folder is on, or will be on."""
-    there = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
-    return shutil.disk_usage(there).free
+    """Return the free bytes on the disk of a folder, which need not exist yet."""
+    existing = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
+    return shutil.disk_usage(existing).free
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":  # elsewhere a folder cannot be opened; the rename is durable without
+    if os.name == "posix":  # Windows cannot open a folder, and its renames are durable
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -1,8 +1,8 @@
-"""How many cores there are."""
+"""Count CPU cores."""
 
 import os
 
 
 def usable_cores() -> int:
-    """Cores this process may use; more workers than that only wait for each other."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

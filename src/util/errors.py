@@ -1,4 +1,4 @@
-"""The errors a user can meet; each knows the exit code its script ends with."""
+"""Errors that are reported to the user, with the exit codes of the scripts."""
 
 import errno
 import signal
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class UserError(Exception):
-    """Something the user can mend; scripts print its one line and exit with `exit_code`."""
+    """An error the user can fix; scripts print its message and exit with `exit_code`."""
 
     exit_code = 1
 
@@ -18,7 +18,7 @@ class ConfigError(UserError):
     Parameters
     ----------
     problems : str or sequence of str
-        Each problem on one line: what, where, what was expected, how to mend it.
+        Each problem on one line: what, where, what was expected, how to fix it.
     """
 
     exit_code = 2
@@ -29,7 +29,7 @@ class ConfigError(UserError):
 
 
 class RunExistsError(UserError):
-    """The run's folder is there already, or another process is writing to it."""
+    """The run's folder exists already, or another process is writing to it."""
 
     exit_code = 3
 
@@ -41,39 +41,31 @@ class CheckpointError(UserError):
 
 
 class StorageError(UserError):
-    """The output cannot be written: no room, no permission, a lost mount."""
+    """The output cannot be written: disk full, no permission, or the disk is gone."""
 
     exit_code = 5
 
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
-"""Numbers of an OSError that mean: no room."""
+"""Error numbers of a full disk."""
 LOST = FULL | {
     errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENODEV, errno.ESTALE,
     errno.ENOTCONN, errno.ETIMEDOUT,
 }  # fmt: skip
-"""Numbers that mean that a disk cannot be written; any other is a mistake of ours."""
+"""Error numbers of a disk that cannot be written. Any other OSError is a bug of this program."""
 
 
 class Stopped(Exception):  # noqa: N818
-    """A signal ended a training, after its state was saved.
-
-    Parameters
-    ----------
-    number : signal.Signals
-        The signal.
-    checkpoint : Path
-        Where the state is.
-    """
+    """Training was stopped by a signal, after its state was saved to `checkpoint`."""
 
     def __init__(self, number: signal.Signals, checkpoint: Path) -> None:
         super().__init__(f"stopped by {number.name}; saved {checkpoint}; -r goes on from there")
-        # What a shell expects after Ctrl-C, and of anything that was told to end.
+        # The convention of shells: 128 plus the signal's number.
         self.exit_code = 128 + (signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM outside of a training's steps; what cleans up after Ctrl-C does so after it, too."""
+    """SIGTERM arrived outside a training step; handled by the same clean-up as Ctrl-C."""
 
     exit_code = 128 + signal.SIGTERM
 
@@ -85,12 +77,12 @@ class NonFiniteError(UserError):
 
 
 class DataError(UserError):
-    """An image or dataset that is missing, damaged or of the wrong kind."""
+    """An image or dataset is missing, damaged or of the wrong kind."""
 
     exit_code = 7
 
 
 class OutOfMemoryError(UserError):
-    """The memory of the machine or of a GPU does not suffice."""
+    """The machine or a GPU has too little memory."""
 
     exit_code = 8

@@ -1,4 +1,4 @@
-"""The only module that knows how a run's folder is laid out."""
+"""The layout of a run's folder; no other module depends on it."""
 
 import os
 import re
@@ -10,34 +10,35 @@ import filelock
 from src.util.errors import ConfigError, RunExistsError, StorageError
 
 _FORBIDDEN = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f\ud800-\udfff]')
-_LEFTOVER = re.compile(r"\..+\.\d+\.tmp")  # of `write_atomically`
+_LEFTOVER = re.compile(r"\..+\.\d+\.tmp")  # a temporary file of `write_atomically`
 _TEST = "test_"
+_LINK = "a link; nothing of a run is written outside its folder"
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 
 
 class FileManager:
     """Paths of one run, `OUTPUT/RUN/{best_ckpts,checkpoint,img,logs,tboard}`.
 
-    Making one touches nothing on disk; `create` and `open` do.
+    The constructor does not touch the disk; `create` and `open` do.
 
     Parameters
     ----------
     output_folder : Path
-        Where runs are kept.
+        The folder of all runs.
     run_name : str
-        The run's folder in it: one plain name.
+        Name of the run's folder in it.
 
     Raises
     ------
     ConfigError
-        When the name is empty, leaves the output folder or cannot be a folder's name everywhere.
+        When the name is empty, is a path, or is not a valid folder name on every system.
     """
 
     def __init__(self, output_folder: Path, run_name: str) -> None:
         self.run_name = _checked_name(run_name)
         self.folder = output_folder / run_name
         if self.folder.is_symlink():
-            raise ConfigError(f"-s {run_name}: {self.folder} is a link; a run is a folder of its own")
+            raise ConfigError(f"-s {run_name}: {self.folder} is a link; expected a folder")
         self.checkpoints = self.folder / "checkpoint"
         self.best_checkpoints = self.folder / "best_ckpts"
         self.images = self.folder / "img"
@@ -52,14 +53,14 @@ class FileManager:
         self._lock = filelock.FileLock(self.folder / ".lock")
 
     def create(self) -> None:
-        """Make the folders of a new run and take its lock.
+        """Create the folders of a new run and take its lock.
 
         Raises
         ------
         RunExistsError
-            When the name is taken: nothing of an earlier run is ever mixed with a new one.
+            When a run of this name exists.
         StorageError
-            When the folder cannot be made.
+            When the folder cannot be created.
         """
         made_folder(self.folder.parent)
         try:
@@ -72,12 +73,12 @@ class FileManager:
         self._take()
 
     def open(self) -> None:
-        """Take the lock of a run that is there, to resume it.
+        """Take the lock of an existing run, to resume it.
 
         Raises
         ------
         ConfigError
-            When there is no such run.
+            When the run does not exist.
         RunExistsError
             When another process is writing to it.
         """
@@ -85,14 +86,14 @@ class FileManager:
         self._take()
 
     def expect_free(self) -> None:
-        """Raise RunExistsError when something of the run's name is there; see `create`."""
+        """Raise RunExistsError when the run's folder, or a file of its name, exists."""
         if os.path.lexists(self.folder):
             raise RunExistsError(
                 f"-s {self.run_name}: {self.folder} exists; add -r to resume it, or choose another name"
             )
 
     def expect_run(self) -> None:
-        """Raise ConfigError when there is no run of this name to resume; see `open`."""
+        """Raise ConfigError when the run does not exist."""
         if not self.folder.is_dir():
             raise ConfigError(f"-r: there is no run {self.folder} to resume; leave -r out to start it")
 
@@ -100,12 +101,12 @@ class FileManager:
         folders = (self.checkpoints, self.best_checkpoints, self.images, self.logs, self.tensorboard)
         for path in (*folders, self.log_file, Path(self._lock.lock_file)):
             if path.is_symlink():
-                raise ConfigError(f"{path}: a link; nothing of a run is written outside its folder")
+                raise ConfigError(f"{path}: {_LINK}")
         try:
             for folder in folders:
                 folder.mkdir(exist_ok=True)
             self._lock.acquire(timeout=0)
-            for leftover in self.folder.rglob(".*.tmp"):  # of a process that was killed while writing
+            for leftover in self.folder.rglob(".*.tmp"):  # from a process that was killed while writing
                 if _LEFTOVER.fullmatch(leftover.name) and not self._is_of_test(leftover):
                     leftover.unlink(missing_ok=True)
         except filelock.Timeout:
@@ -114,28 +115,28 @@ class FileManager:
             raise StorageError(f"{self.folder}: cannot be written to: {error.strerror}") from None
 
     def _is_of_test(self, path: Path) -> bool:
-        """Whether it lies in a test's folder: a test takes no lock, it may be at work there."""
+        """Return whether a file is in a test's folder: a test takes no lock and may be running."""
         return any(above.parent == self.images and above.name.startswith(_TEST) for above in path.parents)
 
     def close(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         self._lock.release()
 
     def checkpoint_file(self, epoch: int) -> Path:
-        """`checkpoint/RUN_EEE.pth`."""
+        """Return `checkpoint/RUN_EEE.pth`."""
         return self.checkpoints / f"{self.run_name}_{epoch:03d}.pth"
 
     def interim_file(self, epoch: int, step: int) -> Path:
-        """`checkpoint/RUN_EEE_step_SSSSSS.pth`, within the epoch after EEE."""
+        """Return `checkpoint/RUN_EEE_step_SSSSSS.pth`, of a step within the epoch after EEE."""
         return self.checkpoints / f"{self.run_name}_{epoch:03d}_step_{step:06d}.pth"
 
     def best_file(self, epoch: int, metric: str, value: float) -> Path:
-        """`best_ckpts/RUN_EEE_psnr_PP.PP.pth` and the like; the digits are for people, never read back."""
+        """Return `best_ckpts/RUN_EEE_psnr_PP.PP.pth` and the like; the value is only for display."""
         digits = {"psnr": 2, "ssim": 3}.get(metric, 6)
         return self.best_checkpoints / f"{self.run_name}_{epoch:03d}_{metric}_{value:.{digits}f}.pth"
 
     def find_checkpoint(self, name: str) -> Path | None:
-        """A checkpoint of this run by its file name, with or without `.pth`."""
+        """Find a checkpoint of this run by its file name, with or without `.pth`."""
         for folder in (self.checkpoints, self.best_checkpoints):
             for candidate in (folder / name, folder / f"{name}.pth"):
                 if Path(name).name == name and os.path.isfile(candidate):
@@ -143,13 +144,13 @@ class FileManager:
         return None
 
     def validation_folder(self, epoch: int) -> Path:
-        """`img/val_EEE`, made if need be."""
+        """Return `img/val_EEE`, created if needed."""
         return made_folder(self.images / f"val_{epoch:03d}")
 
     def test_folder(self, dataset: str, epoch: int) -> Path:
-        """A new folder `img/test_DATASET_EEE_TIME`."""
+        """Create a new folder `img/test_DATASET_EEE_TIME`."""
         if self.images.is_symlink():
-            raise ConfigError(f"{self.images}: a link; nothing of a run is written outside its folder")
+            raise ConfigError(f"{self.images}: {_LINK}")
         stem = f"{_TEST}{dataset}_{epoch:03d}_{timestamp()}"
         for attempt in range(1, 1000):
             folder = self.images / (stem if attempt == 1 else f"{stem}_{attempt}")
@@ -159,47 +160,41 @@ class FileManager:
 
 
 def run_around(checkpoint: Path) -> FileManager | None:
-    """The run in whose folder a checkpoint lies; None where it lies elsewhere, or the run has no manifest."""
+    """Return the run that a checkpoint belongs to; None if it is in no run, or the run has no manifest."""
     folder = checkpoint.resolve().parent.parent
     try:
         run = FileManager(folder.parent, folder.name)
-    except ConfigError:  # not the name of a run
+    except ConfigError:  # the folder's name is not valid for a run
         return None
     inside = checkpoint.resolve().parent in (run.checkpoints, run.best_checkpoints)
     return run if inside and (run.manifest_file.is_file() or run.manifest_copy.is_file()) else None
 
 
 def timestamp() -> str:
-    """The time for a name, `YYYYMMDD_HHMMSS`."""
+    """Return the current time as `YYYYMMDD_HHMMSS`."""
     return datetime.now().strftime("%Y%m%d_%H%M%S")
 
 
 def expect_free(
-    path: Path, flag: str = "", mend: str = "add --overwrite to replace it, or choose another place"
+    path: Path, flag: str = "", fix: str = "add --overwrite to replace it, or choose another place"
 ) -> None:
-    """Refuse to write what would replace something that is there: nothing we did not make is lost.
+    """Raise ConfigError when a file exists that is about to be written.
 
     Parameters
     ----------
     path : Path
-        The file to be.
+        The file.
     flag : str
-        What named it, for the message.
-    mend : str
-        What can be done, for the message.
-
-    Raises
-    ------
-    ConfigError
-        When something of this name is there.
+        The flag that named it, for the message.
+    fix : str
+        How to fix it, for the message.
     """
     if os.path.lexists(path):
-        said = f"{flag} {path}".strip()
-        raise ConfigError(f"{said}: exists; {mend}")
+        raise ConfigError(f"{flag} {path}: exists; {fix}".lstrip())
 
 
 def made_folder(folder: Path) -> Path:
-    """The folder, made with its parents if it is not there."""
+    """Create a folder and its parents if needed, and return it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The flags that scripts share, each with one meaning."""
+"""Command-line flags that several scripts share."""
 
 import argparse
 import sys
@@ -9,11 +9,11 @@ from src.util.errors import ConfigError
 
 
 def common_flags(description: str) -> argparse.ArgumentParser:
-    """The flags that `main.py` and `test.py` share."""
+    """Return a parser with the flags that `main.py` and `test.py` share."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
         "-c", "--config", action="append",
-        help="a name in configs/, with or without .yaml, or a path; a second one is laid over the first",
+        help="a name in configs/, with or without .yaml, or a path; a second one overrides the first",
     )  # fmt: skip
     parser.add_argument("-s", "--session", metavar="RUN", help="name of the run, a folder of output_folder")
     parser.add_argument(
@@ -28,7 +28,7 @@ def common_flags(description: str) -> argparse.ArgumentParser:
 
 
 def _device(text: str) -> str:
-    """Whether that GPU is there `src.util.device` knows, and PyTorch, which is not loaded yet."""
+    """Check the form alone; `src.util.device` checks that the GPU exists, once PyTorch is loaded."""
     if text not in ("auto", "cpu", "mps") and not text.isdecimal():
         raise ConfigError(f"-g {text}: expected the number of one GPU, cpu, mps or auto")
     return text
@@ -41,22 +41,22 @@ def _count(text: str) -> int:
 
 
 def preparation_flags(description: str, data_folder: str, new_folder: str) -> argparse.ArgumentParser:
-    """The flags that `prep_SIDD.py` and `prep_DND.py` share.
+    """Return a parser with the flags that `prep_SIDD.py` and `prep_DND.py` share.
 
     Parameters
     ----------
     description : str
-        What the script does.
+        The script's purpose.
     data_folder : str
-        Where the download is, unless said otherwise.
+        Default folder of the download.
     new_folder : str
-        For the help: where the pieces go, unless said otherwise.
+        Default folder of the pieces, for the help.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("-c", "--crop_size", type=_positive, help="edge of a piece, px (default: 512)")
     parser.add_argument(
         "-s", "--step", type=_positive,
-        help="from one piece to the next, px; less than the edge: they overlap (default: 256)",
+        help="distance between pieces, px; they overlap if it is less than the edge (default: 256)",
     )  # fmt: skip
     parser.add_argument(
         "-df", "--data_folder", type=Path, default=Path(data_folder), metavar="DIR",
@@ -66,7 +66,7 @@ def preparation_flags(description: str, data_folder: str, new_folder: str) -> ar
         "-nf", "--new_folder", type=Path, metavar="DIR", help=f"folder for the pieces (default: {new_folder})"
     )
     parser.add_argument(
-        "--jobs", type=_positive, metavar="N", help="images cut at a time (default: one for each core)"
+        "--jobs", type=_positive, metavar="N", help="images cut in parallel (default: one for each core)"
     )
     return parser
 
@@ -78,16 +78,16 @@ def _positive(text: str) -> int:
 
 
 def parse_task(parser: argparse.ArgumentParser, alone: str, needed: Sequence[str]) -> argparse.Namespace:
-    """Read the flags of a script that does one thing, or another by one flag alone.
+    """Parse the flags of a script that needs either the flag `alone` or all flags in `needed`.
 
     Parameters
     ----------
     parser : ArgumentParser
-        Its optional flags have no default but None.
+        Its optional flags have the default None.
     alone : str
-        The flag that needs none of the others.
+        The flag that needs no other.
     needed : sequence of str
-        The flags that are needed without it.
+        The flags that are required without it.
 
     Returns
     -------
@@ -96,9 +96,9 @@ def parse_task(parser: argparse.ArgumentParser, alone: str, needed: Sequence[str
     Raises
     ------
     ConfigError
-        When one is missing, or one that says what to write is given beside `alone`.
+        When a required flag is missing, or `--out` is given together with `alone`.
     SystemExit
-        With 2, after printing the whole help, when there are no flags at all.
+        With code 2, after printing the help, when there are no flags at all.
     """
     if len(sys.argv) == 1:
         parser.print_help(sys.stderr)
@@ -110,5 +110,5 @@ def parse_task(parser: argparse.ArgumentParser, alone: str, needed: Sequence[str
         if missing:
             raise ConfigError(f"{', '.join(missing)}: missing; --help shows an example")
     elif given["out"] is not None:
-        raise ConfigError(f"--{alone} and --out: say one of them")
+        raise ConfigError(f"--{alone} and --out: use only one of them")
     return flags

@@ -1,4 +1,4 @@
-"""How much memory there is, keeping it, and running out of it, told from other errors."""
+"""Measure and keep memory, and recognise errors that mean too little memory."""
 
 import ctypes
 import os
@@ -10,16 +10,16 @@ import torch
 _CGROUPS = Path("/sys/fs/cgroup")
 
 PLENTY = 8 * 2**30
-"""Where less memory is free, in bytes, none is kept."""
+"""Freed memory is kept only if at least this many bytes are available."""
 
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # mallopt's numbers
-_USERS_CHOICE = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # parameters of mallopt
+_USER_SETTINGS = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
 
 
 def available_memory() -> int:
-    """Bytes of memory that can still be taken, on Linux: of the machine, and of this process's control group.
+    """Return the available bytes of memory on Linux, within the limits of this process's control group.
 
-    A container or a cluster's job may have less than the machine. 0 where nothing is known.
+    A container or a cluster job may have less memory than the machine. Return 0 if nothing is known.
     """
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
@@ -27,11 +27,11 @@ def available_memory() -> int:
     except OSError:
         return 0
     free = next((int(line.split()[1]) * 2**10 for line in lines if line.startswith("MemAvailable:")), 0)
-    return min([free, *(_left_in(_CGROUPS / group.split(":", 2)[2].lstrip("/")) for group in groups)])
+    return min([free, *(_available_in(_CGROUPS / group.split(":", 2)[2].lstrip("/")) for group in groups)])
 
 
-def _left_in(group: Path) -> int:
-    """What version 2's control group, and those above it, leave."""
+def _available_in(group: Path) -> int:
+    """Return the bytes that a control group (version 2) and its parents leave."""
     left = 2**63
     for folder in (group, *group.parents):
         try:
@@ -47,32 +47,26 @@ def _left_in(group: Path) -> int:
 
 
 def keep_freed_memory() -> bool:
-    """Let large tensors take the memory of earlier ones; say whether they will.
+    """Let large tensors reuse freed memory, and return whether they do.
 
-    Linux's C library gives blocks of more than 32 MiB back to the system when they are freed, and the system
-    clears what is taken next, page by page: an eighth to a quarter of the time that a network of usual width
-    takes on a CPU. Memory that is kept has holes which nothing fits, up to half of the whole; so none is kept
-    where less than `PLENTY` is free. Settings of the user's own stay.
+    The GNU C library returns freed blocks of more than 32 MiB to Linux, which clears new blocks page by page.
+    On a CPU this takes an eighth to a quarter of a network's time. Kept memory fragments, up to half of it,
+    so it is kept only if `PLENTY` is available. Allocator settings of the user are respected.
     """
-    chosen = any(name.startswith(_USERS_CHOICE) for name in os.environ)
+    chosen = any(name.startswith(_USER_SETTINGS) for name in os.environ)
     if chosen or not sys.platform.startswith("linux") or available_memory() < PLENTY:
         return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # not in musl
     return mallopt is not None and bool(mallopt(_MMAP_MAX, 0) and mallopt(_TRIM_THRESHOLD, 2**31 - 1))
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the memory of the machine or of a GPU did not suffice.
-
-    Parameters
-    ----------
-    error : BaseException
-        torch raises OutOfMemoryError for a GPU, but a plain RuntimeError for the machine's own memory.
-    """
+    """Return whether an error means that the machine or a GPU has too little memory."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    said = str(error).rstrip()
-    # The second is oneDNN's, which says no more; what it does not know ends in "descriptor ...".
+    message = str(error).rstrip()
+    # For the machine's memory PyTorch raises a plain RuntimeError. The second message is oneDNN's; for an
+    # unsupported operation it goes on with "descriptor ...".
     return isinstance(error, RuntimeError) and (
-        "can't allocate memory" in said or said.endswith("could not create a primitive")
+        "can't allocate memory" in message or message.endswith("could not create a primitive")
     )

@@ -1,4 +1,4 @@
-"""Work on several items at once: files are read and written while one thread computes."""
+"""Work on several items at once: read and write files while one thread computes."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -11,19 +11,19 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 AT_ONCE = 2
-"""One item is being computed while another is written, or the next one read."""
+"""One item is computed while another one is read or written."""
 
 
 class Here(Protocol):
-    """Runs a call where the results are waited for; `last` says that an item has no more of them."""
+    """Runs a call in the thread that iterates; `last` marks an item's last call."""
 
     def __call__(self, call: Callable[[], Result], last: bool = False) -> Result:
-        """Give what the call gives, or raise what it raises."""
+        """Return the call's result, or raise its error."""
         ...
 
 
 def at_once(call: Callable[[], Result], last: bool = False) -> Result:
-    """The `Here` of work that is done in one thread."""
+    """Run a call directly: the `Here` of work in a single thread."""
     return call()
 
 
@@ -31,29 +31,29 @@ def overlapped(
     work: Callable[[Item, Here], Result], items: Iterable[Item], count: int = AT_ONCE,
     may_join: Callable[[Sequence[Item], Item], bool] = lambda held, item: True,
 ) -> Generator[Result, None, None]:  # fmt: skip
-    """Do a piece of work for each item, so that reading and writing run beside computing.
+    """Work on several items at once: read and write some in threads while computing another.
 
     Parameters
     ----------
     work : callable
-        Takes an item and a `Here`; runs in a thread of its own. What it hands to `here` runs in the thread
-        that iterates: item by item in their order, so that it meets no other and signals reach it.
+        Takes an item and a `Here`, and runs in its own thread. Calls that it passes to `here` run in the
+        iterating thread, one after the other and in the order of the items, so that signals reach them.
     items : iterable
-        Taken in the thread that iterates, so many ahead; what it raises is raised in its turn.
+        Read in the iterating thread. An error it raises is raised after the results before it.
     count : int
-        Pieces of work that run at once.
+        Number of items that are worked on at once.
     may_join : callable
-        Whether an item may be worked on while those before it still are; otherwise it waits for them.
+        Takes the items in work and the next one. Returns whether to begin it before they are finished.
 
     Yields
     ------
     Result
-        In the order of the items. An error of the work is raised in its place, and ends all: pieces of work
-        that wait are called off, those that write finish.
+        In the order of the items. An error of `work` is raised in its place and ends the iteration: waiting
+        items are cancelled, items that are past their last call finish.
     """
     left = iter(items)
     following: list[Item] = []
-    held: deque[Item] = deque()  # of what waits and what is done
+    held: deque[Item] = deque()  # the items of `waiting` and `done`
     waiting: deque[tuple[_Calls, Future[Result]]] = deque()
     done: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(count) as pool:
@@ -63,7 +63,7 @@ def overlapped(
                 calls, result = _Calls(), Future[Result]()
                 try:
                     following.extend(islice(left, 1 - len(following)))
-                except Exception as error:  # of the items: raised in its turn, after the results before it
+                except Exception as error:  # raised in its turn, after the results before it
                     calls.end()
                     result.set_exception(error)
                 else:
@@ -96,7 +96,7 @@ def overlapped(
         finally:
             for calls, result in waiting:
                 if not (result.cancel() or result.done()):
-                    calls.call_off()
+                    calls.cancel()
 
 
 def _guarded(work: Callable[[Item, Here], Result], item: Item, calls: "_Calls") -> Result:
@@ -107,7 +107,7 @@ def _guarded(work: Callable[[Item, Here], Result], item: Item, calls: "_Calls") 
 
 
 class _Calls:
-    """What one piece of work wants to have done in the thread that waits for it."""
+    """The calls that the work on one item passes to the iterating thread."""
 
     def __init__(self) -> None:
         self._asked: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
@@ -120,33 +120,26 @@ class _Calls:
         return answer.result()
 
     def end(self) -> None:
-        """There are no more calls."""
+        """Mark the end of the calls."""
         self._asked.put(None)
 
     def serve(self) -> bool:
-        """Run the calls until there are no more; whether one of them failed."""
+        """Run the calls until their end; return whether one of them failed."""
         failed = False
-        while (succeeded := self._serve_one()) is not None:
-            failed |= not succeeded
+        while (asked := self._asked.get()) is not None:
+            call, answer = asked
+            try:
+                answer.set_result(call())
+            except Exception as error:
+                answer.set_exception(error)
+                failed = True
+            except BaseException:
+                answer.cancel()
+                raise
+            del asked, call, answer  # frees their images while this waits for the next call
         return failed
 
-    def _serve_one(self) -> bool | None:
-        """Nothing of a call is held while the next one is waited for."""
-        asked = self._asked.get()
-        if asked is None:
-            return None
-        call, answer = asked
-        try:
-            answer.set_result(call())
-        except Exception as error:
-            answer.set_exception(error)
-            return False
-        except BaseException:
-            answer.cancel()
-            raise
-        return True
-
-    def call_off(self) -> None:
-        """Let calls raise `CancelledError` until there are no more."""
+    def cancel(self) -> None:
+        """Let the remaining calls raise `CancelledError`."""
         while (asked := self._asked.get()) is not None:
             asked[1].cancel()

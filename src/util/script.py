@@ -1,4 +1,4 @@
-"""What all scripts share: errors as one line and an exit code, and how they are told to end."""
+"""Run a script: errors end in one line and an exit code, signals in a clean stop."""
 
 import errno
 import os
@@ -13,15 +13,26 @@ from typing import Any
 from src.util.errors import LOST, Stopped, StorageError, Terminated, UserError
 from src.util.logger import start_console
 
-INTERRUPTED = 130  # what a shell expects of a program stopped by Ctrl-C
+INTERRUPTED = 130  # exit code of a program stopped by Ctrl-C
 
 
 def run(script: Callable[[], int]) -> int:
-    """Run a script's main function; a user's mistake ends in its line and exit code, without a traceback."""
+    """Run a script's main function; a user error prints its message without a traceback.
+
+    Parameters
+    ----------
+    script : callable
+        Returns an exit code.
+
+    Returns
+    -------
+    int
+        The exit code, of the script or of its error.
+    """
     start_console()
-    threading.excepthook = _say_thread
+    threading.excepthook = _report_thread
     try:
-        with _told_to_end():
+        with _handled_signals():
             return script()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -43,14 +54,14 @@ def run(script: Callable[[], int]) -> int:
 
 
 @contextmanager
-def _told_to_end() -> Iterator[None]:
-    """SIGTERM ends a program so that no temporary file is left; SIGUSR1 is a cluster's other word for it."""
+def _handled_signals() -> Iterator[None]:
+    """Let SIGTERM, and SIGUSR1 as clusters send it, end the program without leaving temporary files."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise Terminated
 
     handlers: dict[str, Any] = {"SIGUSR1": lambda *_: signal.raise_signal(signal.SIGTERM)}
-    # One of several processes may wait for another that is gone; torchrun's word must end it at once.
+    # A process of several may wait for one that is gone, so SIGTERM of torchrun must end it at once.
     if os.environ.get("WORLD_SIZE", "1") == "1":
         handlers["SIGTERM"] = end
     known = {getattr(signal, name): do for name, do in handlers.items() if hasattr(signal, name)}
@@ -62,8 +73,8 @@ def _told_to_end() -> Iterator[None]:
             signal.signal(number, do or signal.SIG_DFL)
 
 
-def _say_thread(failure: threading.ExceptHookArgs) -> None:
-    """A full or lost disk met by a thread of TensorBoard's is an error of the training, which says it."""
-    gone = LOST | {errno.ENOENT, errno.ENOTDIR}  # a mount's folder without the mount
+def _report_thread(failure: threading.ExceptHookArgs) -> None:
+    """Report a thread's error, unless TensorBoard met a full or lost disk: training reports that itself."""
+    gone = LOST | {errno.ENOENT, errno.ENOTDIR}  # an unmounted disk
     if not (isinstance(failure.exc_value, OSError) and failure.exc_value.errno in gone):
         threading.__excepthook__(failure)

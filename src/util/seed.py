@@ -1,11 +1,11 @@
-"""Counted randomness: a generator is a function of what it is for, never of what was drawn before."""
+"""Counted randomness: a generator depends on its purpose and counters, never on earlier draws."""
 
 import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:  # it takes seconds to load, and what cuts images into pieces has no use for it
+if TYPE_CHECKING:  # PyTorch takes seconds to load, and the preparation does not need it
     import torch
 
 
@@ -17,7 +17,7 @@ def derive_seed(seed: int, purpose: str, *counters: int) -> int:
     seed : int
         The run's seed (`seed` in the configuration).
     purpose : str
-        What the numbers are for ("crop", "noise", "mask", ...), so that uses never share a stream.
+        The use of the numbers ("crop", "noise", "mask", ...); different uses have different streams.
     *counters : int
         For example the epoch and the sample's index.
 
@@ -31,12 +31,12 @@ def derive_seed(seed: int, purpose: str, *counters: int) -> int:
 
 
 def make_generator(seed: int, purpose: str, *counters: int) -> "torch.Generator":
-    """A CPU generator seeded by `derive_seed` of the same arguments."""
+    """Return a CPU generator seeded by `derive_seed` of the same arguments."""
     import torch
 
     return torch.Generator().manual_seed(derive_seed(seed, purpose, *counters))
 
 
 def numpy_generator(seed: int) -> np.random.Generator:
-    """A generator of NumPy's for what needs its distributions; the seed is one of `derive_seed`."""
+    """Return a NumPy generator, for NumPy's distributions; take the seed from `derive_seed`."""
     return np.random.Generator(np.random.PCG64(seed))

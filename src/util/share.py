@@ -1,10 +1,10 @@
-"""The part of a batch that one of several processes has."""
+"""The share of a batch that one process computes."""
 
 from typing import NamedTuple
 
 
 class Share(NamedTuple):
-    """Images `first` to `first + images` of a batch of `total`; `images` may be 0."""
+    """Images `first` to `first + images` (exclusive) of a batch of `total`; `images` may be 0."""
 
     first: int
     images: int
@@ -12,25 +12,12 @@ class Share(NamedTuple):
 
     @property
     def slice(self) -> slice:
-        """Where they stand in the batch."""
+        """The images' slice of the batch."""
         return slice(self.first, self.first + self.images)
 
 
 def share_of(total: int, rank: int, processes: int) -> Share:
-    """Cut a batch into contiguous parts, which differ by one image at most.
-
-    Parameters
-    ----------
-    total : int
-        Images of the whole batch.
-    rank : int
-        Number of the process, from 0.
-    processes : int
-        How many share the batch.
-
-    Returns
-    -------
-    Share
+    """Return the contiguous share of `rank` in a batch; shares differ by at most one image.
 
     Examples
     --------

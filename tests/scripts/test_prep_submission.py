@@ -59,8 +59,8 @@ def test_without_arguments_they_say_what_they_need(submit, name):
     [
         ("SIDD", ["--denoised", "a"], "--test, --out: missing"),
         ("DND", ["--denoised", "a"], "--out: missing"),
-        ("SIDD", ["--check", "a.csv", "--out", "b.csv"], "--check and --out: say one of them"),
-        ("DND", ["--check", "a", "--out", "b"], "--check and --out: say one of them"),
+        ("SIDD", ["--check", "a.csv", "--out", "b.csv"], "--check and --out: use only one of them"),
+        ("DND", ["--check", "a", "--out", "b"], "--check and --out: use only one of them"),
     ],
 )
 def test_flags_that_are_missing_or_contradict_are_named(submit, name, arguments, said):

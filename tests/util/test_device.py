@@ -7,7 +7,7 @@ from src.util.errors import ConfigError
 
 @pytest.fixture
 def gpus(monkeypatch):
-    """Pretends that the machine has so many GPUs."""
+    """Returns a function that simulates a number of GPUs."""
 
     def pretend(count, apple=False):
         monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
@@ -18,7 +18,7 @@ def gpus(monkeypatch):
 
 
 @pytest.mark.parametrize("choice", [None, "auto"])
-def test_c4_without_a_gpu_the_cpu_is_taken_and_said(gpus, choice):
+def test_c4_without_a_gpu_the_cpu_is_used_and_reported(gpus, choice):
     gpus(0)
     device, line = resolve_device(choice)
     assert device == torch.device("cpu")
@@ -27,24 +27,20 @@ def test_c4_without_a_gpu_the_cpu_is_taken_and_said(gpus, choice):
 
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("choice", [None, "auto", "0"])
-def test_with_a_gpu_the_first_is_taken_and_named(gpus, choice, count):
+def test_with_a_gpu_the_first_one_is_used_and_named(gpus, choice, count):
     gpus(count)
     device, line = resolve_device(choice)
     assert device == torch.device("cuda", 0)
     assert "GPU model 0" in line
 
 
-def test_the_gpu_asked_for_is_taken(gpus):
+@pytest.mark.parametrize(("choice", "device"), [("1", "cuda:1"), ("cpu", "cpu")])
+def test_the_requested_device_is_used(gpus, choice, device):
     gpus(2)
-    assert resolve_device("1")[0] == torch.device("cuda", 1)
+    assert resolve_device(choice)[0] == torch.device(device)
 
 
-def test_the_cpu_is_taken_when_asked_for_though_there_is_a_gpu(gpus):
-    gpus(1)
-    assert resolve_device("cpu")[0] == torch.device("cpu")
-
-
-def test_apples_gpu_is_taken_only_where_it_is(gpus):
+def test_an_apple_gpu_is_used_only_if_there_is_one(gpus):
     gpus(0, apple=True)
     assert resolve_device("mps")[0] == torch.device("mps")
     gpus(0)
@@ -53,7 +49,7 @@ def test_apples_gpu_is_taken_only_where_it_is(gpus):
 
 
 @pytest.mark.parametrize(("count", "there"), [(0, "no CUDA GPU found"), (2, "only 0, 1 found")])
-def test_a_gpu_that_is_not_there_is_an_error(gpus, count, there):
+def test_a_missing_gpu_is_an_error(gpus, count, there):
     gpus(count)
     with pytest.raises(ConfigError, match=f"-g 2: that GPU is not there.*{there}"):
         resolve_device("2")

@@ -30,14 +30,8 @@ NOT_EVERYWHERE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", OUTSIDE, ids=ascii)
-def test_f1_f2_a_name_that_is_no_folder_of_the_output_is_refused(tmp_path, name):
-    with pytest.raises(ConfigError, match="expected one plain folder name"):
-        FileManager(tmp_path, name)
-
-
-@pytest.mark.parametrize("name", NOT_EVERYWHERE, ids=lambda name: ascii(name[:10]))
-def test_a_name_that_some_system_cannot_hold_is_refused(tmp_path, name):
+@pytest.mark.parametrize("name", OUTSIDE + NOT_EVERYWHERE, ids=lambda name: ascii(name[:10]))
+def test_f1_f2_a_name_that_is_not_a_folder_name_everywhere_is_refused(tmp_path, name):
     with pytest.raises(ConfigError, match="expected one plain folder name"):
         FileManager(tmp_path, name)
 
@@ -61,19 +55,19 @@ def test_f1_a_run_that_is_a_link_is_refused(tmp_path):
             FileManager(tmp_path, name)
 
 
-def test_f3_naming_a_run_touches_nothing(tmp_path):
+def test_f3_a_new_file_manager_does_not_touch_the_disk(tmp_path):
     files = FileManager(tmp_path / "output", "run")
     files.checkpoint_file(1), files.best_file(1, "psnr", 30.0), files.find_checkpoint("run_001.pth")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_folders_of_a_run_are_as_promised(run):
+def test_the_folders_of_a_run_are_as_documented(run):
     assert {path.name for path in run.folder.iterdir() if path.is_dir()} == {
         "best_ckpts", "checkpoint", "img", "logs", "tboard",
     }  # fmt: skip
 
 
-def test_f4_a_name_that_is_taken_is_refused_and_its_run_left_alone(run):
+def test_f4_an_existing_run_is_refused_and_not_changed(run):
     run.log_file.write_text("old")
     run.checkpoint_file(1).write_bytes(b"old")
     run.close()
@@ -83,7 +77,7 @@ def test_f4_a_name_that_is_taken_is_refused_and_its_run_left_alone(run):
     assert snapshot(run.folder) == before
 
 
-def test_f5_f6_a_run_is_opened_with_its_files_as_they_are_and_missing_folders_made(run):
+def test_f5_f6_opening_a_run_keeps_its_files_and_creates_missing_folders(run):
     (run.logs / "notes.txt").write_text("mine")
     run.tensorboard.rmdir()
     run.close()
@@ -93,7 +87,7 @@ def test_f5_f6_a_run_is_opened_with_its_files_as_they_are_and_missing_folders_ma
     assert run.tensorboard.is_dir()
 
 
-def test_half_written_files_of_a_killed_process_are_cleared_and_no_others(run):
+def test_only_temporary_files_of_killed_processes_are_removed(run):
     (run.checkpoints / ".run_001.pth.123.tmp").write_bytes(b"half")
     (run.checkpoints / "mine.tmp").write_bytes(b"mine")
     run.close()
@@ -101,7 +95,7 @@ def test_half_written_files_of_a_killed_process_are_cleared_and_no_others(run):
     assert [path.name for path in run.checkpoints.iterdir()] == ["mine.tmp"]
 
 
-def test_what_a_test_is_writing_stays_when_its_run_is_resumed(run):
+def test_temporary_files_of_a_running_test_are_kept(run):
     run.close()
     folder = run.test_folder("Folder", 1)
 
@@ -112,13 +106,13 @@ def test_what_a_test_is_writing_stays_when_its_run_is_resumed(run):
     assert (folder / "metrics.csv").read_bytes() == b"scores"
 
 
-def test_a_run_that_is_not_there_cannot_be_opened(tmp_path):
+def test_a_missing_run_cannot_be_opened(tmp_path):
     with pytest.raises(ConfigError, match=r"there is no run .* to resume"):
         FileManager(tmp_path, "run").open()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_f14_only_one_may_write_to_a_run(run):
+def test_f14_only_one_process_may_write_to_a_run(run):
     second = FileManager(run.folder.parent, "run")
     with pytest.raises(RunExistsError, match="another process is training this run"):
         second.open()
@@ -127,7 +121,7 @@ def test_f14_only_one_may_write_to_a_run(run):
     second.close()
 
 
-def test_f14_the_lock_of_a_process_that_was_killed_holds_nobody_up(run):
+def test_f14_the_lock_of_a_killed_process_is_released(run):
     run.close()
     code = (
         "import filelock, sys, time; lock = filelock.FileLock(sys.argv[1]); lock.acquire();"
@@ -155,7 +149,7 @@ def test_an_output_folder_that_is_a_file_is_a_storage_error(tmp_path):
             FileManager(folder, "run").create()
 
 
-def test_files_are_named_as_promised(tmp_path):
+def test_files_are_named_as_documented(tmp_path):
     files = FileManager(tmp_path, "my_run")
     assert files.checkpoint_file(7).relative_to(tmp_path).as_posix() == "my_run/checkpoint/my_run_007.pth"
     assert files.checkpoint_file(1000).name == "my_run_1000.pth"
@@ -174,12 +168,12 @@ def test_k21_a_checkpoint_is_found_by_its_name_in_both_folders_and_nowhere_else(
         assert run.find_checkpoint(name) is None
 
 
-def test_the_folder_of_a_validation_is_named_by_its_epoch(run):
+def test_a_validation_folder_is_named_by_its_epoch(run):
     assert run.validation_folder(3) == run.validation_folder(3) == run.images / "val_003"
     assert run.validation_folder(3).is_dir()
 
 
-def test_e14_each_test_gets_a_folder_of_its_own(run, monkeypatch):
+def test_e14_each_test_gets_a_new_folder(run, monkeypatch):
     monkeypatch.setattr(file_manager, "timestamp", lambda: "20260101_000000")
     folders = [run.test_folder("Demo", 5) for _ in range(70)]
     assert len(set(folders)) == 70

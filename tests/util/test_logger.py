@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from src.util.errors import StorageError
-from src.util.logger import LOG, PROGRESS_LOG, LogFile, progress_bar, start_console
+from src.util.logger import LOG, PROGRESS_LOG, log_file, progress_bar, start_console
 
 
 class Terminal(io.StringIO):
@@ -19,7 +19,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def console(monkeypatch):
-    """Starts the console on a stream in place of standard output, and another in place of standard error."""
+    """Returns a function that starts the console on streams for standard output and standard error."""
 
     def start(stream, warned=None):
         monkeypatch.setattr(sys, "stdout", stream)
@@ -30,7 +30,7 @@ def console(monkeypatch):
     return start
 
 
-def test_a_pipe_gets_plain_lines_progress_included_and_no_warnings(console):
+def test_a_pipe_gets_plain_lines_with_progress_and_without_warnings(console):
     stream, warned = io.StringIO(), io.StringIO()
     console(stream, warned)
     LOG.info("one")
@@ -41,7 +41,7 @@ def test_a_pipe_gets_plain_lines_progress_included_and_no_warnings(console):
     assert warned.getvalue() == "warning: three\nerror: four\n"
 
 
-def test_a_terminal_is_spared_the_lines_that_its_bar_shows(console):
+def test_a_terminal_gets_no_progress_lines(console):
     stream = console(Terminal())
     LOG.info("one")
     PROGRESS_LOG.info("two")
@@ -56,7 +56,7 @@ def test_starting_the_console_again_does_not_double_the_lines(console):
     assert stream.getvalue() == "one\n"
 
 
-def test_warnings_of_libraries_come_as_lines(console):
+def test_warnings_of_libraries_are_logged(console):
     warned = io.StringIO()
     console(io.StringIO(), warned)
     with warnings.catch_warnings():
@@ -68,17 +68,17 @@ def test_warnings_of_libraries_come_as_lines(console):
     assert warned.getvalue() == "warning: beware\n"
 
 
-def test_f15_the_log_file_is_dated_plain_utf_8_whatever_the_terminal_shows(tmp_path, console, monkeypatch):
+def test_f15_the_log_file_has_dated_lines_of_plain_utf_8(tmp_path, console, monkeypatch):
     console(Terminal())
     monkeypatch.setattr(sys, "stderr", Terminal())
     path = tmp_path / "train.log"
-    with LogFile(path) as log, progress_bar(10, "step") as bar:
+    with log_file(path) as handler, progress_bar(10, "step") as bar:
         for number in range(10):
             bar.update()
             bar.set_postfix(loss=f"{number}")
             PROGRESS_LOG.info("schön %d", number)
         LOG.warning("beware")
-    assert log.handler.encoding == "utf-8"  # said, not the locale's, which may be another elsewhere
+    assert handler.encoding == "utf-8"  # not the locale's
     text = path.read_bytes().decode("utf-8")
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", text)
     lines = text.splitlines()
@@ -91,24 +91,24 @@ def test_f4_a_log_file_is_appended_to(tmp_path):
     path = tmp_path / "train.log"
     LOG.setLevel("INFO")
     for text in ("one", "two"):
-        with LogFile(path):
+        with log_file(path):
             LOG.info(text)
     assert [line.split()[-1] for line in path.read_text().splitlines()] == ["one", "two"]
 
 
-def test_a_log_file_says_what_stopped_the_program_and_is_closed(tmp_path):
+def test_a_log_file_ends_with_the_error_and_is_closed(tmp_path):
     path = tmp_path / "train.log"
-    with pytest.raises(ValueError, match="too hot"), LogFile(path) as log:
+    with pytest.raises(ValueError, match="too hot"), log_file(path) as handler:
         raise ValueError("too hot")
     assert path.read_text().endswith("ERROR stopped: too hot\n")
-    assert log.handler not in LOG.handlers
-    assert log.handler.stream is None
-    with pytest.raises(KeyboardInterrupt), LogFile(path):
+    assert handler not in LOG.handlers
+    assert handler.stream is None
+    with pytest.raises(KeyboardInterrupt), log_file(path):
         raise KeyboardInterrupt
     assert path.read_text().endswith("ERROR stopped: KeyboardInterrupt\n")
 
 
-def test_a_bar_is_drawn_on_a_terminal_alone(monkeypatch):
+def test_a_bar_is_shown_only_on_a_terminal(monkeypatch):
     for stream, drawn in ((Terminal(), True), (io.StringIO(), False)):
         monkeypatch.setattr(sys, "stderr", stream)
         with progress_bar(10, "step", initial=3) as bar:
@@ -117,7 +117,7 @@ def test_a_bar_is_drawn_on_a_terminal_alone(monkeypatch):
 
 
 @pytest.mark.parametrize("merged", [False, True], ids=["output", "both"])
-def test_who_stops_reading_does_not_stop_the_work(tmp_path, merged):
+def test_a_closed_pipe_does_not_stop_the_program(tmp_path, merged):
     script = (
         "import sys\n"
         "from src.util.logger import LOG, start_console\n"
@@ -133,13 +133,13 @@ def test_who_stops_reading_does_not_stop_the_work(tmp_path, merged):
         stderr=subprocess.STDOUT if merged else subprocess.PIPE,
     )  # fmt: skip
     process.stdout.close()
-    said = process.communicate(b"\n")[1]
+    errors = process.communicate(b"\n")[1]
     assert (process.returncode, (tmp_path / "done").exists()) == (0, True)
-    assert said == (None if merged else 3 * b"warning: another\n")
+    assert errors == (None if merged else 3 * b"warning: another\n")
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
-def test_output_that_is_closed_is_no_error(closed):
+def test_closed_output_is_not_an_error(closed):
     script = (
         "import sys\n"
         "from src.util.logger import LOG, progress_bar, start_console\n"
@@ -152,10 +152,11 @@ def test_output_that_is_closed_is_no_error(closed):
     assert subprocess.run(["bash", "-c", command, sys.executable, script], check=False).returncode == 0
 
 
-def test_a_files_name_that_is_no_text_is_said_all_the_same(tmp_path):
+def test_a_file_name_that_is_not_valid_text_is_logged(tmp_path):
     code = (
-        "from pathlib import Path; from src.util.logger import LOG, LogFile, start_console; start_console()\n"
-        "with LogFile(Path('log.txt')): LOG.info('%s', 'a\\udcff.png')"
+        "from pathlib import Path; from src.util.logger import LOG, log_file, start_console\n"
+        "start_console()\n"
+        "with log_file(Path('log.txt')): LOG.info('%s', 'a\\udcff.png')"
     )
     environment = {
         **os.environ,
@@ -167,24 +168,24 @@ def test_a_files_name_that_is_no_text_is_said_all_the_same(tmp_path):
     assert "a\\udcff.png" in (tmp_path / "log.txt").read_text(encoding="utf-8")
 
 
-def test_f13_a_line_that_was_cut_off_is_ended_before_the_next(tmp_path):
-    """By a kill, or by a disk that was full."""
+def test_f13_a_partial_line_is_ended_before_the_next(tmp_path):
+    """A killed process or a full disk leaves one."""
     path = tmp_path / "train.log"
     path.write_text("2026-11-23 12:00:00 INFO half of a li")
     LOG.setLevel("INFO")
-    with LogFile(path):
+    with log_file(path):
         LOG.info("resumed")
     assert path.read_text().splitlines()[0].endswith("half of a li")
     assert path.read_text().splitlines()[1].endswith("INFO resumed")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
-def test_f13_a_full_disk_stops_the_program_instead_of_the_log(capsys):
-    """`logging` by itself prints a traceback and goes on."""
+def test_f13_a_full_disk_stops_the_program(capsys):
+    """By default `logging` prints a traceback and goes on."""
     LOG.setLevel("INFO")
     with (
         pytest.raises(StorageError, match="/dev/full: cannot be written: No space left"),
-        LogFile(Path("/dev/full")),
+        log_file(Path("/dev/full")),
     ):
         LOG.info("lost")
     assert "Traceback" not in capsys.readouterr().err

@@ -22,7 +22,7 @@ print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def pages_of_a_second_large_block(plenty, **environment):
-    """Give whether memory is kept, and how many pages of it the system had to clear."""
+    """Return whether memory is kept, and how many pages the system had to clear."""
     run = subprocess.run(
         [sys.executable, "-c", LARGE, str(plenty)], env={**os.environ, **environment}, check=True,
         capture_output=True, text=True, cwd=Path(__file__).parents[2],
@@ -32,7 +32,7 @@ def pages_of_a_second_large_block(plenty, **environment):
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs Linux's GNU C library")
-def test_a_large_block_takes_the_memory_of_the_one_before_it_where_there_is_plenty():
+def test_large_blocks_reuse_freed_memory_if_there_is_plenty():
     kept, pages = pages_of_a_second_large_block(plenty=1)
     assert kept and pages < 1000  # of 32,768
     for plenty, environment in ((2**62, {}), (1, {"MALLOC_TRIM_THRESHOLD_": "131072"})):
@@ -41,7 +41,7 @@ def test_a_large_block_takes_the_memory_of_the_one_before_it_where_there_is_plen
 
 
 @pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="needs Linux")
-def test_what_is_available_is_no_more_than_the_control_group_leaves(tmp_path, monkeypatch):
+def test_available_memory_is_limited_by_the_control_group(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "_CGROUPS", tmp_path)
     whole = memory.available_memory()
     assert whole > 2**20

@@ -13,7 +13,7 @@ def threads():
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("ThreadPool")]
 
 
-def test_calls_run_here_in_order_and_results_come_in_order():
+def test_calls_run_in_the_iterating_thread_and_in_order():
     where, ran = [], []
 
     def call(item, part):
@@ -32,7 +32,7 @@ def test_calls_run_here_in_order_and_results_come_in_order():
     assert set(where) == {threading.get_ident()} and threading.get_ident() not in {t for _, t in results}
 
 
-def test_the_next_is_read_and_the_last_written_while_one_is_computed():
+def test_reading_and_writing_overlap_with_computing():
     read = [threading.Event() for _ in range(4)]
     computed = [threading.Event() for _ in range(4)]
 
@@ -50,25 +50,11 @@ def test_the_next_is_read_and_the_last_written_while_one_is_computed():
     assert len(list(overlapped(work, range(4), 2))) == 4
 
 
-@pytest.mark.parametrize("held", [1, 2, 3])
-def test_no_more_are_held_than_said(held):
-    lock, now, most = threading.Lock(), 0, 0
-
-    def work(item, here):
-        nonlocal now, most
-        with lock:
-            now += 1
-            most = max(most, now)
-        here(lambda: None, last=True)
-        with lock:
-            now -= 1
-
-    assert len(list(overlapped(work, range(20), held))) == 20
-    assert 1 <= most <= held
-
-
-def test_what_may_not_join_the_others_waits_for_them():
-    """Large items, of which two at once are too many."""
+@pytest.mark.parametrize(
+    ("sizes", "count", "limit", "largest"),
+    [([1] * 20, 1, 9, 1), ([1] * 20, 2, 9, 2), ([1] * 20, 3, 9, 3), ([1, 1, 5, 1, 6, 7, 1, 1, 1], 3, 6, 7)],
+)
+def test_work_in_progress_is_limited_by_count_and_by_may_join(sizes, count, limit, largest):
     lock, now, most = threading.Lock(), [], 0
 
     def work(item, here):
@@ -81,19 +67,18 @@ def test_what_may_not_join_the_others_waits_for_them():
             now.remove(item)
         return item
 
-    sizes = [1, 1, 5, 1, 6, 7, 1, 1, 1]
-    found = overlapped(work, sizes, 3, lambda held, item: sum(held) + item <= 6)
+    found = overlapped(work, sizes, count, lambda held, item: sum(held) + item <= limit)
     assert list(found) == sizes
-    assert most <= 7
+    assert 1 <= most <= largest
 
 
-def test_work_without_a_call_is_done_too():
+def test_work_need_not_make_calls():
     assert list(overlapped(lambda item, here: item * item, iter([1, 2, 3]))) == [1, 4, 9]
     assert list(overlapped(lambda item, here: item, [])) == []
     assert at_once(lambda: 3, last=True) == 3
 
 
-def test_an_error_ends_all_in_its_place_and_the_others_clean_up():
+def test_an_error_is_raised_in_its_place_and_cancels_the_rest():
     called_off, computed = [], []
 
     def compute(item):
@@ -116,7 +101,7 @@ def test_an_error_ends_all_in_its_place_and_the_others_clean_up():
     assert set(called_off) <= {3, 4} and threads() == []
 
 
-def test_work_may_handle_what_a_call_raises():
+def test_work_may_handle_the_error_of_a_call():
     def work(item, here):
         try:
             return here(lambda: 1 // item, last=True)
@@ -126,7 +111,7 @@ def test_work_may_handle_what_a_call_raises():
     assert list(overlapped(work, [1, 0, 1])) == [1, "handled", 1]
 
 
-def test_ctrl_c_ends_the_call_at_once_and_no_thread_is_left():
+def test_ctrl_c_stops_all_threads():
     ended = []
 
     def work(item, here):
@@ -143,7 +128,7 @@ def test_ctrl_c_ends_the_call_at_once_and_no_thread_is_left():
     assert set(ended) <= {0, 1} and 0 in ended and threads() == []
 
 
-def test_who_stops_listening_leaves_no_thread():
+def test_closing_the_iterator_stops_all_threads():
     results = overlapped(lambda item, here: here(lambda: item, last=True), range(50), 3)
     assert next(results) == 0
     results.close()

@@ -39,14 +39,14 @@ def raising(error):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_each_mistake_has_its_exit_code_and_one_line(capsys, error, code):
+def test_each_error_has_its_exit_code_and_prints_one_line(capsys, error, code):
     assert run(raising(error)) == code
     captured = capsys.readouterr()
     assert captured.err == "error: beware\n"
     assert captured.out == ""
 
 
-def test_every_kind_of_mistake_has_a_code_of_its_own():
+def test_exit_codes_are_unique():
     codes = [kind.exit_code for kind in UserError.__subclasses__() if kind.__module__ == UserError.__module__]
     assert sorted(codes) == [2, 3, 4, 5, 6, 7, 8]
 
@@ -62,28 +62,28 @@ def test_ctrl_c_is_130(capsys):
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
-def test_a_disk_that_refuses_is_a_storage_error(capsys, number):
+def test_a_disk_error_is_a_storage_error(capsys, number):
     assert run(raising(OSError(number, "refused", "some/file"))) == 5
     assert capsys.readouterr().err == "error: some/file: refused\n"
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOENT, "gone"), ValueError("a mistake of ours")])
-def test_a_mistake_of_the_program_keeps_its_traceback(error):
+def test_a_bug_keeps_its_traceback(error):
     with pytest.raises(type(error)):
         run(raising(error))
 
 
-def test_the_code_of_a_script_is_passed_on():
+def test_the_exit_code_of_a_script_is_returned():
     assert run(lambda: 0) == 0
     assert run(lambda: 7) == 7
 
 
-def test_flags_have_the_defaults_that_the_readme_promises():
+def test_flags_have_the_documented_defaults():
     flags = vars(common_flags("").parse_args([]))
     assert flags == {"config": None, "session": None, "gpu": None, "thread": 4, "settings": []}
 
 
-def test_flags_are_read_in_both_spellings_and_settings_are_collected():
+def test_flags_have_short_and_long_names_and_settings_are_collected():
     parser = common_flags("")
     short = parser.parse_args(["-c", "x", "-s", "run", "-g", "0", "--thread", "0"])
     long = parser.parse_args(["--config", "x", "--session", "run", "--gpu", "0", "--thread", "0"])
@@ -102,8 +102,8 @@ def test_a_wrong_flag_is_a_usage_error(capsys, arguments):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no such signals")
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGUSR1"])
-def test_b5_what_is_told_to_end_leaves_no_temporary_file(tmp_path, number):
-    """Outside of a training's steps, which are finished first."""
+def test_b5_a_terminated_program_leaves_no_temporary_file(tmp_path, number):
+    """Training instead finishes its step first."""
     program = (
         "import pathlib, signal, sys, time\n"
         "from src.util.atomic_file import write_atomically\n"
@@ -119,7 +119,7 @@ def test_b5_what_is_told_to_end_leaves_no_temporary_file(tmp_path, number):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_of_several_processes_is_ended_at_once():
+def test_one_of_several_processes_is_terminated_at_once():
     """It may wait in a collective call that never returns to Python."""
     program = "import signal, time; from src.util.script import run; run(lambda: signal.raise_signal(15))"
     environment = {**os.environ, "WORLD_SIZE": "2"}
@@ -127,7 +127,7 @@ def test_one_of_several_processes_is_ended_at_once():
 
 
 @pytest.mark.parametrize("words", [["main.py"], ["test.py", "--pretrained", __file__]], ids=lambda w: w[0])
-def test_ctrl_c_while_the_imports_run_ends_in_its_line(words, tmp_path):
+def test_ctrl_c_during_the_imports_prints_one_line(words, tmp_path):
     (tmp_path / "torch.py").write_text("raise KeyboardInterrupt")
     root = Path(__file__).parents[2]
     ended = subprocess.run(

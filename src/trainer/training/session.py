@@ -39,7 +39,7 @@ from src.util.cores import usable_cores
 from src.util.errors import CheckpointError, ConfigError, DataError, OutOfMemoryError
 from src.util.file_manager import FileManager
 from src.util.images.conversion import as_float
-from src.util.logger import LOG, LogFile, said_once
+from src.util.logger import LOG, log_file, without_repeats
 from src.util.memory import is_out_of_memory
 
 # With fewer, a small network has hardly learned the colours of its images.
@@ -77,7 +77,7 @@ def train(
         As it is saved after the last step.
     """
     # All images are looked at before a folder is made; validation often looks at those of the training.
-    with said_once():
+    with without_repeats():
         loader, validation = _build_loaders(config, device.type == "cuda", workers, processes, stage)
     try:
         network = build_model(config, device)  # what does not fit the memory leaves no folder behind
@@ -88,7 +88,7 @@ def train(
         elif processes.first:
             files.create()
             processes.note_begun(files.folder)
-        with LogFile(files.log_file) if processes.first else nullcontext():
+        with log_file(files.log_file) if processes.first else nullcontext():
             return _fit(config, files, network, loader, validation, resume, processes, stage)
     except Exception as error:
         if lost := worker_error(error, loader.samples.source.where):

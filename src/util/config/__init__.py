@@ -1,4 +1,4 @@
-"""YAML as checked data.
+"""Read and check YAML.
 
-`yaml_document` reads it with the line of each key (`yaml_errors` says what is no YAML), `schema` checks it.
+`yaml_document` reads it with the line of each key, `yaml_errors` explains syntax errors, `schema` checks it.
 """

@@ -1,4 +1,4 @@
-"""Typed configuration blocks: schemas derived from constructors, and reports that say how to mend a file."""
+"""Typed configuration blocks: schemas derived from constructors, and error reports for YAML files."""
 
 import difflib
 import functools
@@ -17,7 +17,7 @@ from src.util.config.yaml_document import Document, KeyPath
 
 
 class Block(BaseModel):
-    """A mapping of the configuration: unknown keys, infinities and `true` for a number are refused."""
+    """A mapping in the configuration; refuses unknown keys, infinities and `true` for a number."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -40,24 +40,24 @@ AnyBlock = TypeVar("AnyBlock", bound=Block)
 
 @functools.lru_cache
 def arguments_model(*constructors: Callable[..., Any], partial: bool = False) -> type[Block]:
-    """The schema of a YAML block that is handed to constructors: their annotated parameters.
+    """Return the schema of a YAML block that holds the arguments of constructors.
 
     Parameters
     ----------
     *constructors : callable
-        Classes or functions whose parameters carry `Annotated[type, Field(...)]`.
+        Classes or functions with parameters annotated as `Annotated[type, Field(...)]`.
     partial : bool
-        Accept a block that leaves required parameters out, since others complete it.
+        Whether required parameters may be missing from the block.
 
     Returns
     -------
     type of Block
-        One optional or required field for each parameter.
+        With one field for each parameter.
 
     Raises
     ------
     TypeError
-        When two constructors name a parameter alike: the flat block could not serve both.
+        When two constructors have a parameter of the same name.
     """
     fields: dict[str, Any] = {}
     for constructor in constructors:
@@ -71,7 +71,7 @@ def arguments_model(*constructors: Callable[..., Any], partial: bool = False) ->
 
 
 def arguments(data: dict[str, Any], *constructors: Callable[..., Any]) -> dict[str, Any]:
-    """Typed arguments for constructors from their checked YAML block."""
+    """Return typed arguments for constructors from a YAML block."""
     block = arguments_model(*constructors).model_validate(data)
     return {name: getattr(block, name) for name in type(block).model_fields}
 
@@ -84,20 +84,20 @@ def validate(
     Parameters
     ----------
     schema : type of Block
-        What the block must look like.
+        The schema to check against.
     data : Any
         The block's value.
     document : Document
-        Knows the lines.
+        The document, for the lines of the messages.
     path : tuple
-        Where the block stands in the document.
+        The block's place in the document.
 
     Returns
     -------
     block : Block or None
         None when there are problems.
     problems : list of str
-        One line each: key path, what was expected, what was found, where, and the nearest valid name.
+        One line each, with key path, expected and found value, file and line, and the nearest valid name.
     """
     if data is None:
         data = {}
@@ -110,19 +110,19 @@ def validate(
 
 
 def problem(path: KeyPath, message: str, document: Document) -> str:
-    """One line of a report: `training.batch_size: expected ... (FILE, line N)`."""
+    """Return one line of a report: `training.batch_size: expected ... (FILE, line N)`."""
     return f"{'.'.join(map(str, path))}: {message} ({document.place(path)})"
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """A hint such as `; did you mean 'batch_size'?`, or the choices when none is near."""
+    """Return a hint such as `; did you mean 'batch_size'?`, or all choices if none is similar."""
     choices = sorted(names)
     close = difflib.get_close_matches(name, choices, n=1)
     return f"; did you mean '{close[0]}'?" if close else f"; choose from {', '.join(choices)}"
 
 
 def _deepest(schema: type[Block], details: list[ErrorDetails]) -> list[ErrorDetails]:
-    """Of a key that may be several things, the errors of those that the value comes nearest to."""
+    """Keep the most specific errors of each key; a union yields one for each of its branches."""
     depths: dict[KeyPath, int] = {}
     paths = [_resolve(schema, detail["loc"])[0] for detail in details]
     for path, detail in zip(paths, details, strict=True):
@@ -135,14 +135,14 @@ def _problem(schema: type[Block], detail: ErrorDetails, document: Document, pref
     where = (*prefix, *path)
     if detail["type"] == "extra_forbidden":
         return problem(where, f"unknown key{nearest(str(path[-1]), owner.model_fields)}", document)
-    if detail["type"] == "missing" and len(path) == len(detail["loc"]):  # else a list is too short
+    if detail["type"] == "missing" and len(path) == len(detail["loc"]):  # otherwise a list is too short
         meaning = field.description if field and field.description else "it has no default"
         return problem(where, f"missing: {meaning}", document)
     if detail["type"] == "value_error":
         message = str(detail["ctx"]["error"])
         inner = owner if field is None else _block_in(field.annotation)
         key = message.partition(": ")[0]
-        if inner is not None and key in inner.model_fields:  # of a whole block, which names one of its keys
+        if inner is not None and key in inner.model_fields:  # a block's validator named one of its keys
             return problem((*where, key), message.removeprefix(f"{key}: "), document)
         return problem(where, message.removeprefix(f"{where[-1]}: "), document)
     expected = describe(field.annotation, field.metadata) if field else "keys and values"
@@ -150,16 +150,16 @@ def _problem(schema: type[Block], detail: ErrorDetails, document: Document, pref
     hint = ""
     is_text = field and {str, Path} & {*_plain_types(field.annotation)}
     if is_text and str(where[-1]).endswith(("folder", "_dir")) and isinstance(found, bool | int | float):
-        hint = "; before the name of a folder that is called so put ./"
+        hint = "; if this is the name of a folder, write ./ before it"
     if expected == "keys and values" and isinstance(found, str) and re.match(r"\w+:\S", found):
-        hint = "; after a key's colon comes a space"
+        hint = "; add a space after the key's colon"
     return problem(where, f"expected {expected}, got {_shown(found)}{hint}", document)
 
 
 def _resolve(
     schema: type[Block], location: tuple[int | str, ...]
 ) -> tuple[KeyPath, FieldInfo | None, type[BaseModel]]:
-    """Follow an error's location as far as it names keys; beyond that it names branches of a union."""
+    """Return key path, field and block of an error; its location may end in branches of a union."""
     path: KeyPath = ()
     field: FieldInfo | None = None
     owner: type[BaseModel] = schema
@@ -199,7 +199,7 @@ def _has_bool_for_number(value: Any, annotation: Any) -> bool:
 
 
 def describe(annotation: Any, metadata: Sequence[Any] = ()) -> str:
-    """A type and its range in words, such as `an integer of at least 1` or `one of 'H', 'V', 'Q'`."""
+    """Describe a type and its range, such as `an integer of at least 1` or `one of 'H', 'V', 'Q'`."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return describe(arguments[0], [*arguments[1:], *metadata])

@@ -1,4 +1,4 @@
-"""YAML as data plus the place each key was written, so that every message can say where to look."""
+"""Read YAML together with the file and line of each key, which every error message names."""
 
 import os
 import unicodedata
@@ -14,25 +14,25 @@ from src.util.errors import ConfigError
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 
-# A configuration has about 60; aliases that multiply into millions are an attack or an accident.
+# A configuration has about 60 entries; nested aliases can multiply into millions.
 MAX_ENTRIES = 10_000
 MAX_LENGTH = 100_000  # characters; parsing more takes seconds
 FREE = "x-"
-"""A top-level key that begins so is the user's own: a place for `&anchors` that other blocks take by `*`."""
+"""Prefix of top-level keys that are ignored, so that users can define `&anchors` in them."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """A mapping read from YAML, and where each of its entries stands.
+    """A mapping read from YAML, and the place of each of its entries.
 
     Parameters
     ----------
     data : dict
-        Plain Python values; `None`, `none` and `null` are all None, and `~/` is the user's own folder.
+        Plain Python values; `None`, `none` and `null` are None, and `~/` is the home folder.
     places : dict
         Key path -> "FILE, line N".
     name : str
-        The file's name, said where no line is known.
+        The file's name, for entries without a line.
     """
 
     data: dict[str, Any]
@@ -40,7 +40,7 @@ class Document:
     name: str
 
     def place(self, path: KeyPath) -> str:
-        """Where `path` is written, or its nearest written parent, or the document."""
+        """Return the place of `path`, else of its nearest parent in the file, else the file's name."""
         for end in range(len(path), 0, -1):
             if path[:end] in self.places:
                 return self.places[path[:end]]
@@ -53,7 +53,7 @@ def read_yaml(path: Path) -> Document:
     Raises
     ------
     ConfigError
-        When the file cannot be read, is not YAML, is no mapping, or says a key twice.
+        When the file cannot be read, is not YAML, is not a mapping, or has a key twice.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -66,7 +66,7 @@ def read_yaml(path: Path) -> Document:
 
 
 def parse_yaml(text: str, name: str) -> Document:
-    """Parse the text of a configuration; see `read_yaml`. Keys of the user's own (`FREE`) are left out."""
+    """Parse the text of a configuration; see `read_yaml`. Keys that begin with `FREE` are left out."""
     data, places = _Reader(name).read(text)
     if not isinstance(data, dict):
         found = "nothing" if data is None else f"a {type(data).__name__}"
@@ -75,13 +75,7 @@ def parse_yaml(text: str, name: str) -> Document:
 
 
 def overlay(document: Document, over: Document) -> Document:
-    """Lay a second document over a first: what both say is taken from the second, mappings key by key.
-
-    Parameters
-    ----------
-    document, over : Document
-        Left as they are.
-    """
+    """Return `document` with the values of `over` in their place; mappings are merged key by key."""
     data, places = _copied(document.data), dict(document.places)
 
     def lay(below: dict[str, Any], above: dict[str, Any], path: KeyPath) -> None:
@@ -97,21 +91,19 @@ def overlay(document: Document, over: Document) -> Document:
 
 
 def override(document: Document, settings: Sequence[str]) -> Document:
-    """Apply `KEY.PATH=VALUE` settings; VALUE is YAML, so lists and mappings work too.
+    """Return a document with `KEY.PATH=VALUE` settings applied; VALUE is YAML, also a list or mapping.
 
-    Parameters
-    ----------
-    document : Document
-        Left as it is.
-    settings : sequence of str
-        For example ``training.batch_size=4``.
+    Raises
+    ------
+    ConfigError
+        When a setting has another form, is not YAML, or sets a key below a plain value.
     """
     data, places = _copied(document.data), dict(document.places)
     for setting in settings:
         key, equals, text = setting.partition("=")
         path = tuple(key.strip().split("."))
         if not equals or not all(path):
-            raise ConfigError(f"--set {setting}: expected KEY.PATH=VALUE, for example training.batch_size=4")
+            raise ConfigError(f"--set {setting}: expected KEY.PATH=VALUE, such as training.batch_size=4")
         value, _ = _Reader(f"--set {setting}").read(text)
         block = data
         for part in path[:-1]:
@@ -119,22 +111,14 @@ def override(document: Document, settings: Sequence[str]) -> Document:
                 block[part] = {}
             block = block[part]
             if not isinstance(block, dict):
-                raise ConfigError(f"--set {setting}: '{part}' holds a value, no keys of its own")
+                raise ConfigError(f"--set {setting}: '{part}' is a plain value, it has no keys")
         block[path[-1]] = value
         _move(places, {path: f"--set {setting}"}, path)
     return Document(data, places, document.name)
 
 
 def without(document: Document, paths: Iterable[KeyPath]) -> Document:
-    """A document that lacks some of its entries.
-
-    Parameters
-    ----------
-    document : Document
-        Left as it is.
-    paths : iterable of key paths
-        Those that are not written are passed over.
-    """
+    """Return a document without the entries at `paths`; paths that do not exist are ignored."""
     data, places = _copied(document.data), dict(document.places)
     for path in paths:
         block = value_at(data, path[:-1])
@@ -145,21 +129,20 @@ def without(document: Document, paths: Iterable[KeyPath]) -> Document:
 
 
 def moved(document: Document, old: KeyPath, new: KeyPath) -> Document:
-    """A document in which the entry at `old` stands at `new`, in place of what stood there.
+    """Return a document with the entry at `old` moved to `new`, replacing the entry there.
 
     Parameters
     ----------
     document : Document
-        Left as it is; `old` is written in it.
+        Must have an entry at `old`.
     old, new : key path
-        All but the last key of `new` may be missing; what stands there are mappings.
+        Parents of `new` that do not exist are created; existing ones must be mappings.
     """
     after = without(document, [old])
     block: dict[Any, Any] = after.data
     for key in new[:-1]:
         block = block.setdefault(key, {})
     block[new[-1]] = _copied(value_at(document.data, old))
-    # Not its parents, which begin where they began.
     length = len(old)
     places = {(*new, *p[length:]): place for p, place in document.places.items() if p[:length] == old}
     _move(after.places, places, new)
@@ -167,7 +150,7 @@ def moved(document: Document, old: KeyPath, new: KeyPath) -> Document:
 
 
 def value_at(data: Any, path: KeyPath, default: Any = None) -> Any:
-    """The value at a path of nested mappings, or the default."""
+    """Return the value at a path of nested mappings, or the default."""
     for key in path:
         if not isinstance(data, dict) or key not in data:
             return default
@@ -176,7 +159,7 @@ def value_at(data: Any, path: KeyPath, default: Any = None) -> Any:
 
 
 def _move(places: dict[KeyPath, str], others: dict[KeyPath, str], path: KeyPath) -> None:
-    """Let `others` say where `path`, and all below it, is written."""
+    """Replace the places of `path` and its children by those in `others`."""
     for known in [known for known in places if known[: len(path)] == path]:
         del places[known]
     places |= {known: place for known, place in others.items() if known[: len(path)] == path}
@@ -187,7 +170,7 @@ def _copied(value: Any) -> Any:
 
 
 class _Reader:
-    """Turns YAML nodes into values, counting entries and noting lines on the way."""
+    """Turns YAML nodes into values, counts the entries and records their lines."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -222,19 +205,19 @@ class _Reader:
         return self._scalar(loader, node)
 
     def _entries(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, yaml.Node]:
-        """The entries of a mapping, each key said once; those of `<<: *other` give way to its own."""
+        """Return the entries of a mapping. Its own keys win over those from `<<: *other`."""
         own: dict[str, yaml.Node] = {}
         merged: dict[str, yaml.Node] = {}
         lines: dict[str, int] = {}
         for key_node, value in node.value:
             self._count()
             if not isinstance(key_node, yaml.ScalarNode):
-                raise ConfigError(f"{self._place(key_node)}: a key must be a plain word")
+                raise ConfigError(f"{self._place(key_node)}: expected a plain word as a key")
             key, line = key_node.value, key_node.start_mark.line + 1
             if key in lines:
                 where = ".".join(map(str, (*path, key)))
                 raise ConfigError(
-                    f"{where}: said twice, in lines {lines[key]} and {line} of {self.name}: keep one"
+                    f"{where}: given twice, in lines {lines[key]} and {line} of {self.name}; keep one"
                 )
             lines[key] = line
             if key_node.tag == "tag:yaml.org,2002:merge":
@@ -244,12 +227,12 @@ class _Reader:
         return merged | own
 
     def _merged(self, node: yaml.Node, path: KeyPath) -> dict[str, yaml.Node]:
-        """What `<<` brings: the entries of a mapping, or of several, the first of which wins."""
+        """Return the entries that `<<` merges: one mapping, or a list of which the first wins."""
         self._count()
         if isinstance(node, yaml.MappingNode):
             return self._entries(node, path)
         if not isinstance(node, yaml.SequenceNode):
-            raise ConfigError(f"{self._place(node)}: '<<' takes a mapping or a list of mappings")
+            raise ConfigError(f"{self._place(node)}: expected a mapping or a list of mappings after '<<'")
         merged: dict[str, yaml.Node] = {}
         for item in node.value:
             merged = self._merged(item, path) | merged
@@ -260,7 +243,7 @@ class _Reader:
             return node.value
         try:
             value = loader.construct_object(node)
-        except (ValueError, LookupError, ArithmeticError):  # of a tag such as !!bool, or of a huge number
+        except (ValueError, LookupError, ArithmeticError):  # from a tag such as !!bool, or a huge number
             kind = node.tag.rpartition(":")[2]
             raise ConfigError(f"{self._place(node)}: not a value of YAML's type {kind}") from None
         if not isinstance(value, str):
@@ -271,7 +254,7 @@ class _Reader:
             and any(unicodedata.category(char) in ("Cc", "Zl", "Zp") for char in value)
         ):
             raise ConfigError(f"{self._place(node)}: {value!r} holds a control character; {WINDOWS_HINT}")
-        if value.startswith("~/"):  # no shell does it behind `--set KEY=`
+        if value.startswith("~/"):  # a shell does not expand it after `--set KEY=`
             return os.path.expanduser(value)
         return None if value.lower() == "none" else value
 
@@ -281,4 +264,4 @@ class _Reader:
     def _count(self) -> None:
         self.entries += 1
         if self.entries > MAX_ENTRIES:
-            raise ConfigError(f"{self.name}: expands to over {MAX_ENTRIES:,} entries: look at its aliases")
+            raise ConfigError(f"{self.name}: expands to over {MAX_ENTRIES:,} entries; check its aliases")

@@ -1,4 +1,4 @@
-"""What is wrong with a text that is not YAML, and in which line: not always where reading it ended."""
+"""Explain YAML syntax errors. The line at fault is not always the one where the parser stopped."""
 
 import re
 
@@ -6,20 +6,19 @@ import yaml
 
 WINDOWS_HINT = "a backslash in double quotes begins an escape: write a path in single quotes, or with /"
 
-_NO_SPACE = re.compile(
-    r"\s*(- +)?[\w.-]+:[^\s/\\]"
-)  # `max_epochs:5`, but neither `C:\photos` nor `http://...`
+# Matches `max_epochs:5`, but not `C:\photos` or `http://...`.
+_NO_SPACE = re.compile(r"\s*(- +)?[\w.-]+:[^\s/\\]")
 
 
 def explained(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
-    """The line to look at, from 1, and what is wrong there.
+    """Return the line at fault, counted from 1, and the reason.
 
     Parameters
     ----------
     error : MarkedYAMLError
-        Of PyYAML, which marks where it could not go on, and what it was reading there.
+        PyYAML's error. It marks where the parser stopped and where the element it was reading begins.
     text : str
-        What it was reading.
+        The text that was parsed.
     """
     lines = text.splitlines() or [""]
     problem, context = error.problem or "", error.context or ""
@@ -40,7 +39,7 @@ def explained(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
 
 
 def _line(mark: yaml.Mark | None, lines: list[str]) -> int:
-    """Counted from 1; what is missing at the end is missing in the last line."""
+    """Return a mark's line, counted from 1; the end of the text belongs to the last line."""
     return min(mark.line + 1, len(lines)) if mark else 1
 
 

@@ -1,5 +1,5 @@
-"""Image files: `io` reads and writes one, `folder` lists many, past `own_results`.
+"""Image files: `io` reads and writes them, `folder` lists them, without the results in `own_results`.
 
-`value_range` says which number is white, `conversion` turns values into [0, 1] and back, `light` into linear
-light, `places` cuts an image into squares, and `formats` knows the files.
+`value_range` finds the data range, `conversion` scales values to [0, 1] and back, `light` converts them to
+linear light, `places` cuts an image into squares, and `formats` implements the file formats.
 """

@@ -1,7 +1,4 @@
-"""How an image's numbers become the network's [0, 1] and return.
-
-From 0 to white, see `value_range`; what lies outside goes along.
-"""
+"""Scale image values by their data range to the network's [0, 1] and back; values outside are kept."""
 
 from typing import TYPE_CHECKING
 
@@ -11,24 +8,24 @@ from numpy.typing import DTypeLike
 from src.util.errors import NonFiniteError
 from src.util.images.value_range import data_range_of
 
-if TYPE_CHECKING:  # torch takes 200 MB and two seconds, which cutting images into pieces can do without
+if TYPE_CHECKING:  # PyTorch takes 200 MB and two seconds, and the preparation does not need it
     import torch
 
 
 def to_float(image: np.ndarray, data_range: float | None = None) -> "torch.Tensor":
-    """An image as the network sees it.
+    """Convert an image to the network's input.
 
     Parameters
     ----------
-    image : ndarray of whole or floating-point numbers, shape (H, W, C)
-        Left as it is.
+    image : ndarray of integer or floating-point type, shape (H, W, C)
+        The image.
     data_range : float, optional
-        The data range; None takes the type's own: 255 for uint8, 65535 for uint16, 1.0 for floats.
+        The data range. Default: 255 for uint8, 65535 for uint16, 1.0 for floating point.
 
     Returns
     -------
     Tensor of float32, shape (C, H, W)
-        A copy; data range 1.
+        A copy, data range 1.
     """
     import torch
 
@@ -38,12 +35,12 @@ def to_float(image: np.ndarray, data_range: float | None = None) -> "torch.Tenso
 
 
 def as_tensor(image: np.ndarray) -> "torch.Tensor":
-    """An image as it is sent to a device: `to_float` of it is `as_float` of this.
+    """Convert an image to a tensor of the same type, which `as_float` converts on its device.
 
     Parameters
     ----------
-    image : ndarray of uint8, or of float32 of data range 1; shape (H, W, C)
-        Left as it is.
+    image : ndarray of uint8, or of float32 with data range 1; shape (H, W, C)
+        The image.
 
     Returns
     -------
@@ -56,23 +53,23 @@ def as_tensor(image: np.ndarray) -> "torch.Tensor":
 
 
 def as_float(values: "torch.Tensor") -> "torch.Tensor":
-    """Images of 8 bits as the network sees them, made on the device that they are on.
+    """Convert 8-bit images to the network's input, on the device that they are on.
 
     Parameters
     ----------
-    values : Tensor
-        Of any shape. uint8, or float32, which is given back.
+    values : Tensor of uint8 or float32, of any shape
+        float32 is returned unchanged.
 
     Returns
     -------
     Tensor of float32
-        White is 1.0; the same bits on each device.
+        Data range 1; the same bits on every device.
     """
     import torch
 
     if values.dtype != torch.uint8:
         return values
-    # By a tensor, since a GPU multiplies by the reciprocal of a plain number, which rounds otherwise.
+    # Divided by a tensor: a GPU multiplies by the reciprocal of a plain number, which rounds differently.
     return values.to(torch.float32).div_(torch.full((), 255.0, device=values.device))
 
 
@@ -82,19 +79,19 @@ def from_float(
     data_range: float,
     span: tuple[float, float] | None = None,
 ) -> np.ndarray:
-    """A network's output as an image: the one rule of clipping and rounding.
+    """Convert a network's output to an image: scale, clip and round.
 
     Parameters
     ----------
     values : Tensor or ndarray of floating point, shape (C, H, W)
-        data range 1; left as it is.
+        Data range 1.
     dtype : dtype
-        Of the result. Whole numbers are rounded to nearest.
+        The result's type. Integers are rounded to nearest.
     data_range : float
         The data range of the result.
     span : (float, float), optional
-        Smallest and largest value of the result, see `span_of`. Without it whole numbers are clipped to
-        [0, white], and floating-point ones not at all.
+        Smallest and largest value of the result, see `span_of`. Default: [0, data_range] for integers, no
+        limits for floating point.
 
     Returns
     -------
@@ -103,7 +100,7 @@ def from_float(
     Raises
     ------
     NonFiniteError
-        When a value is NaN or infinite: it would become some grey and hide that something is broken.
+        When a value is NaN or infinite.
     """
     if not isinstance(values, np.ndarray):
         import torch
@@ -115,7 +112,7 @@ def from_float(
     if span is None and dtype.kind != "f":
         span = (0.0, data_range)
     result = np.empty((*values.shape[1:], values.shape[0]), dtype)
-    for number, channel in enumerate(values):  # one at a time: a large image's copies would fill the memory
+    for number, channel in enumerate(values):  # one by one, since copies of a large image fill the memory
         if not np.isfinite(channel).all():
             count = np.count_nonzero(~np.isfinite(values))
             raise NonFiniteError(f"{count} of an image's {values.size} values are NaN or infinite")
@@ -127,39 +124,24 @@ def from_float(
 
 
 def to_uint8(values: "torch.Tensor | np.ndarray") -> np.ndarray:
-    """`from_float` to 8 bits: clip to [0, 1], times 255, round to nearest.
-
-    Parameters
-    ----------
-    values : Tensor or ndarray of floating point, shape (C, H, W)
-        data range 1; left as it is.
-
-    Returns
-    -------
-    ndarray of uint8, shape (H, W, C)
-
-    Raises
-    ------
-    NonFiniteError
-        When a value is NaN or infinite.
-    """
+    """Convert values of shape (C, H, W) and data range 1 to an 8-bit image (H, W, C); see `from_float`."""
     return from_float(values, np.uint8, 255)
 
 
 def span_of(image: np.ndarray, data_range: float) -> tuple[float, float]:
-    """The range that an image's result is clipped to.
+    """Return the range that the denoised image is clipped to.
 
     Parameters
     ----------
-    image : ndarray
-        Of any shape.
+    image : ndarray, of any shape
+        The noisy image.
     data_range : float
-        The data range of it.
+        Its data range.
 
     Returns
     -------
     (float, float)
-        From black to white; farther where the image itself goes farther, as reflectances of clouds do.
+        From 0 to the data range, extended to the image's own minimum and maximum.
     """
     if not image.size:
         return 0.0, data_range
@@ -167,11 +149,11 @@ def span_of(image: np.ndarray, data_range: float) -> tuple[float, float]:
 
 
 def _within(span: tuple[float, float], dtype: np.dtype) -> tuple[float, float]:
-    """A range, no wider than what the type holds."""
+    """Limit a range to what the type can hold."""
     if dtype.kind == "f":
         return span
     limits = np.iinfo(dtype)
     high = float(limits.max)
-    if high > limits.max:  # of 64 bits: as a float it is one more, which wraps around
+    if high > limits.max:  # 64 bits: rounded up to a float, it would wrap around
         high = float(np.nextafter(high, 0))
     return max(span[0], float(limits.min)), min(span[1], high)

@@ -1,4 +1,4 @@
-"""Folders of images: which files are in them, and which of those are no images."""
+"""List the images of a folder."""
 
 import os
 from collections import Counter
@@ -18,49 +18,46 @@ _LISTED_AT_MOST = 100
 def list_images(
     folder: str | os.PathLike[str], recursive: bool = True, outside: Path | None = None
 ) -> list[Path]:
-    """All images of a folder, for training and for denoising alike.
+    """List all images of a folder, for training and for denoising alike.
 
-    Images are files whose names end as images' do, damaged ones too, and others whose first bytes are a
-    image's. What else is there is passed over and counted in one line: notes, sidecars, raw files, folders
-    named as images, and what `test.py` made. Hidden files, Thumbs.db and the like are no news.
+    A file is an image if its name has an image's ending, or if its first bytes are those of an image. Other
+    files (notes, sidecars, raw files), folders with an image's ending and results of `test.py` are skipped
+    and counted in one log line. Hidden files, Thumbs.db and the like are skipped silently.
 
     Parameters
     ----------
     folder : path
-        Where to look.
+        The folder.
     recursive : bool
         Whether to look into sub-folders.
     outside : Path, optional
-        What lies in and below this folder is left out, too.
+        A folder to leave out, with all below it.
 
     Returns
     -------
     list of Path
-        At least one, in an order that is the same on every machine.
+        At least one, in the same order on every machine.
 
     Raises
     ------
     DataError
-        When there is no folder, or no image in it.
+        When the folder does not exist or has no image.
     """
     found, folders = _walk(folder, recursive)
-    apart = None if outside is None else Path(os.path.abspath(outside))
-    mine = [path for path in found if apart is None or apart not in Path(os.path.abspath(path)).parents]
-    files = without_results(mine, Path(folder))
+    skipped = None if outside is None else Path(os.path.abspath(outside))
+    inside = [p for p in found if skipped is None or skipped not in Path(os.path.abspath(p)).parents]
+    files = without_results(inside, Path(folder))
     images = [path for path in files if _is_image(path)]
-    said = _passed_over(set(files) - set(images), len(folders), len(found) - len(files))
+    others = _counted(set(files) - set(images), len(folders), len(found) - len(files))
     if not images:
-        raise DataError(f"{_none_in(folder)}{f'; passed over: {said}' if said else ''}")
-    if said:
-        LOG.info("%s: passed over: %s", folder, said)
+        raise DataError(f"{_no_images(folder)}{f'; passed over: {others}' if others else ''}")
+    if others:
+        LOG.info("%s: passed over: %s", folder, others)
     return images
 
 
 def list_files(folder: str | os.PathLike[str], recursive: bool = True) -> list[Path]:
-    """All files of a folder of images, whether they are images or not, and folders named as images.
-
-    Whoever opens one of those says so; see `list_images`, which passes over them.
-    """
+    """List all files of a folder, also those that are not images, and folders with an image's ending."""
     files, folders = _walk(folder, recursive)
     return _in_order([*files, *folders], Path(folder))
 
@@ -70,14 +67,14 @@ def _in_order(paths: list[Path], folder: Path) -> list[Path]:
 
 
 def _walk(folder: str | os.PathLike[str], recursive: bool) -> tuple[list[Path], list[Path]]:
-    """The files, and the folders that are named as if they were images."""
+    """Return the files, and the folders with an image's ending."""
     folder = Path(folder)
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing"
         raise DataError(f"{folder}: expected a folder of images, found {found}")
     files, named, seen = list[Path](), list[Path](), set[str]()
-    for here, folders, names in os.walk(folder, onerror=_say_unreadable, followlinks=True):
-        real = os.path.realpath(here)  # a link may lead back to a folder above it
+    for here, folders, names in os.walk(folder, onerror=_warn_unreadable, followlinks=True):
+        real = os.path.realpath(here)  # a link may lead to a parent folder
         if not recursive or real in seen:
             folders.clear()
         if real not in seen:
@@ -89,11 +86,11 @@ def _walk(folder: str | os.PathLike[str], recursive: bool) -> tuple[list[Path], 
             if not (name.startswith(".") or _has_ending(name) or name.lower() in _DEBRIS_FOLDERS)
         )  # fmt: skip
     if not files and not named:
-        raise DataError(_none_in(folder))
+        raise DataError(_no_images(folder))
     return _in_order(files, folder), named
 
 
-def _none_in(folder: str | os.PathLike[str]) -> str:
+def _no_images(folder: str | os.PathLike[str]) -> str:
     return f"{folder}: no images in it (endings {', '.join(ENDINGS)})"
 
 
@@ -101,7 +98,7 @@ def _is_image(path: Path) -> bool:
     ending = path.suffix.lower()
     if ending in ENDINGS or ending in RAW_ENDINGS:
         return ending in ENDINGS
-    if not path.is_file():  # a pipe would keep us waiting
+    if not path.is_file():  # reading a pipe would block
         return False
     try:
         with open(path, "rb") as file:
@@ -110,20 +107,20 @@ def _is_image(path: Path) -> bool:
         return False
 
 
-def _passed_over(files: set[Path], folders: int, results: int) -> str:
-    """What is no image, counted by its ending."""
+def _counted(files: set[Path], folders: int, results: int) -> str:
+    """Count what is not an image, files by their ending, and add hints on how to read them."""
     counts = Counter(path.suffix or "without an ending" for path in files)
-    said = [f"{count} {ending}" for ending, count in sorted(counts.items())]
-    if any(ending.lower() in RAW_ENDINGS for ending in counts):
-        said.append("(develop raw files to 16-bit TIFF, without sharpening and noise reduction)")
     endings = {ending.lower() for ending in counts}
-    said += [f"({kind.hint})" for kind in OPTIONAL if not kind.is_here and endings & {*kind.endings}]
-    said += [f"{folders} folders named as images"] if folders else []
-    said += [f"{results} results of test.py"] if results else []
-    return ", ".join(said).replace(", (", " (")
+    parts = [f"{count} {ending}" for ending, count in sorted(counts.items())]
+    if endings & {*RAW_ENDINGS}:
+        parts.append("(develop raw files to 16-bit TIFF, without sharpening and noise reduction)")
+    parts += [f"({kind.hint})" for kind in OPTIONAL if not kind.is_here and endings & {*kind.endings}]
+    parts += [f"{folders} folders named as images"] if folders else []
+    parts += [f"{results} results of test.py"] if results else []
+    return ", ".join(parts).replace(", (", " (")
 
 
-def _say_unreadable(error: OSError) -> None:
+def _warn_unreadable(error: OSError) -> None:
     LOG.warning("%s: passed over, cannot be read: %s", error.filename, error.strerror)
 
 
@@ -136,17 +133,7 @@ def _is_debris(name: str) -> bool:
 
 
 def raise_together(problems: Sequence[str]) -> None:
-    """Raise one DataError with all problems, one on each line; nothing when there are none.
-
-    Parameters
-    ----------
-    problems : sequence of str
-        Beyond the first hundred they are counted.
-
-    Raises
-    ------
-    DataError
-    """
+    """Raise one DataError that lists up to 100 problems and counts the others; return if there are none."""
     if not problems:
         return
     shown = list(problems[:_LISTED_AT_MOST])

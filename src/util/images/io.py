@@ -1,4 +1,4 @@
-"""Read and write images: the door to `src.util.images`, for all who need pixels alone."""
+"""Read and write images: the functions for all code that needs pixels without metadata."""
 
 import os
 import warnings
@@ -20,34 +20,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
-    "ImageInfo",
-    "ImageWarning",
-    "as_channels",
-    "as_float",
-    "as_tensor",
-    "channels_message",
-    "count_pages",
-    "encode_image",
-    "from_float",
-    "inspect_image",
-    "middle",
-    "read_described",
-    "read_image",
-    "shown",
-    "suits",
-    "to_float",
-    "to_uint8",
-    "use_one_thread",
-    "write_image",
-]
-
-"""Endings, in any case, that make a file an image when a folder is listed."""
+    "ImageInfo", "ImageWarning", "as_channels", "as_float", "as_tensor", "channels_message", "count_pages",
+    "encode_image", "from_float", "inspect_image", "middle", "read_described", "read_image", "shown", "suits",
+    "to_float", "to_uint8", "use_one_thread", "write_image",
+]  # fmt: skip
 
 _ENCODED = tuple(ending for ending in WRITTEN if ending != ".npy")
 
 
 class ImageWarning(UserWarning):
-    """Something of an image was left out or repeated to suit the network."""
+    """Part of an image was left out or repeated to suit the network."""
 
 
 def inspect_image(path: str | os.PathLike[str], page: int = 0) -> ImageInfo:
@@ -56,9 +38,9 @@ def inspect_image(path: str | os.PathLike[str], page: int = 0) -> ImageInfo:
     Parameters
     ----------
     path : path
-        PNG, JPEG, BMP, WebP, PNM, GIF, TIFF, `.npy`, HEIC or AVIF, whatever its ending.
+        PNG, JPEG, BMP, WebP, PNM, GIF, TIFF, `.npy`, HEIC or AVIF, with any ending.
     page : int
-        Of a TIFF of several pages, counted from 0.
+        Page of a TIFF, counted from 0.
 
     Returns
     -------
@@ -67,14 +49,14 @@ def inspect_image(path: str | os.PathLike[str], page: int = 0) -> ImageInfo:
     Raises
     ------
     DataError
-        When the file is missing, no image, cut short, too large, or of a kind that is not read.
+        When the file is missing, not an image, cut short, too large, or of a kind that is not supported.
     """
     with open_image(path) as stored:
         return stored.info(page)
 
 
 def count_pages(path: str | os.PathLike[str]) -> int:
-    """Images in a file: the pages of a TIFF, else 1, also for a file that cannot be read."""
+    """Return the number of images in a file: a TIFF's pages, else 1, also if the file cannot be read."""
     path = Path(path)
     if path.suffix.lower() not in TIFF_ENDINGS:
         return 1
@@ -82,11 +64,11 @@ def count_pages(path: str | os.PathLike[str]) -> int:
         with open_image(path) as stored:
             return stored.pages
     except DataError:
-        return 1  # whoever reads it is told why
+        return 1  # reading it raises the error
 
 
 def read_image(path: str | os.PathLike[str], page: int = 0, missing_as_nan: bool = False) -> np.ndarray:
-    """Decode an image, upright, as it is seen.
+    """Decode an image, turned upright.
 
     Parameters
     ----------
@@ -94,20 +76,20 @@ def read_image(path: str | os.PathLike[str], page: int = 0, missing_as_nan: bool
         See `inspect_image`. Transparency is dropped, a palette expanded and CMYK converted to RGB, with a
         warning.
     page : int
-        Of a TIFF of several pages, counted from 0.
+        Page of a TIFF, counted from 0.
     missing_as_nan : bool
-        Whether floating-point values that a GeoTIFF says are missing are NaN; otherwise they are filled in,
-        as those of whole numbers always are.
+        Whether missing floating-point values of a GeoTIFF are NaN. Otherwise, and in integer images, they
+        are filled in from their surroundings.
 
     Returns
     -------
     ndarray, shape (H, W, C)
-        Of the stored type; C is 1 for a grey image, 3 for R, G, B, or any other number of channels.
+        Of the stored type. C is 1 (grey), 3 (RGB) or any other number of channels.
 
     Raises
     ------
     DataError
-        When the file is missing, damaged or of another kind: see `inspect_image`.
+        When the file cannot be read; see `inspect_image`.
     """
     return read_described(path, page, missing_as_nan)[1]
 
@@ -115,7 +97,7 @@ def read_image(path: str | os.PathLike[str], page: int = 0, missing_as_nan: bool
 def read_described(
     path: str | os.PathLike[str], page: int = 0, missing_as_nan: bool = False
 ) -> tuple[ImageInfo, np.ndarray]:
-    """`inspect_image` and `read_image` of a file that is opened once."""
+    """Return the results of `inspect_image` and `read_image`, opening the file once."""
     with open_image(path) as stored:
         info = stored.info(page)
         if info.change:
@@ -127,17 +109,12 @@ def read_described(
 
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
-    """Write an image; under its name stands the old file or the whole new one, never a part.
-
-    Parameters
-    ----------
-    path, image
-        See `encode_image`; the path's folder exists.
+    """Write an 8-bit image atomically, into an existing folder; see `encode_image`.
 
     Raises
     ------
     StorageError
-        When the ending is no image's, or the disk refuses.
+        When the ending is not supported, or the file cannot be written.
     """
     encoded = encode_image(path, image)
     with write_atomically(Path(path)) as file:
@@ -145,31 +122,32 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
 
 
 def encode_image(path: str | os.PathLike[str], image: np.ndarray) -> memoryview:
-    """The content of an image's file.
+    """Return the content of an image file.
 
     Parameters
     ----------
     path : path
-        Its ending chooses the format; nothing is written.
+        Its ending selects the format; nothing is written.
     image : ndarray of uint8, shape (H, W, C)
-        C is 1 (grey) or 3 (R, G, B); left as it is. `to_uint8` makes one from a network's output.
+        C is 1 (grey) or 3 (RGB).
 
     Returns
     -------
     memoryview
-        Bytes; the same image always gives the same.
+        The same bytes for the same image.
 
     Raises
     ------
     StorageError
-        When the ending is no image's, or the format cannot hold the image.
+        When the ending is not supported, or the format cannot hold the image.
     """
     path = Path(path)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):
         raise ValueError(f"image: expected uint8 (H, W, 1 or 3), got {image.dtype} {image.shape}")
     if path.suffix.lower() not in _ENCODED:
         raise StorageError(f"{path}: cannot be written: the name must end with one of {', '.join(_ENCODED)}")
-    ending = ".jpg" if path.suffix.lower() in JPEG_ENDINGS else path.suffix.lower()  # OpenCV knows not all
+    # OpenCV does not accept all endings of JPEG.
+    ending = ".jpg" if path.suffix.lower() in JPEG_ENDINGS else path.suffix.lower()
     done, encoded = cv2.imencode(ending, np.ascontiguousarray(image[..., ::-1]))
     if not done:
         raise StorageError(f"{path}: cannot be written: a {image.shape} image does not fit this format")
@@ -177,12 +155,12 @@ def encode_image(path: str | os.PathLike[str], image: np.ndarray) -> memoryview:
 
 
 def as_channels(image: np.ndarray, channels: int) -> np.ndarray:
-    """An image with the network's number of channels.
+    """Return an image with the network's number of channels.
 
     Parameters
     ----------
     image : ndarray, shape (H, W, C)
-        A grey image (C = 1) becomes three equal channels for a network of three.
+        A grey image (C = 1) is repeated to three equal channels if the network takes three.
     channels : int
         The network's `in_channels`.
 
@@ -193,7 +171,7 @@ def as_channels(image: np.ndarray, channels: int) -> np.ndarray:
     Raises
     ------
     DataError
-        When the image has colours that the network cannot take.
+        When the image has another number of channels.
     """
     found = image.shape[2]
     if found == channels:
@@ -204,35 +182,35 @@ def as_channels(image: np.ndarray, channels: int) -> np.ndarray:
 
 
 def suits(found: int, channels: int) -> bool:
-    """Whether `as_channels` makes an image of `found` channels one of `channels`."""
+    """Return whether `as_channels` can convert an image of `found` channels to `channels`."""
     return found == channels or (found, channels) == (1, 3)
 
 
 def shown(values: "Tensor") -> "Tensor":
-    """What a screen can show of an image (C, H, W): the first three channels, or the first."""
+    """Return the channels to display of an image (C, H, W): the first three, or the first."""
     return values[: 3 if values.shape[0] >= 3 else 1]
 
 
 def middle(values: "Tensor", edge: int) -> "Tensor":
-    """The middle of an image (C, H, W), at most `edge` px high and wide; a view of it."""
+    """Return a view of the middle of an image (C, H, W), at most `edge` px high and wide."""
     top, left = (max(0, length - edge) // 2 for length in values.shape[1:])
     return values[:, top : top + edge, left : left + edge]
 
 
 def channels_message(found: int, channels: int, alpha: bool = False) -> str:
-    """Why an image of `found` channels, beside transparency (`alpha`), does not suit the network."""
+    """Return the message for an image whose `found` channels (plus transparency) do not suit the network."""
     message = (
         f"the image has {found} channel{'s' * (found != 1)}, the network takes {channels}"
         f" (in_channels: {channels})"
     )
     if alpha and found + 1 == channels:
         message += (
-            f"; its file marks channel {channels} as transparency, which is not denoised: save it without the"
+            f"; its file marks channel {channels} as transparency, which is not denoised; save it without the"
             " mark (TIFF with ExtraSamples 0, or .npy)"
         )
     return message
 
 
 def use_one_thread() -> None:
-    """Keep OpenCV from starting threads of its own; for loader workers, which are many already."""
+    """Keep OpenCV from starting threads, in loader workers."""
     cv2.setNumThreads(0)

@@ -1,4 +1,4 @@
-"""What `test.py` made of a folder's images, told from the images."""
+"""Tell results of `test.py` from the images of a folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,11 +8,11 @@ from src.util.images.formats.known import ENDINGS, stem_and_ending
 PAGE = "report.html"
 PANEL = "panel.png"
 MARK = b'<meta name="generator" content="NL-N2V">'
-"""By which a page of ours is known from a foreign one of the same name; `template.html` has it."""
+"""Identifies a page written by this program; it is in `template.html`."""
 
 
 def has_report(folder: Path) -> bool:
-    """Whether the page in a folder is of our making, and so the contact sheet beside it."""
+    """Return whether this program wrote the page in a folder, and so its contact sheet."""
     try:
         with open(folder / PAGE, "rb") as file:
             return MARK in file.read(1000)
@@ -21,31 +21,31 @@ def has_report(folder: Path) -> bool:
 
 
 def without_results(files: Sequence[Path], folder: Path) -> list[Path]:
-    """The files of a folder that are no results: noise that was removed cannot be learned, nor removed again.
+    """Return the files of a folder that are not results of `test.py`.
 
     Parameters
     ----------
     files : sequence of Path
-        In and below `folder`.
+        Files in and below `folder`.
     folder : Path
-        The images'.
+        The folder of the images.
 
     Returns
     -------
     list of Path
-        Without each `NAME_DN.EXT` whose image NAME is there, beside it or where `--out` mirrors it from;
-        and without pages of ours.
+        Without this program's pages and contact sheets, and without each `NAME_DN.EXT` for which an image
+        NAME exists, in the same folder or in the one that `--out` mirrors.
     """
     names = {path: path.relative_to(folder) for path in files}
     images = {*names.values(), *(name.with_suffix("") for name in names.values())}
     images |= {name.with_name(stem_and_ending(name.name)[0]) for name in names.values()}
-    reported = {place for place in {path.parent for path in files} if has_report(place)}
+    reported = {parent for parent in {path.parent for path in files} if has_report(parent)}
 
-    def is_ours(path: Path) -> bool:
-        page = path.name in (PAGE, PANEL) and path.parent in reported
-        return page or _is_result(names[path], images)
+    def is_own(path: Path) -> bool:
+        is_page = path.name in (PAGE, PANEL) and path.parent in reported
+        return is_page or _is_result(names[path], images)
 
-    return [path for path in files if not is_ours(path)]
+    return [path for path in files if not is_own(path)]
 
 
 def _is_result(name: Path, images: set[Path]) -> bool:
@@ -53,5 +53,5 @@ def _is_result(name: Path, images: set[Path]) -> bool:
     denoised = stem.removesuffix("_DN")
     if denoised == stem or name.suffix.lower() not in ENDINGS:
         return False
-    places = (name.parts[depth:-1] for depth in range(len(name.parts)))
-    return any(Path(*place, denoised) in images for place in places)
+    folders = (name.parts[depth:-1] for depth in range(len(name.parts)))
+    return any(Path(*folder, denoised) in images for folder in folders)

@@ -205,6 +205,6 @@ def test_a_key_of_another_name_is_refused_with_the_right_one(text, key, name):
 def test_a_space_that_is_missing_after_a_colon_is_pointed_out():
     (line,) = problems("training:\n  max_epochs:5\n")
     assert line == (
-        "training: expected keys and values, got 'max_epochs:5'; after a key's colon comes a space"
+        "training: expected keys and values, got 'max_epochs:5'; add a space after the key's colon"
         " (my.yaml, line 2)"
     )

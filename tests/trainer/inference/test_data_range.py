@@ -98,7 +98,7 @@ def test_what_is_beyond_white_counts_in_a_score(tmp_path):
 def test_data_range_says_what_white_is(tiny_config, folders):
     noisy, _ = folders("uint16", 3, data_range=4095)
     with pytest.warns(
-        UserWarning, match=r"largest value, 4095, is far below white \(65535\).*data_range=4095"
+        UserWarning, match=r"largest value, 4095, is far below the data range \(65535\).*data_range=4095"
     ):
         dark = build_images(tiny_config(f"training.dataset_args.data_dir={noisy}"), "validation")
     assert dark[0, 0]["noisy"].max() < 0.07
@@ -118,7 +118,7 @@ def test_the_range_that_is_proposed_holds_the_brightest_image(tiny_config, folde
 
 def test_floats_without_a_range_are_refused_before_the_first_step(tiny_config, folders):
     noisy, _ = folders("float32", 3, data_range=900)
-    with pytest.raises(DataError, match=r"0\.tif: .*not about 0 to 1; say which number is white"):
+    with pytest.raises(DataError, match=r"0\.tif: .*not about 0 to 1; set the data range"):
         build_images(tiny_config(f"training.dataset_args.data_dir={noisy}"), "training")
     assert build_images(
         tiny_config(f"training.dataset_args.data_dir={noisy}", "data_range=900"), "validation"

@@ -195,7 +195,7 @@ def test_a_grey_image_a_foreign_range_and_few_bits_are_said_once(unchanged, tmp_
     assert "a.png: grey is denoised as 3 equal channels" in said[0]
     assert "white is 65535 (uint16), but 255 in the images that the network" in said[1]
     assert "was trained on, or in most of them" in said[1]
-    assert "largest value, 4095, is far below white" in said[2]
+    assert "largest value, 4095, is far below the data range" in said[2]
 
 
 def test_data_range_of_a_call_counts(trained, tmp_path, load, run):
@@ -254,7 +254,7 @@ def test_d7_d9_d16_everything_bad_is_named_and_the_rest_goes_on(unchanged, noisy
     for name, reason in {
         "empty.png": "empty", "cut.png": "cut short", "text.png": "not an image",
         "bomb.bmp": "60000x60000 pixels", "page.tif": "damaged",
-        "wrong.npy": "damaged", "other.tif": "name it after what it is",
+        "wrong.npy": "damaged", "other.tif": "rename it by its content",
         "link.png": "does not exist",
     }.items():  # fmt: skip
         assert re.search(rf"{re.escape(name)}: .*{reason}", said), name

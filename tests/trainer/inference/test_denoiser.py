@@ -200,7 +200,7 @@ def test_what_numpy_takes_for_an_array_is_one_image(denoiser, noisy):
         (np.zeros((8, 9), bool), "got bool; convert it to floating point$"),
         (np.array([np.zeros((8, 9)), np.zeros((9, 8))], object), "got object; several images of different"),
         (np.full((8, 9, 3), np.nan, np.float32), "NaN or infinite"),
-        (np.full((8, 9, 3), 200.0, np.float32), "say which number is white, such as data_range=255$"),
+        (np.full((8, 9, 3), 200.0, np.float32), "set the data range, such as data_range=255$"),
         (Image.new("P", (9, 8)), r"image of mode L, RGB, .*, got P; convert it first, .*convert\('RGB'\)$"),
         (Image.new("RGBA", (9, 8)), "got RGBA; convert"),
         ("a.png", "expected an array, .*, got str; a file is read by"),
@@ -228,7 +228,7 @@ def test_what_may_be_several_images_is_told_how_they_are_given(denoiser, shape):
 @pytest.mark.parametrize(("dtype", "bits"), [("int64", 8), ("uint64", 10), ("int32", 12), ("uint32", 16)])
 def test_whole_numbers_wider_than_their_values_ask_for_a_range(denoiser, noisy, dtype, bits):
     wide = noisy.astype(dtype) << (bits - 8)
-    said = rf"^the image, {dtype}: its largest value, {wide.max()}, .*; .* say data_range={2**bits - 1}$"
+    said = rf"^the image, {dtype}: its largest value, {wide.max()}, .*; .* set data_range={2**bits - 1}$"
     with pytest.raises(DataError, match=said):
         denoiser(wide)
     with pytest.raises(DataError, match=r"^image 0, .* data_range=255$"):
@@ -240,7 +240,7 @@ def test_whole_numbers_wider_than_their_values_ask_for_a_range(denoiser, noisy, 
 @pytest.mark.parametrize("dtype", ["int16", "uint16"])
 def test_16_bits_that_use_little_of_their_range_are_pointed_out(denoiser, noisy, dtype):
     for images in (noisy.astype(dtype), [noisy.astype(dtype)]):
-        with pytest.warns(ImageWarning, match="image.*far below white .* data_range=255$") as told:
+        with pytest.warns(ImageWarning, match="image.*far below the data range .* data_range=255$") as told:
             denoiser(images)
         assert [Path(each.filename) for each in told] == [Path(__file__)]
 

@@ -52,7 +52,7 @@ def grey(new_run, load, tmp_path):
 def test_counts_in_a_wide_type_are_not_trained_on_without_a_word(tiny_config, tmp_path, dtype, ending):
     save(tmp_path / "wide" / f"a.{ending}", counts(dtype=dtype))
     settings = ["model.kwargs.in_channels=1", f"training.dataset_args.data_dir={tmp_path / 'wide'}"]
-    said = rf"a\.{ending}, {dtype}: its largest value, 65535, is far below .* say data_range=65535$"
+    said = rf"a\.{ending}, {dtype}: its largest value, 65535, is far below .* set data_range=65535$"
     with pytest.raises(DataError, match=said):
         build_images(tiny_config(*settings), "training")
     samples = build_images(tiny_config(*settings, "data_range=65535"), "validation")
@@ -62,14 +62,14 @@ def test_counts_in_a_wide_type_are_not_trained_on_without_a_word(tiny_config, tm
 @pytest.mark.parametrize(("dtype", "ending"), WIDE)
 def test_nor_denoised_into_black(grey, tmp_path, dtype, ending):
     path, out = save(tmp_path / "wide" / f"a.{ending}", counts(dtype=dtype)), tmp_path / f"out.{ending}"
-    with pytest.raises(DataError, match=rf"a\.{ending}, {dtype}: .* say data_range=65535$"):
+    with pytest.raises(DataError, match=rf"a\.{ending}, {dtype}: .* set data_range=65535$"):
         FileDenoiser(grey()).file(path, out)
     assert not out.exists()
     FileDenoiser(grey("data_range=65535")).file(path, out)
     found = read_image(out)[..., 0]
     assert found.dtype == dtype and np.array_equal(found, counts(dtype=dtype))
     array = counts(dtype=dtype)
-    with pytest.raises(DataError, match=rf"^the image, {dtype}: .* say data_range=65535$"):
+    with pytest.raises(DataError, match=rf"^the image, {dtype}: .* set data_range=65535$"):
         Denoiser(grey().network)(array)
     assert np.array_equal(Denoiser(grey().network, 65_535)(array), found)
 
@@ -85,7 +85,7 @@ def test_of_several_wide_images_the_range_that_is_proposed_holds_the_brightest(
         build_images(tiny_config(*settings), "training")
     lines = str(caught.value).splitlines()
     assert len(lines) == 3 and all(
-        line.endswith("if its data has fewer bits, say data_range=65535") for line in lines
+        line.endswith("if its data has fewer bits, set data_range=65535") for line in lines
     )
     assert FileDenoiser(grey()).folder(tmp_path / "wide", tmp_path / "out") == 3
     assert messages[-1].endswith("c.tif; data_range=65535 suits the brightest of them")

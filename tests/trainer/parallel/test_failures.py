@@ -83,7 +83,7 @@ def test_settings_unusable_by_two_processes_are_refused_once(new_run, pair):
             ("-g", "cpu"),
             "batch_size: expected a multiple of the 2 processes, which",
         ),
-        ([], ("-g", "0"), "-g 0: each of several processes takes a GPU of its own"),
+        ([], ("-g", "0"), "-g 0: each of several processes takes its own GPU"),
     ):
         run = new_run("refused")
         started = pair(run, *settings, device=device, wait=False)

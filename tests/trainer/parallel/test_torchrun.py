@@ -190,5 +190,5 @@ def test_each_process_takes_the_gpu_of_its_number(monkeypatch):
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
     assert resolve_device(None, 1)[0] == torch.device("cuda", 1) and chosen == [1]
     assert resolve_device("cpu", 1)[0] == torch.device("cpu")
-    with pytest.raises(ConfigError, match="--nproc_per_node: 2 GPUs are here, too few for process 3"):
+    with pytest.raises(ConfigError, match="--nproc_per_node: 2 GPUs found, too few for process 3"):
         resolve_device("auto", 2)

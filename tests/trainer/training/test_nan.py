@@ -119,7 +119,7 @@ def test_images_of_nan_alone_give_no_loss_and_are_said(new_run, tmp_path, messag
     for name in "ab":
         write(tmp_path / "empty" / f"{name}.tif", np.full((64, 64, 3), np.nan, np.float32))
     run = new_run("empty")
-    with pytest.warns(UserWarning, match=r"a\.tif: all of it is NaN"):
+    with pytest.warns(UserWarning, match=r"a\.tif: every value is NaN"):
         run.train(*settings(tmp_path / "empty", "validation.val=false"))
     assert all("loss 0" in text for text in run.losses.values()) and run.losses
     assert not any("NaN or" in line for line in messages)
@@ -130,7 +130,7 @@ def test_a_scored_image_of_nan_alone_is_left_out_and_said(new_run, load, folders
     run.train(*settings(folders[0]))
     write(folders[0] / "2.tif", np.full((64, 64, 3), np.nan, np.float32))
     score_dataset(load(run.files.checkpoint_file(1)), 0, tmp_path / "scores")
-    assert any("2.tif: all of it is NaN" in line and "1 of 3" in line for line in messages)
+    assert any("2.tif: every value is NaN" in line and "1 of 3" in line for line in messages)
     assert any("of 2 images" in line for line in messages if "masked loss" in line)
     FileDenoiser(load(run.files.checkpoint_file(1))).file(folders[0] / "2.tif", tmp_path / "2.tif")
     assert np.isnan(tifffile.imread(tmp_path / "2.tif")).all()

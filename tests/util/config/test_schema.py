@@ -38,7 +38,7 @@ def problems(text):
     return found
 
 
-def test_a_constructor_is_the_schema_of_its_block():
+def test_a_block_is_checked_by_the_signature_of_its_constructor():
     assert arguments({"folder": "x"}, Component) == {
         "folder": "x", "count": 5, "share": 0.5, "flag": False, "kind": "H", "edges": None, "widths": None,
         "inner": None, "shift": 0.0, "ways": None, "terms": "",
@@ -51,7 +51,7 @@ def test_two_constructors_share_one_flat_block():
         arguments_model(Component, lambda count: None)
 
 
-def test_a_partial_block_may_leave_out_what_is_required():
+def test_a_partial_block_may_lack_required_keys():
     schema = arguments_model(Component, partial=True)
     document = parse_yaml("count: 0", "my.yaml")
     assert validate(schema, {}, document)[1] == []
@@ -73,7 +73,7 @@ def test_a_partial_block_may_leave_out_what_is_required():
         ("inner: {edge: '5'}", {"inner": Inner(edge=5)}),
     ],
 )
-def test_c7_values_are_what_they_mean_however_they_are_spelled(text, expected):
+def test_c7_values_are_converted_to_their_types(text, expected):
     found = arguments({"folder": "x"} | parse_yaml(text, "my.yaml").data, Component)
     assert {key: found[key] for key in expected} == expected
 
@@ -96,7 +96,7 @@ def test_c7_values_are_what_they_mean_however_they_are_spelled(text, expected):
         ("kind: D", "args.kind: expected one of 'H', 'V', got 'D'"),
         (
             "folder: 2024",
-            "args.folder: expected text, got 2024; before the name of a folder that is called so put ./",
+            "args.folder: expected text, got 2024; if this is the name of a folder, write ./ before it",
         ),
         ("terms: 2024", "args.terms: expected text, got 2024"),
         ("inner: {edge: 0}", "args.inner.edge: expected an integer of at least 1, got 0"),
@@ -120,7 +120,7 @@ def test_a_wrong_value_is_reported_with_path_expectation_and_line(text, expected
 
 
 @pytest.mark.parametrize("text", ["widths: [true, 8]", "edges: [false, 8]", "share: false"])
-def test_true_and_false_are_no_numbers_in_lists_either(text):
+def test_booleans_are_not_numbers_in_lists_either(text):
     (line,) = problems(f"folder: x\n{text}")
     assert "expected a" in line
 
@@ -135,18 +135,18 @@ def test_c12_an_unknown_key_is_refused_with_the_nearest_name():
     assert "args.inner.egde: unknown key; did you mean 'edge'?" in line
 
 
-def test_a_missing_key_says_what_it_is_for():
+def test_a_missing_key_is_reported_with_its_description():
     assert problems("count: 3") == ["args.folder: missing: folder of the images (my.yaml, line 2)"]
 
 
-def test_all_problems_come_together_and_each_once():
+def test_all_problems_are_reported_and_each_once():
     found = problems("count: many\nshare: 7\ncuont: 1\nedges: [x, y]\nwidths: [z, z]\ninner: 3")
     assert len(found) == len(set(found))
     for key in ("count", "share", "cuont", "edges", "widths", "inner", "folder"):
         assert any(line.startswith(f"args.{key}:") for line in found), key
 
 
-def test_a_huge_value_is_cut_in_the_message():
+def test_a_long_value_is_shortened_in_the_message():
     (line,) = problems(f"folder: x\ncount: {'y' * 500}")
     assert len(line) < 160
 
@@ -165,7 +165,7 @@ def test_a_huge_value_is_cut_in_the_message():
         (dict[str, Any], "keys and values"),
     ],
 )
-def test_types_are_said_in_words(annotation, words):
+def test_types_are_described_in_words(annotation, words):
     assert describe(annotation) == words
 
 

@@ -1,4 +1,4 @@
-"""What of a folder is taken for its images."""
+"""Listing the images of a folder."""
 
 import errno
 import os
@@ -26,7 +26,7 @@ def test_a_folder_is_listed_in_order_without_debris(tmp_path):
     assert [path.name for path in list_images(tmp_path, recursive=False)] == ["a.PNG", "b.png"]
 
 
-def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path, monkeypatch, messages):
+def test_an_unreadable_folder_is_named(tmp_path, monkeypatch, messages):
     for name in ("a.png", "in/b.png", "secret/c.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -42,8 +42,8 @@ def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path, monkeypatch, mes
     assert messages == [f"WARNING {tmp_path / 'secret'}: passed over, cannot be read: Permission denied"]
 
 
-def test_what_was_denoised_of_a_folder_is_not_trained_on(tmp_path, messages):
-    """A finished call left a page; one that was stopped left images alone, beside them or in a folder."""
+def test_results_in_a_folder_are_not_listed(tmp_path, messages):
+    """A finished call leaves a page; an interrupted one only images, in the same or in another folder."""
     images = ["a.png", "b_DN.png", "day.png", "day_DNx.png", "e.ome.tif", "sub/a.tif"]
     results = [
         "a_DN.png", "c/d/a_DN.png", "results/a_DN.png", "results/a_DN_DN.png", "results/e_DN.ome.tif",
@@ -78,8 +78,8 @@ def test_a_pipe_does_not_hang(tmp_path, messages):
         read_image(tmp_path / "pipe.jpg")
 
 
-def test_what_is_no_image_is_passed_over_in_one_line(tmp_path, messages):
-    """One rule for training and for denoising; a damaged image is one, and is named when it is read."""
+def test_other_files_are_skipped_and_counted_in_one_line(tmp_path, messages):
+    """A damaged image is listed; reading it reports the damage."""
     write_image(tmp_path / "good.png", RGB)
     write_image(tmp_path / "phone.jfif", RGB)
     shutil.copy(tmp_path / "good.png", tmp_path / "named_badly")

@@ -1,4 +1,4 @@
-"""Files of images: what is read, what is refused in one line, what is written."""
+"""Image files: what is read, refused and written."""
 
 import os
 import struct
@@ -12,10 +12,11 @@ from PIL import Image, ImageOps
 
 from src.util.errors import DataError, StorageError
 from src.util.images.io import ImageWarning, inspect_image, read_image, write_image
+from tests.util.images.formats.conftest import chunk
 
 
 @pytest.fixture(autouse=True)
-def _no_warning_but_ours():
+def _warnings_are_errors():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         yield
@@ -30,7 +31,7 @@ def save(array, path, **options):
 
 
 @pytest.mark.parametrize("ending", [".png", ".PNG", ".bmp", ".tif", ".ppm"])
-def test_a_colour_image_comes_back_as_it_was_written(tmp_path, rgb, ending):
+def test_a_colour_image_survives_a_round_trip(tmp_path, rgb, ending):
     path = tmp_path / f"a{ending}"
     write_image(path, rgb)
     assert np.array_equal(read_image(path), rgb)
@@ -60,7 +61,7 @@ def test_a_grey_image_is_written_grey(tmp_path):
         assert image.mode == "L"
 
 
-def test_d9_transparency_is_dropped_and_said(tmp_path, rgb):
+def test_d9_transparency_is_dropped_with_a_warning(tmp_path, rgb):
     path = save(np.dstack([rgb, np.zeros((20, 30), np.uint8)]), tmp_path / "a.png")
     with pytest.warns(ImageWarning, match="transparency is dropped"):
         assert np.array_equal(read_image(path), rgb)
@@ -70,7 +71,7 @@ def test_d9_transparency_is_dropped_and_said(tmp_path, rgb):
     assert np.array_equal(image[..., 0], grey[..., 0])
 
 
-def test_a_palette_is_expanded_and_said(tmp_path, rgb):
+def test_a_palette_is_expanded_with_a_warning(tmp_path, rgb):
     image = Image.fromarray(rgb).convert("P", palette=Image.Palette.ADAPTIVE, colors=16)
     image.save(tmp_path / "a.png")
     with pytest.warns(ImageWarning, match="palette is expanded"):
@@ -99,23 +100,23 @@ def test_a_photo_is_read_upright(tmp_path, orientation):
     assert (info.height, info.width) == pixels.shape[:2]
 
 
-def test_a_film_appended_to_a_jpeg_or_png_does_no_harm(tmp_path, rgb):
+def test_a_video_appended_to_a_jpeg_or_png_is_ignored(tmp_path, rgb):
     for ending in ("png", "jpg"):
         path = save(rgb, tmp_path / f"a.{ending}")
         path.write_bytes(path.read_bytes() + b"film" * 50_000)
         assert read_image(path).shape == rgb.shape
 
 
-def test_a_image_under_another_images_ending_is_read(tmp_path, rgb):
+def test_an_image_with_the_ending_of_another_format_is_read(tmp_path, rgb):
     path = save(rgb, tmp_path / "a.png").rename(tmp_path / "a.jpg")
     assert np.array_equal(read_image(path), rgb)
 
 
-# What is refused, in one line that names the file
+# What is refused
 
 
 def refused(path, reason):
-    """Both the header's check and the reader refuse the file, with the reason on one line."""
+    """Check that `inspect_image` and `read_image` refuse a file, with the reason in one line."""
     for function in (inspect_image, read_image):
         with pytest.raises(DataError, match=reason) as caught:
             function(path)
@@ -123,7 +124,7 @@ def refused(path, reason):
         assert "\n" not in str(caught.value)
 
 
-def test_d7_what_is_no_image_is_refused(tmp_path):
+def test_d7_files_that_are_not_images_are_refused(tmp_path):
     empty, text, folder, link = (tmp_path / name for name in ("a.png", "b.png", "c.png", "d.png"))
     empty.touch()
     text.write_text("not an image at all")
@@ -138,7 +139,7 @@ def test_d7_what_is_no_image_is_refused(tmp_path):
 
 @pytest.mark.parametrize("ending", ["png", "jpg"])
 @pytest.mark.parametrize("part", [0.02, 0.3, 0.7, 0.99])
-def test_d7_a_image_cut_short_is_refused_from_its_header(tmp_path, ending, part):
+def test_d7_an_image_cut_short_is_refused_by_its_header(tmp_path, ending, part):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     path = save(noise, tmp_path / f"a.{ending}")
     whole = path.read_bytes()
@@ -146,7 +147,7 @@ def test_d7_a_image_cut_short_is_refused_from_its_header(tmp_path, ending, part)
     refused(path, "cut short|damaged|not an image")
 
 
-def test_a_jpeg_cut_short_behind_its_thumbnail_is_refused(tmp_path, rgb):
+def test_a_jpeg_cut_short_after_its_thumbnail_is_refused(tmp_path, rgb):
     thumbnail = save(rgb, tmp_path / "thumbnail.jpg").read_bytes()
     path = save(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8), tmp_path / "a.jpg")
     plain = path.read_bytes()
@@ -163,30 +164,19 @@ def test_d7_other_images_cut_short_are_refused_when_read(tmp_path, rgb, ending):
         read_image(path)
 
 
-def test_d7_a_flipped_bit_in_a_png_is_noticed(tmp_path, rgb):
+@pytest.mark.parametrize("place", [-1000, -13], ids=["pixels", "checksum"])
+def test_d7_a_flipped_bit_in_a_png_is_noticed(tmp_path, rgb, place):
     path = save(rgb, tmp_path / "a.png")
     stored = bytearray(path.read_bytes())
-    stored[len(stored) // 2] ^= 1
-    path.write_bytes(stored)
-    with pytest.raises(DataError, match=r"a\.png.*damaged"):
-        read_image(path)
-
-
-def test_d7_a_wrong_checksum_in_a_png_is_noticed_though_it_decodes(tmp_path, rgb):
-    path = save(rgb, tmp_path / "a.png")
-    stored = bytearray(path.read_bytes())
-    stored[-13] ^= 1  # the last byte before the end chunk: of the pixels' checksum
+    stored[place] ^= 1
     path.write_bytes(stored)
     with pytest.raises(DataError, match=r"a\.png: the image is damaged \(a checksum is wrong\)"):
         read_image(path)
 
 
-def test_damaged_exif_data_neither_refuse_a_photo_nor_warn(tmp_path, rgb):
+def test_damaged_exif_data_are_ignored(tmp_path, rgb):
     path = save(rgb, tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\x00\x12\x01")
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        assert read_image(path).shape == rgb.shape
-    assert not told
+    assert read_image(path).shape == rgb.shape
 
 
 @pytest.mark.parametrize("ending", [".png", ".tif", ".ppm"])
@@ -199,38 +189,31 @@ def test_d10_16_bit_images_keep_their_16_bits(tmp_path, ending, colours):
     assert np.array_equal(read_image(path), ramp)
 
 
-def test_d10_images_of_floats_are_read_as_they_are(tmp_path):
+def test_d10_float_images_are_not_changed(tmp_path):
     image = np.linspace(-1, 3, 64, dtype=np.float32).reshape(8, 8)
     path = save(image, tmp_path / "a.tif")
     assert np.array_equal(read_image(path)[..., 0], image)
 
 
-def test_films_are_refused(tmp_path, rgb):
+def test_animated_pngs_are_refused(tmp_path, rgb):
     page = Image.fromarray(rgb)
     page.save(tmp_path / "b.png", save_all=True, append_images=[page.rotate(90)])
     refused(tmp_path / "b.png", "several")
 
 
 def bomb(path, width, height):
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b""))
-        + chunk(b"IEND", b"")
-    )
+    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts))
     return path
 
 
-def test_d16_a_bomb_is_refused_from_its_header(tmp_path):
+def test_d16_a_decompression_bomb_is_refused_by_its_header(tmp_path):
     refused(bomb(tmp_path / "a.png", 100_000, 100_000), "100000x100000 pixels")
     refused(bomb(tmp_path / "b.png", 20_000, 10_001), "megapixels")
 
 
-def test_a_photo_of_200_megapixels_is_allowed_and_pillows_limit_is_as_before(tmp_path, monkeypatch):
+def test_a_photo_of_200_megapixels_is_allowed_and_pillows_limit_is_restored(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000)
     assert inspect_image(bomb(tmp_path / "a.png", 16_320, 12_240)).size == "12240x16320"
     refused(bomb(tmp_path / "b.png", 100_000, 100_000), "pixels")
@@ -240,7 +223,7 @@ def test_a_photo_of_200_megapixels_is_allowed_and_pillows_limit_is_as_before(tmp
 # What is written
 
 
-def test_f8_a_image_that_cannot_be_written_is_an_error(tmp_path, rgb):
+def test_f8_an_image_that_cannot_be_written_is_an_error(tmp_path, rgb):
     with pytest.raises(StorageError, match=r"missing.a\.png"):
         write_image(tmp_path / "missing" / "a.png", rgb)
     with pytest.raises(StorageError, match="must end with one of"):
@@ -248,7 +231,7 @@ def test_f8_a_image_that_cannot_be_written_is_an_error(tmp_path, rgb):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_failed_write_leaves_the_old_image_and_no_rest(tmp_path, rgb, monkeypatch):
+def test_a_failed_write_leaves_only_the_old_image(tmp_path, rgb, monkeypatch):
     path = tmp_path / "a.png"
     write_image(path, rgb)
 

@@ -1,4 +1,4 @@
-"""What all image files have in common: what they say of themselves, and what is read from them."""
+"""The common interface of image files."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from src.util.images.formats.holes import Holes
 from src.util.images.formats.orientation import swaps
 
 BYTES_PER_PIXEL = 16
-"""What a pixel may take, four channels of 32 bits: many channels make images large, too."""
+"""Limit on the average size of a pixel: four channels of 32 bits."""
 
 DROPPED, EXPANDED = "transparency is dropped", "a palette is expanded"
 FIRST_ALONE = "further images inside are left out"
@@ -20,26 +20,26 @@ FIRST_ALONE = "further images inside are left out"
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """An image as it is read, known from the header alone.
+    """An image's properties, from its header.
 
     Attributes
     ----------
     height, width : int
-        In pixels, upright: the orientation that the file says is applied.
+        In pixels, after turning the image upright.
     channels : int
-        1 (grey), 3 (RGB) or any other number; transparency is not counted.
+        1 (grey), 3 (RGB) or any other number, without transparency.
     change : str
-        What reading it for training changes ("transparency is dropped", "a palette is expanded"), or nothing.
+        What reading it for training changes ("transparency is dropped", "a palette is expanded"); or empty.
     orientation : int
-        Of the stored rows, 1 to 8, see `src.util.images.formats.orientation`; 1 = as stored.
+        Orientation of the stored rows, 1 (upright) to 8, see `src.util.images.formats.orientation`.
     dtype : str
         NumPy's name of the values' type.
     alpha : bool
-        Whether transparency comes with it.
+        Whether the file has transparency.
     data_range : float or None
-        The data range, where the header says another than the type's largest.
+        The data range in the header, if it differs from the type's largest number.
     space : str
-        The colours of its file where RGB is made of them, see `src.util.images.formats.colour`; or nothing.
+        The file's colour space if it is converted to RGB, see `src.util.images.formats.colour`; or empty.
     """
 
     height: int
@@ -59,22 +59,22 @@ class ImageInfo:
 
     @property
     def size(self) -> str:
-        """Height x width in words."""
+        """Height x width as text."""
         return f"{self.height}x{self.width}"
 
 
 @dataclass(frozen=True)
 class Page:
-    """An image of a file.
+    """A decoded image of a file.
 
     Attributes
     ----------
     pixels : ndarray, shape (H, W, C)
-        Of the stored type; R, G, B where C is 3.
+        Of the stored type; RGB if C is 3.
     alpha : ndarray or None
-        Transparency, of the same type and shape (H, W, 1); never denoised.
+        Transparency, of the same type and shape (H, W, 1); it is never denoised.
     holes : Holes or None
-        Missing values, which are filled in in `pixels`.
+        Missing values; `pixels` has them filled in.
     """
 
     pixels: np.ndarray
@@ -83,27 +83,27 @@ class Page:
 
     @property
     def stacked(self) -> np.ndarray:
-        """Pixels and transparency as one array (H, W, C or C + 1), with holes as the file has them."""
+        """Pixels and transparency as one array (H, W, C or C + 1), with missing values as in the file."""
         pixels = self.pixels if self.holes is None else self.holes.put_into(self.pixels)
         return pixels if self.alpha is None else np.concatenate([pixels, self.alpha], axis=2)
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What an image carries besides its pixels, as far as any format can take it.
+    """An image's metadata that other formats can hold.
 
     Attributes
     ----------
     icc, exif, xmp : bytes
-        Colour profile; EXIF data from its byte order mark on; XMP packet. Empty = none.
+        Colour profile; EXIF data from its byte order mark on; XMP packet. Empty if there is none.
     dpi : (float, float) or None
         Pixels per inch, horizontally and vertically.
     png, jpeg : bytes
-        Chunks of a PNG, and segments of a JPEG, that another of its kind takes as they are.
+        Chunks of a PNG and segments of a JPEG that are copied to a file of the same format.
     data_range : float or None
         See `ImageInfo`.
     lost : tuple of str
-        What no other format takes.
+        Names of the metadata that no other format can hold.
     """
 
     icc: bytes = b""
@@ -117,7 +117,7 @@ class Metadata:
 
 
 class StoredImage(Protocol):
-    """An open image file of one page or several."""
+    """An open image file with one or more pages."""
 
     path: Path
     kind: str
@@ -125,41 +125,37 @@ class StoredImage(Protocol):
     pages: int
 
     def info(self, page: int = 0) -> ImageInfo:
-        """What the header says of a page; DataError when it is damaged, too large or of an unknown kind."""
+        """Return a page's properties; DataError when it is damaged, too large or not supported."""
         ...
 
     def read(self, page: int = 0, alpha: bool = True) -> Page:
-        """Decode a page; without `alpha` its transparency is left out."""
+        """Decode a page; `alpha` is whether to return its transparency."""
         ...
 
     def write(self, file: BinaryIO, pages: Iterable[Page], ending: str) -> list[str]:
-        """Write pages like this file's into another, in the format of `ending`, with all it carries.
+        """Write denoised pages with this file's metadata, in the format of `ending`.
 
         Returns
         -------
         list of str
-            What could not be kept.
+            What the format could not keep.
         """
         ...
 
 
 def check_size(path: Path, shape: tuple[int, int, int], itemsize: int, max_pixels: int) -> None:
-    """Refuse an image that would fill the memory.
+    """Raise DataError for an empty image, or one that would fill the memory.
 
     Parameters
     ----------
     path : Path
-        For the message.
+        The file, for the message.
     shape : (int, int, int)
         Height, width and channels.
     itemsize : int
         Bytes of a value.
     max_pixels : int
-        The limit; values may take `BYTES_PER_PIXEL` times as many bytes.
-
-    Raises
-    ------
-    DataError
+        Largest number of pixels; the bytes are limited to `BYTES_PER_PIXEL` times as many.
     """
     height, width, channels = shape
     if min(shape) < 1:
@@ -178,6 +174,6 @@ def check_size(path: Path, shape: tuple[int, int, int], itemsize: int, max_pixel
 
 
 def damaged(path: Path, error: object = "") -> DataError:
-    """The error of an image that cannot be decoded."""
+    """Return the error for an image that cannot be decoded."""
     reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else ""
     return DataError(f"{path}: the image is damaged and cannot be decoded{reason and f' ({reason})'}")

@@ -1,6 +1,6 @@
-"""Images in other colours than grey and RGB: inks (CMYK), luma and chroma (YCbCr), CIELab, all read as RGB.
+"""Convert CMYK, YCbCr and CIELab to RGB.
 
-Profiles are applied by Little CMS, which imagecodecs brings along for 8 and 16 bits, relatively colorimetric.
+Little CMS, as part of imagecodecs, applies colour profiles with the relative colorimetric intent.
 
 ICC.1:2022, Image technology colour management. TIFF, Revision 6.0, sections 16, 21 and 23. T.871 for YCbCr.
 """
@@ -13,33 +13,33 @@ import numpy as np
 
 CMYK, YCBCR, LAB = "CMYK", "YCbCr", "CIELab"
 _RELATIVE = 1
-_ROWS = 256  # at a time, so that numbers of 32 bits do not take many times the image
+_ROWS = 256  # converted at a time, to limit the memory for 32-bit values
 
 
 def is_read_as_rgb(space: str) -> str:
-    """What becomes of colours, in words."""
+    """Describe the conversion on reading."""
     return f"{space} is converted to RGB"
 
 
 def lost(space: str) -> str:
-    """The same where a result is written."""
+    """Describe the conversion on writing."""
     return f"{space} (it is RGB)"
 
 
 def from_cmyk(inks: np.ndarray, icc: bytes) -> np.ndarray:
-    """RGB of an image that is printed.
+    """Convert CMYK to RGB.
 
     Parameters
     ----------
     inks : ndarray of uint8 or uint16, shape (H, W, 4)
-        Cyan, magenta, yellow, black; 0 = none of it.
+        Cyan, magenta, yellow, black; 0 is no ink.
     icc : bytes
-        The printer's profile; where it is none, or damaged, each ink takes its share of one primary.
+        The printer's profile. If it is empty, damaged or not for CMYK, each ink absorbs one primary.
 
     Returns
     -------
     ndarray, shape (H, W, 3)
-        Of the same type; sRGB where there is a profile.
+        Of the same type; sRGB if there is a profile.
     """
     if icc:
         try:
@@ -55,16 +55,16 @@ def from_cmyk(inks: np.ndarray, icc: bytes) -> np.ndarray:
 
 
 def from_ycbcr(ycc: np.ndarray, luma: Sequence[float], reference: Sequence[float]) -> np.ndarray:
-    """RGB of luma and chroma.
+    """Convert YCbCr to RGB.
 
     Parameters
     ----------
     ycc : ndarray of uint8, shape (H, W, 3)
         Y, Cb, Cr.
     luma : sequence of 3 floats
-        Shares of red, green and blue in Y.
+        Weights of red, green and blue in Y.
     reference : sequence of 6 floats
-        Black and white of Y; nothing and most of Cb and of Cr.
+        Zero and largest value of Y, Cb and Cr.
 
     Returns
     -------
@@ -83,37 +83,37 @@ def from_ycbcr(ycc: np.ndarray, luma: Sequence[float], reference: Sequence[float
 
 
 def from_lab(lab: np.ndarray) -> np.ndarray:
-    """RGB of CIELab under D50.
+    """Convert CIELab (D50) to sRGB.
 
     Parameters
     ----------
     lab : ndarray of uint8 or uint16, shape (H, W, 3)
-        L* from 0 to the type's largest number (of 16 bits: 0xFF00), a* and b* beside its middle, as profiles
-        have it.
+        Encoded as in ICC profiles: L* from 0 to the type's largest number (0xFF00 for 16 bits), a* and b*
+        around its middle.
 
     Returns
     -------
-    ndarray, shape (H, W, 3)
-        Of sRGB and of the same type.
+    ndarray of the same type, shape (H, W, 3)
+        sRGB.
     """
-    wide = lab.astype(np.uint16) << 8 if lab.dtype == np.uint8 else lab  # of 8 bits it rounds too early
+    wide = lab.astype(np.uint16) << 8 if lab.dtype == np.uint8 else lab  # Little CMS rounds 8 bits too early
     return _by_profile(wide, imagecodecs.cms_profile("lab2"), "labv2", lab.dtype)
 
 
 def profile_of_rgb(space: str, icc: bytes) -> bytes:
-    """The profile that is true of what an image is read as.
+    """Return the colour profile of an image after its conversion to RGB.
 
     Parameters
     ----------
     space : str
-        `CMYK`, `YCBCR` or `LAB`; empty where nothing is converted.
+        `CMYK`, `YCBCR` or `LAB`; empty if the image is not converted.
     icc : bytes
-        The profile of its file, or nothing.
+        The profile in its file, or empty.
 
     Returns
     -------
     bytes
-        That of the file, which is of RGB; sRGB where one was applied; nothing where none was or could be.
+        The file's profile if it is for RGB, sRGB if a profile was applied, else empty.
     """
     if not icc or space in ("", YCBCR):
         return icc
@@ -134,6 +134,6 @@ def _by_profile(pixels: np.ndarray, icc: bytes, space: str, dtype: np.dtype) -> 
 
 
 def _srgb() -> bytes:
-    """A profile of sRGB that says nothing of today, so that the same image is always the same file."""
+    """Return an sRGB profile with a fixed date, so that the same image gives the same file."""
     profile = imagecodecs.cms_profile("srgb")
     return profile[:24] + struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + profile[36:]

@@ -1,4 +1,4 @@
-"""Values that are missing: no network sees what stands for them, nor changes it."""
+"""Missing values: they are filled in for the network and restored in the result."""
 
 from typing import NamedTuple
 
@@ -6,89 +6,76 @@ import numpy as np
 
 
 class Holes(NamedTuple):
-    """Where values are missing, and the number that stands for them.
+    """The missing values of an image.
 
     Attributes
     ----------
     where : ndarray of bool, shape (H, W, 1) or (H, W, C)
-        In all channels, or in each for itself.
+        True where a value is missing, in all channels or in each separately.
     number : float
-        May be NaN.
+        The number that marks missing values; it may be NaN.
     """
 
     where: np.ndarray
     number: float
 
     def put_into(self, pixels: np.ndarray) -> np.ndarray:
-        """A copy of the pixels (H, W, C) with the number where values are missing, and nowhere else."""
+        """Return a copy of the pixels (H, W, C) with the number at the missing values, and only there."""
         pixels = pixels.copy()
         measured = (pixels == self.number).all(axis=2)
-        if measured.any():  # by chance, as black is beside a missing 0: in one channel the next value
+        if measured.any():  # such as black if 0 marks missing values: change one channel to the next value
             pixels[measured, 0] = _next_to(self.number, pixels.dtype)
         np.copyto(pixels, self.number, casting="unsafe", where=self.where)
         return pixels
 
 
 def without_holes(pixels: np.ndarray, number: float | None) -> tuple[np.ndarray, Holes | None]:
-    """Fill in what a file says is missing.
+    """Fill in the pixels that a number marks as missing, see `filled`.
 
     Parameters
     ----------
     pixels : ndarray, shape (H, W, C)
-        Left as they are.
+        The pixels.
     number : float or None
-        That stands for missing values; None = there are none.
+        The number, or None if there are no missing values.
 
     Returns
     -------
     (ndarray, Holes or None)
-        Pixels with values from around (see `filled`) where all channels were missing, and where that is. None
-        where the type has no such number.
+        The filled pixels and the missing ones, which have the number in all channels. None if the type does
+        not have the number.
     """
     if number is None or not _fits(number, pixels.dtype):
         return pixels, None
-    if pixels.dtype.kind == "f":  # the file holds it rounded
+    if pixels.dtype.kind == "f":  # rounded, as in the file
         with np.errstate(over="ignore"):
             number = float(pixels.dtype.type(number))
     missing = np.isnan(pixels) if np.isnan(number) else pixels == number
-    where = missing.all(axis=2, keepdims=True)  # in some channels alone it may be a value, as 0 is in shadows
+    where = missing.all(axis=2, keepdims=True)  # in one channel it may be a value, such as 0 in shadows
     return filled(pixels, where), Holes(where, number)
 
 
 def without_nan(pixels: np.ndarray) -> tuple[np.ndarray, Holes | None]:
-    """Fill in NaN, in each channel for itself.
-
-    Parameters
-    ----------
-    pixels : ndarray, shape (H, W, C)
-        Of any type; left as they are.
-
-    Returns
-    -------
-    (ndarray, Holes or None)
-        Pixels with values from around (see `filled`) for NaN, and where that was; as given and None where
-        there is none.
-    """
+    """Fill in NaN in each channel of the pixels (H, W, C), see `filled`; None if there is no NaN."""
     where = np.isnan(pixels)
     return (filled(pixels, where), Holes(where, np.nan)) if where.any() else (pixels, None)
 
 
 def filled(pixels: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """Pixels with a smooth continuation of what lies around where values are missing.
+    """Fill in missing values by a smooth continuation of their surroundings, in each channel.
 
     Parameters
     ----------
     pixels : ndarray, shape (H, W, C)
-        Left as they are. What is not finite is not continued.
+        The pixels. Non-finite values are not used for the continuation.
     missing : ndarray of bool, shape (H, W, 1) or (H, W, C)
-        Where.
+        True where a value is missing.
 
     Returns
     -------
     ndarray
-        Of the same type and shape; a copy where anything is missing. Each channel is continued for itself,
-        within its own values; one of which nothing is known gets the mean of the others, an image of which
-        nothing is known 0.
+        Of the same type and shape; a copy if anything is missing. A channel without known values gets the
+        mean of the others, an image without any 0.
 
     References
     ----------
@@ -106,7 +93,7 @@ def filled(pixels: np.ndarray, missing: np.ndarray) -> np.ndarray:
 
 
 def _continued(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Values, 0 where they are not known, with what the same image at half the size has there."""
+    """Fill unknown values (given as 0) from the same image at half the size, recursively."""
     if known.all():
         return values
     height, width = values.shape[:2]
@@ -119,7 +106,7 @@ def _continued(values: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def _summed(values: np.ndarray) -> np.ndarray:
-    """Sums of squares of 2 x 2 px, at the far borders of what there is of them."""
+    """Sum blocks of 2 x 2 px; at odd lower and right borders the blocks are smaller."""
     rows = values[::2].copy()
     rows[: len(values) // 2] += values[1::2]
     sums: np.ndarray = rows[:, ::2].copy()
@@ -128,7 +115,7 @@ def _summed(values: np.ndarray) -> np.ndarray:
 
 
 def _doubled(values: np.ndarray) -> np.ndarray:
-    """Twice as many rows, linear between those that there are."""
+    """Double the number of rows by linear interpolation."""
     before, after = np.concatenate([values[:1], values[:-1]]), np.concatenate([values[1:], values[-1:]])
     rows = np.stack([0.75 * values + 0.25 * before, 0.75 * values + 0.25 * after], axis=1)
     return rows.reshape(-1, *values.shape[1:])

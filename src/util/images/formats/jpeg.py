@@ -1,6 +1,6 @@
-"""JPEG, decoded so that a damaged file is refused, not completed in grey; its comments and IPTC data.
+"""JPEG: strict decoding, which refuses damaged files instead of filling in grey; comments and IPTC data.
 
-ITU-T T.81 for the frame header and what may stand before it.
+ITU-T T.81 defines the frame header and the segments before it.
 """
 
 import os
@@ -14,24 +14,24 @@ import imagecodecs
 import numpy as np
 import simplejpeg
 
-# What cameras and phones write without any loss; every other warning of the decoder is of missing pixels.
-# More bytes left over at the end mean lost codes. There is no checksum: some damage looks like an image.
+# Warnings about intact files of cameras and phones. Every other warning means missing pixels, also more than
+# 8 extraneous bytes. JPEG has no checksum, so some damage goes unnoticed.
 _HARMLESS = re.compile(r"\b[1-8] extraneous bytes before marker 0xd9|Invalid SOS parameters|Adobe|JFIF")
 
 _COMMENT, _PHOTOSHOP, _ADOBE, _SCAN = 0xFFFE, 0xFFED, 0xFFEE, 0xFFDA
-_FRAMES = set(range(0xFFC0, 0xFFD0)) - {0xFFC4, 0xFFC8, 0xFFCC}  # these are tables
+_FRAMES = set(range(0xFFC0, 0xFFD0)) - {0xFFC4, 0xFFC8, 0xFFCC}  # without the tables
 _COLOURS = {1: "GRAY", 3: "RGB", 4: "CMYK"}
 _RESOURCES, _IPTC = b"Photoshop 3.0\0", 0x0404
 _NAMES = {_COMMENT: "comment", _PHOTOSHOP: "IPTC data"}
 
 
 def is_whole(file: BinaryIO) -> bool:
-    """Whether the end mark is there; only headers are read where nothing follows it."""
+    """Return whether a file has its end marker; of an ordinary file only the last bytes are read."""
     file.seek(-min(64, file.seek(0, os.SEEK_END)), os.SEEK_END)
     if file.read().rstrip(b"\0\r\n").endswith(b"\xff\xd9"):
         return True
-    # Phones append a film or a depth map: look for the end mark behind the first scan. Segments before it (a
-    # thumbnail) are skipped by their lengths; inside a scan the two bytes of a mark never occur as data.
+    # Phones append a video or a depth map, so look for the end marker after the first scan. Segments before
+    # the scan may contain one in a thumbnail; within a scan its two bytes do not occur as data.
     file.seek(2)
     while len(head := file.read(4)) == 4:
         marker, length = struct.unpack(">HH", head)
@@ -42,7 +42,7 @@ def is_whole(file: BinaryIO) -> bool:
 
 
 def bits(file: BinaryIO) -> int:
-    """Bits of a value: 8 in a photo, up to 16 in a medical image; 8 where it is no JPEG at all."""
+    """Return the bits of a value: 8 in a photo, up to 16 in a medical image; 8 if it is not a JPEG."""
     place = _precision(file)
     if place is None:
         return 8
@@ -50,8 +50,8 @@ def bits(file: BinaryIO) -> int:
     return file.read(1)[0]
 
 
-def as_of_8_bits(file: BinaryIO) -> BinaryIO:
-    """The file with a header that Pillow reads, which knows no other number of bits."""
+def as_8_bits(file: BinaryIO) -> BinaryIO:
+    """Return the file with a header of 8 bits, the only one that Pillow reads."""
     place = _precision(file)
     if place is None or bits(file) == 8:
         return file
@@ -62,7 +62,7 @@ def as_of_8_bits(file: BinaryIO) -> BinaryIO:
 
 
 def _precision(file: BinaryIO) -> int | None:
-    """Where the number of bits stands."""
+    """Return the offset of the number of bits in the header, or None."""
     file.seek(0)
     if file.read(2) != b"\xff\xd8":
         return None
@@ -77,26 +77,26 @@ def _precision(file: BinaryIO) -> int | None:
 
 
 def decode(stored: np.ndarray, channels: int, wide: bool = False) -> np.ndarray:
-    """Decode a file to the last bit as OpenCV and Pillow do, which fill in what is missing.
+    """Decode a file to the same values as OpenCV and Pillow, but refuse damaged data.
 
     Parameters
     ----------
     stored : ndarray of uint8
-        The file.
+        The file's bytes.
     channels : int
-        1, 3 or 4, as its header says.
+        1, 3 or 4, as in its header.
     wide : bool
-        Whether it has more than 8 bits; of damage in such a file the decoder says little.
+        Whether it has more than 8 bits. The decoder detects less damage in such a file.
 
     Returns
     -------
     ndarray of uint8 or uint16, shape (H, W, C)
-        Grey, RGB, or inks of which 0 is none; as stored: not turned upright.
+        Grey, RGB or CMYK (0 is no ink), in the stored orientation.
 
     Raises
     ------
     ValueError
-        When something of the image is noticeably missing or damaged, or of a kind that is not read.
+        When the image is damaged or of an unsupported kind.
     """
     if wide:
         try:
@@ -110,16 +110,14 @@ def decode(stored: np.ndarray, channels: int, wide: bool = False) -> np.ndarray:
         if not _HARMLESS.search(str(error)):
             raise
         pixels = simplejpeg.decode_jpeg(stored, _COLOURS[channels], strict=False)
-    # Adobe's programs, which leave their mark, store paper, not ink.
-    return 255 - pixels if channels == 4 and _is_of_adobe(stored.data) else pixels
-
-
-def _is_of_adobe(stored: memoryview) -> bool:
-    return any(marker == _ADOBE and body.startswith(b"Adobe") for marker, body in _segments(stored))
+    is_inverted = channels == 4 and any(  # Adobe's programs store CMYK inverted
+        marker == _ADOBE and body.startswith(b"Adobe") for marker, body in _segments(stored.data)
+    )
+    return 255 - pixels if is_inverted else pixels
 
 
 def kept_segments(stored: memoryview) -> bytes:
-    """Comments and IPTC data; Photoshop's other resources, such as a thumbnail, are of the noisy image."""
+    """Return comments and IPTC data, without Photoshop's other resources, such as a thumbnail."""
     kept = b""
     for marker, body in _segments(stored):
         if marker == _PHOTOSHOP and body.startswith(_RESOURCES):
@@ -134,23 +132,23 @@ def kept_segments(stored: memoryview) -> bytes:
     return kept
 
 
-def named(segments: bytes) -> list[str]:
-    """What `kept_segments` found, in words."""
+def names_of(segments: bytes) -> list[str]:
+    """Return the names of what `kept_segments` found."""
     return sorted({_NAMES[marker] for marker, _ in _segments(memoryview(b"\xff\xd8" + segments))})
 
 
 def with_segments(encoded: bytes, segments: bytes) -> bytes:
-    """A JPEG with more segments, behind those of applications, of which the first must stay first."""
-    behind = 2
+    """Insert segments into a JPEG after its application segments, the first of which must stay first."""
+    place = 2
     for marker, body in _segments(memoryview(encoded)):
         if not 0xFFE0 <= marker <= 0xFFEF:
             break
-        behind += 4 + len(body)
-    return encoded[:behind] + segments + encoded[behind:]
+        place += 4 + len(body)
+    return encoded[:place] + segments + encoded[place:]
 
 
 def _segments(stored: memoryview) -> Iterator[tuple[int, bytes]]:
-    """Marker and content of each segment before the first scan."""
+    """Yield marker and content of each segment before the first scan."""
     start = 2
     while start + 4 <= len(stored):
         marker, length = struct.unpack_from(">HH", stored, start)
@@ -165,7 +163,7 @@ def _segment(marker: int, body: bytes) -> bytes:
 
 
 def _resources(block: bytes) -> Iterator[tuple[int, bytes]]:
-    """Number and content of each of Photoshop's resources: each has a name, too, and ends on an even byte."""
+    """Yield number and content of each Photoshop resource; they also have names and even lengths."""
     start = 0
     while block[start : start + 4] == b"8BIM" and start + 7 <= len(block):
         kind, name = struct.unpack_from(">HB", block, start + 4)

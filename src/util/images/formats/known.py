@@ -1,4 +1,4 @@
-"""What is known of image files without opening one: how their names end, and how large they may be."""
+"""The supported image formats: their endings, first bytes and largest size."""
 
 import os
 from importlib.util import find_spec
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Optional(NamedTuple):
-    """A format that is read where a module is installed that decodes it; `package` is what to install."""
+    """A format that needs a module of an optional package."""
 
     name: str
     endings: tuple[str, ...]
@@ -15,12 +15,12 @@ class Optional(NamedTuple):
 
     @property
     def is_here(self) -> bool:
-        """Whether it can be read."""
+        """Whether the module is installed."""
         return find_spec(self.module) is not None
 
     @property
     def hint(self) -> str:
-        """How it can be read."""
+        """How to install it, for messages."""
         return f"{self.name} is read once {self.package} is installed (pip install {self.package})"
 
 
@@ -28,29 +28,29 @@ JPEG_ENDINGS = (".jpg", ".jpeg", ".jfif", ".jpe")
 TIFF_ENDINGS = (".tif", ".tiff")
 _OME = ".ome"
 WRITTEN = (".png", *JPEG_ENDINGS, ".bmp", *TIFF_ENDINGS, ".webp", ".ppm", ".pgm", ".pnm", ".npy")
-"""Of results, in lower case; those of images in other formats are PNGs."""
+"""Endings of the formats that are written; results of other formats become PNGs."""
 
 HEIC = Optional("HEIC", (".heic", ".heif", ".hif"), "pi_heif", "pi-heif")
-AVIF = Optional("AVIF", (".avif",), "PIL._avif", "'pillow>=11.3'")  # an older one, or one built without it
+AVIF = Optional("AVIF", (".avif",), "PIL._avif", "'pillow>=11.3'")
 OPTIONAL = (HEIC, AVIF)
 ENDINGS = (*WRITTEN, ".gif", *(ending for kind in OPTIONAL if kind.is_here for ending in kind.endings))
-"""Of all files that are read."""
+"""Endings of all formats that are read."""
 
 RAW_ENDINGS = (
     ".3fr", ".arw", ".cr2", ".cr3", ".dng", ".erf", ".iiq", ".kdc", ".mrw", ".nef", ".nrw", ".orf", ".pef",
     ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
 )  # fmt: skip
-"""Of cameras' raw files, many of which begin as a TIFF does but hold no image yet."""
+"""Endings of camera raw files, which are not read. Many have the first bytes of a TIFF."""
 
 MAGICS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\x93NUMPY")
-"""The first bytes of PNG, JPEG, TIFF and .npy; of the other formats they are too few to tell."""
+"""First bytes of PNG, JPEG, TIFF and .npy; those of the other formats are too short to be reliable."""
 
 MAX_PIXELS = 200_000_000
-"""Larger images are refused from the header: a few hundred bytes can claim any size."""
+"""Larger images are refused by their headers, which can claim any size."""
 
 
 def stem_and_ending(name: str) -> tuple[str, str]:
-    """A file's name without its ending, and the ending, which is `.ome.tif` of an OME-TIFF."""
+    """Split a file's name into stem and ending; the ending of an OME-TIFF is `.ome.tif`."""
     stem, ending = os.path.splitext(name)
     if ending.lower() in TIFF_ENDINGS and stem.lower().endswith(_OME) and len(stem) > len(_OME):
         return stem[: -len(_OME)], stem[-len(_OME) :] + ending

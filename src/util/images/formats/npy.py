@@ -1,6 +1,6 @@
 """NumPy's `.npy`: one array, (H, W), (H, W, C) or (C, H, W).
 
-Channels are the last axis where that has at most four entries, otherwise the shorter of first and last.
+The channels are the last axis if it has at most four entries, otherwise the shorter of first and last.
 
 NumPy: Enhancement Proposal 1, A Simple File Format for NumPy Arrays.
 """
@@ -39,8 +39,8 @@ class NpyImage:
             raise DataError(f"{path}: expected whole or floating-point numbers, got {self._dtype}")
         if len(self._shape) not in (2, 3):
             raise DataError(f"{path}: expected an array (H, W), (H, W, C) or (C, H, W), got {self._shape}")
-        self._first = len(self._shape) == 3 and 4 < self._shape[2] > self._shape[0]
-        order = (1, 2, 0) if self._first else (0, 1, 2)
+        self._channels_first = len(self._shape) == 3 and 4 < self._shape[2] > self._shape[0]
+        order = (1, 2, 0) if self._channels_first else (0, 1, 2)
         height, width, channels = ((*self._shape, 1)[axis] for axis in order)
         check_size(path, (height, width, channels), self._dtype.itemsize, max_pixels)
         start = file.tell()
@@ -53,7 +53,7 @@ class NpyImage:
         return self._info
 
     def read(self, page: int = 0, alpha: bool = True) -> Page:
-        """The array as (H, W, C)."""
+        """Read the array as (H, W, C)."""
         self._file.seek(0)
         try:
             array = np.lib.format.read_array(self._file, allow_pickle=False)
@@ -62,29 +62,29 @@ class NpyImage:
         native = np.asarray(array, self._dtype.newbyteorder("="))
         if native.ndim == 2:
             return Page(native[..., np.newaxis])
-        return Page(np.moveaxis(native, 0, -1) if self._first else native)
+        return Page(np.moveaxis(native, 0, -1) if self._channels_first else native)
 
     def write(self, file: BinaryIO, pages: Iterable[Page], ending: str) -> list[str]:
-        """An array of the same shape, order and type; see `StoredImage`."""
+        """Write an array of the same shape, order and type; see `StoredImage`."""
         (page,) = pages
         if ending != ".npy":
             encoded, lost = encode(page, ending, Metadata(), self.path)
             file.write(encoded)
             return lost
-        array = np.moveaxis(page.pixels, -1, 0) if self._first else page.pixels
+        array = np.moveaxis(page.pixels, -1, 0) if self._channels_first else page.pixels
         array = array.reshape(self._shape).astype(self._dtype, order="F" if self._fortran else "C")
         np.lib.format.write_array(file, array, allow_pickle=False)
         return []
 
 
 def _header(file: BinaryIO, path: Path) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, whether the first index is fastest, and type."""
+    """Return shape, whether the order is Fortran's, and type."""
     file.seek(0)
     try:
         version = np.lib.format.read_magic(file)
         if version == (1, 0):
             return np.lib.format.read_array_header_1_0(file)
         return np.lib.format.read_array_header_2_0(file)
-    except Exception as error:  # NumPy lets Python parse the header, which raises more kinds than are said
+    except Exception as error:  # NumPy parses the header as Python, which raises many kinds of errors
         reason = str(error).partition("\n")[0]
         raise DataError(f"{path}: the array's header is damaged ({reason})") from None

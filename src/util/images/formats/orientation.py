@@ -1,6 +1,6 @@
-"""Images that were stored turned or mirrored, with a tag that says how: upright when read, and in the result.
+"""Turn images upright that are stored rotated or mirrored.
 
-The eight values are EXIF's (CIPA DC-008, tag 0x0112) and TIFF's (TIFF 6.0, tag 274).
+The eight values are those of EXIF (CIPA DC-008, tag 0x0112) and TIFF (TIFF 6.0, tag 274).
 """
 
 import re
@@ -13,29 +13,19 @@ _XMP = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|\s*>)\s*)[2-8]""")
 
 
 def checked(value: object) -> int:
-    """The orientation that a tag says; upright where it says anything else."""
+    """Return a tag's orientation, or upright if it is invalid."""
     return value if isinstance(value, int) and value in range(1, 9) else UPRIGHT
 
 
 def swaps(orientation: int) -> bool:
-    """Whether the height of what is stored is the width of what is seen."""
+    """Return whether an orientation swaps height and width."""
     return orientation >= 5
 
 
 def upright(stored: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn an image as it is seen.
+    """Return an upright view of a stored image (H, W, ...).
 
-    Parameters
-    ----------
-    stored : ndarray, shape (H, W, ...)
-        As its file holds it.
-    orientation : int
-        1 to 8: 2 to 4 mirror and turn by 180 degrees, 5 to 8 swap rows and columns, too.
-
-    Returns
-    -------
-    ndarray
-        A view.
+    Orientations 2 to 4 mirror it or turn it by 180 degrees, 5 to 8 also swap rows and columns.
     """
     if swaps(orientation):
         stored = stored.swapaxes(0, 1)
@@ -45,5 +35,5 @@ def upright(stored: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def without_orientation_in_xmp(xmp: bytes) -> bytes:
-    """XMP data, which may say it once more, of an image that stands upright now."""
+    """Return XMP data with the orientation set to upright."""
     return _XMP.sub(rb"\g<1>1", xmp)

@@ -1,4 +1,4 @@
-"""PNG, JPEG, BMP, WebP, PNM, GIF, HEIC and AVIF: their pixels, and by Pillow what comes with them."""
+"""PNG, JPEG, BMP, WebP, PNM, GIF, HEIC and AVIF: pixels, and metadata as Pillow reads it."""
 
 import struct
 from collections.abc import Iterable, Iterator
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import cv2
+import imagecodecs
 import numpy as np
 from PIL import Image
 
@@ -15,24 +16,19 @@ from src.util.errors import DataError
 from src.util.images.formats import colour, exif, heif, jpeg, png
 from src.util.images.formats.base import ImageInfo, Metadata, Page, damaged
 from src.util.images.formats.known import JPEG_ENDINGS
-from src.util.images.formats.orientation import (
-    UPRIGHT,
-    swaps,
-    upright,
-    without_orientation_in_xmp,
-)
+from src.util.images.formats.orientation import UPRIGHT, swaps, upright, without_orientation_in_xmp
 from src.util.images.formats.raster_header import describe, opened
 
-# What is wrong with a file is said by us, once and with its name.
+# This program reports errors itself, with the file's name.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-_OF_ANY_RANGE = (".ppm", ".pgm", ".pnm")
-_UP_TO_16_BITS = (".png", *_OF_ANY_RANGE)
+_PNM_ENDINGS = (".ppm", ".pgm", ".pnm")
+_UP_TO_16_BITS = (".png", *_PNM_ENDINGS)
 _ENCODED = (*_UP_TO_16_BITS, *JPEG_ENDINGS, ".webp", ".bmp")
 _JPEG_QUALITY = 95
 _EXIF_MARK = b"Exif\0\0"
-_PNM_OF_TEXT = (b"P2", b"P3")
-_BY_PILLOW = {"BMP", "GIF", "HEIF", "AVIF"}  # of a BMP OpenCV misreads compressed palettes
+_TEXT_PNM = (b"P2", b"P3")
+_BY_PILLOW = {"BMP", "GIF", "HEIF", "AVIF"}  # OpenCV misreads compressed palettes of BMP
 
 
 class RasterImage:
@@ -41,7 +37,7 @@ class RasterImage:
     Parameters
     ----------
     file : binary file
-        Stays open as long as this is used.
+        The file, which must stay open.
     path : Path
         Its name in messages.
     max_pixels : int
@@ -74,7 +70,7 @@ class RasterImage:
         return Page(pixels, transparency)
 
     def write(self, file: BinaryIO, pages: Iterable[Page], ending: str) -> list[str]:
-        """See `StoredImage`; the result stands upright."""
+        """Write the image upright; see `StoredImage`."""
         (page,) = pages
         encoded, lost = encode(page, ending, self._metadata(), self.path)
         file.write(encoded)
@@ -104,9 +100,9 @@ class RasterImage:
         colours = cv2.IMREAD_COLOR if info.channels == 3 else cv2.IMREAD_GRAYSCALE
         depth = cv2.IMREAD_ANYDEPTH if info.dtype == "uint16" else 0
         if self.kind == "PNG":
-            stored = png.without_remarks(stored.data)
-        if stored[:2].tobytes() in _PNM_OF_TEXT:
-            stored = np.append(stored, np.uint8(ord("\n")))  # without which OpenCV misses the last value
+            stored = png.without_metadata(stored.data)
+        if stored[:2].tobytes() in _TEXT_PNM:
+            stored = np.append(stored, np.uint8(ord("\n")))  # OpenCV needs it to read the last value
         pixels = _decoded(stored, colours | depth | cv2.IMREAD_IGNORE_ORIENTATION)
         if pixels is None or pixels.dtype != info.dtype:
             raise damaged(self.path)
@@ -127,18 +123,18 @@ class RasterImage:
         try:
             self._file.seek(0)
             return np.frombuffer(self._file.read(), np.uint8)
-        except OSError as error:  # of a disk that went away
+        except OSError as error:  # such as an unmounted disk
             raise DataError(f"{self.path}: cannot be read: {error.strerror or error}") from None
 
     def _alpha(self, stored: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-        """Transparency, whether it is a channel, a colour or entries of a palette."""
+        """Decode the transparency, which may be a channel, a colour or entries of a palette."""
         if pixels.dtype == np.uint8:
             depth = png.depth_and_channels(self._file)[0] if self.kind == "PNG" else 8
             with opened(self._file, self.path) as image:
-                if depth in (2, 4) and image.mode == "L":  # Pillow compares the key with expanded values
+                if depth in (2, 4) and image.mode == "L":  # Pillow compares the colour with scaled values
                     image.info["transparency"] *= 255 // (2**depth - 1)
                 return np.asarray(image.convert("RGBA").getchannel("A"))[..., np.newaxis]
-        four = _decoded(png.without_remarks(stored.data), cv2.IMREAD_UNCHANGED)
+        four = _decoded(png.without_metadata(stored.data), cv2.IMREAD_UNCHANGED)
         if four is not None and four.ndim == 3 and four.shape[2] == 4:
             return np.ascontiguousarray(four[..., 3:])
         with opened(self._file, self.path) as image:
@@ -163,7 +159,7 @@ class RasterImage:
         )
 
     def _lost(self, info: dict[Any, Any], stored: memoryview, several: bool) -> Iterator[str]:
-        """What of the file no result takes."""
+        """Yield the names of what no result can keep."""
         if self._info.space:
             yield colour.lost(self._info.space)
         if self.kind == "PNG":
@@ -177,31 +173,35 @@ class RasterImage:
 
 
 def encode(page: Page, ending: str, metadata: Metadata, path: Path) -> tuple[bytes, list[str]]:
-    """An image in the format of `ending`, and what of it could not be kept.
+    """Encode an image in the format of `ending`.
+
+    Returns
+    -------
+    (bytes, list of str)
+        The file's content, and the names of what the format could not keep.
 
     Raises
     ------
     DataError
-        When the format holds no such pixels.
+        When the format cannot hold the pixels.
     """
     if ending not in _ENCODED:
-        raise DataError(f"{path}: is no {ending} by its content; name it after what it is")
+        raise DataError(f"{path}: the content is not {ending}; rename it by its content")
     pixels = page.pixels
     fits = pixels.dtype == np.uint8 or (pixels.dtype == np.uint16 and ending in _UP_TO_16_BITS)
     if not fits or pixels.shape[2] not in (1, 3):
         raise DataError(
-            f"{path}: {pixels.shape[2]} channel(s) of {pixels.dtype} do not fit {ending};"
-            " TIFF holds them, name it .tif"
+            f"{path}: {pixels.shape[2]} channel(s) of {pixels.dtype} do not fit {ending}; use .tif"
         )
     lost = list(metadata.lost)
-    if metadata.data_range is not None and ending not in _OF_ANY_RANGE:
-        lost.append(f"that white is {metadata.data_range:g}")
+    if metadata.data_range is not None and ending not in _PNM_ENDINGS:
+        lost.append(f"data range of {metadata.data_range:g}")
     if page.holes is not None and page.holes.where.any():
         page = replace(page, pixels=np.where(page.holes.where, pixels.dtype.type(0), pixels), holes=None)
         pixels = page.pixels
-        lost.append("which values are missing, they are black")
+        lost.append("which values are missing (they are black)")
     if ending not in JPEG_ENDINGS:
-        lost += jpeg.named(metadata.jpeg)
+        lost += jpeg.names_of(metadata.jpeg)
     if ending == ".png":
         return png.with_chunks(_encode_png(page), metadata.png or png.chunks_of(metadata)), lost
     if ending in JPEG_ENDINGS or ending == ".webp":
@@ -227,7 +227,9 @@ def _encode_pnm(pixels: np.ndarray, data_range: float | None) -> bytes:
 
 def _encode_png(page: Page) -> bytes:
     stacked = page.stacked
-    return png.encode_plainly(stacked) if stacked.shape[2] == 2 else _encoded(".png", stacked)
+    if stacked.shape[2] == 2:  # OpenCV cannot write grey with transparency
+        return bytes(imagecodecs.png_encode(stacked))
+    return _encoded(".png", stacked)
 
 
 def _encode_by_pillow(page: Page, ending: str, metadata: Metadata, lost: list[str]) -> bytes:
@@ -239,7 +241,7 @@ def _encode_by_pillow(page: Page, ending: str, metadata: Metadata, lost: list[st
     if ending == ".webp":
         stacked = np.repeat(page.pixels, 3, axis=2) if page.pixels.shape[2] == 1 else page.pixels
         stacked = Page(stacked, page.alpha).stacked
-        # Without loss: a denoised image has nothing to spare. `exact` keeps what is under transparency.
+        # `exact` keeps the pixels under full transparency.
         options |= {"format": "WEBP", "lossless": True, "exact": True}
     else:
         stacked = page.pixels
@@ -253,10 +255,10 @@ def _encode_by_pillow(page: Page, ending: str, metadata: Metadata, lost: list[st
 
 
 def _red_first(pixels: np.ndarray) -> np.ndarray:
-    """Pixels of OpenCV's order in R, G, B."""
+    """Convert pixels from OpenCV's channel order to RGB."""
     if pixels.shape[2] != 3:
         return pixels
-    # A fifth of NumPy's time. cvtColor would take less, but its threads do not survive a fork.
+    # A fifth of NumPy's time. cvtColor takes less, but its threads do not survive a fork.
     turned = np.empty_like(pixels)
     cv2.mixChannels([pixels], [turned], [0, 2, 1, 1, 2, 0])
     return turned
@@ -270,7 +272,7 @@ def _decoded(stored: np.ndarray, flags: int) -> np.ndarray | None:
 
 
 def _encoded(ending: str, image: np.ndarray) -> bytes:
-    """`image` is grey, RGB or RGBA."""
+    """Encode a grey, RGB or RGBA image by OpenCV."""
     order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[image.shape[2]]
     done, encoded = cv2.imencode(ending, np.ascontiguousarray(image[..., order]))
     if not done:

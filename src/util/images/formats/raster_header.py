@@ -1,4 +1,4 @@
-"""The headers of PNG, JPEG and their like: size, channels and depth, and whether the file is whole."""
+"""Read the headers of PNG, JPEG and the like, and check that the file is complete."""
 
 import os
 import struct
@@ -20,7 +20,7 @@ from src.util.images.formats.orientation import TAG, UPRIGHT, checked, swaps
 FORMATS = ["PNG", "JPEG", "BMP", "WEBP", "PPM", "GIF"]
 NAMES = "PNG, JPEG, BMP, WebP, PNM, GIF, TIFF, .npy, HEIC and AVIF"
 
-# Pillow's mode -> channels once transparency is taken off, palettes are expanded and inks are colours.
+# Pillow's mode -> channels after transparency is dropped and palettes and CMYK are converted to RGB.
 _CHANNELS = {"1": 1, "L": 1, "LA": 1, "I;16": 1, "I": 1,
              "RGB": 3, "RGBA": 3, "RGBX": 3, "P": 3, "PA": 3, "CMYK": 3}  # fmt: skip
 _FIRST_OF_SEVERAL = {"JPEG", "GIF", "HEIF", "AVIF"}
@@ -28,12 +28,12 @@ _PILLOW_GLOBALS = threading.Lock()
 
 
 def describe(file: BinaryIO, path: Path, max_pixels: int) -> tuple[str, ImageInfo]:
-    """Format and description of an open image file.
+    """Return the format and the properties of an open image file.
 
     Parameters
     ----------
     file : binary file
-        Of one of `FORMATS`, HEIC or AVIF, whatever its ending.
+        A file in one of `FORMATS`, HEIC or AVIF.
     path : Path
         Its name in messages.
     max_pixels : int
@@ -46,7 +46,7 @@ def describe(file: BinaryIO, path: Path, max_pixels: int) -> tuple[str, ImageInf
     Raises
     ------
     DataError
-        When it is no image, cut short, too large, or of colours that are not read.
+        When it is not an image, cut short, too large, or in unsupported colours.
     """
     if not file.seek(0, os.SEEK_END):
         raise DataError(f"{path}: the file is empty (0 bytes)")
@@ -61,18 +61,20 @@ def describe(file: BinaryIO, path: Path, max_pixels: int) -> tuple[str, ImageInf
 
 @contextmanager
 def opened(file: BinaryIO, path: Path) -> Iterator[Image.Image]:
-    """Pillow's lazy open with our own size limit and our own messages instead of its warnings."""
+    """Open a file by Pillow without decoding it, and without Pillow's size limit and warnings."""
     file.seek(0)
-    rare = heif.pillows_name(file.read(64), path)
-    shown = jpeg.as_of_8_bits(file)
+    optional = heif.pillow_format(file.read(64), path)
+    readable = jpeg.as_8_bits(file)
     with _PILLOW_GLOBALS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            with Image.open(shown, formats=[rare] if rare else FORMATS) as image:
+            with Image.open(readable, formats=[optional] if optional else FORMATS) as image:
                 yield image
         except UnidentifiedImageError:
-            raise damaged(path) if rare else DataError(f"{path}: not an image ({NAMES} are read)") from None
+            if optional:
+                raise damaged(path) from None
+            raise DataError(f"{path}: not an image ({NAMES} are read)") from None
         except DataError:
             raise
         except Exception as error:  # Pillow's readers raise anything on a damaged header
@@ -90,7 +92,7 @@ def _describe(image: Image.Image, kind: str, file: BinaryIO, path: Path, max_pix
     if several and kind not in _FIRST_OF_SEVERAL:
         raise DataError(f"{path}: expected one image, the file holds several; split it first")
     channels, dtype, data_range = _CHANNELS[image.mode], "uint8", None
-    if kind == "PNG":  # of 16 bits Pillow's modes do not tell
+    if kind == "PNG":  # Pillow's modes do not tell 16 bits
         depth, channels = png.depth_and_channels(file)
         dtype = "uint16" if depth == 16 else "uint8"
     elif kind == "JPEG":
@@ -112,7 +114,7 @@ def _describe(image: Image.Image, kind: str, file: BinaryIO, path: Path, max_pix
 
 
 def _jpeg_range(image: Image.Image, file: BinaryIO, path: Path) -> tuple[str, float | None]:
-    """Type and, where it is another than the type's largest, the data range."""
+    """Return type and data range; None if the latter is the type's largest number."""
     bits = jpeg.bits(file)
     if bits < 8 or (bits > 8 and image.mode == "CMYK"):
         raise DataError(f"{path}: a JPEG of {image.mode} in {bits} bits is not read; convert it first")
@@ -120,9 +122,9 @@ def _jpeg_range(image: Image.Image, file: BinaryIO, path: Path) -> tuple[str, fl
 
 
 def _pnm_range(image: Image.Image, file: BinaryIO, path: Path) -> tuple[str, float | None]:
-    """Type and, where it is another than the type's largest, the data range.
+    """Return type and data range; None if the latter is the type's largest number.
 
-    It stands third in the header; comments may stand anywhere before.
+    The data range is the third number in the header, which may contain comments.
     """
     if image.mode == "1":
         return "uint8", None
@@ -132,10 +134,10 @@ def _pnm_range(image: Image.Image, file: BinaryIO, path: Path) -> tuple[str, flo
     data_range = int(found) if found.isdigit() else 0
     if not 0 < data_range < 2**16:
         raise DataError(
-            f"{path}: expected a PNM image whose white is 1 to 65535, got {found.decode('latin-1')!r:.20}"
+            f"{path}: expected a PNM data range of 1 to 65535, got {found.decode('latin-1')!r:.20}"
         )
     if kind in (b"P2", b"P3") and data_range < 255:  # OpenCV stretches these to 255
-        raise DataError(f"{path}: a PNM image of text whose white is below 255; convert it to a binary one")
+        raise DataError(f"{path}: a text PNM with a data range below 255 is not read; convert it to binary")
     dtype = "uint8" if data_range < 256 else "uint16"
     return dtype, None if data_range == np.iinfo(dtype).max else data_range
 
@@ -143,7 +145,7 @@ def _pnm_range(image: Image.Image, file: BinaryIO, path: Path) -> tuple[str, flo
 def _orientation(image: Image.Image) -> int:
     try:
         return checked(image.getexif().get(TAG))
-    except Exception:  # damaged EXIF data says nothing about the image itself
+    except Exception:  # the image may be intact if its EXIF data are damaged
         return UPRIGHT
 
 

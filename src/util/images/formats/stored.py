@@ -1,4 +1,4 @@
-"""Opening an image file of any kind, by its content."""
+"""Open an image file of any format, by its content."""
 
 import os
 from collections.abc import Iterator
@@ -15,29 +15,29 @@ from src.util.images.formats.raster import RasterImage
 
 @contextmanager
 def open_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Iterator[StoredImage]:
-    """Open an image file; its first page's header is checked.
+    """Open an image file and check the header of its first page.
 
     Parameters
     ----------
     path : path
-        PNG, JPEG, BMP, WebP, PNM, GIF, TIFF, `.npy`, HEIC or AVIF, whatever its ending.
+        PNG, JPEG, BMP, WebP, PNM, GIF, TIFF, `.npy`, HEIC or AVIF, with any ending.
     max_pixels : int
         Larger images are refused.
 
     Yields
     ------
     StoredImage
-        To be used inside the `with` block.
+        Valid inside the `with` block.
 
     Raises
     ------
     DataError
-        When the file is missing, no image, cut short or too large.
+        When the file is missing, not an image, cut short or too large.
     """
     path = Path(path)
     if path.is_symlink() and not path.exists():
         raise DataError(f"{path}: a link to {os.readlink(path)}, which does not exist")
-    if path.exists() and not path.is_file():  # a pipe would keep us waiting
+    if path.exists() and not path.is_file():  # reading a pipe would block
         found = "folder" if path.is_dir() else "pipe or device"
         raise DataError(f"{path}: expected an image, found a {found}")
     try:
@@ -49,7 +49,7 @@ def open_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> It
 
 
 def open_stream(file: BinaryIO, path: Path, max_pixels: int = MAX_PIXELS) -> StoredImage:
-    """The same for an open file; `path` is its name in messages."""
+    """Do the same as `open_image` for an open file; `path` is its name in messages."""
     try:
         head = file.read(8)
         image: StoredImage

@@ -1,4 +1,4 @@
-"""TIFF: any number of channels and pages, whole numbers and floats, read and written by tifffile.
+"""TIFF: any number of channels and pages, integers and floats, read and written by tifffile.
 
 Aldus: TIFF, Revision 6.0, 1992.
 """
@@ -43,20 +43,20 @@ from src.util.images.formats.tiff_tags import (
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is said by us, once
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # this program reports errors itself
 
-# Tags of layout, which tifffile writes by itself, or that are not true of the result.
+# Tags that tifffile writes itself, or that are not valid for the result.
 _NOT_COPIED = {
     254, 255, 256, 257, 258, 259, 262, 263, 266, 273, 277, 278, 279, 280, 281, 282, 283, 284, 288, 289,
     290, 291, 292, 293, 296, 317, 320, 322, 323, 324, 325, 338, 339, 340, 341, 347, 512, 513, 514, 515,
     517, 518, 519, 520, 521, 529, 530, 531, 532, 32997, 32998,
 }  # fmt: skip
-# Inks and their range, transfer function, white point and primaries.
-_OF_OTHER_COLOURS = {301, 318, 319, 332, 333, 334, 336, 337, 342}
-# Tags that point to more tags, or hold the noisy image once more.
+# Inks and their range, transfer function, white point and primaries: dropped with a conversion to RGB.
+_COLOUR_TAGS = {301, 318, 319, 332, 333, 334, 336, 337, 342}
+# Tags that point to more tags, or contain the noisy image.
 _LOST = {SUB_IFDS: "SubIFDs", 34665: "EXIF data", 34853: "GPS data", 37724: "Photoshop's layers"}
 _CLASSIC_BYTES = 2**32 - 2**26
-"""Of pixels that a classic TIFF has room for beside its tags: its offsets have 32 bits."""
+"""Largest size of the pixels in a classic TIFF, whose offsets have 32 bits."""
 
 
 class TiffImage:
@@ -80,7 +80,7 @@ class TiffImage:
         try:
             self._tiff = tifffile.TiffFile(file)
             stack = self._tiff.imagej_metadata or {}
-        except Exception as error:  # tifffile raises a dozen kinds
+        except Exception as error:  # tifffile raises many kinds of errors
             raise DataError(f"{path}: the image's header is damaged ({str(error)[:200]})") from None
         if not self.pages:
             raise DataError(f"{path}: the image's header is damaged (no image in it)")
@@ -117,13 +117,11 @@ class TiffImage:
             tags.bitspersample = 8 * tags.dtype.itemsize
         try:
             stored = stored_samples(tags)  # (planes, depth, H, W, samples)
-        except Exception as error:  # as above
+        except Exception as error:
             raise damaged(self.path, error) from None
         pixels = np.moveaxis(stored[:, 0], 0, 2).reshape(tags.imagelength, tags.imagewidth, -1)
         if bits and pixels.size and pixels.max() >> bits:
-            raise DataError(
-                f"{self.path}: values above the {bits} bits that its header says; convert it to 16"
-            )
+            raise DataError(f"{self.path}: values above the {bits} bits in its header; convert it to 16 bits")
         pixels = upright(pixels, orientation_of(tags))
         pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
         if tags.photometric == PALETTE:
@@ -147,7 +145,7 @@ class TiffImage:
         big, order = self._tiff.is_bigtiff, self._tiff.byteorder
         if not big and self._nbytes() > _CLASSIC_BYTES:
             big = True
-            lost.add("the classic TIFF, which 4 GB do not fit: it is a BigTIFF")
+            lost.add("the classic TIFF, which is limited to 4 GB: it is a BigTIFF")
         with tifffile.TiffWriter(file, bigtiff=big, byteorder=order, ome=False, shaped=False) as writer:
             for number, page in enumerate(pages):
                 tags = self._page(number)
@@ -159,26 +157,25 @@ class TiffImage:
                 bits, image = bits_of(tags), page.pixels
                 if bits:
                     image = np.minimum(image, 2**bits - 1)
-                    lost |= (
-                        {"compression, which packed values do not have"} if tags.compression != 1 else set()
-                    )
+                    if tags.compression != 1:
+                        lost.add("compression, which packed values do not have")
                 image = _inverted(image, bits) if tags.photometric == WHITE_IS_0 else image
                 array, layout = stored_layout(replace(page, pixels=image), tags)
-                # ImageJ takes an uncompressed stack's pixels for one block behind its first page's tags.
+                # ImageJ expects the pixels of an uncompressed stack in one block after its first page's tags.
                 joined = self._imagej_stack and not (layout["compression"] or layout["tile"] or bits)
-                if bits and order == ">":  # tifffile swaps the bytes of what it is about to pack
+                if bits and order == ">":  # tifffile swaps the bytes before packing
                     array = array.byteswap()
                 writer.write(array, **layout, contiguous=joined, extratags=self._extra(tags, once=joined))
         return sorted(lost)
 
     def _nbytes(self) -> int:
-        """What all pages may take in a result; the source may be smaller, compressed with loss."""
+        """Return the uncompressed bytes of all pages."""
         pages = map(self.info, range(self.pages))
         return sum(i.height * i.width * (i.channels + i.alpha) * np.dtype(i.dtype).itemsize for i in pages)
 
     def _convert(self, file: BinaryIO, pages: Iterable[Page], ending: str) -> list[str]:
         if self.pages > 1:
-            raise DataError(f"{self.path}: {self.pages} pages do not fit {ending}; TIFF holds them")
+            raise DataError(f"{self.path}: {self.pages} pages do not fit {ending}; use .tif")
         (page,) = pages
         tags = self._page(0)
         space = colour_space(tags)
@@ -191,19 +188,19 @@ class TiffImage:
         return lost
 
     def _page(self, number: int) -> Any:
-        """A page's tags, once they are known to make sense."""
+        """Return a page's tags after checking them."""
         name = f"{self.path}, page {number + 1}" if self.pages > 1 else str(self.path)
         if number >= self.pages:
             raise DataError(f"{self.path}: page {number + 1} is missing, the file has {self.pages}")
         try:
             self._tiff.filehandle.seek(self._pages.offsets[number])
-            # By its number tifffile would go through the pages before it.
+            # `self._tiff.pages[number]` would read all pages before it.
             tags = tifffile.TiffPage(self._tiff, index=number)
             channels, alpha = channels_of(tags)
             shape = index(tags.imagelength), index(tags.imagewidth), index(channels + alpha)
             offsets, counts = tags.dataoffsets, tags.databytecounts
             end = max(map(sum, zip(offsets, counts, strict=False)), default=self._size + 1)
-        except Exception as error:  # as above
+        except Exception as error:
             raise DataError(f"{name}: the image's header is damaged ({str(error)[:200]})") from None
         itemsize = tags.dtype.itemsize if tags.dtype is not None else 1
         check_size(Path(name), shape, itemsize, self._max_pixels)
@@ -213,24 +210,20 @@ class TiffImage:
         return tags
 
     def _extra(self, tags: Any, once: bool) -> list[tuple[int, int, int, bytes, bool]]:
-        """All tags that are true of the result as of the source, as they are stored.
-
-        With `once`, those of a stack's first page are not repeated in the others.
-        """
-        skipped = _NOT_COPIED | _LOST.keys() | (_OF_OTHER_COLOURS if colour_space(tags) else set())
+        """Return the stored tags that are valid for the result; `once` writes them to the first page only."""
+        skipped = _NOT_COPIED | _LOST.keys() | (_COLOUR_TAGS if colour_space(tags) else set())
         if bits_of(tags) is None and data_range_of(tags) is not None:
             skipped -= {MAX_SAMPLE_VALUE}
         kept = [tag for tag in tags.tags.values() if tag.code not in skipped and int(tag.dtype) != 13]
         stored = [(tag, self._raw(tags, tag.code)) for tag in kept]
-        # A damaged tag may lie beyond the file.
         return [
-            (tag.code, int(tag.dtype), tag.count * len(true) // len(raw), true, once)
+            (tag.code, int(tag.dtype), tag.count * len(new) // len(raw), new, once)
             for tag, raw in stored
-            if raw and len(raw) == tag.valuebytecount
-            if (true := self._true_of_result(tags, tag.code, raw))
+            if raw and len(raw) == tag.valuebytecount  # else it is damaged
+            if (new := self._updated(tags, tag.code, raw))
         ]
 
-    def _true_of_result(self, tags: Any, code: int, raw: bytes) -> bytes:
+    def _updated(self, tags: Any, code: int, raw: bytes) -> bytes:
         if code == TAG and orientation_of(tags) != UPRIGHT:
             return UPRIGHT.to_bytes(len(raw), "little" if self._tiff.byteorder == "<" else "big")
         if code == ICC:
@@ -246,12 +239,12 @@ class TiffImage:
 
 
 def _inverted(pixels: np.ndarray, bits: int | None = None) -> np.ndarray:
-    """Black for white, in images of whole numbers, of so many bits or all; its own way back."""
+    """Swap black and white in unsigned integers of `bits` bits, by default all of the type."""
     unused = 8 * pixels.dtype.itemsize - bits if bits else 0
     return (np.iinfo(pixels.dtype).max >> unused) - pixels if pixels.dtype.kind == "u" else pixels
 
 
 def _coloured(numbers: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """The colours, of 16 bits, that the pixels' numbers stand for; as libtiff does it where they are of 8."""
+    """Look up 8-bit colours in a palette of 16 bits; like libtiff, accept one of 8 bits."""
     bits = 8 if palette.max() > 255 else 0
     return (palette[:, numbers] >> bits).astype(np.uint8).transpose(1, 2, 0)

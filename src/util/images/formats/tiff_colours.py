@@ -1,4 +1,4 @@
-"""TIFF pages in other colours than grey and RGB; `tags` is everywhere the page as tifffile gives it."""
+"""Decode TIFF pages in CMYK, YCbCr and CIELab; `tags` is always tifffile's page."""
 
 from typing import Any
 
@@ -14,23 +14,24 @@ _FULL_RANGE = (0, 255, 128, 255, 128, 255)
 
 
 def stored_samples(tags: Any) -> np.ndarray:
-    """Decode a page: (planes, depth, H, W, samples), as they are stored. Raises what tifffile does."""
+    """Decode a page to its stored samples, shape (planes, depth, H, W, samples)."""
     if colour_space(tags) == colour.YCBCR and subsampling(tags) != (1, 1):
-        return _with_all_chroma(tags)[np.newaxis, np.newaxis]
+        return _upsampled(tags)[np.newaxis, np.newaxis]
     samples: np.ndarray = tags.asarray(squeeze=False, maxworkers=1)
     return samples
 
 
 def as_rgb(pixels: np.ndarray, tags: Any, icc: bytes) -> np.ndarray:
-    """The colours of a page that has a `colour_space`.
+    """Convert a page with a `colour_space` to RGB.
 
     Parameters
     ----------
     pixels : ndarray of uint8 or uint16, shape (H, W, 3 or 4)
-        As stored, without transparency.
+        The stored values, without transparency.
     tags : tifffile.TiffPage
+        The page.
     icc : bytes
-        The page's profile, or nothing.
+        The page's colour profile, or empty.
 
     Returns
     -------
@@ -41,15 +42,15 @@ def as_rgb(pixels: np.ndarray, tags: Any, icc: bytes) -> np.ndarray:
     if space == colour.CMYK:
         return colour.from_cmyk(pixels, icc)
     if space == colour.LAB:
-        return colour.from_lab(pixels if tags.photometric == ICC_LAB else _as_in_profiles(pixels))
+        return colour.from_lab(pixels if tags.photometric == ICC_LAB else _icc_lab(pixels))
     luma, reference = _fractions(tags, _LUMA, _BT601), _fractions(tags, _REFERENCE, _FULL_RANGE)
     spans = [white - black for black, white in zip(reference[::2], reference[1::2], strict=True)]
-    makes_sense = min(luma) > 0 and min(spans) > 0  # the header may be damaged
-    return colour.from_ycbcr(pixels, *((luma, reference) if makes_sense else (_BT601, _FULL_RANGE)))
+    is_valid = min(luma) > 0 and min(spans) > 0  # the header may be damaged
+    return colour.from_ycbcr(pixels, *((luma, reference) if is_valid else (_BT601, _FULL_RANGE)))
 
 
-def _as_in_profiles(lab: np.ndarray) -> np.ndarray:
-    """CIELab as profiles have it: in TIFF a* and b* have a sign, and L* of 16 bits ends at 0xFFFF."""
+def _icc_lab(lab: np.ndarray) -> np.ndarray:
+    """Convert TIFF's CIELab to that of ICC profiles: TIFF has signed a* and b*, and 16-bit L* to 0xFFFF."""
     middle = np.iinfo(lab.dtype).max // 2 + 1
     shifted = lab ^ np.asarray((0, middle, middle), lab.dtype)
     if lab.dtype == np.uint16:
@@ -64,8 +65,8 @@ def _fractions(tags: Any, code: int, otherwise: tuple[float, ...]) -> tuple[floa
     return tuple(above / below for above, below in zip(stored[::2], stored[1::2], strict=True))
 
 
-def _with_all_chroma(tags: Any) -> np.ndarray:
-    """Y, Cb and Cr of a page that stores fewer of the last two: the luma of each block, then its chroma."""
+def _upsampled(tags: Any) -> np.ndarray:
+    """Return Y, Cb and Cr of a page with subsampled chroma, which stores blocks of luma, then chroma."""
     across, down = subsampling(tags)
     height, width = tags.imagelength, tags.imagewidth
     high, wide = min(tags.rowsperstrip or height, height), width

@@ -1,4 +1,4 @@
-"""How a result is stored in a TIFF: as its source was, as far as that is true of it."""
+"""The layout of a denoised TIFF page: that of its source, where possible."""
 
 from typing import Any
 
@@ -9,29 +9,30 @@ from src.util.images.formats.tiff_tags import BLACK_IS_0, RGB, WHITE_IS_0, bits_
 
 _WITHOUT_LOSS = {1: None, 5: "lzw", 8: "adobe_deflate", 32946: "deflate", 32773: "packbits",
                  34925: "lzma", 50000: "zstd"}  # fmt: skip
-_EXTRA = (0, 1, 2)  # values of ExtraSamples: no more is said; premultiplied or not
+_EXTRA = (0, 1, 2)  # values of ExtraSamples: unspecified, premultiplied alpha, alpha
 
 
 def stored_layout(page: Page, tags: Any) -> tuple[np.ndarray, dict[str, Any]]:
-    """A page as tifffile takes it.
+    """Return a page as an array and arguments for tifffile.
 
     Parameters
     ----------
     page : Page
-        Of the result; black is 0 unless the source says otherwise.
+        The denoised page, inverted if white is 0 in the source.
     tags : tifffile.TiffPage
-        Of the source.
+        The source's page.
 
     Returns
     -------
     (ndarray, dict)
-        (H, W), (H, W, C) or, where channels lie in planes, (C, H, W); arguments of `TiffWriter.write`.
+        The array (H, W), (H, W, C) or, for channels in planes, (C, H, W), and the arguments of
+        `TiffWriter.write`.
     """
     array = page.stacked
     in_planes = tags.planarconfig == 2 and array.shape[2] > 1
     in_tiles = tags.is_tiled and tags.tilewidth % 16 == tags.tilelength % 16 == 0
     bits = bits_of(tags)
-    # What was stored with loss is not given a second one. Packed values tifffile does not compress.
+    # A lossy compression is replaced by a lossless one. tifffile cannot compress packed values.
     compression = None if bits else _WITHOUT_LOSS.get(int(tags.compression), "adobe_deflate")
     predictor = int(tags.predictor) if compression and tags.predictor in (2, 3) else None
     if predictor and (predictor == 3) != (array.dtype.kind == "f"):
@@ -60,9 +61,9 @@ def stored_layout(page: Page, tags: Any) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 def _extra_samples(tags: Any, count: int) -> list[int] | None:
-    """What channels beyond the colours are: as the source says; of those it says nothing of, nothing either.
+    """Return the meaning of the `count` last channels, unspecified if the source has none.
 
-    Left to itself tifffile would take a fourth channel for transparency.
+    By default tifffile would declare a fourth channel as transparency.
     """
-    said = [int(value) if value in _EXTRA else 0 for value in tags.extrasamples]
-    return ([0] * count + said)[-count:] if count > 0 else None
+    known = [int(value) if value in _EXTRA else 0 for value in tags.extrasamples]
+    return ([0] * count + known)[-count:] if count > 0 else None

@@ -1,7 +1,7 @@
-"""Where the pages of a TIFF are: its chain of directories, gone through once and remembered.
+"""Find the pages of a TIFF: read its chain of directories once and cache it.
 
-The chain tells of each page only where the next one is; to find page n of a stack anew for each crop would
-take longer than to decode it.
+Each directory holds only the offset of the next one. Reading the chain again for each crop of a stack would
+take longer than decoding the page.
 """
 
 import os
@@ -12,10 +12,9 @@ from typing import BinaryIO, NamedTuple
 
 from src.util.errors import DataError
 
-_REMEMBERED = 256
-"""Files of several pages whose chains are kept; eight bytes for each page."""
+_CACHED_FILES = 256  # with several pages; 8 bytes for each page
 
-_MOST_TAGS = 4096
+_MAX_TAGS = 4096
 _NEW_SUBFILE_TYPE, _REDUCED_OR_MASK = 254, 1 | 4
 _OLD_REDUCED = 255, 2
 _SHORT = 3
@@ -27,9 +26,9 @@ class Pages(NamedTuple):
     Attributes
     ----------
     offsets : array of int
-        Where the directory of each begins, in order.
+        Offset of each page's directory, in order.
     others : int
-        Pages that show another one once more, smaller, or say where it holds: these are no images.
+        Number of reduced copies and masks, which are not images.
     """
 
     offsets: "array[int]"
@@ -37,11 +36,11 @@ class Pages(NamedTuple):
 
 
 _Key = tuple[int, int, int, int, int]
-_known: dict[_Key, Pages] = {}
+_cache: dict[_Key, Pages] = {}
 
 
 class _Layout(NamedTuple):
-    """How numbers stand in a file: where its first offset is, counts of tags, offsets; bytes of a tag."""
+    """The place of the first offset, the formats of tag counts and offsets, bytes of a tag, byte order."""
 
     first: int
     tags: struct.Struct
@@ -51,7 +50,7 @@ class _Layout(NamedTuple):
 
 
 def find_pages(file: BinaryIO, path: Path) -> Pages:
-    """Where each page's directory begins.
+    """Find the offset of each page's directory.
 
     Parameters
     ----------
@@ -63,31 +62,31 @@ def find_pages(file: BinaryIO, path: Path) -> Pages:
     Returns
     -------
     Pages
-        Reduced copies and masks are left out, unless there is nothing else.
+        Without reduced copies and masks, unless there is nothing else.
 
     Raises
     ------
     DataError
-        When the chain leaves the file, which was cut short then, or runs in a circle.
+        When the chain leaves the file, because it was cut short, or runs in a circle.
     """
     key = _key(file)
-    pages = None if key is None else _known.get(key)
+    pages = None if key is None else _cache.get(key)
     if pages is None:
         pages = _chain(file, path)
         if key is not None and len(pages.offsets) > 1:
-            if len(_known) >= _REMEMBERED:
-                _known.clear()
-            _known[key] = pages
+            if len(_cache) >= _CACHED_FILES:
+                _cache.clear()
+            _cache[key] = pages
     return pages
 
 
 def _key(file: BinaryIO) -> _Key | None:
-    """The file as it is now; None for one that is on no disk."""
+    """Identify a file and its current state; None for a file that is not on disk."""
     try:
         status = os.fstat(file.fileno())
     except OSError:
         return None
-    # Programs that copy give a file the time of change of its original, but not this last time.
+    # A copy may keep its original's mtime, but not its ctime.
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
@@ -97,7 +96,7 @@ def _chain(file: BinaryIO, path: Path) -> Pages:
     file.seek(layout.first)
     offsets, images, seen = array("Q"), array("Q"), set[int]()
     try:
-        # Some programs leave the last offset, a zero, out.
+        # Some programs omit the last offset, which is 0.
         while (stored := file.read(layout.offset.size)) and (offset := layout.offset.unpack(stored)[0]):
             if offset in seen:
                 raise DataError(f"{path}: damaged: after page {len(offsets)} its pages run in a circle")
@@ -107,7 +106,7 @@ def _chain(file: BinaryIO, path: Path) -> Pages:
             seen.add(offset)
             file.seek(offset)
             (tags,) = layout.tags.unpack(file.read(layout.tags.size))
-            if tags > _MOST_TAGS:
+            if tags > _MAX_TAGS:
                 raise DataError(f"{path}: the image's header is damaged (page {len(offsets)}: {tags} tags)")
             content = file.read(tags * layout.tag_bytes)
             if len(content) < tags * layout.tag_bytes:
@@ -120,7 +119,7 @@ def _chain(file: BinaryIO, path: Path) -> Pages:
 
 
 def _is_image(tags: bytes, layout: _Layout) -> bool:
-    """Whether a page is one by its tags, which are in the order of their numbers."""
+    """Return whether a page is an image, by its first two tags; they are sorted by number."""
     for start in range(0, min(2 * layout.tag_bytes, len(tags)), layout.tag_bytes):
         code, kind = struct.unpack_from(layout.order + "HH", tags, start)
         place = start + layout.tag_bytes - layout.offset.size

@@ -1,4 +1,4 @@
-"""What the tags of a TIFF page say of its pixels; `tags` is everywhere the page as tifffile gives it."""
+"""Interpret the tags of a TIFF page; `tags` is always tifffile's page."""
 
 import json
 import math
@@ -20,7 +20,7 @@ ICC, XMP, SUB_IFDS, MAX_SAMPLE_VALUE = 34675, 700, 330, 281
 _RESOLUTION_UNIT, _GDAL_NODATA = 296, 42113
 _GEOREFERENCES = (33550, 33922, 34264)
 _PER_INCH = {2: 1.0, 3: 2.54}
-_ALPHA = (1, 2)  # values of ExtraSamples: premultiplied or not
+_ALPHA = (1, 2)  # values of ExtraSamples: premultiplied alpha, alpha
 _JPEG = (6, 7)  # values of Compression
 _INK_SET, _SUBSAMPLING = 332, 530
 _SPACES = {
@@ -29,13 +29,7 @@ _SPACES = {
 
 
 def check_kind(tags: Any, name: str) -> None:
-    """Refuse a page that is no image of levels, saying what to do instead.
-
-    Raises
-    ------
-    DataError
-        Beginning with the name given.
-    """
+    """Raise DataError for a page that is not supported; `name` begins the message."""
     if not _has_known_colours(tags):
         found = getattr(tags.photometric, "name", tags.photometric)
         raise DataError(f"{name}: expected grey, RGB or more channels, got {found}; convert it first")
@@ -43,7 +37,7 @@ def check_kind(tags: Any, name: str) -> None:
         raise DataError(f"{name}: values of {tags.bitspersample} bits are not read; convert them first")
     if stack := _truncated(tags):
         raise DataError(f"{name}: a stack of shape {stack} without its list of pages; save it with them")
-    if tags.is_reduced and SUB_IFDS in tags.tags:  # DNG and its like, whose raw data lie below
+    if tags.is_reduced and SUB_IFDS in tags.tags:  # such as DNG, with the raw data in a SubIFD
         raise DataError(f"{name}: only a small copy of a raw image; develop it to a 16-bit TIFF first")
     if tags.imagedepth > 1:
         raise DataError(f"{name}: expected images, found a volume; split it first")
@@ -56,42 +50,42 @@ def _has_known_colours(tags: Any) -> bool:
         return tags.photometric in (WHITE_IS_0, BLACK_IS_0, RGB, PALETTE, YCBCR)
     if channels != 3 or tags.dtype not in (np.uint8, np.uint16):
         return False
-    if tags.bitspersample != 8 * tags.dtype.itemsize:  # full ink is the type's largest number
+    if tags.bitspersample != 8 * tags.dtype.itemsize:  # the conversions take the type's full range
         return False
     if space == colour.CMYK:
         return tags.samplesperpixel - alpha == 4 and bool(tags.tags.valueof(_INK_SET, default=1) == 1)
     if space == colour.YCBCR:
         plain = tags.planarconfig == tags.predictor == 1 and not alpha
         return tags.dtype == np.uint8 and (plain or subsampling(tags) == (1, 1))
-    return tags.compression not in _JPEG  # whose three channels tifffile takes for YCbCr
+    return tags.compression not in _JPEG  # tifffile would take the three channels for YCbCr
 
 
 def colour_space(tags: Any) -> str:
-    """The colours of a page that is read as RGB, see `src.util.images.formats.colour`; else nothing."""
+    """Return the colour space of a page that is converted to RGB, see `colour`; else an empty text."""
     if tags.photometric == YCBCR and tags.compression in _JPEG:
-        return ""  # the decoder makes it RGB
+        return ""  # the decoder returns RGB
     return _SPACES.get(tags.photometric, "")
 
 
 def subsampling(tags: Any) -> tuple[int, int]:
-    """Pixels across and down that share their chroma."""
+    """Return how many pixels across and down share their chroma."""
     found = tags.tags.valueof(_SUBSAMPLING)
-    makes_sense = isinstance(found, tuple) and len(found) == 2 and {1, 2, 4}.issuperset(found)
-    return (found[0], found[1]) if makes_sense else (2, 2)
+    is_valid = isinstance(found, tuple) and len(found) == 2 and {1, 2, 4}.issuperset(found)
+    return (found[0], found[1]) if is_valid else (2, 2)
 
 
 def _truncated(tags: Any) -> tuple[int, ...] | None:
-    """The shape of a stack of which tifffile wrote the first page's tags alone, if this is its page."""
+    """Return the shape of a stack that tifffile wrote with `truncate`, which lists only its first page."""
     try:
-        said = json.loads(tags.description)
-        shape = tuple(index(edge) for edge in said["shape"]) if said["truncated"] else ()
+        description = json.loads(tags.description)
+        shape = tuple(index(edge) for edge in description["shape"]) if description["truncated"] else ()
     except (ValueError, TypeError, KeyError, RecursionError):  # a description may be any text
         return None
     return shape if math.prod(shape) > tags.imagelength * tags.imagewidth * tags.samplesperpixel else None
 
 
 def channels_of(tags: Any) -> tuple[int, bool]:
-    """Channels without transparency, and whether there is any."""
+    """Return the number of channels without transparency, and whether there is transparency."""
     if tags.photometric == PALETTE:
         return 3, False
     alpha = bool(tags.extrasamples) and int(tags.extrasamples[-1]) in _ALPHA and tags.samplesperpixel > 1
@@ -100,14 +94,14 @@ def channels_of(tags: Any) -> tuple[int, bool]:
 
 
 def bits_of(tags: Any) -> int | None:
-    """Bits of a value where they are fewer than its type has, as in packed 12-bit files."""
+    """Return the bits of a value if they are fewer than its type's, as in packed 12-bit files; else None."""
     bits = tags.bitspersample
     packed = tags.dtype.kind == "u" and tags.photometric != PALETTE and isinstance(bits, int)
     return bits if packed and bits < 8 * tags.dtype.itemsize else None
 
 
 def has_whole_words(tags: Any) -> bool:
-    """Whether values of fewer bits than their type has lie one in each word, against the standard."""
+    """Return whether values with fewer bits than their type are stored unpacked, against the standard."""
     if bits_of(tags) is None or tags.compression != 1 or tags.is_tiled:
         return False
     size = tags.imagelength * tags.imagewidth * tags.samplesperpixel * tags.dtype.itemsize
@@ -115,10 +109,10 @@ def has_whole_words(tags: Any) -> bool:
 
 
 def data_range_of(tags: Any) -> float | None:
-    """The data range, where the header says another than the type's largest.
+    """Return the data range in the header, or None if it does not differ from the type's largest number.
 
-    By BitsPerSample, or by MaxSampleValue; the latter is often just the image's brightest, or was left
-    behind by a conversion from 8 bits, and counts only where it is the largest number of 9 bits or more.
+    It comes from BitsPerSample or MaxSampleValue. The latter is often just the image's maximum, or left over
+    from a conversion of 8 bits, so it counts only if it is the largest number of 9 bits or more.
     """
     if (bits := bits_of(tags)) is not None:
         return 2**bits - 1
@@ -128,22 +122,19 @@ def data_range_of(tags: Any) -> float | None:
         largest = max(map(index, np.atleast_1d(tags.tags.valueof(MAX_SAMPLE_VALUE, default=0))))
     except (TypeError, ValueError):
         return None
-    is_one = largest > 255 and largest & (largest + 1) == 0 and largest < np.iinfo(tags.dtype).max
-    return largest if is_one else None
+    is_valid = largest > 255 and largest & (largest + 1) == 0 and largest < np.iinfo(tags.dtype).max
+    return largest if is_valid else None
 
 
 def orientation_of(tags: Any) -> int:
-    """How the rows are stored, see `src.util.images.formats.orientation`.
-
-    As they are where the page is georeferenced: its coordinates are those of the stored rows.
-    """
+    """Return the orientation; upright for a georeferenced page, whose coordinates are of the stored rows."""
     if any(code in tags.tags for code in _GEOREFERENCES):
         return UPRIGHT
     return checked(tags.tags.valueof(TAG))
 
 
 def missing_number(tags: Any) -> float | None:
-    """The number that stands for missing values in a GeoTIFF whose pixels are read as they are stored."""
+    """Return the number that marks missing values in a GeoTIFF; None if the colours are converted."""
     try:
         number = float(tags.tags.valueof(_GDAL_NODATA, default=""))
     except (TypeError, ValueError):
@@ -152,7 +143,7 @@ def missing_number(tags: Any) -> float | None:
 
 
 def resolution(tags: Any) -> tuple[tuple[int, int], tuple[int, int], int] | None:
-    """Pixels across and down, upright, as fractions, and the number of their unit; None if nonsense."""
+    """Return the upright resolution across and down as fractions, and its unit; None if invalid."""
     across, down, unit = (tags.tags.valueof(code) for code in (282, 283, _RESOLUTION_UNIT))
     unit = 2 if unit is None else unit
     if swaps(orientation_of(tags)):
@@ -168,7 +159,7 @@ def resolution(tags: Any) -> tuple[tuple[int, int], tuple[int, int], int] | None
 
 
 def dpi(tags: Any) -> tuple[float, float] | None:
-    """Pixels per inch across and down; None where no length is said."""
+    """Return pixels per inch across and down; None if the resolution has no unit of length."""
     found = resolution(tags)
     if found is None or found[2] not in _PER_INCH:
         return None

@@ -1,4 +1,4 @@
-"""Texts in TIFF tags that speak of other files, or of values that denoising changed."""
+"""Update texts in TIFF tags that refer to other files, or to values that denoising changed."""
 
 import re
 
@@ -15,7 +15,7 @@ _STATISTICS = re.compile(rb"""\s*<Item\b[^>]*\bname\s*=\s*["']STATISTICS_[^>]*>[
 
 
 def of_result(code: int, text: bytes) -> bytes:
-    """What is true of the result, too.
+    """Return the text of a tag for the denoised image.
 
     Parameters
     ----------
@@ -27,9 +27,8 @@ def of_result(code: int, text: bytes) -> bytes:
     Returns
     -------
     bytes
-        OME-XML without the names and marks by which it refers to files, so that it describes the file that it
-        stands in; empty where the image is spread over several files. GDAL's items without the statistics.
-        Any other text as it is.
+        OME-XML without file names and UUIDs, so that it describes the file it is in, or empty if the image is
+        spread over several files. GDAL's metadata without statistics. Any other text unchanged.
     """
     if code == DESCRIPTION and _OME.search(text):
         return b"" if is_spread(text) else _UUIDS.sub(b"", text)
@@ -37,5 +36,5 @@ def of_result(code: int, text: bytes) -> bytes:
 
 
 def is_spread(text: bytes) -> bool:
-    """Whether a description names more files than one, or another that holds the rest of it."""
+    """Return whether a description names several files, or another file that completes it."""
     return bool(_OME.search(text)) and (len(set(_FILES.findall(text))) > 1 or b"BinaryOnly" in text)

@@ -1,9 +1,10 @@
-"""Noise to write, programs that write and read it, and our own reader and writer in a row."""
+"""Test data, external programs that read and write images, and a copy through this program."""
 
 import itertools
 import shutil
 import struct
 import subprocess
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,13 @@ def noise(shape, dtype):
     return RANDOM.integers(limits.min, limits.max, shape, dtype=dtype, endpoint=True)
 
 
+def chunk(kind, data):
+    """Return a chunk of a PNG."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
 def same_layout(one, other):
-    """Whether two files have the same tags, but for those that say where the data lie."""
+    """Assert that two files have the same tags, except for the offsets of the data."""
     moving = {"StripOffsets", "StripByteCounts", "TileOffsets", "TileByteCounts"}
     with tifffile.TiffFile(one) as first, tifffile.TiffFile(other) as second:
         assert len(first.pages) == len(second.pages)
@@ -37,15 +43,15 @@ def same_layout(one, other):
 
 
 def _imagemagick(name):
-    """ImageMagick's command of that name; other programs are called `convert`, too."""
+    """Return ImageMagick's command of that name; other programs are also called `convert`."""
     beside = Path(shutil.which("identify") or "/usr/bin/identify").with_name(name)
     for program in ([shutil.which("magick"), name], [shutil.which(name)], [str(beside)]):
         if program[0] is None or not Path(program[0]).exists():
             continue
-        said = subprocess.run([*program, "-version"], capture_output=True, text=True, check=False)
-        if "ImageMagick" in said.stdout:
-            return program
-    return None
+        version = subprocess.run([*program, "-version"], capture_output=True, text=True, check=False)
+        if "ImageMagick" in version.stdout:
+            return lambda *arguments: _run(program, *arguments)
+    pytest.skip("ImageMagick is not installed (apt-get install imagemagick)")
 
 
 def _run(program, *arguments):
@@ -57,43 +63,37 @@ def _run(program, *arguments):
 @pytest.fixture
 def magick():
     """Calls ImageMagick's `convert`."""
-    program = _imagemagick("convert")
-    if program is None:
-        pytest.skip("ImageMagick is not here (apt-get install imagemagick)")
-    return lambda *arguments: _run(program, *arguments)
+    return _imagemagick("convert")
 
 
 @pytest.fixture
 def identify():
     """Calls ImageMagick's `identify`."""
-    program = _imagemagick("identify")
-    if program is None:
-        pytest.skip("ImageMagick is not here (apt-get install imagemagick)")
-    return lambda *arguments: _run(program, *arguments)
+    return _imagemagick("identify")
 
 
 @pytest.fixture
 def libtiff():
     """Calls one of libtiff's tools by its name."""
     if shutil.which("tiffinfo") is None:
-        pytest.skip("libtiff's tools are not here (apt-get install libtiff-tools)")
+        pytest.skip("libtiff's tools are not installed (apt-get install libtiff-tools)")
     return lambda name, *arguments: _run([shutil.which(name)], *arguments)
-
-
-def _copy(source, target):
-    with open_image(source) as stored, open(target, "wb") as file:
-        pages = (stored.read(number) for number in range(stored.pages))
-        return stored.write(file, pages, target.suffix)
 
 
 @pytest.fixture
 def copy():
-    """Writes what was read, undenoised, into another file; gives what is lost."""
-    return _copy
+    """Reads a file, writes its pages unchanged into another one and returns what is lost."""
+
+    def copied(source, target):
+        with open_image(source) as stored, open(target, "wb") as file:
+            pages = (stored.read(number) for number in range(stored.pages))
+            return stored.write(file, pages, target.suffix)
+
+    return copied
 
 
 def cmyk_profile():
-    """The profile of a printer on bluish paper: a table of what each ink in full or none gives."""
+    """Return the profile of a printer on bluish paper: a table of the 16 full combinations of inks."""
     corners = [
         (90 * (1 - 0.4 * c) * (1 - 0.5 * m) * (1 - 0.1 * y) * (1 - 0.9 * k),
          (70 * m - 35 * c) * (1 - k), (90 * y - 50 * c - 8) * (1 - k))

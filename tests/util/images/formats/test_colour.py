@@ -1,4 +1,4 @@
-"""Images of print shops and scanners: inks, luma and chroma, CIELab; all are read, and come out, as RGB."""
+"""CMYK, YCbCr and CIELab images are read and written as RGB."""
 
 import io
 import struct
@@ -21,8 +21,8 @@ INKS = np.asarray(Image.fromarray(SMOOTH).convert("CMYK"))
 SRGB = ImageCms.createProfile("sRGB")
 
 
-def read(path, said):
-    with pytest.warns(UserWarning, match=f"^{said} is converted to RGB$"):
+def read(path, space):
+    with pytest.warns(UserWarning, match=f"^{space} is converted to RGB$"):
         image = read_image(path)
     info = inspect_image(path)
     assert (info.height, info.width, info.channels) == image.shape
@@ -31,7 +31,7 @@ def read(path, said):
 
 
 def as_printed(inks):
-    """By Pillow, which has Little CMS, too."""
+    """Convert CMYK by Pillow, which also uses Little CMS."""
     printer = ImageCms.ImageCmsProfile(io.BytesIO(cmyk_profile()))
     image = Image.frombytes("CMYK", inks.shape[1::-1], inks.tobytes())
     relative = ImageCms.Intent.RELATIVE_COLORIMETRIC
@@ -44,7 +44,7 @@ def profile_in(path):
 
 
 def is_srgb(icc):
-    """Whether it changes no value of sRGB."""
+    """Return whether a profile leaves sRGB values unchanged."""
     profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
     image = Image.fromarray(SMOOTH)
     same = np.asarray(ImageCms.profileToProfile(image, profile, SRGB, outputMode="RGB"))
@@ -56,7 +56,7 @@ def jpeg_of(coded, stored=255 - INKS):
 
 
 def not_of_adobe():
-    """Inks are stored as they are, then."""
+    """Return a CMYK JPEG without Adobe's marker, whose values are not inverted."""
     data = jpeg_of("CMYK", INKS)
     start = data.index(b"\xff\xee")
     return data[:start] + data[start + 16 :]
@@ -65,7 +65,7 @@ def not_of_adobe():
 @pytest.mark.parametrize(
     "data", [jpeg_of("CMYK"), jpeg_of("YCCK"), not_of_adobe()], ids=["CMYK", "YCCK", "not of Adobe"]
 )
-def test_a_jpeg_of_inks_without_profile_is_each_inks_share(tmp_path, data):
+def test_a_cmyk_jpeg_without_a_profile_is_converted_ink_by_ink(tmp_path, data):
     (tmp_path / "a.jpg").write_bytes(data)
     assert np.abs(read(tmp_path / "a.jpg", "CMYK").astype(int) - SMOOTH).mean() < 3
 
@@ -78,7 +78,7 @@ def test_black_ink_darkens_all_colours(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["jpg", "tif"])
-def test_inks_with_a_profile_are_what_the_printer_makes_of_them(tmp_path, copy, ending):
+def test_cmyk_with_a_profile_is_converted_by_it(tmp_path, copy, ending):
     path = tmp_path / f"a.{ending}"
     Image.fromarray(SMOOTH).convert("CMYK").save(path, quality=98, icc_profile=cmyk_profile())
     pixels = read(path, "CMYK").astype(int)
@@ -94,7 +94,7 @@ def test_inks_with_a_profile_are_what_the_printer_makes_of_them(tmp_path, copy, 
 
 
 @pytest.mark.parametrize("profile", [b"damaged" * 40, ImageCms.ImageCmsProfile(SRGB).tobytes()])
-def test_a_profile_that_is_none_of_inks_is_passed_over(tmp_path, copy, profile):
+def test_a_profile_that_is_not_for_cmyk_is_ignored(tmp_path, copy, profile):
     Image.fromarray(SMOOTH).convert("CMYK").save(tmp_path / "a.tif", icc_profile=profile)
     assert np.abs(read(tmp_path / "a.tif", "CMYK").astype(int) - SMOOTH).max() <= 1
     copy(tmp_path / "a.tif", tmp_path / "b.tif")
@@ -103,7 +103,7 @@ def test_a_profile_that_is_none_of_inks_is_passed_over(tmp_path, copy, profile):
 
 
 @pytest.mark.parametrize("profile", [None, cmyk_profile()])
-def test_inks_of_16_bits_keep_their_fine_levels_and_transparency(tmp_path, copy, profile):
+def test_16_bit_cmyk_keeps_its_levels_and_transparency(tmp_path, copy, profile):
     inks = INKS.astype(np.uint16) * 256 + noise(INKS.shape, "uint8")
     alpha = noise((64, 48, 1), "uint16")
     stored = np.concatenate([inks, alpha], axis=2)
@@ -126,11 +126,11 @@ def lab_of(image):
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 @pytest.mark.parametrize("photometric", ["cielab", "icclab"])
-def test_cielab_looks_as_it_did_before(tmp_path, copy, dtype, photometric):
+def test_cielab_is_converted_to_the_original_colours(tmp_path, copy, dtype, photometric):
     stored = np.asarray(lab_of(SMOOTH)).astype(int)  # a* and b* have a sign
     if photometric == "icclab":
         stored = (stored + np.array((0, 128, 128))) % 256
-    if dtype == "uint16":  # of the two L* ends at another number
+    if dtype == "uint16":  # L* has another maximum
         stored = stored * (257 if photometric == "cielab" else 256, 256, 256)
     path = tmp_path / "a.tif"
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
@@ -142,7 +142,7 @@ def test_cielab_looks_as_it_did_before(tmp_path, copy, dtype, photometric):
 
 
 def subsampled(across, down, height, width, rows):
-    """A scan in strips of so many rows, each block of luma followed by its chroma; and that in full."""
+    """Return a TIFF with subsampled chroma, in strips of `rows` rows."""
     strips, blocks = [], across * down + 2
     for top in range(0, height, rows):
         high = -(-min(rows, height - top) // down)
@@ -169,7 +169,7 @@ def subsampled(across, down, height, width, rows):
 
 @pytest.mark.parametrize("shared", [(1, 1), (2, 1), (2, 2), (4, 2), (4, 4)])
 @pytest.mark.parametrize(("height", "width", "rows"), [(64, 48, 64), (37, 45, 16)])
-def test_luma_and_chroma_are_read_as_libtiff_reads_them(tmp_path, copy, shared, height, width, rows):
+def test_ycbcr_is_read_as_by_libtiff(tmp_path, copy, shared, height, width, rows):
     data = subsampled(*shared, height, width, rows)
     (tmp_path / "a.tif").write_bytes(data)
     expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
@@ -180,14 +180,14 @@ def test_luma_and_chroma_are_read_as_libtiff_reads_them(tmp_path, copy, shared, 
 
 
 @pytest.mark.parametrize("reference", [(0, 1, 0, 1, 128, 1, 255, 1, 128, 1, 255, 1), (0, 0, 255, 1), (7,)])
-def test_a_range_that_is_nonsense_is_the_full_one(tmp_path, reference):
+def test_an_invalid_reference_range_is_taken_for_the_full_one(tmp_path, reference):
     ycc = np.asarray(Image.fromarray(SMOOTH).convert("YCbCr"))
     tags = [(530, 3, 2, (1, 1), True), (532, 4, len(reference), reference, True)]
     tifffile.imwrite(tmp_path / "a.tif", ycc, photometric="ycbcr", extratags=tags, metadata=None)
     assert np.abs(read(tmp_path / "a.tif", "YCbCr").astype(int) - SMOOTH).max() <= 3
 
 
-def test_the_profile_of_luma_and_chroma_is_of_rgb_and_stays(tmp_path, copy):
+def test_the_profile_of_ycbcr_is_kept(tmp_path, copy):
     profile = ImageCms.ImageCmsProfile(SRGB).tobytes()
     Image.fromarray(SMOOTH).convert("YCbCr").save(tmp_path / "a.tif", icc_profile=profile)
     assert np.abs(read(tmp_path / "a.tif", "YCbCr").astype(int) - SMOOTH).max() <= 3
@@ -195,7 +195,7 @@ def test_the_profile_of_luma_and_chroma_is_of_rgb_and_stays(tmp_path, copy):
     assert profile_in(tmp_path / "b.png") == profile
 
 
-def test_the_same_image_is_the_same_file_tomorrow(tmp_path, copy, monkeypatch):
+def test_the_same_image_gives_the_same_file_on_another_day(tmp_path, copy, monkeypatch):
     Image.fromarray(SMOOTH).convert("CMYK").save(tmp_path / "a.tif", icc_profile=cmyk_profile())
     copy(tmp_path / "a.tif", tmp_path / "b.png")
     now = imagecodecs.cms_profile("srgb")
@@ -205,8 +205,8 @@ def test_the_same_image_is_the_same_file_tomorrow(tmp_path, copy, monkeypatch):
     assert (tmp_path / "b.png").read_bytes() == (tmp_path / "c.png").read_bytes()
 
 
-def test_a_jpeg_of_colours_is_not_said_to_be_converted(tmp_path):
-    """Neither alone nor in a TIFF: the decoder makes RGB of it, as of every photo."""
+def test_a_ycbcr_jpeg_is_read_without_a_warning(tmp_path):
+    """The decoder returns RGB, also for JPEG in a TIFF."""
     Image.fromarray(SMOOTH).save(tmp_path / "a.jpg", quality=98)
     Image.fromarray(SMOOTH).convert("YCbCr").save(tmp_path / "a.tif", compression="jpeg", quality=98)
     with warnings.catch_warnings():

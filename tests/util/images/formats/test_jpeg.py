@@ -1,4 +1,4 @@
-"""JPEG: a damaged one is refused, whatever other readers make of it; the rest is what they make of it."""
+"""JPEG: damaged files are refused, intact ones are decoded as by other readers."""
 
 import struct
 import subprocess
@@ -13,7 +13,7 @@ from src.util.errors import DataError
 from src.util.images.io import read_image
 
 IMAGE = cv2.resize(np.random.default_rng(5).integers(0, 256, (30, 40, 3), dtype=np.uint8), (320, 240))
-HALVED, FULL = 0x221111, 0x111111  # of colours
+HALVED, FULL = 0x221111, 0x111111  # chroma subsampling
 
 
 def encoded(*options, image=IMAGE):
@@ -27,7 +27,7 @@ def zeroed():
 
 
 def without_a_part():
-    """A restart segment is missing."""
+    """Return a JPEG that lacks a restart segment."""
     data = encoded(cv2.IMWRITE_JPEG_RST_INTERVAL, 4)
     start = data.index(b"\xff\xd3", len(data) // 2)
     del data[start : data.index(b"\xff\xd4", start)]
@@ -40,11 +40,11 @@ def cut_off_and_ended():
 
 
 @pytest.mark.parametrize("damaged", [zeroed, without_a_part, cut_off_and_ended])
-def test_what_other_readers_complete_in_grey_is_damaged(tmp_path, damaged):
+def test_files_that_other_readers_complete_in_grey_are_refused(tmp_path, damaged):
     path = tmp_path / "a.jpg"
     path.write_bytes(damaged())
     with Image.open(path) as image:
-        image.load()  # without a word
+        image.load()  # no error
     with pytest.raises(DataError, match=r"a\.jpg: the image is damaged and cannot be decoded \(.+\)"):
         read_image(path)
 
@@ -55,7 +55,7 @@ def with_bytes_before_the_end():
 
 
 def of_a_phone():
-    """Written by some Samsung phones: the scan says that it holds the first coefficient alone."""
+    """Return a JPEG as some Samsung phones write it: its scan claims to hold only the first coefficient."""
     data = encoded()
     scan = data.index(b"\xff\xda")
     assert data[scan + 11 : scan + 14] == bytes([0, 63, 0])
@@ -68,7 +68,7 @@ def with_a_film_behind():
 
 
 @pytest.mark.parametrize("odd", [with_bytes_before_the_end, of_a_phone, with_a_film_behind])
-def test_what_lacks_nothing_is_no_damage(tmp_path, odd):
+def test_odd_but_intact_files_are_read(tmp_path, odd):
     (tmp_path / "a.jpg").write_bytes(odd())
     whole = cv2.imdecode(np.frombuffer(encoded(), np.uint8), cv2.IMREAD_COLOR)
     assert np.array_equal(read_image(tmp_path / "a.jpg"), whole[..., ::-1])
@@ -84,7 +84,7 @@ def test_what_lacks_nothing_is_no_damage(tmp_path, odd):
     ],
 )
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_value_is_the_one_that_opencv_reads(tmp_path, channels, options):
+def test_values_are_the_same_as_opencvs(tmp_path, channels, options):
     data = encoded(*options, image=IMAGE[:237, :301, :channels])
     (tmp_path / "a.jpg").write_bytes(data)
     read = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -102,7 +102,7 @@ CAPTION = b"\x1c\x02\x78\x00\x09Cafe 1907"
 
 @pytest.fixture
 def captioned(tmp_path):
-    """A JPEG with a comment, and IPTC data between a thumbnail and something with a name."""
+    """A JPEG with a comment, and IPTC data among other Photoshop resources."""
     block = resource(0x040C, b"thumbnail") + resource(0x0404, CAPTION, b"odd") + resource(0x0425, b"digest")
     segment = b"Photoshop 3.0\0" + block
     extra = b"\xff\xed" + (2 + len(segment)).to_bytes(2, "big") + segment
@@ -110,7 +110,7 @@ def captioned(tmp_path):
     return tmp_path / "a.jpg"
 
 
-def test_comment_and_iptc_data_are_kept_and_no_thumbnail(captioned, copy):
+def test_comment_and_iptc_data_are_kept_without_the_thumbnail(captioned, copy):
     assert copy(captioned, captioned.with_name("b.jpg")) == []
     with Image.open(captioned) as one, Image.open(captioned.with_name("b.jpg")) as other:
         assert (other.info["comment"], other.info["dpi"]) == (one.info["comment"], one.info["dpi"])
@@ -124,12 +124,12 @@ def test_comment_and_iptc_data_are_kept_and_no_thumbnail(captioned, copy):
 
 
 @pytest.mark.parametrize("ending", ["png", "webp", "bmp"])
-def test_what_of_them_another_format_does_not_take_is_said(captioned, copy, ending):
+def test_another_format_reports_the_lost_comment_and_iptc_data(captioned, copy, ending):
     assert copy(captioned, captioned.with_name(f"b.{ending}")) == ["IPTC data", "comment"]
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png"])
-def test_no_thumbnail_shows_the_noisy_image(tmp_path, copy, ending):
+def test_the_thumbnail_of_the_noisy_image_is_removed(tmp_path, copy, ending):
     of_image = struct.pack("<HHHI4sI", 1, 0x010F, 2, 4, b"Mak", 26)
     of_thumbnail = struct.pack("<HHHIII", 1, 0x0103, 3, 1, 6, 0)
     exif = b"Exif\0\0II*\0" + struct.pack("<I", 8) + of_image + of_thumbnail
@@ -150,7 +150,7 @@ def test_a_profile_in_three_segments_is_kept_whole(tmp_path, copy, ending):
         assert result.info["icc_profile"] == profile
 
 
-def test_damaged_segments_do_no_harm(tmp_path, copy):
+def test_damaged_segments_are_ignored(tmp_path, copy):
     for number, end in enumerate([b"8BIM", b"8BIM\x04\x04\xff", b"8BIM\x04\x04\0\0\xff\xff\xff\xffa", b""]):
         segment = b"Photoshop 3.0\0" + end
         extra = b"\xff\xed" + (2 + len(segment)).to_bytes(2, "big") + segment
@@ -159,8 +159,8 @@ def test_damaged_segments_do_no_harm(tmp_path, copy):
         assert read_image(tmp_path / f"{number}_out.jpg").shape == IMAGE.shape
 
 
-def test_no_library_speaks_to_the_user(tmp_path):
-    """Libjpeg, libpng and OpenCV write to the console themselves, without the file's name."""
+def test_libraries_print_nothing(tmp_path):
+    """By default libjpeg, libpng and OpenCV print messages without the file's name."""
     jpeg, png, pnm = (tmp_path / name for name in ("a.jpg", "b.png", "c.ppm"))
     jpeg.write_bytes(zeroed())
     Image.fromarray(IMAGE).save(png, icc_profile=b"none" * 40)

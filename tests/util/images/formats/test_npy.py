@@ -13,7 +13,7 @@ from src.util.images.io import inspect_image, read_image
 )  # fmt: skip
 @pytest.mark.parametrize("kind", ["<u2", ">u2", "f4", "u1", "f8"])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_an_array_comes_out_in_its_own_shape_type_and_order(tmp_path, copy, shape, read, kind, order):
+def test_an_array_keeps_its_shape_type_and_order(tmp_path, copy, shape, read, kind, order):
     array = np.random.default_rng(0).integers(0, 200, shape).astype(kind, order=order)
     np.save(tmp_path / "a.npy", array)
     image = read_image(tmp_path / "a.npy")
@@ -44,7 +44,7 @@ def test_other_arrays_are_refused(tmp_path, array, reason):
         read_image(tmp_path / "a.npy")
 
 
-def test_d7_d16_headers_that_lie_are_refused(tmp_path):
+def test_d7_d16_wrong_headers_are_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((40, 40)))
     whole = (tmp_path / "a.npy").read_bytes()
     for stored, reason in (

@@ -1,4 +1,4 @@
-"""Every orientation in every format that has one: read and written upright, as other programs see it."""
+"""Images of every orientation are read and written upright, as other programs show them."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ SCENE[:20, :20] = 200, 90, 60, 255
 SCENE[20:, :20] = 30, 200, 90, 255
 SCENE[:20, 20:] = 60, 60, 220, 120
 ALL = range(1, 9)
-# What turns the upright scene into what a camera would have stored.
+# The orientation that turns the upright scene back into the stored one, if it is another one.
 BACK = {6: 8, 8: 6}
 
 
@@ -38,7 +38,7 @@ def write(path, pixels, orientation):
 @pytest.mark.parametrize("ending", [".png", ".jpg", ".webp", ".tif"])
 @pytest.mark.parametrize("orientation", ALL)
 @pytest.mark.parametrize("alpha", [False, True], ids=["RGB", "RGBA"])
-def test_it_is_read_and_written_upright(tmp_path, copy, ending, orientation, alpha):
+def test_an_image_is_read_and_written_upright(tmp_path, copy, ending, orientation, alpha):
     if alpha and ending == ".jpg":
         pytest.skip("JPEG has no transparency")
     scene = SCENE if alpha else SCENE[..., :3]
@@ -55,7 +55,7 @@ def test_it_is_read_and_written_upright(tmp_path, copy, ending, orientation, alp
         if alpha and ending == ".tif":  # Pillow turns these twice
             seen[0] = scene
         assert np.abs(seen[0] - seen[1]).max() <= (12 if ending == ".jpg" else 0)
-        if ending == ".png" and orientation >= 5:  # what was along the rows is across them now
+        if ending == ".png" and orientation >= 5:
             assert after.info["dpi"] == pytest.approx((144, 72), abs=0.1)
     with open_image(result) as again:
         page = again.read()
@@ -76,14 +76,14 @@ def test_a_tiff_of_other_channels_depth_and_planes_is_turned_too(tmp_path, copy)
         assert file.pages[0].tags[274].value == 1 and file.pages[0].shape[-2:] == (9, 6)
 
 
-def test_a_georeferenced_tiff_stays_as_its_coordinates_say(tmp_path):
+def test_a_georeferenced_tiff_is_not_turned(tmp_path):
     image = np.arange(54, dtype=np.uint16).reshape(6, 9)
     tags = [(274, 3, 1, 6, True), (33550, 12, 3, (10.0, 10.0, 0.0), True), (33922, 12, 6, (0.0,) * 6, True)]
     tifffile.imwrite(tmp_path / "a.tif", image, metadata=None, extratags=tags)
     assert np.array_equal(read_image(tmp_path / "a.tif")[..., 0], image)
 
 
-def test_an_orientation_said_once_more_in_xmp_goes_too():
-    for said in (b'<x tiff:Orientation="6"/>', b"<tiff:Orientation>8</tiff:Orientation>"):
-        assert without_orientation_in_xmp(said) == said.replace(b"6", b"1").replace(b"8", b"1")
+def test_the_orientation_in_xmp_is_updated():
+    for xmp in (b'<x tiff:Orientation="6"/>', b"<tiff:Orientation>8</tiff:Orientation>"):
+        assert without_orientation_in_xmp(xmp) == xmp.replace(b"6", b"1").replace(b"8", b"1")
     assert without_orientation_in_xmp(b'tiff:Make="6"') == b'tiff:Make="6"'

@@ -1,4 +1,4 @@
-"""PNG, JPEG, BMP, WebP and PNM: what is read and written is what other programs wrote and read."""
+"""PNG, JPEG, BMP, WebP and PNM: files of other programs are read, and results are read by them."""
 
 import struct
 import zlib
@@ -12,6 +12,7 @@ from src.util.errors import DataError
 from src.util.images.formats import png
 from src.util.images.formats.stored import open_image
 from src.util.images.io import inspect_image, read_image, write_image
+from tests.util.images.formats.conftest import chunk
 
 RANDOM = np.random.default_rng(3)
 RGB = RANDOM.integers(0, 256, (23, 31, 3), dtype=np.uint8)
@@ -27,7 +28,7 @@ def page(path):
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
-def test_a_png_comes_out_in_its_own_mode(tmp_path, copy, mode):
+def test_a_png_keeps_its_mode(tmp_path, copy, mode):
     image = Image.fromarray(RGB).convert("L").convert("I;16") if mode == "I;16" else Image.fromarray(RGBA)
     image = Image.fromarray(RGB) if mode == "P" else image
     image = image if mode == "I;16" else image.convert(mode)
@@ -51,18 +52,8 @@ def test_16_bit_pngs_of_opencv_keep_every_level_and_their_transparency(tmp_path,
 @pytest.mark.parametrize("mode", ["GrayscaleAlpha", "TrueColorAlpha"])
 def test_16_bit_transparency_of_imagemagick_is_kept(tmp_path, copy, magick, identify, mode):
     depth, alpha = ["-depth", 16, "-define", "png:bit-depth=16"], ["-channel", "A", "-evaluate", "set", "37%"]
-    magick(
-        "-size",
-        "40x30",
-        "gradient:red-blue",
-        *depth,
-        "-alpha",
-        "set",
-        *alpha,
-        "-type",
-        mode,
-        tmp_path / "a.png",
-    )
+    magick("-size", "40x30", "gradient:red-blue", *depth, "-alpha", "set", *alpha, "-type", mode,
+           tmp_path / "a.png")  # fmt: skip
     assert page(tmp_path / "a.png").alpha.dtype == np.uint16
     assert copy(tmp_path / "a.png", tmp_path / "b.png") == []
     signature = [identify("-format", "%# %z %A %[channels]", tmp_path / name) for name in ("a.png", "b.png")]
@@ -80,12 +71,12 @@ def test_a_transparent_colour_stays_transparent_where_it_was(tmp_path, copy, key
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4])
-def test_a_transparent_level_of_few_bits_is_found(tmp_path, depth):
+def test_a_transparent_level_of_few_bits_is_read(tmp_path, depth):
     levels = np.arange(8) % 2**depth
     packed = np.packbits((levels[:, None] >> np.arange(depth)[::-1]) & 1).tobytes()
     header = struct.pack(">IIBBBBB", 8, 1, depth, 0, 0, 0, 0)
     chunks = {b"IHDR": header, b"tRNS": b"\0\1", b"IDAT": zlib.compress(b"\0" + packed), b"IEND": b""}
-    (tmp_path / "a.png").write_bytes(png.SIGNATURE + b"".join(png._chunk(*each) for each in chunks.items()))
+    (tmp_path / "a.png").write_bytes(png.SIGNATURE + b"".join(chunk(*each) for each in chunks.items()))
     assert page(tmp_path / "a.png").alpha.ravel().tolist() == np.where(levels == 1, 0, 255).tolist()
 
 
@@ -96,14 +87,14 @@ def test_profile_exif_and_resolution_are_kept(tmp_path, copy, ending):
     assert copy(tmp_path / f"a.{ending}", tmp_path / f"b.{ending}") == []
     with Image.open(tmp_path / f"a.{ending}") as one, Image.open(tmp_path / f"b.{ending}") as other:
         assert other.format == one.format
-        assert other.size == one.size[::-1]  # it stands upright now
+        assert other.size == one.size[::-1]  # upright
         assert other.info["icc_profile"] == ICC
         assert dict(other.getexif()) == dict(one.getexif()) | {0x0112: 1}
         if ending != "webp":
             assert other.info["dpi"] == pytest.approx((150, 300), abs=0.02)
 
 
-def test_a_pngs_texts_and_gamma_are_kept_as_they_are(tmp_path, copy, magick, identify):
+def test_texts_and_gamma_of_a_png_are_kept(tmp_path, copy, magick, identify):
     magick("-size", "9x9", "xc:red", "-set", "Title", "söme text", "-gamma", 1.7, "-depth", 8,
            "-define", "png:include-chunk=all", tmp_path / "a.png")  # fmt: skip
     copy(tmp_path / "a.png", tmp_path / "b.png")
@@ -130,7 +121,7 @@ def test_a_photo_looks_the_same_as_png_and_as_jpeg(tmp_path, copy, orientation):
             assert other.info["dpi"] == pytest.approx((72, 72), abs=0.02)
 
 
-def test_bmp_and_pnm_of_imagemagick_come_out_as_they_are(tmp_path, copy, magick, identify):
+def test_bmp_and_pnm_of_imagemagick_are_kept(tmp_path, copy, magick, identify):
     Image.fromarray(RGB).save(tmp_path / "rgb.png")
     for number, options in enumerate(
         ([], ["-colorspace", "gray"], ["-type", "palette"], ["-alpha", "set", "-channel", "A", "-evaluate",
@@ -152,7 +143,7 @@ def test_bmp_and_pnm_of_imagemagick_come_out_as_they_are(tmp_path, copy, magick,
         )
 
 
-def test_webp_comes_out_without_loss(tmp_path, copy):
+def test_webp_is_written_losslessly(tmp_path, copy):
     for image in (RGB, RGBA):
         Image.fromarray(image).save(tmp_path / "a.webp", quality=50)
         copy(tmp_path / "a.webp", tmp_path / "b.webp")
@@ -165,15 +156,15 @@ def test_webp_comes_out_without_loss(tmp_path, copy):
     [("png", "jpg", ["transparency"]), ("png", "bmp", ["colour profile"]),
      ("png", "ppm", ["colour profile", "transparency", "resolution"])],
 )  # fmt: skip
-def test_what_a_format_cannot_take_is_said(tmp_path, copy, source, target, lost):
+def test_what_a_format_cannot_keep_is_reported(tmp_path, copy, source, target, lost):
     Image.fromarray(RGBA).save(tmp_path / f"a.{source}", icc_profile=ICC, dpi=(99, 99))
     assert copy(tmp_path / f"a.{source}", tmp_path / f"b.{target}") == lost
 
 
-def test_what_a_png_carries_is_kept_or_said(tmp_path, copy):
+def test_chunks_of_a_png_are_kept_or_reported(tmp_path, copy):
     plain = cv2.imencode(".png", RGB)[1].tobytes()
     more = b"".join(
-        png._chunk(kind, body)
+        chunk(kind, body)
         for kind, body in {b"sBIT": b"\5\6\5", b"tEXt": b"Title\0a", b"oFFs": bytes(9), b"tIME": bytes(7),
                            b"prVt": b"x"}.items()
     )  # fmt: skip
@@ -186,7 +177,7 @@ def test_what_a_png_carries_is_kept_or_said(tmp_path, copy):
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (2, 3)])
 @pytest.mark.parametrize("ending", ["png", "jpg", "bmp", "webp", "ppm", "tif"])
-def test_the_smallest_images_are_images(tmp_path, copy, size, ending):
+def test_the_smallest_images_are_read_and_written(tmp_path, copy, size, ending):
     Image.new("RGB", size, (10, 20, 30)).save(tmp_path / f"a.{ending}")
     assert read_image(tmp_path / f"a.{ending}").shape == (size[1], size[0], 3)
     copy(tmp_path / f"a.{ending}", tmp_path / f"b.{ending}")
@@ -194,9 +185,9 @@ def test_the_smallest_images_are_images(tmp_path, copy, size, ending):
 
 
 @pytest.mark.parametrize("data_range", ["0", "65536", "-5", "x"])
-def test_a_pnm_of_no_white_is_refused(tmp_path, data_range):
+def test_a_pnm_with_an_invalid_data_range_is_refused(tmp_path, data_range):
     (tmp_path / "a.pgm").write_bytes(f"P5 # made by hand\n2 2\n{data_range}\n".encode() + bytes(8))
-    with pytest.raises(DataError, match=r"white is 1 to 65535|header is damaged|not an image"):
+    with pytest.raises(DataError, match=r"data range of 1 to 65535|header is damaged|not an image"):
         read_image(tmp_path / "a.pgm")
 
 
@@ -206,12 +197,8 @@ def test_pixels_that_do_not_fit_a_format_are_refused(tmp_path, copy):
         copy(tmp_path / "a.png", tmp_path / "b.jpg")
 
 
-def chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
 def sub_filtered(image, filters=None, extra=b"", spoil=lambda packed: packed):
-    """A PNG of 8 bits as OpenCV filters it, each row the differences from the pixel on the left."""
+    """Return an 8-bit PNG with the filter Sub, as OpenCV writes it; rows with another filter in `filters`."""
     height, width, channels = image.shape
     rows = np.diff(image, axis=1, prepend=np.zeros((height, 1, channels), np.uint8)).reshape(height, -1)
     filters = np.ones((height, 1), np.uint8) if filters is None else filters
@@ -234,14 +221,14 @@ def test_pngs_that_opencv_wrote_are_read_without_it(tmp_path, monkeypatch, chann
 
 
 @pytest.mark.parametrize("unfiltered", [0, 5, 22])
-def test_a_row_that_is_filtered_otherwise_is_noticed_wherever_it_is(tmp_path, unfiltered):
+def test_a_row_with_another_filter_is_decoded_correctly(tmp_path, unfiltered):
     filters = np.ones((23, 1), np.uint8)
     filters[unfiltered] = 0
     (tmp_path / "a.png").write_bytes(sub_filtered(RGB, filters))
     assert np.array_equal(read_image(tmp_path / "a.png"), RGB)
 
 
-def test_chunks_that_tell_of_colours_change_no_value(tmp_path):
+def test_colour_chunks_do_not_change_values(tmp_path):
     colours = chunk(b"gAMA", struct.pack(">I", 45455))
     for extra in (b"", colours, colours + chunk(b"tRNS", RGB[3, 4].astype(">u2").tobytes())):
         (tmp_path / "a.png").write_bytes(sub_filtered(RGB, extra=extra))
@@ -251,7 +238,7 @@ def test_chunks_that_tell_of_colours_change_no_value(tmp_path):
     assert np.array_equal(page(tmp_path / "a.png").stacked, RGBA)
 
 
-def test_interlaced_pngs_are_read_as_before(tmp_path, magick):
+def test_interlaced_pngs_are_read(tmp_path, magick):
     Image.fromarray(RGB).save(tmp_path / "a.png")
     magick(tmp_path / "a.png", "-interlace", "PNG", "-define", "png:compression-filter=1", tmp_path / "b.png")
     assert (tmp_path / "b.png").read_bytes()[28] == 1
@@ -265,7 +252,7 @@ def test_interlaced_pngs_are_read_as_before(tmp_path, magick):
      zlib.compress],
     ids=["cut", "cut at once", "zeros", "a byte less", "nothing", "not packed", "packed twice"],
 )  # fmt: skip
-def test_a_png_with_spoilt_pixels_and_agreeing_checksums_ends_as_opencv_has_it(tmp_path, spoil):
+def test_a_png_with_damaged_pixels_and_correct_checksums_is_treated_as_by_opencv(tmp_path, spoil):
     (tmp_path / "a.png").write_bytes(sub_filtered(RGB, spoil=spoil))
     expected = cv2.imread(str(tmp_path / "a.png"))
     if expected is None:
@@ -275,7 +262,7 @@ def test_a_png_with_spoilt_pixels_and_agreeing_checksums_ends_as_opencv_has_it(t
         assert np.array_equal(read_image(tmp_path / "a.png"), expected[..., ::-1])
 
 
-def test_a_bomb_in_a_text_chunk_is_refused_or_left_alone(tmp_path):
+def test_a_decompression_bomb_in_a_text_chunk_is_refused_or_ignored(tmp_path):
     Image.new("L", (4, 4)).save(tmp_path / "a.png")
     plain = (tmp_path / "a.png").read_bytes()
     text = chunk(b"zTXt", b"bomb\0\0" + zlib.compress(bytes(200 * 2**20)))

@@ -1,4 +1,4 @@
-"""Formats that are read, not written: GIF, HEIC, AVIF; JPEG of more than 8 bits, PNM of text."""
+"""Formats that are read but not written: GIF, HEIC, AVIF, JPEG of more than 8 bits, text PNM."""
 
 import subprocess
 import sys
@@ -34,7 +34,7 @@ def test_the_first_image_of_a_gif_is_read(tmp_path, copy):
     assert np.array_equal(read_image(tmp_path / "b.png"), image)
 
 
-def test_a_gif_that_is_cut_short_or_no_gif_is_named(tmp_path, copy):
+def test_a_damaged_gif_is_refused_with_its_name(tmp_path, copy):
     Image.fromarray(noise((64, 48, 3), "uint8")).convert("P").save(tmp_path / "a.gif")
     data = (tmp_path / "a.gif").read_bytes()
     for part in (0, 3, 50, len(data) // 2):
@@ -56,7 +56,7 @@ def test_the_transparent_colour_of_a_gif_is_transparent_in_its_result(tmp_path, 
 
 @pytest.fixture(params=["heic", "avif"])
 def phone(request):
-    """Saves an image as one of the two."""
+    """Returns a function that saves an image as HEIC or AVIF."""
     if request.param == "heic":
         pytest.importorskip("pi_heif", reason="pi-heif is not installed")
         pytest.importorskip("pillow_heif", reason="pillow-heif is not installed").register_heif_opener()
@@ -72,7 +72,7 @@ def phone(request):
 
 
 @pytest.mark.parametrize("alpha", [False, True])
-def test_images_of_phones_are_read_and_come_out_as_png(tmp_path, copy, phone, alpha):
+def test_heic_and_avif_are_read_and_written_as_png(tmp_path, copy, phone, alpha):
     image = np.dstack([SMOOTH, SMOOTH[::-1, :, 0]]) if alpha else SMOOTH
     path = phone(tmp_path, image, icc_profile=PROFILE)
     info = inspect_image(path)
@@ -83,7 +83,7 @@ def test_images_of_phones_are_read_and_come_out_as_png(tmp_path, copy, phone, al
         assert np.abs(np.asarray(result).astype(int) - image).mean() < 6
 
 
-def test_a_heic_of_10_bits_is_read_in_8_and_that_is_said(tmp_path, copy):
+def test_a_10_bit_heic_is_read_in_8_bits_and_reported(tmp_path, copy):
     heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
     fine = SMOOTH.astype(np.uint16) << 8
     heif.from_bytes("RGB;16", (48, 64), fine.tobytes()).save(tmp_path / "a.heic", quality=95)
@@ -92,7 +92,7 @@ def test_a_heic_of_10_bits_is_read_in_8_and_that_is_said(tmp_path, copy):
 
 
 @pytest.mark.parametrize(("bits", "lost"), [(8, []), (10, ["bits beyond 8"]), (12, ["bits beyond 8"])])
-def test_so_is_an_avif_of_10_or_12_bits(tmp_path, copy, bits, lost):
+def test_a_10_or_12_bit_avif_is_read_in_8_bits_and_reported(tmp_path, copy, bits, lost):
     if not features.check("avif"):
         pytest.skip("this Pillow has no AVIF")
     fine = SMOOTH.astype(np.uint16) << (bits - 8) if bits > 8 else SMOOTH
@@ -101,8 +101,8 @@ def test_so_is_an_avif_of_10_or_12_bits(tmp_path, copy, bits, lost):
     assert np.abs(read_image(tmp_path / "b.png").astype(int) - SMOOTH).mean() < 6
 
 
-def test_they_stand_upright(tmp_path, copy, phone):
-    """The container turns them, whatever their EXIF data says besides."""
+def test_heic_and_avif_are_turned_upright(tmp_path, copy, phone):
+    """The container's orientation counts, not that of the EXIF data."""
     exif = Image.Exif()
     exif[0x0112] = 6
     turned = Image.fromarray(SMOOTH)
@@ -115,7 +115,7 @@ def test_they_stand_upright(tmp_path, copy, phone):
         assert result.size == (64, 48) and result.getexif().get(0x0112, 1) == 1
 
 
-def test_a_damaged_one_is_named(tmp_path, phone):
+def test_a_damaged_heic_or_avif_is_refused_with_its_name(tmp_path, phone):
     path = phone(tmp_path, SMOOTH)
     data = path.read_bytes()
     for part in (0.3, 0.5, 0.9):
@@ -124,8 +124,8 @@ def test_a_damaged_one_is_named(tmp_path, phone):
             read_image(path)
 
 
-def test_without_what_decodes_them_they_are_passed_over_and_how_to_read_them_is_said(tmp_path):
-    """In a process in which neither can be imported."""
+def test_without_decoders_heic_and_avif_are_skipped_with_a_hint(tmp_path):
+    """In a process that cannot import the decoders."""
     code = (
         "import sys; sys.modules['pi_heif'] = sys.modules['PIL._avif'] = None\n"
         "from pathlib import Path; from src.util.images.folder import list_images\n"

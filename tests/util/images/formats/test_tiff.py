@@ -1,4 +1,4 @@
-"""TIFF of tifffile, libtiff, ImageMagick and Pillow: what comes out is of the kind that went in."""
+"""TIFFs of tifffile, libtiff, ImageMagick and Pillow are written with the same layout and tags."""
 
 import struct
 
@@ -27,7 +27,7 @@ EXIF_IFD = 34665
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "uint32", "float16", "float32", "float64"])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 13])
-def test_any_type_and_number_of_channels_comes_out_as_it_is(tmp_path, copy, dtype, channels):
+def test_any_type_and_number_of_channels_is_kept(tmp_path, copy, dtype, channels):
     image = noise((17, 19, channels), dtype)
     kind = "rgb" if channels == 3 else "minisblack"
     tifffile.imwrite(tmp_path / "a.tif", image.squeeze(), photometric=kind,
@@ -73,15 +73,15 @@ def test_alpha_is_kept_apart_from_the_channels(tmp_path, copy):
         assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), image)
     tifffile.imwrite(tmp_path / "a.tif", image := noise((9, 11, 4), "uint8"), photometric="rgb",
                      extrasamples=["unspecified"])  # fmt: skip
-    assert np.array_equal(read_image(tmp_path / "a.tif"), image)  # the fourth is infrared, say
+    assert np.array_equal(read_image(tmp_path / "a.tif"), image)  # the fourth may be infrared
 
 
-def test_a_fourth_channel_that_nothing_is_said_of_does_not_become_transparency(tmp_path, copy):
+def test_an_unspecified_fourth_channel_does_not_become_transparency(tmp_path, copy):
     image = noise((16, 18, 4), "uint16")
     tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb", metadata=None)
     with tifffile.TiffFile(tmp_path / "a.tif") as file:
         start = file.pages[0].tags["ExtraSamples"].offset
-    with open(tmp_path / "a.tif", "r+b") as file:  # a tag of another number
+    with open(tmp_path / "a.tif", "r+b") as file:  # replace the tag's number
         file.seek(start)
         file.write((65000).to_bytes(2, "little"))
     copy(tmp_path / "a.tif", tmp_path / "b.tif")
@@ -91,17 +91,15 @@ def test_a_fourth_channel_that_nothing_is_said_of_does_not_become_transparency(t
 
 
 @pytest.mark.parametrize(("channels", "kind"), [(4, "rgb"), (2, "minisblack")])
-def test_a_channel_that_its_file_calls_transparency_is_named_where_the_network_takes_it(
-    tmp_path, channels, kind
-):
+def test_a_network_that_needs_the_transparency_channel_gets_a_hint(tmp_path, channels, kind):
     def samples():
         folder = {"data_dir": str(tmp_path)}
         return build_samples("Folder", folder, channels=channels, seed=0, training=False)
 
     image, layout = noise((16, 18, channels), "uint8"), {"photometric": kind, "planarconfig": "contig"}
     tifffile.imwrite(tmp_path / "a.tif", image, **layout, extrasamples=["unassalpha"])
-    said = rf"takes {channels} .*marks channel {channels} as transparency, .*ExtraSamples 0"
-    with pytest.raises(DataError, match=said):
+    message = rf"takes {channels} .*marks channel {channels} as transparency, .*ExtraSamples 0"
+    with pytest.raises(DataError, match=message):
         samples().check()
     tifffile.imwrite(tmp_path / "a.tif", image, **layout, extrasamples=["unspecified"])
     assert samples().check() == channels
@@ -110,7 +108,7 @@ def test_a_channel_that_its_file_calls_transparency_is_named_where_the_network_t
     assert samples().check() == channels
 
 
-def test_what_cannot_be_kept_is_said(tmp_path, copy):
+def test_what_cannot_be_kept_is_reported(tmp_path, copy):
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
         writer.write(noise((32, 32), "uint8"), subifds=1, metadata=None)
         writer.write(noise((16, 16), "uint8"), subfiletype=1, metadata=None)
@@ -118,7 +116,7 @@ def test_what_cannot_be_kept_is_said(tmp_path, copy):
     assert copy(tmp_path / "a.tif", tmp_path / "b.png") == ["TIFF tags"]
 
 
-def test_exif_data_in_a_tiff_are_said_to_be_lost(tmp_path, copy):
+def test_lost_exif_data_of_a_tiff_are_reported(tmp_path, copy):
     orientation, pointer = (274, 3, 1, 3, False), (65001, 4, 1, 8, False)
     tifffile.imwrite(tmp_path / "a.tif", noise((8, 9), "uint8"), extratags=[orientation, pointer])
     stored = (tmp_path / "a.tif").read_bytes()
@@ -126,10 +124,10 @@ def test_exif_data_in_a_tiff_are_said_to_be_lost(tmp_path, copy):
     (tmp_path / "a.tif").write_bytes(stored.replace(*codes))
     assert copy(tmp_path / "a.tif", tmp_path / "b.tif") == ["EXIF data"]
     with Image.open(tmp_path / "b.tif") as image:
-        assert image.tag_v2[274] == 1  # upright now
+        assert image.tag_v2[274] == 1
 
 
-def test_old_kinds_of_tiff_are_read_as_they_are_seen(tmp_path, copy):
+def test_palettes_and_inverted_tiffs_are_read(tmp_path, copy):
     colours = Image.fromarray(noise((20, 30, 3), "uint8"))
     palette = colours.convert("P", palette=Image.Palette.ADAPTIVE, colors=50)
     palette.save(tmp_path / "palette.tif")
@@ -146,7 +144,7 @@ def test_old_kinds_of_tiff_are_read_as_they_are_seen(tmp_path, copy):
 
 
 @pytest.mark.parametrize("bits", [8, 16])
-def test_a_palette_of_8_bits_is_no_black_one(tmp_path, bits):
+def test_a_palette_of_8_bit_values_is_accepted(tmp_path, bits):
     numbers, palette = noise((20, 30), "uint8"), noise((3, 256), "uint8").astype(np.uint16)
     stored = palette << (bits - 8)
     tifffile.imwrite(tmp_path / "a.tif", numbers, photometric="palette", colormap=stored)
@@ -155,7 +153,7 @@ def test_a_palette_of_8_bits_is_no_black_one(tmp_path, bits):
 
 
 @pytest.mark.parametrize("bits", [6, 10, 12, 14])
-def test_where_white_is_0_black_is_the_largest_number_of_the_bits_that_there_are(tmp_path, copy, bits):
+def test_packed_values_with_white_0_are_inverted_within_their_bits(tmp_path, copy, bits):
     values = RANDOM.integers(0, 2**bits, (20, 32), dtype=np.uint16)
     packed = np.packbits((values[..., None] >> np.arange(bits)[::-1] & 1).reshape(20, -1) > 0, axis=1)
     tags = {256: 32, 257: 20, 258: bits, 259: 1, 262: 0, 273: 8, 277: 1, 278: 20, 279: packed.size}
@@ -169,7 +167,7 @@ def test_where_white_is_0_black_is_the_largest_number_of_the_bits_that_there_are
     assert np.array_equal(read_image(tmp_path / "b.tif"), seen)
 
 
-def test_where_white_is_0_transparency_stays_as_it_is(tmp_path, copy):
+def test_transparency_is_not_inverted_if_white_is_0(tmp_path, copy):
     stored = noise((20, 30, 2), "uint8")
     tifffile.imwrite(tmp_path / "a.tif", stored, photometric="miniswhite", extrasamples=["unassalpha"],
                      planarconfig="contig", metadata=None)  # fmt: skip
@@ -180,7 +178,7 @@ def test_where_white_is_0_transparency_stays_as_it_is(tmp_path, copy):
     assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), stored)
 
 
-def test_a_jpeg_inside_a_tiff_gets_no_second_loss(tmp_path, copy):
+def test_a_jpeg_in_a_tiff_is_written_losslessly(tmp_path, copy):
     smooth = np.linspace(0, 255, 64 * 64 * 3).reshape(64, 64, 3).astype(np.uint8)
     Image.fromarray(smooth).save(tmp_path / "a.tif", compression="jpeg", quality=80)
     seen = read_image(tmp_path / "a.tif")
@@ -189,15 +187,15 @@ def test_a_jpeg_inside_a_tiff_gets_no_second_loss(tmp_path, copy):
     assert np.array_equal(np.asarray(Image.open(tmp_path / "b.tif")), seen)
 
 
-def test_every_compression_of_libtiff_comes_out_under_its_own_name(tmp_path, copy, libtiff):
+def test_every_compression_of_libtiff_is_kept(tmp_path, copy, libtiff):
     image = noise((40, 50, 3), "uint8")
     tifffile.imwrite(tmp_path / "plain.tif", image, photometric="rgb", metadata=None)
     schemes = {"none": "None", "lzw:2": "LZW", "zip:2": "AdobeDeflate", "packbits": "PackBits"}
-    for scheme, said in schemes.items():
+    for scheme, name in schemes.items():
         for layout in (["-s"], ["-t", "-w", 32, "-l", 16], ["-p", "separate"]):
             libtiff("tiffcp", "-c", scheme, *layout, tmp_path / "plain.tif", tmp_path / "a.tif")
             copy(tmp_path / "a.tif", tmp_path / "b.tif")
-            assert f"Compression Scheme: {said}" in libtiff("tiffinfo", "-D", tmp_path / "b.tif")
+            assert f"Compression Scheme: {name}" in libtiff("tiffinfo", "-D", tmp_path / "b.tif")
             assert np.array_equal(np.asarray(Image.open(tmp_path / "b.tif")), image)
 
 
@@ -206,14 +204,14 @@ def test_tags_set_by_libtiff_are_read_back_by_it(tmp_path, copy, libtiff):
     for tag, value in ((315, "An artist"), (274, "8"), (282, "123.25"), (283, "123.25"), (296, "2")):
         libtiff("tiffset", "-s", tag, value, tmp_path / "a.tif")
     copy(tmp_path / "a.tif", tmp_path / "b.tif")
-    said = libtiff("tiffinfo", tmp_path / "b.tif")
-    assert "Artist: An artist" in said and "Resolution: 123.25, 123.25 pixels/inch" in said
-    assert "Orientation: row 0 top, col 0 lhs" in said
+    info = libtiff("tiffinfo", tmp_path / "b.tif")
+    assert "Artist: An artist" in info and "Resolution: 123.25, 123.25 pixels/inch" in info
+    assert "Orientation: row 0 top, col 0 lhs" in info
 
 
 def test_a_13_band_image_is_read_by_other_programs(tmp_path, copy, libtiff):
     tifffile.imwrite(tmp_path / "a.tif", noise((16, 20, 13), "uint16"), photometric="minisblack",
                      planarconfig="contig", extratags=GEO)  # fmt: skip
     copy(tmp_path / "a.tif", tmp_path / "b.tif")
-    said = libtiff("tiffinfo", tmp_path / "b.tif")
-    assert "Extra Samples: 12<" in said and "Bits/Sample: 16" in said
+    info = libtiff("tiffinfo", tmp_path / "b.tif")
+    assert "Extra Samples: 12<" in info and "Bits/Sample: 16" in info

@@ -1,4 +1,4 @@
-"""The pages of a stack: all of them or none, and each found without going through those before it."""
+"""The pages of a stack: all are found, and each is read without reading those before it."""
 
 import os
 import struct
@@ -16,7 +16,7 @@ PAGES = 150
 
 @pytest.fixture(params=["", "big", "reverse", "imagej", "ome"])
 def stack(request, tmp_path):
-    """A file of `PAGES` pages, each of which is full of its number."""
+    """A file of `PAGES` pages, each filled with its number."""
     pages = np.arange(PAGES, dtype=np.uint16)[:, None, None] + np.zeros((9, 8), np.uint16)
     options = {
         "": {"metadata": None},
@@ -40,18 +40,18 @@ def test_every_page_is_found(stack):
     assert [read_image(stack, number).max() for number in range(PAGES)] == list(range(PAGES))
 
 
-def test_the_way_through_a_file_is_gone_once_unless_it_changes(stack, monkeypatch):
-    gone = []
+def test_the_chain_of_a_file_is_read_once_unless_it_changes(stack, monkeypatch):
+    calls = []
     chain = tiff_pages._chain
-    monkeypatch.setattr(tiff_pages, "_chain", lambda *file: gone.append(1) or chain(*file))
+    monkeypatch.setattr(tiff_pages, "_chain", lambda *file: calls.append(1) or chain(*file))
     for number in (140, 3, 141):
         inspect_image(stack, number)
-    assert len(gone) == 1
+    assert len(calls) == 1
     tifffile.imwrite(stack, np.zeros((2, 9, 8), np.uint8), photometric="minisblack")
-    assert count_pages(stack) == 2 and len(gone) == 2
+    assert count_pages(stack) == 2 and len(calls) == 2
 
 
-def test_a_file_that_took_anothers_place_with_its_size_and_time_is_read_anew(tmp_path):
+def test_a_replaced_file_of_the_same_size_and_time_is_read_again(tmp_path):
     path = tmp_path / "a.tif"
     pages = np.arange(4 * 9 * 8, dtype=np.uint8).reshape(4, 9, 8)
     for options in ({"metadata": None}, {"metadata": None, "contiguous": True}):
@@ -65,7 +65,7 @@ def test_a_file_that_took_anothers_place_with_its_size_and_time_is_read_anew(tmp
 
 
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
-def test_a_stack_cut_short_is_refused_not_taken_for_a_shorter_one(stack, part):
+def test_a_stack_cut_short_is_refused(stack, part):
     whole = stack.read_bytes()
     stack.write_bytes(whole[: int(len(whole) * part)])
     with pytest.raises(DataError, match=r"a\.tif: the image is cut short \(what follows page \d+ is missing"):
@@ -88,7 +88,7 @@ def test_pages_in_a_circle_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("options", [{}, {"bigtiff": True}, {"byteorder": ">"}])
-def test_reduced_copies_and_masks_are_no_images(tmp_path, copy, options):
+def test_reduced_copies_and_masks_are_skipped(tmp_path, copy, options):
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     path = tmp_path / "a.tif"
     with tifffile.TiffWriter(path, **options) as writer:
@@ -100,14 +100,12 @@ def test_reduced_copies_and_masks_are_no_images(tmp_path, copy, options):
     assert count_pages(path) == 2
     assert np.array_equal(read_image(path, 1), image[::-1])
     assert copy(path, tmp_path / "b.tif") == ["reduced copies or masks"]
-    assert [np.array_equal(read_image(tmp_path / "b.tif", n), image[:: 1 - 2 * n]) for n in (0, 1)] == [
-        True
-    ] * 2
+    assert all(np.array_equal(read_image(tmp_path / "b.tif", n), image[:: 1 - 2 * n]) for n in (0, 1))
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize(("code", "kind", "value"), [(254, 3, 1), (255, 3, 2), (255, 4, 2)])
-def test_reduced_copies_of_old_or_careless_programs_are_no_images(tmp_path, order, code, kind, value):
+def test_reduced_copies_with_unusual_tags_are_skipped(tmp_path, order, code, kind, value):
     path = tmp_path / "a.tif"
     with tifffile.TiffWriter(path, byteorder=order) as writer:
         for number in (0, 1):
@@ -120,12 +118,12 @@ def test_reduced_copies_of_old_or_careless_programs_are_no_images(tmp_path, orde
     assert count_pages(path) == 1 and read_image(path).max() == 0
 
 
-def test_a_file_of_nothing_but_reduced_copies_is_read(tmp_path):
+def test_a_file_with_only_reduced_copies_is_read(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.full((9, 8), 7, np.uint8), subfiletype=1, metadata=None)
     assert count_pages(tmp_path / "a.tif") == 1 and read_image(tmp_path / "a.tif").max() == 7
 
 
-def test_a_file_that_ends_with_its_last_tag_is_whole(tmp_path):
+def test_a_file_that_ends_with_its_last_tag_is_complete(tmp_path):
     tags = {256: 8, 257: 9, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 9, 279: 72}
     content = struct.pack("<2sHI", b"II", 42, 8 + 72) + bytes([7]) * 72 + struct.pack("<H", len(tags))
     content += b"".join(struct.pack("<HHII", number, 4, 1, value) for number, value in tags.items())

@@ -1,4 +1,4 @@
-"""TIFF that is cut short, damaged, too large or no image: refused in one line."""
+"""TIFFs that are cut short, damaged, too large or not supported are refused in one line."""
 
 import contextlib
 
@@ -13,7 +13,7 @@ from tests.util.images.formats.conftest import noise
 
 
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.95])
-def test_d7_a_tiff_cut_short_is_refused_from_its_header(tmp_path, part):
+def test_d7_a_tiff_cut_short_is_refused_by_its_header(tmp_path, part):
     for options in ({}, {"compression": "lzw"}, {"bigtiff": True}):
         tifffile.imwrite(tmp_path / "a.tif", noise((64, 64, 3), "uint8"), photometric="rgb", **options)
         whole = (tmp_path / "a.tif").read_bytes()
@@ -25,7 +25,7 @@ def test_d7_a_tiff_cut_short_is_refused_from_its_header(tmp_path, part):
 
 
 @pytest.mark.parametrize("compression", ["lzw", "deflate", "zstd"])
-def test_d7_damaged_data_are_refused_not_decoded(tmp_path, compression):
+def test_d7_damaged_data_are_refused(tmp_path, compression):
     tifffile.imwrite(tmp_path / "a.tif", noise((64, 64), "uint8"), compression=compression)
     with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
         start, count = tiff.pages[0].dataoffsets[0], tiff.pages[0].databytecounts[0]
@@ -36,8 +36,8 @@ def test_d7_damaged_data_are_refused_not_decoded(tmp_path, compression):
         read_image(tmp_path / "a.tif")
 
 
-def test_d7_spoilt_tags_end_in_a_result_or_a_reason(tmp_path, copy):
-    random = np.random.default_rng(0)
+def test_d7_damaged_tags_give_a_result_or_a_data_error(tmp_path, copy):
+    generator = np.random.default_rng(0)
     for channels in (1, 3, 5):
         options = {"resolution": (300, 300), "resolutionunit": 2, "metadata": None, "description": "d" * 20}
         image = noise((8, 9, channels), "uint8")
@@ -45,8 +45,8 @@ def test_d7_spoilt_tags_end_in_a_result_or_a_reason(tmp_path, copy):
         whole = (tmp_path / "a.tif").read_bytes()
         for _ in range(120):
             spoilt = bytearray(whole)
-            for place in random.integers(8, len(whole) - image.size, 2):
-                spoilt[place] = random.choice([0, 1, 2, 255, random.integers(256)])
+            for place in generator.integers(8, len(whole) - image.size, 2):
+                spoilt[place] = generator.choice([0, 1, 2, 255, generator.integers(256)])
             (tmp_path / "b.tif").write_bytes(spoilt)
             with contextlib.suppress(DataError):
                 copy(tmp_path / "b.tif", tmp_path / "c.tif")
@@ -67,7 +67,7 @@ def test_d16_headers_that_claim_too_much_are_refused(tmp_path):
         inspect_image(tmp_path / "b.tif")
 
 
-def test_what_is_no_image_of_levels_is_refused(tmp_path):
+def test_unsupported_values_and_colours_are_refused(tmp_path):
     Image.new("1", (9, 9)).save(tmp_path / "bits.tif")
     with pytest.raises(DataError, match="values of 1 bits are not read"):
         read_image(tmp_path / "bits.tif")
@@ -80,7 +80,7 @@ def test_what_is_no_image_of_levels_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("inks", "ink_set"), [(1, 1), (3, 1), (4, 2), (5, 1)])
-def test_inks_that_are_not_the_usual_four_are_refused(tmp_path, inks, ink_set):
+def test_inks_other_than_cmyk_are_refused(tmp_path, inks, ink_set):
     stored = noise((9, 9, inks), "uint8").squeeze()
     planes = {"planarconfig": "contig", "extrasamples": [0] * (inks - 1)} if inks > 1 else {}
     ink_tag = (332, 3, 1, ink_set, True)
@@ -92,16 +92,16 @@ def test_inks_that_are_not_the_usual_four_are_refused(tmp_path, inks, ink_set):
             function(tmp_path / "a.tif")
 
 
-def test_inks_of_12_bits_are_refused(tmp_path):
-    """By full ink of 16 bits they would be a pale image."""
+def test_12_bit_cmyk_is_refused(tmp_path):
+    """Scaled as 16 bits they would give a pale image."""
     stored = noise((9, 9, 4), "uint16") >> 4
     tifffile.imwrite(tmp_path / "a.tif", stored, photometric="separated", bitspersample=12)
     with pytest.raises(DataError, match="got SEPARATED"):
         read_image(tmp_path / "a.tif")
 
 
-def test_the_small_copy_in_a_raw_file_is_not_taken_for_its_image(tmp_path):
-    """As DNG has it: a preview, and the raw data in a directory below it."""
+def test_the_preview_of_a_raw_file_is_refused(tmp_path):
+    """As in a DNG, which has a preview and the raw data in a SubIFD."""
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
         writer.write(noise((8, 9, 3), "uint8"), photometric="rgb", subfiletype=1, subifds=1)
         writer.write(noise((80, 90), "uint16"), photometric="cfa", subfiletype=0)

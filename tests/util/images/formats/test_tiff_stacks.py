@@ -1,4 +1,4 @@
-"""Stacks of ImageJ, OME and others come out as they went in, page by page."""
+"""Stacks of ImageJ, OME and other programs are written like their sources, page by page."""
 
 import re
 
@@ -13,7 +13,7 @@ from src.util.images.io import inspect_image, read_image
 from tests.util.images.formats.conftest import noise, same_layout
 
 
-def test_the_pages_of_a_stack_are_images_each_of_its_kind(tmp_path, copy):
+def test_pages_of_different_types_are_kept(tmp_path, copy):
     pages = [noise((20, 30), "uint16"), noise((10, 12, 3), "uint8"), noise((7, 8), "float32")]
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
         for number, page in enumerate(pages):
@@ -29,7 +29,7 @@ def test_the_pages_of_a_stack_are_images_each_of_its_kind(tmp_path, copy):
 
 
 @pytest.mark.parametrize("axes", ["ZYX", "TZCYX"])
-def test_an_imagej_stack_stays_one(tmp_path, copy, axes):
+def test_an_imagej_stack_is_kept(tmp_path, copy, axes):
     stack = noise((2, 3, 2, 16, 18)[-len(axes) :], "uint16")
     tifffile.imwrite(
         tmp_path / "a.tif", stack, imagej=True, metadata={"axes": axes, "spacing": 0.5, "unit": "um"}
@@ -42,7 +42,7 @@ def test_an_imagej_stack_stays_one(tmp_path, copy, axes):
 
 
 @pytest.mark.parametrize("byteorder", ["<", ">"])
-def test_an_imagej_stacks_pixels_lie_together_where_imagej_looks_for_them(tmp_path, copy, byteorder):
+def test_the_pixels_of_an_imagej_stack_are_contiguous(tmp_path, copy, byteorder):
     stack = noise((5, 16, 18), "uint16")
     tifffile.imwrite(
         tmp_path / "a.tif", stack, imagej=True, byteorder=byteorder, metadata={"Labels": list("abcde")}
@@ -61,7 +61,7 @@ def test_an_imagej_stacks_pixels_lie_together_where_imagej_looks_for_them(tmp_pa
 
 
 @pytest.mark.parametrize("images", ["", "many", "nan", "inf", "-1", "true"])
-def test_a_number_of_images_that_is_none_says_nothing(tmp_path, copy, images):
+def test_an_invalid_number_of_imagej_images_is_ignored(tmp_path, copy, images):
     description = f"ImageJ=1.53\nimages={images}\n"
     tifffile.imwrite(tmp_path / "a.tif", noise((8, 9), "uint8"), description=description, metadata=None)
     with open_image(tmp_path / "a.tif") as stored:
@@ -69,7 +69,7 @@ def test_a_number_of_images_that_is_none_says_nothing(tmp_path, copy, images):
     assert copy(tmp_path / "a.tif", tmp_path / "b.tif") == []
 
 
-def test_a_stack_of_which_the_first_page_alone_is_listed_is_refused(tmp_path):
+def test_a_stack_that_lists_only_its_first_page_is_refused(tmp_path):
     for shape in ((5, 20, 30), (2, 5, 20, 30)):
         tifffile.imwrite(tmp_path / "a.tif", noise(shape, "uint8"), truncate=True, photometric="minisblack")
         with pytest.raises(DataError, match=rf"a\.tif: a stack of shape \({shape[0]}, .*without its list of"):
@@ -81,25 +81,25 @@ def test_a_stack_of_which_the_first_page_alone_is_listed_is_refused(tmp_path):
         assert np.array_equal(read_image(tmp_path / "a.tif")[..., 0], one[0])
 
 
-def test_an_ome_stack_stays_one(tmp_path, copy):
+def test_an_ome_stack_is_kept(tmp_path, copy):
     stack = noise((4, 16, 18), "uint16")
     tifffile.imwrite(tmp_path / "a.ome.tif", stack, metadata={"axes": "ZYX", "Name": "cells"})
     copy(tmp_path / "a.ome.tif", tmp_path / "b.ome.tif")
     with tifffile.TiffFile(tmp_path / "a.ome.tif") as one, tifffile.TiffFile(tmp_path / "b.ome.tif") as back:
-        # But for the name by which other files may refer to the source.
+        # The UUID, by which other files may refer to the source, is removed.
         assert back.is_ome and back.ome_metadata == re.sub(r' UUID="[^"]*"', "", one.ome_metadata)
         assert np.array_equal(back.series[0].asarray(), stack)
 
 
-def test_a_result_that_outgrows_a_classic_tiff_is_a_bigtiff(tmp_path, copy, monkeypatch):
+def test_a_result_too_large_for_a_classic_tiff_is_a_bigtiff(tmp_path, copy, monkeypatch):
     stack = np.zeros((3, 90, 80), np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", stack, compression="lzw", photometric="minisblack", metadata=None)
-    for room, lost in ((stack.nbytes, []), (stack.nbytes - 1, ["the classic TIFF, which 4 GB do not fit"])):
-        monkeypatch.setattr(tiff, "_CLASSIC_BYTES", room)
-        said = copy(tmp_path / "a.tif", tmp_path / "b.tif")
-        assert [line.partition(":")[0] for line in said] == lost
+    for limit, is_big in ((stack.nbytes, False), (stack.nbytes - 1, True)):
+        monkeypatch.setattr(tiff, "_CLASSIC_BYTES", limit)
+        lost = copy(tmp_path / "a.tif", tmp_path / "b.tif")
+        assert ["BigTIFF" in line for line in lost] == [True] * is_big
         with tifffile.TiffFile(tmp_path / "b.tif") as back:
-            assert back.is_bigtiff == bool(lost) and np.array_equal(back.asarray(), stack)
+            assert back.is_bigtiff == is_big and np.array_equal(back.asarray(), stack)
 
 
 def test_stacks_of_imagemagick_are_read_back_by_it(tmp_path, copy, magick, identify):

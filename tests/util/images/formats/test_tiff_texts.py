@@ -1,4 +1,4 @@
-"""What a TIFF says of other files, or of its old values, the result does not say."""
+"""Texts in TIFF tags about other files or old values are not copied to the result."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def described(planes, own, *data):
     return OME.format(own=own and f'UUID="urn:uuid:{own}"', planes=planes, data=places)
 
 
-def test_a_reader_finds_the_denoised_planes_and_not_the_source(tmp_path, copy):
+def test_ome_metadata_refer_to_the_result_and_not_to_the_source(tmp_path, copy):
     text = described(2, 7, (0, "a.ome.tif", 7), (1, "a.ome.tif", 7))
     tifffile.imwrite(tmp_path / "a.ome.tif", NOISY, description=text, metadata=None)
     with tifffile.TiffFile(tmp_path / "a.ome.tif") as source:
@@ -47,7 +47,7 @@ def test_a_reader_finds_the_denoised_planes_and_not_the_source(tmp_path, copy):
     ],
     ids=["two files", "companion"],
 )
-def test_a_description_that_needs_other_files_is_left_out_and_said(tmp_path, copy, text):
+def test_a_description_that_names_other_files_is_removed_and_reported(tmp_path, copy, text):
     tifffile.imwrite(tmp_path / "a.ome.tif", NOISY[0], description=text, metadata=None)
     tifffile.imwrite(tmp_path / "b.ome.tif", NOISY[1], description=text, metadata=None)
     lost = copy(tmp_path / "a.ome.tif", tmp_path / "a_DN.ome.tif")
@@ -57,7 +57,7 @@ def test_a_description_that_needs_other_files_is_left_out_and_said(tmp_path, cop
         assert np.array_equal(result.asarray(), NOISY[0])
 
 
-def test_statistics_of_the_noisy_values_are_left_out_and_the_rest_is_kept(tmp_path, copy):
+def test_statistics_of_the_noisy_values_are_removed(tmp_path, copy):
     noisy = '<Item name="STATISTICS_MAXIMUM" sample="0">65535</Item><Item name="STATISTICS_STDDEV">9</Item>'
     kept = '<Item name="AREA_OR_POINT">Area</Item>'
     text = f"<GDALMetadata>{noisy}{kept}</GDALMetadata>"
@@ -68,7 +68,7 @@ def test_statistics_of_the_noisy_values_are_left_out_and_the_rest_is_kept(tmp_pa
 
 
 @pytest.mark.parametrize("text", ["UUID of FileName STATISTICS_ BinaryOnly", "<b>no OMEN</b>"])
-def test_other_texts_are_kept_to_the_letter(tmp_path, copy, text):
+def test_other_texts_are_not_changed(tmp_path, copy, text):
     tifffile.imwrite(tmp_path / "a.tif", NOISY[0], description=text, metadata=None)
     assert copy(tmp_path / "a.tif", tmp_path / "b.tif") == []
     with tifffile.TiffFile(tmp_path / "b.tif") as result:

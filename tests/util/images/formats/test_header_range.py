@@ -1,6 +1,5 @@
-"""What a header says of the numbers' range: it is taken for white, and it is true of the result."""
+"""Data ranges in file headers are used, and are written to the result."""
 
-import struct
 import zlib
 
 import cv2
@@ -12,12 +11,13 @@ from src.util.errors import DataError
 from src.util.images.formats.stored import open_image
 from src.util.images.io import inspect_image, read_image
 from src.util.images.value_range import dark_hint
+from tests.util.images.formats.conftest import chunk
 
 RANDOM = np.random.default_rng(7)
 
 
 def levels(bits, shape=(20, 27, 1)):
-    """All of a range, both ends included."""
+    """Return values of a whole data range, both ends included."""
     values = RANDOM.integers(0, 2**bits, shape, dtype=np.uint8 if bits < 8 else np.uint16)
     values.flat[:2] = 0, 2**bits - 1
     return values
@@ -31,7 +31,7 @@ def write_tiff(path, pixels, **options):
 @pytest.mark.parametrize("layout", [{}, {"tile": (16, 16)}, {"rowsperstrip": 3}, {"byteorder": ">"},
                                     {"photometric": "miniswhite"}, {"bigtiff": True}])  # fmt: skip
 @pytest.mark.parametrize("bits", [6, 10, 12, 14])
-def test_a_packed_tiff_comes_back_as_it_was(tmp_path, copy, bits, layout):
+def test_a_packed_tiff_stays_packed(tmp_path, copy, bits, layout):
     write_tiff(tmp_path / "a.tif", levels(bits), bitspersample=bits, **layout)
     assert inspect_image(tmp_path / "a.tif").data_range == 2**bits - 1
     assert copy(tmp_path / "a.tif", tmp_path / "b.tif") == []
@@ -43,7 +43,7 @@ def test_a_packed_tiff_comes_back_as_it_was(tmp_path, copy, bits, layout):
 
 
 @pytest.mark.parametrize("planes", ["contig", "separate"])
-def test_so_do_the_colours_of_one(tmp_path, copy, planes):
+def test_a_packed_rgb_tiff_stays_packed(tmp_path, copy, planes):
     pixels = levels(12, (20, 27, 3))
     stored = pixels if planes == "contig" else np.moveaxis(pixels, 2, 0)
     tifffile.imwrite(
@@ -54,7 +54,7 @@ def test_so_do_the_colours_of_one(tmp_path, copy, planes):
     assert inspect_image(tmp_path / "b.tif").data_range == 4095
 
 
-def test_what_a_result_has_beyond_its_bits_is_clipped_not_wrapped(tmp_path):
+def test_packed_results_are_clipped_to_their_bits(tmp_path):
     write_tiff(tmp_path / "a.tif", levels(12), bitspersample=12)
     with open_image(tmp_path / "a.tif") as stored, open(tmp_path / "b.tif", "wb") as file:
         page = stored.read()
@@ -69,7 +69,7 @@ def edited(path, tag, value):
         file.pages[0].tags[tag].overwrite(value)
 
 
-def test_12_bits_that_lie_unpacked_are_read_as_they_lie_and_said_truly(tmp_path, copy):
+def test_unpacked_12_bit_values_are_read_and_get_a_correct_header(tmp_path, copy):
     pixels = levels(12)
     write_tiff(tmp_path / "a.tif", pixels)
     edited(tmp_path / "a.tif", 258, 12)
@@ -79,15 +79,15 @@ def test_12_bits_that_lie_unpacked_are_read_as_they_lie_and_said_truly(tmp_path,
     assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), pixels[..., 0])
 
 
-def test_words_above_the_bits_that_are_said_are_refused(tmp_path):
+def test_values_above_the_bits_in_the_header_are_refused(tmp_path):
     write_tiff(tmp_path / "a.tif", levels(12) << 4)
     edited(tmp_path / "a.tif", 258, 12)
-    with pytest.raises(DataError, match=r"^.*a\.tif: values above the 12 bits that its header says"):
+    with pytest.raises(DataError, match=r"^.*a\.tif: values above the 12 bits in its header"):
         read_image(tmp_path / "a.tif")
 
 
-def test_packed_values_lose_their_compression_and_it_is_said(tmp_path, copy):
-    # As libtiff would write it: packed, then deflated.
+def test_packed_values_lose_their_compression_with_a_report(tmp_path, copy):
+    # As libtiff writes it: packed, then deflated.
     write_tiff(tmp_path / "a.tif", levels(12), bitspersample=12, rowsperstrip=20)
     with tifffile.TiffFile(tmp_path / "a.tif") as file:
         (offset,), (count,) = file.pages[0].dataoffsets, file.pages[0].databytecounts
@@ -104,31 +104,31 @@ def test_packed_values_lose_their_compression_and_it_is_said(tmp_path, copy):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "said", "data_range"),
+    ("dtype", "header", "data_range"),
     [("uint16", 4095, 4095), ("uint32", 65535, 65535), ("int32", 65535, 65535), ("uint16", 511, 511),
      ("uint16", 3987, None), ("uint16", 255, None), ("uint16", 65535, None), ("uint8", 255, None),
      ("float32", 4095, None), ("uint16", 0, None)],
 )  # fmt: skip
-def test_a_largest_sample_value_counts_where_it_is_one_of_a_number_of_bits(
-    tmp_path, copy, dtype, said, data_range
+def test_a_max_sample_value_counts_if_it_is_the_largest_number_of_some_bits(
+    tmp_path, copy, dtype, header, data_range
 ):
     pixels = RANDOM.integers(0, 200, (20, 27, 1)).astype(dtype)
-    write_tiff(tmp_path / "a.tif", pixels, extratags=[(281, "H", 1, said, True)])
+    write_tiff(tmp_path / "a.tif", pixels, extratags=[(281, "H", 1, header, True)])
     assert inspect_image(tmp_path / "a.tif").data_range == data_range
     assert copy(tmp_path / "a.tif", tmp_path / "b.tif") == []
     assert inspect_image(tmp_path / "b.tif").data_range == data_range
     with tifffile.TiffFile(tmp_path / "b.tif") as file:
-        assert file.pages[0].tags.valueof(281) == data_range  # any other is not true of the result
+        assert file.pages[0].tags.valueof(281) == data_range  # another one is not copied
 
 
-def test_it_counts_for_colours_too(tmp_path):
+def test_a_max_sample_value_counts_for_rgb_too(tmp_path):
     write_tiff(tmp_path / "a.tif", levels(12, (20, 27, 3)), extratags=[(281, "H", 3, (4095,) * 3, True)])
     assert inspect_image(tmp_path / "a.tif").data_range == 4095
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("data_range", [1, 100, 1023, 4095, 10_000])
-def test_a_pnm_comes_back_with_its_own_white(tmp_path, copy, channels, data_range):
+def test_a_pnm_keeps_its_data_range(tmp_path, copy, channels, data_range):
     pixels = RANDOM.integers(0, data_range + 1, (20, 27, channels)).astype(
         "uint8" if data_range < 256 else ">u2"
     )
@@ -141,33 +141,30 @@ def test_a_pnm_comes_back_with_its_own_white(tmp_path, copy, channels, data_rang
 
 
 @pytest.mark.parametrize("data_range", [255, 1023])
-def test_a_pnm_of_text_is_read_unless_its_white_is_below_255(tmp_path, data_range):
+def test_a_text_pnm_is_read_unless_its_data_range_is_below_255(tmp_path, data_range):
     numbers = " ".join(map(str, range(0, 200, 10)))
     (tmp_path / "a.pgm").write_text(f"P2\n5 4\n{data_range}\n{numbers}\n")
     assert read_image(tmp_path / "a.pgm").ravel().tolist() == list(range(0, 200, 10))
     (tmp_path / "b.pgm").write_text(f"P2\n5 4\n199\n{numbers}\n")
-    with pytest.raises(DataError, match=r"b\.pgm: a PNM image of text whose white is below 255; convert"):
+    with pytest.raises(DataError, match=r"b\.pgm: a text PNM with a data range below 255"):
         read_image(tmp_path / "b.pgm")
 
 
-def test_a_white_that_a_format_cannot_say_is_said_to_be_lost(tmp_path, copy):
+def test_a_data_range_that_a_format_cannot_keep_is_reported(tmp_path, copy):
     write_tiff(tmp_path / "a.tif", levels(12), bitspersample=12)
-    assert "that white is 4095" in copy(tmp_path / "a.tif", tmp_path / "b.png")
-    assert "that white is 4095" not in copy(tmp_path / "a.tif", tmp_path / "b.pgm")
+    assert "data range of 4095" in copy(tmp_path / "a.tif", tmp_path / "b.png")
+    assert "data range of 4095" not in copy(tmp_path / "a.tif", tmp_path / "b.pgm")
     assert inspect_image(tmp_path / "b.pgm").data_range == 4095
 
 
-def test_significant_bits_of_a_png_are_a_precision_and_no_range(tmp_path):
-    """By the standard its values fill 16 bits whatever sBIT says; those of a writer that knew no better are
-    dark, and pointed out."""
+def test_significant_bits_of_a_png_are_not_its_data_range(tmp_path):
+    """By the standard the values fill 16 bits, whatever sBIT is. Other files are dark and get a hint."""
     for name, pixels in (("full", levels(12) << 4), ("low", levels(12))):
         content = cv2.imencode(".png", pixels)[1].tobytes()
-        chunk = b"sBIT\x0c"
-        chunk = struct.pack(">I", 1) + chunk + struct.pack(">I", zlib.crc32(chunk))
-        (tmp_path / f"{name}.png").write_bytes(content[:33] + chunk + content[33:])
+        (tmp_path / f"{name}.png").write_bytes(content[:33] + chunk(b"sBIT", b"\x0c") + content[33:])
         assert inspect_image(tmp_path / f"{name}.png").data_range is None
     assert dark_hint(read_image(tmp_path / "full.png"), 65535) is None
-    assert dark_hint(read_image(tmp_path / "low.png"), 65535).line.endswith("say data_range=4095")
+    assert dark_hint(read_image(tmp_path / "low.png"), 65535).line.endswith("set data_range=4095")
 
 
 def test_a_packed_stack_of_imagej_stays_packed(tmp_path, copy):
