@@ -67,21 +67,22 @@ def adapt(
     """
     images = noisy_images(config)
     plan = plan_of(config, images)
-    init = config.training.init or NAME
-    start_from(build_model(config, torch.device("cpu")), init)  # raises if a layer differs
+    init = config.training.init
+    if init is not None:
+        start_from(build_model(config, torch.device("cpu")), init)  # raises if a layer differs
     if not resume:
         files.expect_free()
     stages = _Stages(plan, images, device, workers)
     _begin(files, config)
-    before = load_trained(device, [], None, None, None, init).network
+    before, goes_on = load_trained(device, [], None, None, None, init or NAME).network, init is not None
     hidden = None
     if plan.first is not None:
         run = FileManager(files.folder, FIRST)
         _begin(run, plan.first)
-        before = stages.student(plan.first, run, before, None)
+        before, goes_on = stages.student(plan.first, run, before, None, goes_on), True
     if plan.teacher is not None:
         hidden = stages.teacher(plan.teacher, FileManager(files.folder, TEACHER))
-    return stages.student(plan.student, files, before, hidden)
+    return stages.student(plan.student, files, before, hidden, goes_on)
 
 
 def _begin(files: FileManager, config: RunConfig) -> None:
@@ -109,13 +110,16 @@ class _Stages:
         network = train(config, run, self.device, self.workers, resume=run.folder.is_dir(), stage=stage)
         return Masked(network, masker_of(config))
 
-    def student(self, config: RunConfig, run: FileManager, before: Network, hidden: Masked | None) -> Network:
-        """Train a student that begins as `before`, by targets that `before` and the teacher make."""
+    def student(
+        self, config: RunConfig, run: FileManager, before: Network, hidden: Masked | None, goes_on: bool
+    ) -> Network:
+        """Train a student, from `before` on or anew, by targets that `before` and the teacher make."""
         name = self.plan.title(config)
         LOG.info("stage %s: making its targets", name)
         targets = self._targets(config, made_folder(run.folder / TARGETS), before, hidden)
-        # A copy, because training may change `before`.
-        weights = {key: value.clone() for key, value in before.module.state_dict().items()}
+        weights = None
+        if goes_on:  # a copy, because training may change `before`
+            weights = {key: value.clone() for key, value in before.module.state_dict().items()}
         stage = Stage(name, self.plan.later_work(config), self._crops(config, targets), weights)
         return train(config, run, self.device, self.workers, resume=True, stage=stage)
 

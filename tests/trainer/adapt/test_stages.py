@@ -178,3 +178,11 @@ def test_the_shipped_recipe_has_three_stages(noisy):
     assert teacher.masker.masker_args["exclude"] >= teacher.masker.masker_args["sim_patch_edge"]
     assert student.training.init == "general" and plan.size == 96
     assert plan.later_work(first) > plan.later_work(teacher) * 0.2 > 0 and plan.later_work(student) == 0
+
+
+def test_a_network_of_another_kind_begins_with_random_weights(noisy, tmp_path):
+    settings = "training.init=null", "model.kwargs={bsn: UNet2, features: [4, 8]}", "training.max_epochs=1"
+    files = run(adapted(noisy, "null"), tmp_path / "output", "mine", False, *settings)
+    trained = load_trained(CPU, [f"output_folder={tmp_path / 'output'}"], None, "mine", None, None)
+    assert trained.config.model.kwargs["features"] == [4, 8]
+    assert (files.folder / "first" / "checkpoint").is_dir()
