@@ -4,8 +4,8 @@
     python -m benchmarks.loader --data SIDD_Medium_Srgb --step-images-per-second 700
 
 `SIDD_train` with the published settings (crops of 256 px, batches of 32, flips and rotations) reads pieces
-cut from the frames, whole frames, and both from a cache. The obvious loader reads an image with OpenCV, crops,
-flips and rotates it, divides by 255 and uses PyTorch's DataLoader. The cases run one after the other, and
+cut from the frames, whole frames, and both from a cache. The obvious loader reads images with OpenCV, crops,
+flips and rotates them, divides by 255 and uses PyTorch's DataLoader. The cases run one after the other, and
 nothing else consumes the batches. Each worker's small cache is off, as the published pieces would not fit.
 Uncached frames are repeated up to the number of SIDD-Medium: with fewer, the same frame would often come
 twice in a row and be decoded once.

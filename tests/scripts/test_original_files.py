@@ -21,16 +21,16 @@ SMALL = [
 
 def write_dataset(folder, name):
     """One folder with what a dataset's training, validation and test look for, as AP-BSN prepares it."""
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     (folder / "RN").mkdir(parents=True)
     for number in range(2):
-        piece = random.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        piece = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
         write_image(folder / "RN" / f"{number:04d}_s001.png", piece)
         if name == "DND":
             write_image(folder / f"0001_{number + 1:02d}.png", piece[:52, :52])
     if name == "SIDD":
         for variable in ("ValidationNoisyBlocksSrgb", "ValidationGtBlocksSrgb", "BenchmarkNoisyBlocksSrgb"):
-            blocks = random.integers(0, 256, (1, 2, 48, 48, 3), dtype=np.uint8)
+            blocks = rng.integers(0, 256, (1, 2, 48, 48, 3), dtype=np.uint8)
             io.savemat(folder / f"{variable}.mat", {variable: blocks})
 
 

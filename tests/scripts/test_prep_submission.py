@@ -25,10 +25,10 @@ def denoised(tmp_path, monkeypatch):
     """Results and noisy blocks of small benchmarks of 2 images with 3 blocks; returns what was denoised."""
     monkeypatch.setattr(sidd, "LAYOUT", SiddLayout(2, 3, EDGE))
     monkeypatch.setattr(dnd, "LAYOUT", DndLayout(2, 3, EDGE))
-    random = np.random.default_rng(0)
-    coarse = random.integers(20, 230, (6, 4, 4, 3))
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(20, 230, (6, 4, 4, 3))
     blocks = np.repeat(np.repeat(coarse, 8, axis=1), 8, axis=2).astype(np.uint8)
-    noisy = (blocks + random.normal(0, 10, blocks.shape)).clip(0, 255).astype(np.uint8)
+    noisy = (blocks + rng.normal(0, 10, blocks.shape)).clip(0, 255).astype(np.uint8)
     for folder in ("SIDD_test", "DND_test", "of_sidd", "of_dnd"):
         (tmp_path / folder).mkdir()
     name = "BenchmarkNoisyBlocksSrgb"
