@@ -1,4 +1,4 @@
-"""`python -m pip install .` brings all that denoising and training need, wherever they are called from."""
+"""`python -m pip install .` installs all that denoising and training need."""
 
 import shutil
 import subprocess

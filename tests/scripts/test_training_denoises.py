@@ -1,4 +1,4 @@
-"""Training from noisy images alone yields a denoiser, from the command line, with either method."""
+"""Training on noisy images alone gives a denoiser, with either masker, from the command line."""
 
 import csv
 
@@ -29,7 +29,7 @@ PATCHES = {"sim_patch_edge": 13, "repl_patch_edge": 9, "speedup_factor": 4, "pix
 
 
 def scene(rng):
-    """A grey image of soft light and a few discs."""
+    """Return a grey image of smooth light and a few discs."""
     rows, columns = np.mgrid[:EDGE, :EDGE] / EDGE
     light, across = rng.uniform(0, 60, 2)
     image = 90 + light * rows + across * columns
@@ -43,10 +43,10 @@ def scene(rng):
 @pytest.mark.parametrize(
     ("masker", "arguments", "blur"),
     [("N2V_Masker", {"pixel_perc": 0.004}, 0), ("Masker", PATCHES, 0.5)],
-    ids=["independent noise", "noise that neighbours share"],
+    ids=["independent noise", "correlated noise"],
 )
-def test_a_network_that_saw_noisy_images_alone_denoises_them(masker, arguments, blur, call, tmp_path):
-    """Each the noise that it is made for; without blind spots the same training gains less than 2 dB."""
+def test_a_network_trained_on_noisy_images_denoises_them(masker, arguments, blur, call, tmp_path):
+    """By at least 6 dB; without blind spots the same training gains less than 2 dB."""
     rng = np.random.default_rng(0)
     noisy_psnr = []
     for name in ("a.png", "b.png", "c.png", "d.png"):
