@@ -215,7 +215,7 @@ def print_rates(options: argparse.Namespace, frames: Path, pieces: Path, cache: 
     """Print the rates of all loaders."""
     step = options.step_images_per_second
     if step is None:
-        step = 1 / measure_method("step", 1, options.crop, options.step_repeats, options.device).seconds
+        step = 1 / measure_method("step", 1, options.crop, 2, options.device).seconds
     print(f"UNet2 [96, 192] takes {step:.4g} crops/s for forward and backward ({options.device})")
     head = "".join(f"{f'{workers} workers':>14}" for workers in options.workers)
     print(f"{'crops/s':<28}{head}{'x obvious':>11}{'x the step':>12}{'once, s':>9}")
@@ -244,9 +244,6 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3, help="shortest measurement of a case")
     parser.add_argument("--repeats", type=int, default=20, help="calls per part of a crop")
     parser.add_argument("--device", default="cpu", help="device of the network's step: cpu, cuda or mps")
-    parser.add_argument(
-        "--step-repeats", type=int, default=2, help="repeats of the network's step, after a warm-up"
-    )
     parser.add_argument("--step-images-per-second", type=float, help="use this rate and measure no step")
     options = parser.parse_args()
     samples_module.CACHE_BYTES = 0

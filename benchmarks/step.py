@@ -162,7 +162,7 @@ def compare(options: argparse.Namespace, config: RunConfig, device: torch.device
         for turn in range(options.rounds):
             seconds["whole"].append(trainer.turn(turn + 2))
             seconds["bare"].append(seconds_of(bare, options.steps, device))
-            seconds["obvious"].append(seconds_of(plain, options.obvious_steps, device))
+            seconds["obvious"].append(seconds_of(plain, 1, device))
         steps = options.rounds * len(trainer.loader)
         parts = {n: s / steps for n, s in trainer.step.stopwatch.total.items()}  # type: ignore[attr-defined]
     least = {name: min(values) for name, values in seconds.items()}
@@ -211,7 +211,6 @@ def main() -> None:
     parser = flags(__doc__.splitlines()[0])
     parser.add_argument("--overlay", action="append", default=[], help="configuration laid over sidd_train")
     parser.add_argument("--steps", type=int, default=5, help="steps per round")
-    parser.add_argument("--obvious-steps", type=int, default=1, help="obvious steps per round")
     parser.add_argument("--rounds", type=int, default=3, help="repeats of the comparison")
     parser.add_argument("--workers", type=int, default=2, help="loader workers")
     options = parser.parse_args()
