@@ -37,5 +37,5 @@ def test_an_installed_package_denoises_and_finds_the_configurations(tmp_path):
         [sys.executable, "-c", USED], cwd=tmp_path, env={"PYTHONPATH": str(site)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert ended.returncode == 0, said.stderr
+    assert ended.returncode == 0, ended.stderr
     assert ended.stdout.split()[-1] == "general"

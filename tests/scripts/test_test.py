@@ -174,26 +174,22 @@ def test_results_of_two_images_with_the_same_name_do_not_replace_each_other(call
     assert (tmp_path / "my.photo_DN.png").read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "metrics.csv",
-        "metrics.txt",
-        "0000_DN.png",
-        "0002_DN_31.07.png",
-        "0001_NOISY.png",
-        "report.html",
-        "panel.png",
-    ],
-)
-def test_scores_replace_files_only_with_overwrite(call, ckpt, tmp_path, name):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / name).write_bytes(b"somebody's")
-    (tmp_path / "mine" / "notes.txt").write_bytes(b"in nobody's way")
-    words = ["--pretrained", ckpt, "--out", tmp_path / "mine"]
-    ended = call("test", *words)
-    assert ended.code == 2 and f"{name}: exists; add --overwrite" in ended.err
-    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == sorted([name, "notes.txt"])
+def test_scores_replace_files_only_with_overwrite(call, ckpt, tmp_path):
+    names = (
+        "metrics.csv metrics.txt 0000_DN.png 0002_DN_31.07.png 0001_NOISY.png report.html panel.png".split()
+    )
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "notes.txt").write_bytes(b"in nobody's way")
+    words = ["--pretrained", ckpt, "--out", mine]
+    for name in names:
+        (mine / name).write_bytes(b"somebody's")
+        ended = call("test", *words)
+        assert ended.code == 2 and f"{name}: exists; add --overwrite" in ended.err
+        assert sorted(path.name for path in mine.iterdir()) == sorted([name, "notes.txt"])
+        (mine / name).unlink()
+    for name in names:
+        (mine / name).write_bytes(b"somebody's")
     assert call("test", *words, "--overwrite").code == 0
 
 
