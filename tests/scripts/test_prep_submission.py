@@ -39,7 +39,7 @@ def denoised(tmp_path, monkeypatch):
         write_image(tmp_path / "DND_test" / names["of_dnd"][-1], noisy[number])
     for folder, given in names.items():
         with open(tmp_path / folder / "metrics.csv", "w", newline="") as file:
-            csv.writer(file).writerows([("image", "name"), *((f"{n:04d}", g) for n, g in enumerate(given))])
+            csv.writer(file).writerows([("picture", "name"), *((f"{n:04d}", g) for n, g in enumerate(given))])
         for number in range(6):
             write_image(tmp_path / folder / f"{number:04d}_DN.png", blocks[number])
     return blocks

@@ -73,7 +73,7 @@ def test_scores_go_to_the_given_folder_or_the_run_of_the_checkpoint(call, traine
     other, config = ["--set", "output_folder=other"], ["-c", "tiny.yaml"]
     assert scored(call, "--pretrained", inside).parent == moved / "img"
     assert scored(call, "--pretrained", inside, *other).resolve().parent == tmp_path / "other/moved/img"
-    assert scored(call, "--pretrained", inside, *config).parent == tmp_path / "output/moved/img"
+    assert scored(call, "--pretrained", inside, *config).resolve().parent == tmp_path / "output/moved/img"
     assert scored(call, "--pretrained", "alone.pth").resolve().parent == tmp_path / "output/alone/img"
     assert scored(call, "--pretrained", "alone.pth", *other).resolve().parent == tmp_path / "other/alone/img"
     assert scored(call, "--pretrained", "alone.pth", "--out", "scores") == Path("scores")
