@@ -39,7 +39,7 @@ def test_c2_c5_without_a_name_the_run_is_named_after_the_file(call, tiny_yaml, t
     assert ended.code == 0
     (run,) = (tmp_path / "output").iterdir()
     assert re.fullmatch(r"mine_\d{8}_\d{6}", run.name)
-    assert f"finished; the run is in {run}" in ended.out
+    assert f"finished; the run is in {run.relative_to(tmp_path)}" in ended.out
     assert checkpoints(run) == [f"{run.name}_001.pth"]
 
 
