@@ -1,9 +1,9 @@
-"""Crops per second of generated images, beside what the network that learns from them takes.
+"""Compare how fast images are generated with how fast the network trains on them, in crops per second.
 
     python -m benchmarks.generated
     python -m benchmarks.generated --photographs FOLDER --workers 0 1 2
 
-Images, noise and step are those of `configs/general.yaml`, one thread each.
+Images, noise and training step are those of `configs/general.yaml`. Each process has one thread.
 """
 
 import argparse
@@ -21,8 +21,8 @@ from src.trainer.training.step import TrainingStep
 from src.trainer.training.stopwatch import Stopwatch
 
 
-def network_takes(config: RunConfig, device: torch.device, steps: int) -> float:
-    """Crops per second of training steps on one batch, of which the best counts."""
+def training_rate(config: RunConfig, device: torch.device, steps: int) -> float:
+    """Return the crops per second of the fastest of several training steps on one batch."""
     samples = build_images(config, "training")
     loader = build_loader(samples, config.training.batch_size)
     loader.set_epoch(1)
@@ -44,23 +44,23 @@ def network_takes(config: RunConfig, device: torch.device, steps: int) -> float:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print both rates."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--photographs", help="folder of clean photographs (default: none)")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1], help="at most one for each core")
-    parser.add_argument("--seconds", type=float, default=5, help="that each case is measured, at least")
-    parser.add_argument("--device", default="cpu", help="of the network: cpu or cuda")
+    parser.add_argument("--seconds", type=float, default=5, help="shortest measurement of a case")
+    parser.add_argument("--device", default="cpu", help="device of the network: cpu or cuda")
     options = parser.parse_args()
     torch.set_num_threads(1)
     folder = options.photographs or "null"
     config = read_config("general", [f"training.dataset_args.photographs={folder}"])
-    taken = network_takes(config, torch.device(options.device), steps=4)
-    print(f"the network takes {taken:.1f} crops/s ({options.device}, {config.training.precision})")
+    trained = training_rate(config, torch.device(options.device), steps=4)
+    print(f"the network takes {trained:.1f} crops/s ({options.device}, {config.training.precision})")
     for workers in options.workers:
         loader = build_loader(build_images(config, "training"), config.training.batch_size, workers)
         loader.set_epoch(1)
-        given = crops_per_second(loader, config.training.batch_size, workers, options.seconds)
-        print(f"{workers} workers: {given:.1f} crops/s, {given / taken:.1f} x the network")
+        generated = crops_per_second(loader, config.training.batch_size, workers, options.seconds)
+        print(f"{workers} workers: {generated:.1f} crops/s, {generated / trained:.1f} x the network")
         loader.close()
 
 

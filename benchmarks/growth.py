@@ -1,10 +1,10 @@
-"""How time and memory grow: with image, batch, blind spots, grid, workers and processes.
+"""Measure how time and memory grow with image, batch, blind spots, grid, workers and processes.
 
     python -m benchmarks.growth                       # the table of docs/performance.md
-    python -m benchmarks.growth --only masking        # one part of it
+    python -m benchmarks.growth --only masking        # one part of the table
 
-Each point is measured in a process of its own: the median of several calls, and how far the peak of its
-memory exceeds what Python and torch hold. An exponent e says that twice as much takes 2^e times as long.
+Each point is measured in its own process: the median time of several calls, and the peak memory minus what
+Python and torch hold. With an exponent e, twice the size takes 2^e times as long.
 """
 
 import argparse
@@ -38,27 +38,30 @@ from src.trainer.inference.pixels import denoise_pixels
 
 CPU = torch.device("cpu")
 ALIKE = 0.25
-"""Exponents that differ by less are taken for the same."""
+"""Exponents that differ by less count as equal."""
 
 
 class Axis(NamedTuple):
-    """One thing that grows, and what is measured for it."""
+    """A row of the table: the part of the program, the quantity that grows and its values.
+
+    `function` measures one point. It takes the value as the keyword `argument`.
+    """
 
     part: str
     against: str
     values: Sequence[float]
-    point: Callable[[float], Cost]
+    function: Callable[..., Cost]
+    argument: str
+
+    def point(self, value: float) -> Cost:
+        """Measure at one value."""
+        return self.function(**{self.argument: value})
 
 
 def masking(
-    _: float = 0,
-    edge: float = 256,
-    batch: float = 1,
-    spots: float = 0.002,
-    stride: float = 5,
-    sim: float = 21,
+    edge: float = 256, batch: float = 1, spots: float = 0.002, stride: float = 5, sim: float = 21
 ) -> Cost:
-    """Mask a batch of 8-bit noise."""
+    """Measure masking of a batch of 8-bit noise."""
     images = (torch.rand(int(batch), 3, int(edge), int(edge)) * 255).round() / 255
     masker = NonLocalMasker(sim_patch_edge=int(sim), speedup_factor=int(stride), pixel_perc=spots)
     generator = torch.Generator().manual_seed(0)
@@ -66,8 +69,8 @@ def masking(
     return measure(lambda: masker.mask(images, generator), 5, CPU)
 
 
-def network(_: float = 0, edge: float = 64, batch: float = 2, width: float = 96) -> Cost:
-    """Run UNet2 forward and backward."""
+def network(edge: float = 64, batch: float = 2, width: float = 96) -> Cost:
+    """Measure a forward and backward pass of UNet2."""
     images = torch.rand(int(batch), 3, int(edge), int(edge))
     module = UNet2(3, (int(width), 2 * int(width)))
     masked = NonLocalMasker().mask(images, torch.Generator().manual_seed(0))
@@ -77,7 +80,7 @@ def network(_: float = 0, edge: float = 64, batch: float = 2, width: float = 96)
 
 
 def inference(megapixels: float) -> Cost:
-    """Denoise one image by UNet2 [32, 64]."""
+    """Measure denoising of one image with UNet2 [32, 64]."""
     denoiser = random_network((32, 64), "cpu", "fp32")
     denoiser.denoise(torch.rand(3, 64, 64), "warm")
     edge = round(math.sqrt(megapixels * 1e6))
@@ -86,7 +89,7 @@ def inference(megapixels: float) -> Cost:
 
 
 def loading(workers: float) -> Cost:
-    """Load crops of 256 px from pieces of 512 px; seconds of a crop."""
+    """Measure seconds per crop when loading crops of 256 px from pieces of 512 px."""
     with tempfile.TemporaryDirectory() as folder:
         write_pieces(Path(folder) / "pieces", 8)
         settings = [
@@ -108,7 +111,7 @@ def loading(workers: float) -> Cost:
 
 
 def training(processes: float) -> Cost:
-    """Train in so many processes of one thread each, which load for themselves; seconds of an image."""
+    """Measure training seconds per image. Each process has one thread and loads its own images."""
     with tempfile.TemporaryDirectory() as folder:
         write_pieces(Path(folder) / "pieces", 8)
         command = [
@@ -129,47 +132,40 @@ def training(processes: float) -> Cost:
 
 
 def axes() -> list[Axis]:
-    """Everything that is measured, in the order of the table."""
+    """Return all rows of the table, in order."""
     return [
-        Axis("masking", "edge of the image, px", (64, 128, 256, 512, 1024), _of(masking, "edge")),
-        Axis("masking", "images", (1, 2, 4, 8, 16, 32), _of(masking, "batch")),
-        Axis("masking", "blind spots per pixel", (0.0005, 0.001, 0.002, 0.004), _of(masking, "spots")),
-        Axis("masking", "stride of the grid, px", (1, 2, 3, 5, 8, 12), _of(masking, "stride")),
-        Axis("masking", "edge of the patches, px", (13, 21, 31, 41), _of(masking, "sim")),
-        Axis("network's step", "edge of the image, px", (32, 64, 128, 256), _of(network, "edge")),
-        Axis("network's step", "images", (1, 2, 4, 8), _of(network, "batch")),
-        Axis("network's step", "width of UNet2", (12, 24, 48, 96), _of(network, "width")),
-        Axis("inference", "megapixels", (0.1, 0.4, 1.6, 6.4), inference),
-        Axis("loading a crop", "workers", (0, 1, 2, 4), loading),
-        Axis("training on an image", "processes", (1, 2), training),
+        Axis("masking", "edge of the image, px", (64, 128, 256, 512, 1024), masking, "edge"),
+        Axis("masking", "images", (1, 2, 4, 8, 16, 32), masking, "batch"),
+        Axis("masking", "blind spots per pixel", (0.0005, 0.001, 0.002, 0.004), masking, "spots"),
+        Axis("masking", "stride of the grid, px", (1, 2, 3, 5, 8, 12), masking, "stride"),
+        Axis("masking", "edge of the patches, px", (13, 21, 31, 41), masking, "sim"),
+        Axis("network's step", "edge of the image, px", (32, 64, 128, 256), network, "edge"),
+        Axis("network's step", "images", (1, 2, 4, 8), network, "batch"),
+        Axis("network's step", "width of UNet2", (12, 24, 48, 96), network, "width"),
+        Axis("inference", "megapixels", (0.1, 0.4, 1.6, 6.4), inference, "megapixels"),
+        Axis("loading a crop", "workers", (0, 1, 2, 4), loading, "workers"),
+        Axis("training on an image", "processes", (1, 2), training, "processes"),
     ]
 
 
-def _of(point: Callable[..., Cost], name: str) -> Callable[[float], Cost]:
-    return partial(_call, point, name)
-
-
-def _call(point: Callable[..., Cost], name: str, value: float) -> Cost:
-    return point(**{name: value})
-
-
 def exponent(values: Sequence[float], costs: Sequence[float]) -> float:
-    """Slope of a straight line through the logarithms."""
+    """Return the slope of a straight line through the logarithms."""
     return float(np.polyfit(np.log(values), np.log(costs), 1)[0])
 
 
 def growth(values: Sequence[float], costs: Sequence[float]) -> str:
-    """Say by which exponent costs grow, and where they turn.
+    """Return the exponent by which costs grow; two if it changes.
 
     Parameters
     ----------
     values, costs : sequence of float
-        What grows, from 0 on, and what it costs; one that is 0 is left out.
+        Non-negative sizes and their costs. Pairs that contain 0 are ignored.
 
     Returns
     -------
     str
-        One exponent, or that of the beginning, the value where it turns, and that of the rest.
+        One exponent; or the first exponent, the value where it changes, and the second. "none" without
+        two points.
     """
     known = [(v, c) for v, c in zip(values, costs, strict=True) if v > 0 and c > 0]
     if len(known) < 2:
@@ -188,20 +184,18 @@ def growth(values: Sequence[float], costs: Sequence[float]) -> str:
 
 
 def measure_apart(point: Callable[[float], Cost], value: float, threads: int) -> Cost:
-    """Measure one point in a process of its own, which may have children."""
+    """Measure one point in a new process, which may start others."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, torch.set_num_threads, (threads,)) as pool:
         return pool.submit(point, value).result()
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parts = [*dict.fromkeys(axis.part for axis in axes())]
-    parser.add_argument("--only", choices=parts, help="the axes of this part")
-    parser.add_argument(
-        "--points", type=int, default=99, help="so many points of each axis, from the smallest"
-    )
+    parser.add_argument("--only", choices=parts, help="measure this part alone")
+    parser.add_argument("--points", type=int, default=99, help="points of each row, from the smallest")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     print("| what | against | | seconds | exponent | MiB | exponent |\n|---|---|---|---|---|---|---|")

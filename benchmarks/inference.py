@@ -1,13 +1,13 @@
-"""Speed and memory of denoising large images, and how far tiles are from the whole.
+"""Measure speed and memory of denoising large images, and the difference between tiles and whole images.
 
     python -m benchmarks.inference                           # 1 and 4 MP on the CPU
     python -m benchmarks.inference --sizes 24 100 --precisions bf16
-    python -m benchmarks.inference --sizes --folder 8        # reading and writing beside the network
+    python -m benchmarks.inference --sizes --folder 8        # folders: file access during inference
     python -m benchmarks.inference --sizes --checkpoint ckpt.pth --image noisy.png
 
-Each case of the first table is measured in a fresh process, with random weights and a random 8-bit RGB
-image; its peak memory is all that the process ever held, Python, torch and the image included. The ratios
-are taken in turns in this process. Seams are looked for in what a trained network gives.
+Each case of the first table runs in a new process, with random weights and a random 8-bit RGB image. Its peak
+memory is that of the whole process, including Python, torch and the image. For the ratios, calls alternate in
+this process. Seams are measured in the result of a trained network.
 """
 
 import argparse
@@ -25,7 +25,7 @@ import torch
 from skimage.data import astronaut
 from torch import Tensor
 
-from benchmarks.masking import peak_memory, wait_for
+from benchmarks.masking import Cost, peak_memory, wait_for
 from src.model import NL_BSN, Window
 from src.trainer.config.reading import read_config
 from src.trainer.inference.denoise_files import FileDenoiser, FileOptions
@@ -38,14 +38,14 @@ from src.util.images.io import as_channels, read_image, to_float, write_image
 from src.util.overlap import AT_ONCE
 
 NOISE = 25
-"""Standard deviation of the noise on the photograph that stands in for `--image`, grey levels."""
+"""Standard deviation of the noise on the default image of `--image`, grey levels."""
 
 PHOTOGRAPH = (2000, 3000, 3)
-"""Rows, columns and channels of an image in a folder."""
+"""Shape (H, W, C) of the images of `--folder`."""
 
 
 class Case(NamedTuple):
-    """What is measured in a process of its own."""
+    """A row of the first table."""
 
     megapixels: float
     features: tuple[int, ...]
@@ -55,15 +55,11 @@ class Case(NamedTuple):
     threads: int
 
 
-class Cost(NamedTuple):
-    """Seconds, and MiB at the peak of the process (of the GPU, if it is one)."""
-
-    seconds: float
-    memory: float
-
-
 class Seams(NamedTuple):
-    """How tiles differ from the whole: grey levels of 255, and the energy across their borders."""
+    """Difference between tiles and the whole image.
+
+    `rms` and `largest` are in 8-bit grey levels. `energy` is the ratio of `energy_across` at the borders.
+    """
 
     rms: float
     largest: float
@@ -71,25 +67,25 @@ class Seams(NamedTuple):
 
 
 class Unplaced(Network):
-    """The obvious way: each tile denoised as if it were an image of its own."""
+    """The obvious way: denoise each tile like a separate image."""
 
     def __call__(self, images: Tensor, window: Window | None = None) -> Tensor:
-        """Denoise tiles without knowing where they lie."""
+        """Denoise tiles and ignore their place in the image."""
         return super().__call__(images)
 
 
 def random_network(features: tuple[int, ...], device: str, precision: Precision) -> Network:
-    """Give UNet2 with random weights, in the faster memory layout."""
+    """Return UNet2 with random weights, in channels-last layout."""
     torch.manual_seed(0)
     module = NL_BSN("UNet2", 3, list(features)).eval()
     return Network(module, torch.device(device), precision, channels_last=True)
 
 
 def measure(case: Case) -> Cost:
-    """Denoise one image, in the process that calls this."""
+    """Measure denoising of one image in this process."""
     torch.set_num_threads(case.threads)
     network = random_network(case.features, case.device, case.precision)
-    # Libraries are loaded and threads started by a small image.
+    # The first call loads libraries and starts threads.
     network.denoise(torch.rand(3, 64, 64), "warm")
     network.tiling = Tiling(case.tile)  # type: ignore[arg-type]
     height = round(math.sqrt(case.megapixels * 1e6 * 2 / 3))
@@ -100,16 +96,16 @@ def measure(case: Case) -> Cost:
 
 
 def measure_apart(case: Case) -> Cost:
-    """Measure in a fresh process, which is where a peak begins at nothing."""
+    """Measure in a new process, whose peak memory is its own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         cost = pool.apply(measure, (case,))
         pool.close()
-        pool.join()  # a process that is ended from outside leaves the progress bar's lock behind
+        pool.join()  # a terminated process would leave the progress bar's lock behind
     return cost
 
 
 def interleaved(calls: dict[str, Callable[[], object]], repeats: int, device: str) -> dict[str, float]:
-    """Time calls in turns, so that whatever else the machine does meets all; the least seconds of each."""
+    """Return the least seconds of each call. The calls alternate, so that other load affects all of them."""
     seconds: dict[str, float] = {}
     for turn in range(repeats + 1):
         for name, call in calls.items():
@@ -122,7 +118,7 @@ def interleaved(calls: dict[str, Callable[[], object]], repeats: int, device: st
 
 
 def precision_ratios(features: tuple[int, ...], device: str, repeats: int) -> dict[str, float]:
-    """Seconds of one 512x512 tile by precision, of a batch of four, and of the four one by one."""
+    """Return seconds of one 512x512 tile by precision, and of four tiles, as a batch and one by one."""
     networks = {name: random_network(features, device, name) for name in ("fp32", "bf16")}
     tiles = torch.rand(4, 3, 256, 256).to(device)
     large = torch.rand(1, 3, 512, 512).to(device)
@@ -139,7 +135,7 @@ def precision_ratios(features: tuple[int, ...], device: str, repeats: int) -> di
 
 
 def folder_seconds(network: Network, folder: Path, repeats: int) -> dict[str, float]:
-    """Seconds of denoising a folder's images: one after the other, and with the files' work beside."""
+    """Return seconds of denoising a folder, with file access between images and during inference."""
     trained = Trained(Path("random"), 0, read_config("nl_folder", ()), network, None)
 
     def denoise(held: int) -> None:
@@ -153,7 +149,7 @@ def folder_seconds(network: Network, folder: Path, repeats: int) -> dict[str, fl
 
 
 def borders(length: int, tiling: Tiling, network: NL_BSN) -> list[int]:
-    """Give the places between two parts along an axis."""
+    """Return the borders between tiles along an axis, px."""
     stride, receptive_radius = network.stride, network.receptive_radius
     spans: list[Span] = divide(
         -(-length // stride) * stride, int(tiling.tile), tiling.margin(receptive_radius), stride
@@ -162,7 +158,7 @@ def borders(length: int, tiling: Tiling, network: NL_BSN) -> list[int]:
 
 
 def energy_across(result: Tensor, rows: list[int], columns: list[int]) -> float:
-    """Mean squared second difference of three pixels in a row that lie on both sides; grey levels."""
+    """Return the mean squared second difference across borders, in squared grey levels."""
     squares = []
     for axis, places in ((1, rows), (2, columns)):
         steps = (result * 255).diff(n=2, dim=axis).square()
@@ -172,7 +168,7 @@ def energy_across(result: Tensor, rows: list[int], columns: list[int]) -> float:
 
 
 def seams(network: Network, noisy: Tensor, whole: Tensor, tiling: Tiling) -> Seams:
-    """Compare the image in tiles with the image at once."""
+    """Compare the image denoised in tiles with `whole`."""
     network.tiling = tiling
     tiled = network.denoise(noisy, "tiled")
     module = network.module
@@ -184,7 +180,7 @@ def seams(network: Network, noisy: Tensor, whole: Tensor, tiling: Tiling) -> Sea
 
 
 def all_seams(network: Network, noisy: Tensor) -> Iterator[tuple[int, int, Seams, Seams]]:
-    """Yield tile, overlap, and seams of the obvious way and of ours."""
+    """Yield tile, overlap, seams of the obvious way and seams of ours."""
     network.tiling = Tiling(0)
     whole = network.denoise(noisy, "whole")
     unplaced = Unplaced(network.module, network.device, network.precision, network.channels_last)
@@ -195,7 +191,7 @@ def all_seams(network: Network, noisy: Tensor) -> Iterator[tuple[int, int, Seams
 
 
 def print_costs(options: argparse.Namespace) -> None:
-    """Print the table of sizes."""
+    """Print the table of image sizes."""
     print(f"{'size':>8} {'precision':>9} {'how':>6} {'seconds':>9} {'MP/s':>7} {'peak MiB':>9}")
     for megapixels in options.sizes:
         for precision in options.precisions:
@@ -212,7 +208,7 @@ def print_costs(options: argparse.Namespace) -> None:
 
 
 def print_ratios(options: argparse.Namespace) -> None:
-    """Print what precision and batches are worth."""
+    """Print the speedup by bf16 and by batches."""
     seconds = precision_ratios(tuple(options.features), options.device, options.repeats)
     print(f"512x512: bf16 is {seconds['fp32'] / seconds['bf16']:.2f} times faster than fp32")
     ratio = seconds["one by one"] / seconds["batched"]
@@ -220,7 +216,7 @@ def print_ratios(options: argparse.Namespace) -> None:
 
 
 def print_folder(options: argparse.Namespace) -> None:
-    """Print what it is worth to read and write images while the network works."""
+    """Print the speedup by reading and writing files during inference."""
     network = random_network(tuple(options.features), options.device, options.precisions[-1])
     with TemporaryDirectory() as folder:
         for number in range(options.folder):
@@ -233,7 +229,7 @@ def print_folder(options: argparse.Namespace) -> None:
 
 
 def print_seams(options: argparse.Namespace) -> None:
-    """Print how far tiles are from the whole, for a trained network."""
+    """Print the difference between tiles and the whole image, for a trained network."""
     network = Denoiser.load(
         options.checkpoint, options.device, config=options.config, settings=options.settings
     ).network
@@ -247,31 +243,39 @@ def print_seams(options: argparse.Namespace) -> None:
         edge = options.edge
         image = image[:edge, :edge]
     noisy = to_float(as_channels(image, module.in_channels))
-    print(f"{'':24}{'each tile for itself':^30}{'tiles that know their place':^30}")
+    print(f"{'':24}{'separate tiles':^30}{'tiles with their place':^30}")
     print(f"{'tile':>8} {'overlap':>8}      " + f"{'rms':>9} {'largest':>9} {'seams':>9} " * 2)
     for tile, overlap, *both in all_seams(network, noisy):
         figures = " ".join(f"{s.rms:9.4f} {s.largest:9.3f} {s.energy:9.4f}" for s in both)
         print(f"{tile:8} {overlap:8}      {figures}", flush=True)
-    print("rms, largest: difference from the whole in grey levels; seams: squared second difference across")
-    print("the borders of tiles, over that of the whole image's result at the same places (1 = no seam)")
+    print("rms, largest: difference from the whole image, in grey levels")
+    print(
+        "seams: squared second difference across the borders of tiles, relative to the whole image (1 = none)"
+    )
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", type=float, nargs="*", default=[1, 4], help="of images, MP")
+    parser.add_argument("--sizes", type=float, nargs="*", default=[1, 4], help="image sizes, MP")
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], choices=get_args(Precision))
-    parser.add_argument("--folder", type=int, default=0, help="images of 6 MP in one, to measure, too")
-    parser.add_argument("--whole", action="store_true", help="also each image at once, without tiles")
-    parser.add_argument("--features", type=int, nargs="+", default=[96, 192], help="of UNet2")
+    parser.add_argument(
+        "--folder", type=int, default=0, help="also measure a folder of this many images of 6 MP"
+    )
+    parser.add_argument("--whole", action="store_true", help="also measure without tiles")
+    parser.add_argument("--features", type=int, nargs="+", default=[96, 192], help="widths of UNet2")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU")
-    parser.add_argument("--repeats", type=int, default=3, help="calls, of which the quickest counts")
-    parser.add_argument("--checkpoint", type=Path, help="a trained network, to measure seams")
-    parser.add_argument("-c", "--config", help="of a checkpoint that carries none (the original's)")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
+    parser.add_argument("--repeats", type=int, default=3, help="calls per measurement; the fastest counts")
+    parser.add_argument("--checkpoint", type=Path, help="a trained network, to measure its seams")
+    parser.add_argument("-c", "--config", help="configuration, if the checkpoint has none")
     parser.add_argument("--image", type=Path, help="a noisy image (default: a photograph with noise)")
-    parser.add_argument("--edge", type=int, default=512, help="of the image's corner that is used, px")
-    parser.add_argument("--set", action="append", default=[], dest="settings", help="as of test.py")
+    parser.add_argument(
+        "--edge", type=int, default=512, help="edge of the corner of --image that is used, px"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], dest="settings", help="a setting, as in test.py"
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(f"UNet2 {options.features}, {options.device}, {options.threads} threads, torch {torch.__version__}")

@@ -1,15 +1,14 @@
-"""Crops per second of the loader, beside what a training step takes and what the obvious loader gives.
+"""Compare the loader with the obvious loader and with the training step, in crops per second.
 
     python -m benchmarks.loader                             # noise on 12-MP frames, the step on the CPU
     python -m benchmarks.loader --data SIDD_Medium_Srgb --step-images-per-second 700
 
-`SIDD_train` as published (crops of 256 px, batches of 32, flips and turns) reads pieces cut from the frames,
-the frames themselves, and either decoded once. The obvious loader reads an image by OpenCV, cuts, flips and
-turns it, divides by 255 and lets PyTorch's DataLoader do the rest. All is measured in this process and its
-workers, one after the other; nothing else consumes the batches. The small cache that each worker has of its
-own is switched off: the published pieces are a hundred times as large. Frames that are decoded for each crop
-are listed again and again, as many as SIDD-Medium has: of a few one would often be shown twice in succession,
-which costs one decoding.
+`SIDD_train` with the published settings (crops of 256 px, batches of 32, flips and rotations) reads pieces
+cut from the frames, whole frames, and both from a cache. The obvious loader reads images with OpenCV, crops,
+flips and rotates them, divides by 255 and uses PyTorch's DataLoader. The cases run one after the other, and
+nothing else consumes the batches. Each worker's small cache is off, as the published pieces would not fit.
+Uncached frames are repeated up to the number of SIDD-Medium: with fewer, the same frame would often come
+twice in a row and be decoded once.
 """
 
 import argparse
@@ -41,30 +40,22 @@ from src.util.images.folder import list_images
 from src.util.images.io import as_tensor, read_image, to_float, write_image
 
 NOISE = NoiseOptions(sigma=5, shot=25, correlate=True, kernel_edge=5, kernel_sigma=0.8, quantise=True)
-"""Of the frames: such pieces are as large as SIDD's when stored as PNG."""
+"""Noise of the frames. With it, PNG pieces are as large as those of SIDD."""
 FRAMES = 320
-"""Of SIDD-Medium."""
+"""Frames of SIDD-Medium."""
 EPOCH = 100_000
-"""Crops in an epoch, at least: more than are ever drawn here."""
+"""Least number of crops per epoch: more than a measurement needs."""
 
 
 class Rate(NamedTuple):
-    """Crops per second by number of workers, and seconds before the first crop for what is done once."""
+    """Crops per second by number of workers, and seconds of the preparation before the first crop."""
 
     crops: dict[int, float]
     once: float = 0.0
 
 
 class Obvious(Dataset[Tensor]):
-    """What one would write.
-
-    Parameters
-    ----------
-    files : list of Path
-        PNG files.
-    crop : int
-        Edge, px.
-    """
+    """The obvious dataset: random crops of `crop` px, flipped and rotated, from PNG files."""
 
     def __init__(self, files: list[Path], crop: int) -> None:
         self.files = files
@@ -84,10 +75,10 @@ class Obvious(Dataset[Tensor]):
 
 
 def write_frames(folder: Path, count: int, height: int, width: int) -> None:
-    """Write frames of soft scenes with the noise of a camera."""
+    """Write smooth scenes with camera noise."""
     for number in range(count):
-        random = np.random.default_rng(number)
-        small = random.uniform(0.1, 0.8, (height // 200 + 2, width // 200 + 2, 3)).astype(np.float32)
+        rng = np.random.default_rng(number)
+        small = rng.uniform(0.1, 0.8, (height // 200 + 2, width // 200 + 2, 3)).astype(np.float32)
         scene = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1)
         noisy = add_noise(to_float(scene), NOISE, torch.Generator().manual_seed(number))
         image = np.rint(noisy.permute(1, 2, 0).numpy() * 255).astype(np.uint8)
@@ -95,7 +86,7 @@ def write_frames(folder: Path, count: int, height: int, width: int) -> None:
 
 
 def link_frames(frames: list[Path], folder: Path) -> None:
-    """List frames as often as makes SIDD-Medium's number."""
+    """Link frames repeatedly, up to the number of SIDD-Medium."""
     folder.mkdir()
     for number in range(max(FRAMES, len(frames))):
         frame = frames[number % len(frames)]
@@ -103,7 +94,7 @@ def link_frames(frames: list[Path], folder: Path) -> None:
 
 
 def write_pieces(frames: list[Path], folder: Path, piece: int) -> None:
-    """Cut frames as prep_SIDD.py does by default."""
+    """Cut frames into pieces as prep_SIDD.py does by default."""
     for frame in frames:
         image = read_image(frame)
         for number, box in enumerate(crop_boxes(image.shape[0], image.shape[1], piece, piece // 2)):
@@ -112,7 +103,7 @@ def write_pieces(frames: list[Path], folder: Path, piece: int) -> None:
 
 
 def crops_per_second(batches: Iterable[Any], batch: int, workers: int, seconds: float) -> float:
-    """Measure from the end of one round of the workers to the end of a later one."""
+    """Measure over whole rounds of the workers: each round takes one batch of each worker."""
     rounds = iter(batches)
     list(islice(rounds, max(1, workers)))
     start, count = time.perf_counter(), 0
@@ -124,7 +115,7 @@ def crops_per_second(batches: Iterable[Any], batch: int, workers: int, seconds: 
 
 
 def samples_of(folder: Path, crop: int, **options: Any) -> Samples:
-    """`SIDD_train`, seen as published."""
+    """Return `SIDD_train` with the published augmentations."""
     images = len(list_images(folder))
     repeats = -(-EPOCH // images // 16) * 16
     arguments = {"data_dir": str(folder), "crop_size": crop, "augmentations": ["flip", "rotate"], **options}
@@ -134,7 +125,7 @@ def samples_of(folder: Path, crop: int, **options: Any) -> Samples:
 
 
 def measure(options: argparse.Namespace, folder: Path, **view: Any) -> Rate:
-    """Measure our loader by its number of workers."""
+    """Measure our loader with each number of workers."""
     rates, once = {}, 0.0
     for workers in options.workers:
         samples = samples_of(folder, options.crop, **view)
@@ -149,12 +140,12 @@ def measure(options: argparse.Namespace, folder: Path, **view: Any) -> Rate:
 
 
 def measure_obvious(options: argparse.Namespace, folder: Path) -> Rate:
-    """Measure the obvious loader by its number of workers."""
+    """Measure the obvious loader with each number of workers."""
     rates = {}
     for workers in options.workers:
         dataset = Obvious(list_images(folder), options.crop)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of more workers than cores
+            warnings.simplefilter("ignore", UserWarning)  # more workers than cores
             loader = DataLoader(dataset, options.batch, shuffle=True, num_workers=workers)
             rates[workers] = crops_per_second(loader, options.batch, workers, options.seconds)
     return Rate(rates)
@@ -163,7 +154,7 @@ def measure_obvious(options: argparse.Namespace, folder: Path) -> Rate:
 def all_rates(
     options: argparse.Namespace, frames: Path, pieces: Path, cache: Path
 ) -> Iterator[tuple[str, Rate]]:
-    """Measure every way to read them."""
+    """Measure all ways to read frames and pieces."""
     disk = {"cache": "disk", "cache_folder": str(cache)}
     many = frames.with_name("many")
     link_frames(list_images(frames), many)
@@ -178,7 +169,7 @@ def all_rates(
 
 
 def parts_of_a_crop(folder: Path, options: argparse.Namespace) -> dict[str, float]:
-    """Seconds that a worker takes for each part of a crop from a piece, of 8 bits on its way to a device."""
+    """Return a worker's seconds for each part of making a crop from a piece."""
     samples = samples_of(folder, options.crop)
     image = samples.source.read(0)
     counter = iter(range(10**9))
@@ -210,7 +201,7 @@ def parts_of_a_crop(folder: Path, options: argparse.Namespace) -> dict[str, floa
 
 
 def seconds_of(call: Callable[[], object], repeats: int) -> float:
-    """Time a call: the least of several means."""
+    """Return the seconds of a call: the least of several means."""
     means = []
     for _ in range(5):
         start = time.perf_counter()
@@ -221,10 +212,10 @@ def seconds_of(call: Callable[[], object], repeats: int) -> float:
 
 
 def print_rates(options: argparse.Namespace, frames: Path, pieces: Path, cache: Path) -> None:
-    """Print the table."""
+    """Print the rates of all loaders."""
     step = options.step_images_per_second
     if step is None:
-        step = 1 / measure_method("step", 1, options.crop, options.step_repeats, options.device).seconds
+        step = 1 / measure_method("step", 1, options.crop, 2, options.device).seconds
     print(f"UNet2 [96, 192] takes {step:.4g} crops/s for forward and backward ({options.device})")
     head = "".join(f"{f'{workers} workers':>14}" for workers in options.workers)
     print(f"{'crops/s':<28}{head}{'x obvious':>11}{'x the step':>12}{'once, s':>9}")
@@ -239,20 +230,21 @@ def print_rates(options: argparse.Namespace, frames: Path, pieces: Path, cache: 
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="folder of noisy frames (default: some are made)")
-    parser.add_argument("--frames", type=int, default=4, help="frames that are made, or used of --data")
-    parser.add_argument("--frame", type=int, nargs=2, default=[3000, 4000], help="their height and width, px")
-    parser.add_argument("--piece", type=int, default=512, help="edge of the pieces cut from them, px")
+    parser.add_argument("--data", type=Path, help="folder of noisy frames (default: generated)")
+    parser.add_argument("--frames", type=int, default=4, help="number of frames")
+    parser.add_argument(
+        "--frame", type=int, nargs=2, default=[3000, 4000], help="height and width of generated frames, px"
+    )
+    parser.add_argument("--piece", type=int, default=512, help="edge of the pieces, px")
     parser.add_argument("--crop", type=int, default=256, help="edge of the crops, px")
-    parser.add_argument("--batch", type=int, default=32, help="crops of a batch")
+    parser.add_argument("--batch", type=int, default=32, help="crops per batch")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 2, 4], help="at most one for each core")
-    parser.add_argument("--seconds", type=float, default=3, help="that each case is measured, at least")
-    parser.add_argument("--repeats", type=int, default=20, help="calls of each part of a crop")
-    parser.add_argument("--device", default="cpu", help="of the network's step: cpu, cuda or mps")
-    parser.add_argument("--step-repeats", type=int, default=2, help="of the network's step, after the first")
-    parser.add_argument("--step-images-per-second", type=float, help="instead: what a GPU elsewhere takes")
+    parser.add_argument("--seconds", type=float, default=3, help="shortest measurement of a case")
+    parser.add_argument("--repeats", type=int, default=20, help="calls per part of a crop")
+    parser.add_argument("--device", default="cpu", help="device of the network's step: cpu, cuda or mps")
+    parser.add_argument("--step-images-per-second", type=float, help="use this rate and measure no step")
     options = parser.parse_args()
     samples_module.CACHE_BYTES = 0
     print(f"{usable_cores()} cores, torch {torch.__version__}, OpenCV {cv2.__version__}")

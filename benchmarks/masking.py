@@ -1,13 +1,13 @@
-"""Time and memory of the non-local masker, beside the obvious search and beside the network's own step.
+"""Compare time and memory of the non-local masker with the obvious search and the network's step.
 
     python -m benchmarks.masking                  # one 256x256 image and a batch of 32, on the CPU
     python -m benchmarks.masking --device cuda
 
-The obvious search stacks all candidate patches of an image into a volume, copies it once for each blind spot
-and sums squared differences. Times are taken one after the other in this process, so that ratios hold; the
-peak memory of each method in a fresh process, less what Python and torch need before. At last holes on a
-grid, with all of the masker's options, beside a small network's step in bf16: they take turns, the least
-counts.
+The obvious search stacks all candidate patches of an image into a volume, copies it for each blind spot and
+sums squared differences. All times are measured in this process, so that their ratios hold. Peak memory is
+measured in a new process per method, minus what Python and torch hold. The last line compares holes on a
+grid, with all options of the masker, with the step of a small network in bf16: they alternate, and the least
+time counts.
 """
 
 import argparse
@@ -37,14 +37,14 @@ HOLES_BATCH = (16, 3, 64, 64)
 
 
 class Cost(NamedTuple):
-    """What a call takes: median seconds, and MiB at its peak."""
+    """Seconds of a call, and its peak memory in MiB."""
 
     seconds: float
     memory: float
 
 
 def mask_by_volume(masker: NonLocalMasker, batch: Tensor, generator: torch.Generator) -> Masked:
-    """Mask as `masker` does, with the search written down as the definition says it."""
+    """Mask as `masker` does, with the search as its definition reads."""
     sim, radius = masker.sim_patch_edge, masker.repl_patch_edge // 2
     margin, stride = sim // 2 - radius, masker.speedup_factor
     points = draw_points(batch, masker.pixel_perc, generator, radius)
@@ -63,7 +63,7 @@ def mask_by_volume(masker: NonLocalMasker, batch: Tensor, generator: torch.Gener
 
 
 def mask_by_loops(masker: NonLocalMasker, batch: Tensor, generator: torch.Generator) -> Masked:
-    """Mask as `masker` does, one image, one spot and one candidate spot after the other."""
+    """Mask as `masker` does, with loops over images and blind spots."""
     sim, edge = masker.sim_patch_edge, masker.repl_patch_edge
     radius, stride = edge // 2, masker.speedup_factor
     image, mask = batch.clone(), torch.zeros_like(batch[:, :1])
@@ -84,7 +84,7 @@ def mask_by_loops(masker: NonLocalMasker, batch: Tensor, generator: torch.Genera
 def draw_by_rejection(
     image: Tensor, pixel_perc: float, margin: int, generator: torch.Generator
 ) -> list[tuple[int, int]]:
-    """Draw blind spots one by one, until each is far enough from those before it."""
+    """Draw blind spots one by one; reject those too close to an earlier one."""
     height, width = image.shape[1:]
     spots: list[tuple[int, int]] = []
     while len(spots) < count_spots(height, width, pixel_perc):
@@ -103,7 +103,7 @@ def train_step(network: torch.nn.Module, masked: Masked, batch: Tensor) -> None:
 
 
 def peak_memory(device: torch.device) -> float:
-    """Peak memory of this process so far, MiB: of the GPU where one works, else resident."""
+    """Return the peak memory of this process, MiB: of the GPU on CUDA, otherwise resident."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     # Bytes on macOS, KiB elsewhere.
@@ -111,13 +111,13 @@ def peak_memory(device: torch.device) -> float:
 
 
 def wait_for(device: torch.device) -> None:
-    """Let a GPU, NVIDIA's or Apple's, finish what it was given: only then is a time what the work took."""
+    """Wait until a GPU has finished its queue, so that the measured time covers the work."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
 
 
 def measure(call: Callable[[], object], repeats: int, device: torch.device) -> Cost:
-    """Time a call after one to warm up, and read how far its memory exceeds what was in use before."""
+    """Return the median seconds of a call after a warm-up, and the growth of the peak memory."""
     before = peak_memory(device)
     seconds = []
     for _ in range(repeats + 1):
@@ -129,7 +129,7 @@ def measure(call: Callable[[], object], repeats: int, device: torch.device) -> C
 
 
 def measure_method(method: str, images: int, edge: int, repeats: int, device_name: str) -> Cost:
-    """Measure one method on noise in the process that calls this: of 8 bits but for "ours, float"."""
+    """Measure one method on noise in this process. The noise is 8-bit, except for "ours, float"."""
     device = torch.device(device_name)
     generator = torch.Generator().manual_seed(0)
     batch = torch.rand(images, 3, edge, edge, generator=generator).to(device)
@@ -142,22 +142,22 @@ def measure_method(method: str, images: int, edge: int, repeats: int, device_nam
         network = UNet2(in_channels=3, features=(96, 192)).to(device)
         return measure(partial(train_step, network, masker.mask(batch, generator), batch), repeats, device)
     mask = partial(mask_by_volume, masker) if method == "volume" else masker.mask
-    # Libraries are loaded and threads started by a small image, which is not what the memory is asked of.
+    # The first call loads libraries and starts threads. Their memory does not count.
     mask(batch[:1, :, :32, :32], generator)
     return measure(partial(mask, batch, generator), repeats, device)
 
 
 def peak_memory_of(method: str, images: int, edge: int, device_name: str) -> float:
-    """Peak memory of a method in a process of its own, MiB.
+    """Return the peak memory of a method in a new process, MiB.
 
-    On Linux a process starts with the peak of the one that starts it: ask before anything large is done here.
+    On Linux a process inherits the peak of its parent. Call this before allocating much memory.
     """
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(measure_method, (method, images, edge, 0, device_name)).memory
 
 
 def print_holes(repeats: int, device: torch.device) -> None:
-    """Print what holes on a grid take beside the step of UNet2 [32, 64] over a local mean, in bf16."""
+    """Compare masking with holes on a grid with the step of UNet2 [32, 64] with a local mean, in bf16."""
     generator = torch.Generator().manual_seed(0)
     batch = torch.randint(256, HOLES_BATCH, generator=generator, dtype=torch.uint8).to(device)
     network = NL_BSN("UNet2", in_channels=3, features=[32, 64], local_mean=8).to(device)
@@ -182,15 +182,17 @@ def print_holes(repeats: int, device: torch.device) -> None:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
     parser.add_argument("--edge", type=int, default=256, help="edge of the images, px")
-    parser.add_argument("--batch", type=int, default=32, help="images of the batch")
-    parser.add_argument("--repeats", type=int, default=20, help="calls, of which the median counts")
-    parser.add_argument("--volume-repeats", type=int, default=5, help="the same for the obvious search")
+    parser.add_argument("--batch", type=int, default=32, help="images per batch")
+    parser.add_argument("--repeats", type=int, default=20, help="calls per measurement; the median counts")
     parser.add_argument(
-        "--step-images", type=int, default=2, help="images of the network's step, scaled to the batch"
+        "--step-images",
+        type=int,
+        default=2,
+        help="batch of the network's step; its time is scaled to --batch",
     )
     options = parser.parse_args()
     edge, device = options.edge, options.device
@@ -203,7 +205,7 @@ def main() -> None:
     memory = [peak_memory_of(method, images, edge, device) for method, images in cases.values()]
     seconds = []
     for (name, (method, images)), peak in zip(cases.items(), memory, strict=True):
-        repeats = options.volume_repeats if method == "volume" else options.repeats
+        repeats = min(5, options.repeats) if method == "volume" else options.repeats
         seconds.append(measure_method(method, images, edge, repeats, device).seconds)
         print(f"{name:<26}{seconds[-1]:9.4f} s  {peak:7.0f} MiB")
     print(f"ours is {seconds[0] / seconds[1]:.0f} times faster for one image")

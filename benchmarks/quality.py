@@ -1,21 +1,21 @@
-"""How good denoised images are, beside what else one call would give.
+"""Compare the quality of denoised images with that of other methods.
 
-    python -m benchmarks.quality            # eight kinds of noise, and the demo's images
+    python -m benchmarks.quality            # eight kinds of noise, and the demo
     python -m benchmarks.quality --pairs PolyU=polyu/noisy,polyu/gt --every 6 --sheet sheet.png
     python -m benchmarks.quality --checkpoint output/mine/checkpoint/mine_012.pth
 
-All methods see the same images, and are compared after rounding to 8 bits. Colour is the mean, over the
-images, of how far their mean colour is off, in levels; rho is the share of the noise that is left in the
-result, as <denoised - clean, noise> / <noise, noise>. A network's finish finds the light of the noise in
-several images of a set together, as `test.py --test_dir` does in a folder. NLM is scikit-image's
-`denoise_nl_means` (patch 5, distance 9, h = 0.8 sigma), once with its own estimate of sigma and once told the
-true one; wavelets are BayesShrink with their own estimate; total variation is told sigma, too, as its weight.
-Estimates need PyWavelets (`pip install pywavelets`).
+All methods get the same images. Results are rounded to 8 bits. Colour is the mean absolute error of an
+image's mean colour, in grey levels. Rho is the share of the noise left in the result,
+<denoised - clean, noise> / <noise, noise>. A network's finish estimates gamma from several images of a set
+together, as `test.py --test_dir` does for a folder. NLM is scikit-image's `denoise_nl_means` (patch 5,
+distance 9, h = 0.8 sigma), with estimated and with true sigma. Wavelets are BayesShrink with estimated sigma.
+Total variation has the true sigma as its weight. Estimates need PyWavelets (`pip install pywavelets`).
 """
 
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,16 +33,16 @@ from src.util.errors import DataError
 from src.util.images.io import write_image
 
 Method = Callable[[Pair], np.ndarray]
-"""Denoises a pair's noisy image; the clean one tells those that are told sigma."""
-Way = Callable[[PairSet], Method]
-"""Makes a method for a set."""
+"""Denoises a pair's noisy image. Methods with true sigma compute it from the clean one."""
+MakeMethod = Callable[[PairSet], Method]
+"""Returns the method for a set."""
 
 PANEL_EDGE = 160
 PANEL_PAIRS = 3
 
 
 class Row(NamedTuple):
-    """The figures of a method on a set."""
+    """Scores of a method on a set."""
 
     method: str
     psnr: float
@@ -54,46 +54,44 @@ class Row(NamedTuple):
     results: list[np.ndarray]
 
 
-def ways(checkpoints: Sequence[Path], others: bool) -> dict[str, Way]:
-    """All methods by their names in the table."""
-    found: dict[str, Method] = {"noisy": lambda pair: pair.noisy}
+def methods(checkpoints: Sequence[Path], others: bool) -> dict[str, MakeMethod]:
+    """Return all methods by their names in the table."""
+    plain: dict[str, Method] = {"noisy": lambda pair: pair.noisy}
     if others:
-        found |= {"NLM, sigma told": lambda pair: _nlm(pair.noisy, _true_sigma(pair))}
-        found |= {"total variation, sigma told": _total_variation}
-        if _estimates():
-            found |= {
-                "NLM": lambda pair: _nlm(pair.noisy, _estimated_sigma(pair.noisy)),
-                "wavelets": _wavelets,
-            }
-    networks: dict[str, Way] = {}
+        plain |= {"NLM, true sigma": lambda pair: _nlm(pair.noisy, _true_sigma(pair))}
+        plain |= {"total variation, true sigma": _total_variation}
+        if _has_estimates():
+            plain |= {"NLM": lambda pair: _nlm(pair.noisy, _estimated_sigma(pair.noisy))}
+            plain |= {"wavelets": _wavelets}
+    networks: dict[str, MakeMethod] = {}
     for name, path in (("general", "general"), *((path.stem, str(path)) for path in checkpoints)):
         networks |= {f"{name}, not finished": _network(path, "none"), name: _network(path, None)}
-    return {name: _of_any_set(method) for name, method in found.items()} | networks
+    return {name: partial(_for_any_set, method) for name, method in plain.items()} | networks
 
 
-def _of_any_set(method: Method) -> Way:
-    return lambda pairs: method
+def _for_any_set(method: Method, pairs: PairSet) -> Method:
+    return method
 
 
-def _estimates() -> bool:
+def _has_estimates() -> bool:
     try:
         import pywt  # noqa: F401
     except ImportError:
-        print("PyWavelets is not installed: NLM with its own estimate of sigma and wavelets are left out")
+        print("PyWavelets is not installed: skip NLM with estimated sigma, and wavelets")
         return False
     return True
 
 
-def _network(path: str, finish: str | None) -> Way:
+def _network(path: str, finish: str | None) -> MakeMethod:
     denoiser = Denoiser.load(path, finish=finish)  # type: ignore[arg-type]
     own = denoiser.finish
 
-    def of(pairs: PairSet) -> Method:
+    def method(pairs: PairSet) -> Method:
         if own.light is not None and own.gamma == "auto":
             denoiser.finish = own.model_copy(update={"gamma": _common_gamma(denoiser, pairs.pairs)})
         return lambda pair: denoiser(pair.noisy)
 
-    return of
+    return method
 
 
 def _common_gamma(denoiser: Denoiser, pairs: Sequence[Pair]) -> float:
@@ -136,7 +134,7 @@ def _to_bytes(values: np.ndarray) -> np.ndarray:
 
 
 def measure(name: str, method: Method, pairs: PairSet) -> Row:
-    """One method on all pairs of a set."""
+    """Score one method on all pairs of a set."""
     results, seconds = [], 0.0
     for pair in pairs.pairs:
         start = time.perf_counter()
@@ -145,17 +143,17 @@ def measure(name: str, method: Method, pairs: PairSet) -> Row:
     scored = list(zip(pairs.pairs, results, strict=True))
     before = [_psnr(pair.clean, pair.noisy) for pair in pairs.pairs]
     after = [_psnr(pair.clean, result) for pair, result in scored]
-    off = [np.abs(r.mean((0, 1)) - p.clean.mean((0, 1))).mean() for p, r in scored]
+    colour_errors = [np.abs(r.mean((0, 1)) - p.clean.mean((0, 1))).mean() for p, r in scored]
     megapixels = sum(pair.clean.shape[0] * pair.clean.shape[1] for pair in pairs.pairs) / 1e6
     return Row(
         name, float(np.mean(after)), float(np.mean([ssim(p.clean, r) for p, r in scored])),
-        float(np.mean(off)), float(np.mean([_rho(pair, result) for pair, result in scored])),
+        float(np.mean(colour_errors)), float(np.mean([_rho(pair, result) for pair, result in scored])),
         sum(new < old for new, old in zip(after, before, strict=True)), seconds / megapixels, results,
     )  # fmt: skip
 
 
 def _psnr(clean: np.ndarray, other: np.ndarray) -> float:
-    """In dB; 99 for images that are the same, so that a mean over images stays finite."""
+    """Return the PSNR in dB, at most 99, so that a mean over images is finite."""
     return min(psnr(clean, other), 99.0)
 
 
@@ -167,9 +165,9 @@ def _rho(pair: Pair, result: np.ndarray) -> float:
 
 
 def table(pairs: PairSet, rows: Sequence[Row]) -> list[str]:
-    """A set's figures in Markdown."""
+    """Return the scores of a set as a Markdown table."""
     lines = [f"**{pairs.name}**, {len(pairs.pairs)} images", ""]
-    lines += ["| method | PSNR, dB | SSIM | colour off, levels | rho | worse than noisy | s / MP |"]
+    lines += ["| method | PSNR, dB | SSIM | colour error, levels | rho | worse than noisy | s / MP |"]
     lines += ["|---|---:|---:|---:|---:|---:|---:|"]
     for row in rows:
         figures = f"{row.psnr:.2f} | {row.ssim:.4f} | {row.colour:.2f} | {row.rho:.3f} | {row.worse}"
@@ -178,7 +176,7 @@ def table(pairs: PairSet, rows: Sequence[Row]) -> list[str]:
 
 
 def sheet(pairs: PairSet, rows: Sequence[Row]) -> list[list[tuple[str, np.ndarray]]]:
-    """Middles of a few of a set's images, noisy, by each method, and clean."""
+    """Return rows of captioned crops: a few images of the set by each method, and clean."""
     lines = []
     for number in np.linspace(0, len(pairs.pairs) - 1, min(PANEL_PAIRS, len(pairs.pairs))).astype(int):
         pair = pairs.pairs[number]
@@ -197,30 +195,36 @@ def _middle(image: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the tables."""
     options = _options()
     sets = [folders(name, noisy, clean, options.every) for name, noisy, clean in options.pairs]
     if not sets:
         sets = [built_in(kind) for kind in KINDS] + [demo_set()]
-    known = ways(options.checkpoint, not options.networks_alone)
-    drawn = []
+    known = methods(options.checkpoint, not options.networks_alone)
+    crops = []
     for pairs in sets:
-        rows = [measure(name, way(pairs), pairs) for name, way in known.items()]
+        rows = [measure(name, make(pairs), pairs) for name, make in known.items()]
         print("\n".join(table(pairs, rows)), flush=True)
-        drawn += sheet(pairs, rows)
+        crops += sheet(pairs, rows)
     if options.sheet is not None:
-        write_image(options.sheet, panel(drawn))
+        write_image(options.sheet, panel(crops))
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument(
         "--pairs", type=_pairs, action="append", default=[], metavar="NAME=NOISY,CLEAN",
-        help="two folders, in place of the built-in photographs; may be said several times",
+        help="two folders instead of the built-in photographs; may be given several times",
     )  # fmt: skip
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="take each Nth pair of the folders")
-    parser.add_argument("--checkpoint", type=Path, action="append", default=[], help="one more network")
-    parser.add_argument("--networks-alone", action="store_true", help="leave scikit-image's methods out")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="use every Nth pair of the folders")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        action="append",
+        default=[],
+        help="another network; may be given several times",
+    )
+    parser.add_argument("--networks-alone", action="store_true", help="skip scikit-image's methods")
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="write crops side by side")
     return parser.parse_args()
 
@@ -232,7 +236,7 @@ def _pairs(text: str) -> tuple[str, Path, Path]:
         raise argparse.ArgumentTypeError(f"expected NAME=NOISY,CLEAN, got '{text}'")
     for folder in (noisy, clean):
         if not Path(folder).is_dir():
-            raise DataError(f"--pairs: {folder}: there is no such folder")
+            raise DataError(f"--pairs: {folder}: no such folder")
     return name, Path(noisy), Path(clean)
 
 

@@ -14,12 +14,12 @@ from src.util.images.io import to_uint8
 from src.util.seed import derive_seed, numpy_generator
 
 EDGE = 256
-"""Of the parts of photographs, px."""
+"""Edge of the crops of photographs, px."""
 
 Noise = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-"""Makes a clean image, float32 (H, W, C) from 0 to 1, noisy; neither clipped nor rounded."""
+"""Adds noise to a clean image, float32 (H, W, C) in [0, 1], without clipping or rounding."""
 
-# A sensor at a high ISO, demosaicked; not compressed.
+# A sensor at a high ISO: demosaicked, not compressed.
 _SENSOR = CameraNoise(raw=1, shot=(0.01, 0.01), mosaic=1, reduced=0, jpeg=0)
 
 
@@ -32,7 +32,7 @@ class Pair(NamedTuple):
 
 
 class PairSet(NamedTuple):
-    """Pairs that are averaged."""
+    """Pairs whose scores are averaged."""
 
     name: str
     pairs: list[Pair]
@@ -77,21 +77,21 @@ KINDS: dict[str, Noise] = {
     "Poisson, 30 at white, grey": _counted,
     "none": lambda clean, rng: clean,
 }
-"""What is done to the built-in photographs."""
+"""Kinds of noise on the built-in photographs."""
 
 
 def built_in(kind: str) -> PairSet:
-    """The parts of scikit-image's colour photographs under one kind of noise, the same at each call."""
+    """Return crops of scikit-image's colour photographs with one kind of noise, the same at each call."""
     pairs = []
-    for number, (name, part) in enumerate(_parts()):
-        clean = part.astype(np.float32) / 255
+    for number, (name, crop) in enumerate(_crops()):
+        clean = crop.astype(np.float32) / 255
         clean = clean.mean(axis=2, keepdims=True) if kind.endswith("grey") else clean
         noisy = KINDS[kind](clean, numpy_generator(derive_seed(0, kind, number)))
         pairs.append(Pair(name, *(to_uint8(values.transpose(2, 0, 1)) for values in (noisy, clean))))
     return PairSet(kind, pairs)
 
 
-def _parts() -> Iterator[tuple[str, np.ndarray]]:
+def _crops() -> Iterator[tuple[str, np.ndarray]]:
     photographs = Demo()
     for number in range(len(photographs)):
         image = photographs.read(number).noisy
@@ -102,7 +102,7 @@ def _parts() -> Iterator[tuple[str, np.ndarray]]:
 
 
 def demo_set() -> PairSet:
-    """The demo's own images, as `configs/demo.yaml` makes them."""
+    """Return the test images of `configs/demo.yaml`."""
     from src.trainer.config.build import build_images
     from src.trainer.config.reading import read_config
 
@@ -114,7 +114,7 @@ def demo_set() -> PairSet:
 
 
 def folders(name: str, noisy: Path, clean: Path, every: int) -> PairSet:
-    """Each `every`-th pair of two folders."""
+    """Return every `every`-th pair of two folders."""
     source = Folder(str(noisy), str(clean))
     read = (source.read(number) for number in range(0, len(source), every))
     return PairSet(name, [Pair(each.name, each.noisy, np.asarray(each.clean)) for each in read])

@@ -1,10 +1,10 @@
-"""The network's own step by precision, memory layout and compiler, against the device's matrix rate.
+"""Compare precisions, memory layouts and the compiler by the network's step and the matrix rate.
 
     python -m benchmarks.settings                                  # two images on the CPU
     python -m benchmarks.settings --device cuda --batch 32 --precisions fp32 tf32 bf16 --compile --profile
 
-The settings take turns in this process, each figure is the least of its turns. The matrix rate is that of one
-large product of two matrices in the same precision.
+The settings alternate in this process, and the least time of each counts. The matrix rate is the speed of one
+large matrix product in the same precision.
 """
 
 import argparse
@@ -28,23 +28,14 @@ from src.util.images.io import as_float
 from src.util.seed import make_generator
 
 OPERATIONS = 15
-"""That many of the costliest are listed."""
+"""Number of listed operations."""
 
 
 @dataclass
 class Bare:
-    """The network's own step on a batch that lies on the device.
+    """The network's step alone, on a batch that is already masked and on the device.
 
-    Parameters
-    ----------
-    config : RunConfig
-        Network, loss and optimiser.
-    device : torch.device
-        Where.
-    noisy : Tensor
-        (B, C, H, W) in [0, 1].
-    masked : Masked
-        The same, masked.
+    `config` gives network, loss and optimiser; `noisy` is (B, C, H, W) in [0, 1].
     """
 
     config: RunConfig
@@ -60,7 +51,7 @@ class Bare:
         self.optimizer = build_optimizer(self.config, self.network.module.parameters())
 
     def __call__(self) -> None:
-        """Forward, loss, backward, update."""
+        """Run forward, loss, backward and update."""
         value = self.loss(self.network(self.masked.image), self.noisy, self.masked.mask, 0.5)
         self.optimizer.zero_grad(set_to_none=True)
         with self.network.arithmetic():
@@ -69,18 +60,18 @@ class Bare:
 
 
 def random_batch(options: argparse.Namespace, device: torch.device) -> Tensor:
-    """Give 8-bit noise (B, 3, H, W) as uint8, as training gets it."""
+    """Return 8-bit noise, uint8 (B, 3, H, W), the input of a training step."""
     return torch.randint(256, (options.batch, 3, options.edge, options.edge), dtype=torch.uint8).to(device)
 
 
 def with_settings(config: RunConfig, precision: str, channels_last: bool, compiled: bool) -> RunConfig:
-    """Give the same training, computed otherwise."""
+    """Return the configuration with other settings of the computation."""
     update = {"precision": precision, "channels_last": channels_last, "compile": compiled}
     return config.model_copy(update={"training": config.training.model_copy(update=update)})
 
 
 def compare_settings(options: argparse.Namespace, config: RunConfig, device: torch.device) -> None:
-    """Print the bare step by precision, memory layout and compiler, against the device's matrix rate."""
+    """Print the bare step's time and its share of the matrix rate, for each setting."""
     batch = random_batch(options, device)
     masked = build_masker(config).mask(batch, make_generator(0, "mask"))
     calls: dict[str, Callable[[], object]] = {}
@@ -109,7 +100,7 @@ def compare_settings(options: argparse.Namespace, config: RunConfig, device: tor
 
 
 def print_operations(call: Callable[[], object], device: torch.device) -> None:
-    """Print which operations a call's time goes to, on the GPU where one works."""
+    """Print the operations that take most of a call's time: the GPU's time on CUDA."""
     on_gpu = device.type == "cuda"
     with profile(activities=[ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * on_gpu]) as profiled:
         call()
@@ -125,14 +116,14 @@ def print_operations(call: Callable[[], object], device: torch.device) -> None:
 
 
 def operations_of(bare: Bare) -> float:
-    """Floating-point operations of a step; two for each multiplication and its addition."""
+    """Return the floating-point operations of a step. A multiply-add counts as two."""
     with FlopCounterMode(display=False) as counter:
         bare()
     return float(counter.get_total_flops())
 
 
 def matrix_rate(precision: str, device: torch.device) -> float:
-    """Operations per second of one large matrix product, the best of several."""
+    """Return the operations per second of a large matrix product, the best of several."""
     edge = 8192 if device.type == "cuda" else 2048
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     a, b = (torch.rand(edge, edge, device=device).to(kind) for _ in range(2))
@@ -146,18 +137,18 @@ def matrix_rate(precision: str, device: torch.device) -> float:
 
 
 def flags(description: str) -> argparse.ArgumentParser:
-    """Give the flags that say what is trained."""
+    """Return a parser with the flags for network and batch."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--features", type=int, nargs=2, default=[96, 192], help="widths of UNet2")
     parser.add_argument("--edge", type=int, default=256, help="edge of the crops, px")
-    parser.add_argument("--batch", type=int, default=2, help="crops of a step")
-    parser.add_argument("--repeats", type=int, default=5, help="turns of short measurements")
+    parser.add_argument("--batch", type=int, default=2, help="crops per step")
+    parser.add_argument("--repeats", type=int, default=5, help="repeats of short measurements")
     return parser
 
 
 def headline(options: argparse.Namespace) -> str:
-    """Say what is measured, and on what."""
+    """Return device, threads, version, network and batch."""
     device = options.device
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else "CPU"
     return (
@@ -167,11 +158,13 @@ def headline(options: argparse.Namespace) -> str:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the table."""
     parser = flags(__doc__.splitlines()[0])
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], choices=("fp32", "tf32", "bf16"))
-    parser.add_argument("--profile", action="store_true", help="list the fastest setting's operations, too")
-    parser.add_argument("--compile", action="store_true", help="measure compiled networks, too")
+    parser.add_argument(
+        "--profile", action="store_true", help="also list the operations of the fastest setting"
+    )
+    parser.add_argument("--compile", action="store_true", help="also measure compiled networks")
     options = parser.parse_args()
     print(headline(options))
     config = read_config("sidd_train", [f"model.kwargs.features={options.features}"])

@@ -1,14 +1,13 @@
-"""A training step as `main.py` runs it, beside the network's own and beside the obvious implementation.
+"""Compare a training step of `main.py` with the network's step and the obvious implementation.
 
     python -m benchmarks.step                                  # UNet2 [96, 192], two images, on the CPU
     python -m benchmarks.step --device cuda --batch 32 --steps 50
 
-bare     forward, loss, backward and update, for images and masks that lie on the device
-whole    `Trainer` with all of its parts: images from a folder of PNGs, masking, checks, log, TensorBoard
-obvious  32 bits, loops over images and spots, differences of whole patches, and the loss read in each step
+bare     forward, loss, backward and update, with masked images on the device
+whole    `Trainer` with all its parts: images from a folder of PNGs, masking, checks, log, TensorBoard
+obvious  fp32, loops over images and blind spots, differences of whole patches, and the loss read in each step
 
-They take turns in this process, so that whatever else the machine does meets all of them; each figure is the
-least of its turns.
+They alternate in this process, so that other load affects all of them. The least time of each counts.
 """
 
 import argparse
@@ -57,18 +56,18 @@ from src.util.images.io import as_float, write_image
 from src.util.seed import make_generator
 
 PIECE, PIECES = 512, 8
-"""Edge of the prepared pieces that crops are cut from, px, and how many there are."""
+"""Edge of the prepared pieces, px, and their number."""
 
 
 class Adding(Stopwatch):
-    """Remembers what it has reported."""
+    """Adds up the seconds that it reports."""
 
     def __init__(self, device: torch.device) -> None:
         super().__init__(device)
         self.total: dict[str, float] = {}
 
     def report(self) -> dict[str, float]:
-        """Seconds by part, as they were and added up."""
+        """Return the seconds by part since the last report, and add them to `total`."""
         seconds = super().report()
         for name, value in seconds.items():
             self.total[name] = self.total.get(name, 0) + value
@@ -76,26 +75,26 @@ class Adding(Stopwatch):
 
 
 class Timed(Trainer):
-    """Notes when each step inside an epoch is over."""
+    """Records when each step of an epoch ends."""
 
     moments: list[float]
 
     def save_inside_if_due(self, epoch: int) -> None:
-        """Note the time; on a GPU of the first and the last step only, which waits for it."""
+        """Record the time. Synchronise a GPU at the first and last step only."""
         if self.network.device.type == "cuda" and len(self.moments) in (0, len(self.loader) - 2):
             torch.cuda.synchronize()
         self.moments.append(time.perf_counter())
         super().save_inside_if_due(epoch)
 
     def turn(self, epoch: int) -> float:
-        """Seconds of a step of this epoch, but for its first, which waits for the workers."""
+        """Return the mean seconds of this epoch's steps, without the first, which waits for the workers."""
         self.moments = []
         self.train_epoch(epoch)
         return (self.moments[-1] - self.moments[0]) / (len(self.moments) - 1)
 
 
 def obvious(config: RunConfig, device: torch.device, noisy: Tensor) -> Callable[[], None]:
-    """Give the step that follows from the method's description, without a second thought."""
+    """Return a training step written down directly from the method's description."""
     network = build_model(config, device)
     network.module.train()
     loss, masker = Loss("1*self_L2"), build_masker(config)
@@ -115,18 +114,18 @@ def obvious(config: RunConfig, device: torch.device, noisy: Tensor) -> Callable[
 
 
 def write_pieces(folder: Path, pieces: int) -> None:
-    """Write prepared pieces as noisy as photographs: PNGs of noise are slower to read than any of those."""
-    random = np.random.default_rng(0)
+    """Write pieces as noisy as photographs. PNGs of pure noise would be slower to read."""
+    rng = np.random.default_rng(0)
     folder.mkdir()
     waves = 127 + 60 * np.sin(np.mgrid[:PIECE, :PIECE].sum(axis=0) / 31)[..., None]
     for number in range(pieces):
-        noisy = waves + random.normal(0, 12, (PIECE, PIECE, 3))
+        noisy = waves + rng.normal(0, 12, (PIECE, PIECE, 3))
         write_image(folder / f"{number:03d}.png", noisy.round().clip(0, 255).astype(np.uint8))
 
 
 @contextmanager
 def whole(config: RunConfig, device: torch.device, workers: int, folder: Path) -> Iterator[Timed]:
-    """Give the trainer as `main.py` builds it, but for checkpoints and validation."""
+    """Yield the trainer of `main.py`, without checkpoints and validation."""
     files = FileManager(folder, "run")
     files.create()
     images = build_images(config, "training")
@@ -148,7 +147,7 @@ def whole(config: RunConfig, device: torch.device, workers: int, folder: Path) -
 
 
 def compare(options: argparse.Namespace, config: RunConfig, device: torch.device, folder: Path) -> None:
-    """Print bare, whole and obvious steps, and where the whole one's time goes."""
+    """Print the times of bare, whole and obvious steps, and the parts of the whole one."""
     batch = random_batch(options, device)
     noisy, masker = as_float(batch), build_masker(config)
     bare = Bare(config, device, noisy, masker.mask(batch, make_generator(0, "mask")))
@@ -163,7 +162,7 @@ def compare(options: argparse.Namespace, config: RunConfig, device: torch.device
         for turn in range(options.rounds):
             seconds["whole"].append(trainer.turn(turn + 2))
             seconds["bare"].append(seconds_of(bare, options.steps, device))
-            seconds["obvious"].append(seconds_of(plain, options.obvious_steps, device))
+            seconds["obvious"].append(seconds_of(plain, 1, device))
         steps = options.rounds * len(trainer.loader)
         parts = {n: s / steps for n, s in trainer.step.stopwatch.total.items()}  # type: ignore[attr-defined]
     least = {name: min(values) for name, values in seconds.items()}
@@ -176,14 +175,14 @@ def compare(options: argparse.Namespace, config: RunConfig, device: torch.device
 
 
 def print_parts(parts: dict[str, float], whole_step: float) -> None:
-    """Print where the whole step's time goes."""
+    """Print the share of each part of the whole step."""
     parts = {**parts, "all else": whole_step - sum(parts.values())}
     shares = ", ".join(f"{name} {value / whole_step:.2%}" for name, value in parts.items())
-    print(f"of the whole step: {shares} (log and TensorBoard once in each turn)")
+    print(f"of the whole step: {shares} (log and TensorBoard once per round)")
 
 
 def print_masking(batch: Tensor, repeats: int, device: torch.device) -> None:
-    """Print what masking is made of."""
+    """Print the times of the parts of masking."""
     noisy, masker, generator = as_float(batch), NonLocalMasker(), torch.Generator().manual_seed(0)
     sim, edge = masker.sim_patch_edge, masker.repl_patch_edge
     points = draw_points(batch, masker.pixel_perc, generator, edge // 2)
@@ -198,7 +197,7 @@ def print_masking(batch: Tensor, repeats: int, device: torch.device) -> None:
 
 
 def seconds_of(call: Callable[[], object], repeats: int, device: torch.device) -> float:
-    """Seconds of a call, on the average of several that follow each other as in training."""
+    """Return the mean seconds of several successive calls."""
     start = time.perf_counter()
     for _ in range(repeats):
         call()
@@ -208,13 +207,12 @@ def seconds_of(call: Callable[[], object], repeats: int, device: torch.device) -
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the comparison."""
     parser = flags(__doc__.splitlines()[0])
-    parser.add_argument("--overlay", action="append", default=[], help="a configuration laid over sidd_train")
-    parser.add_argument("--steps", type=int, default=5, help="steps of each turn")
-    parser.add_argument("--obvious-steps", type=int, default=1, help="the same for the obvious step")
-    parser.add_argument("--rounds", type=int, default=3, help="turns")
-    parser.add_argument("--workers", type=int, default=2, help="processes that load images")
+    parser.add_argument("--overlay", action="append", default=[], help="configuration laid over sidd_train")
+    parser.add_argument("--steps", type=int, default=5, help="steps per round")
+    parser.add_argument("--rounds", type=int, default=3, help="repeats of the comparison")
+    parser.add_argument("--workers", type=int, default=2, help="loader workers")
     options = parser.parse_args()
     print(headline(options))
     with tempfile.TemporaryDirectory() as folder:
@@ -223,7 +221,7 @@ def main() -> None:
 
 
 def step_config(options: argparse.Namespace, folder: Path) -> RunConfig:
-    """Give sidd_train for this folder's pieces, with so many steps in an epoch."""
+    """Return sidd_train for the pieces of `folder`, with `--steps` + 1 steps per epoch."""
     repeats = math.ceil((options.steps + 1) * options.batch / PIECES)
     return read_config(
         ["sidd_train", *options.overlay],

@@ -1,15 +1,15 @@
-"""Write docs/formats.md: what of an image is in its result, found by reading results back.
+"""Write docs/formats.md: which properties of an image file its result keeps.
 
     python -m docs.formats
 
-Each cell of the tables is of one small file with one property. It is denoised with a network that gives back
-what it gets; what other programs find in the result, and whether a word was said about it, is the cell.
+Each cell of the tables stands for a small file with one property. A network that returns its input denoises
+it. The cell says what other programs find in the result, and whether a message was logged.
 """
 
 import sys
 from pathlib import Path
 
-from docs.formats.page import PAGE, written
+from docs.formats.page import PAGE, page_text
 
 if __name__ == "__main__":
-    (Path(sys.argv[1]) if sys.argv[1:] else PAGE).write_text(written(), encoding="utf-8")
+    (Path(sys.argv[1]) if sys.argv[1:] else PAGE).write_text(page_text(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Small files, each of one format and with one property."""
+"""Writers of small files, each in one format and with one property."""
 
 import struct
 from collections.abc import Callable
@@ -34,7 +34,7 @@ _XMP_TAG, _IPTC_TAG, _NO_DATA, _MAX_SAMPLE = 700, 33723, 42113, 281
 
 
 def missing() -> set[str]:
-    """Formats of which no file can be made or read here."""
+    """Return the formats that cannot be written or read here."""
     try:
         import pillow_heif
 
@@ -61,15 +61,15 @@ def _exif(turned: bool = False, exposure: bool = False) -> bytes:
 
 
 def _exif_with_thumbnail() -> bytes:
-    of_image = struct.pack("<HHHI4sI", 1, ExifTags.Base.Make, 2, 4, b"Mak", 26)
-    of_thumbnail = struct.pack("<HHHIII", 1, ExifTags.Base.Compression, 3, 1, 6, 0)
-    return b"Exif\0\0II*\0" + struct.pack("<I", 8) + of_image + of_thumbnail
+    image_tags = struct.pack("<HHHI4sI", 1, ExifTags.Base.Make, 2, 4, b"Mak", 26)
+    thumbnail_tags = struct.pack("<HHHIII", 1, ExifTags.Base.Compression, 3, 1, 6, 0)
+    return b"Exif\0\0II*\0" + struct.pack("<I", 8) + image_tags + thumbnail_tags
 
 
 def _turned(path: Path) -> None:
     stored = np.ascontiguousarray(np.rot90(SCENE))
     image = Image.fromarray(stored)
-    image.info["exif"] = _exif(turned=True)  # where HEIC's writer looks
+    image.info["exif"] = _exif(turned=True)  # read by the HEIC writer
     image.save(path, exif=_exif(turned=True))
 
 
@@ -92,10 +92,9 @@ def _several(path: Path, **options: Any) -> None:
 
 
 def _fine(bits: int, channels: int = 1) -> np.ndarray:
-    """Levels of more than 8 bits from 0 to white."""
-    fine = (
-        np.rint(np.linspace(0, 2**bits - 1, 48 * 64 * channels)).astype(np.uint16).reshape(48, 64, channels)
-    )
+    """Return a ramp of all levels of `bits` bits, uint16 (48, 64) or (48, 64, C)."""
+    levels = np.rint(np.linspace(0, 2**bits - 1, 48 * 64 * channels))
+    fine = levels.astype(np.uint16).reshape(48, 64, channels)
     return fine[..., 0] if channels == 1 else fine
 
 
@@ -110,7 +109,7 @@ def _with_a_reduced_copy(path: Path) -> None:
         writer.write(GREY[::2, ::2].copy(), photometric="minisblack", subfiletype=1, metadata=None)
 
 
-def _holed(number: float, dtype: str) -> np.ndarray:
+def _with_hole(number: float, dtype: str) -> np.ndarray:
     pixels = GREY.astype(dtype) / (255 if dtype == "float32" else 1)
     pixels[9:20, 5:30] = number
     return pixels.astype(dtype)
@@ -126,7 +125,7 @@ def _pgm(data_range: int) -> Make:
     return lambda path: path.write_bytes(head + fine.astype(">u2").tobytes())
 
 
-def _heic_of_10_bits(path: Path) -> None:
+def _heic_10_bit(path: Path) -> None:
     import pillow_heif
 
     fine = _fine(16, 3)
@@ -176,10 +175,10 @@ FILES: dict[str, dict[str, Make]] = {
     "10 or 12 bits": {
         "JPEG": lambda path: path.write_bytes(imagecodecs.jpeg_encode(_fine(12), 100, bitspersample=12)),
         "AVIF": lambda path: path.write_bytes(imagecodecs.avif_encode(_fine(10, 3), bitspersample=10)),
-        "HEIC": _heic_of_10_bits,
+        "HEIC": _heic_10_bit,
         "TIFF": _tiff(_fine(12), bitspersample=12),
     },
-    "white in the header": {
+    "data range in the header": {
         "PNM": _pgm(1023),
         "TIFF": _tiff(_fine(12), extratags=[(_MAX_SAMPLE, "H", 1, 4095)]),
     },
@@ -187,8 +186,8 @@ FILES: dict[str, dict[str, Make]] = {
         "TIFF": _tiff(GREY.astype(np.float32) / 255),
         "NPY": _npy(GREY.astype(np.float32) / 255),
     },
-    "NaN": {"TIFF": _tiff(_holed(np.nan, "float32")), "NPY": _npy(_holed(np.nan, "float32"))},
-    "no data (GDAL)": {"TIFF": _tiff(_holed(0, "uint8"), extratags=[(_NO_DATA, "s", 0, "0")])},
+    "NaN": {"TIFF": _tiff(_with_hole(np.nan, "float32")), "NPY": _npy(_with_hole(np.nan, "float32"))},
+    "no data (GDAL)": {"TIFF": _tiff(_with_hole(0, "uint8"), extratags=[(_NO_DATA, "s", 0, "0")])},
     "several images": _each("PNG WebP GIF AVIF HEIC TIFF", _several)
     | {"JPEG": partial(_several, format="MPO")},
     "OME": {"TIFF": _tiff(_STACK, ome=True, metadata=_SCALE)},
@@ -200,4 +199,4 @@ FILES: dict[str, dict[str, Make]] = {
     "tiles": {"TIFF": _tiff(GREY, tile=(32, 32))},
     "BigTIFF": {"TIFF": _tiff(GREY, bigtiff=True)},
 }
-"""Property, format, and what writes the file."""
+"""Writers by property and format."""

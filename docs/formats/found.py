@@ -1,4 +1,4 @@
-"""What other programs find in an image's file, property by property; None = it has none of it."""
+"""Read properties of image files with other libraries; None if a file lacks a property."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +25,7 @@ def _by_pillow(read: Callable[[Any], Any]) -> Callable[[Path], Any]:
 def _by_tifffile(
     read: Callable[[Any], Any], otherwise: Callable[[Path], Any] | None = None
 ) -> Callable[[Path], Any]:
-    """What is found in a TIFF; `otherwise` finds it in files of other formats."""
+    """Return a reader for TIFF that reads other formats with `otherwise`."""
 
     def found(path: Path) -> Any:
         if path.suffix != ".tif":
@@ -37,7 +37,7 @@ def _by_tifffile(
 
 
 def _orientation(image: Image.Image) -> str:
-    """The corner on the top left is the bright one, and nothing says that it is another's."""
+    """Return "upright" if the bright corner is top left and no tag says to rotate."""
     levels = np.asarray(image.convert("L"), int)
     corners = [levels[:8, :8], levels[:8, -8:], levels[-8:, :8], levels[-8:, -8:]]
     is_first = max(range(4), key=lambda number: corners[number].mean()) == 0
@@ -62,7 +62,7 @@ def _transparency(image: Image.Image) -> Any:
     return np.asarray(image.convert("RGBA"))[..., 3].tolist() if has_any else None
 
 
-def _pnms_white(path: Path) -> int | None:
+def _pnm_data_range(path: Path) -> int | None:
     return int(path.read_bytes().split()[3]) if path.suffix == ".pgm" else None
 
 
@@ -98,8 +98,8 @@ def _ome(tiff: Any) -> Any:
 
 
 def _imagej(tiff: Any) -> Any:
-    said = tiff.imagej_metadata
-    return said and (tiff.series[0].axes, tiff.series[0].shape, said["spacing"], said["finterval"])
+    scale = tiff.imagej_metadata
+    return scale and (tiff.series[0].axes, tiff.series[0].shape, scale["spacing"], scale["finterval"])
 
 
 def _georeference(tiff: Any) -> Any:
@@ -129,7 +129,9 @@ FOUND: dict[str, Callable[[Path], Any]] = {
     **dict.fromkeys(("palette", "CMYK", "YCbCr", "CIELab"), _in_colours),
     "16 bits": _exactly,
     "10 or 12 bits": _by_tifffile(lambda tiff: f"{tiff.pages[0].bitspersample} bits", _bits),
-    "white in the header": _by_tifffile(lambda tiff: tiff.pages[0].tags.valueof(_MAX_SAMPLE), _pnms_white),
+    "data range in the header": _by_tifffile(
+        lambda tiff: tiff.pages[0].tags.valueof(_MAX_SAMPLE), _pnm_data_range
+    ),
     "32-bit floats": _exactly,
     "NaN": _exactly,
     "no data (GDAL)": _by_tifffile(_no_data),
@@ -143,4 +145,4 @@ FOUND: dict[str, Callable[[Path], Any]] = {
     "tiles": _by_tifffile(lambda tiff: tiff.pages[0].is_tiled and tiff.pages[0].tile),
     "BigTIFF": _by_tifffile(lambda tiff: tiff.is_bigtiff),
 }
-"""By the names of the tables' columns."""
+"""Readers by the columns of the tables."""

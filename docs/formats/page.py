@@ -1,4 +1,4 @@
-"""The page: tables of formats and properties."""
+"""The text of docs/formats.md: tables of formats and properties."""
 
 import logging
 import re
@@ -24,38 +24,38 @@ from src.util.logger import LOG
 PAGE = Path(__file__).parents[1] / "formats.md"
 NONE = "–"
 _CONFIG = {"model": {"kwargs": {"bsn": "UNet2", "features": [2, 4]}}, "nan": "keep"}
-_OF_ANY_TIFF = "TIFF tags"
+_ANY_TIFF_PROPERTY = "TIFF tags"
 _TEXT = """\
-# Formats: for whoever wants to know what of an image is in its result
+# Formats: what a result keeps of its image
 
-`python -m docs.formats` makes this page: small files, each with one property, go through the program, and
-other programs read their results; a test does it again. A row is what an image is, and what its result is:
-of the same format with `--format same`, a PNG with `--format png`. Without `--format` a JPEG becomes a PNG,
-and all else is as with `same`. Of OME and ImageJ: axes, sizes, scale and time step.
+`python -m docs.formats` generates this page, and a test compares it. The program denoises small files with
+one property each, and other programs read the results. A row is a format of the image and of its result: the
+same format with `--format same`, PNG with `--format png`. Without `--format`, a JPEG becomes a PNG; all other
+formats are as with `same`. For OME and ImageJ the page compares axes, sizes, scale and time step.
 
 | a cell | means |
 |---|---|
 | kept | the result has the same |
 | upright, RGB, ... | the result has this instead |
-| lost | the result has none of it |
-| left out | the same, on purpose: it shows the noisy image |
-| ..., said | a line says so, once for all images that are like it |
-| refused | there is no result; a line says why, and what to do |
-| – | the format has no such thing, or it was not looked at |
+| lost | the result lacks it |
+| left out | removed on purpose, as it shows the noisy image |
+| ..., logged | the log reports it, once for all similar images |
+| refused | there is no result; the error says why and what to do |
+| – | not supported by the format, or not compared |
 """
 
 
 class Property(NamedTuple):
-    """A column; its name is that of its files, and of what finds it.
+    """A column of the tables.
 
     Attributes
     ----------
     words : str
-        A pattern of what is said where it is not kept.
+        A pattern of the message logged if the property is not kept.
     gone : str
-        What it is called where the result has none.
+        The cell if the result lacks the property.
     shown : bool
-        Whether the cell is what was found, not whether that is the same.
+        Whether the cell shows the value found, instead of whether it is kept.
     """
 
     words: str
@@ -83,8 +83,8 @@ TABLES: Mapping[str, Mapping[str, Property]] = {
     },
     "Values": {
         "16 bits": Property("bits"),
-        "10 or 12 bits": Property("bits|data range of", shown=True),
-        "white in the header": Property("data range of"),
+        "10 or 12 bits": Property("bits|white|data range", shown=True),
+        "data range in the header": Property("white|data range"),
         "32-bit floats": Property("float"),
         "NaN": Property("NaN"),
         "no data (GDAL)": Property("missing"),
@@ -104,14 +104,14 @@ TABLES: Mapping[str, Mapping[str, Property]] = {
 class _Listener(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.said.append(record.getMessage())
+        self.messages.append(record.getMessage())
 
 
 class Unchanged:
-    """Denoises files with a network that gives back what it gets, and hears what is said."""
+    """Denoises files with a network that returns its input, and collects the log."""
 
     def __init__(self) -> None:
         config = check_config(Document(_CONFIG, {}, str(PAGE)))
@@ -120,7 +120,7 @@ class Unchanged:
         self._trained = Trained(PAGE, 0, config, network, None)
 
     def result(self, path: Path, kind: Format) -> tuple[Path, str]:
-        """An image's result, and all that was said; DataError where there is none."""
+        """Denoise an image. Return the result and the log; `DataError` if the image is refused."""
         out = path.with_name(f"{kind}_{result_names([path], kind)[path]}")
         listener = _Listener()
         LOG.addHandler(listener)
@@ -128,11 +128,11 @@ class Unchanged:
             FileDenoiser(self._trained, FileOptions(kind)).file(path, out)
         finally:
             LOG.removeHandler(listener)
-        return out, "\n".join(listener.said).replace(str(path), "")
+        return out, "\n".join(listener.messages).replace(str(path), "")
 
 
-def written() -> str:
-    """The whole page, without the rows of formats that cannot be read or made here."""
+def page_text() -> str:
+    """Return the page, without the rows of formats that cannot be read or written here."""
     unchanged = Unchanged()
     with TemporaryDirectory() as folder:
         tables = [_table(title, unchanged, Path(folder)) for title in TABLES]
@@ -155,7 +155,7 @@ def _line(cells: list[str]) -> str:
 def _rows(
     name: str, columns: Mapping[str, Property], unchanged: Unchanged, folder: Path
 ) -> Iterator[list[str]]:
-    """One for each format that results may have; none where the format has none of the properties."""
+    """Yield a row for each format of results; none if the format supports none of the properties."""
     kinds: dict[str, Format] = (
         {"PNG": "png"} if name == "PNG" or ENDINGS[name] not in WRITTEN else {name: "same", "PNG": "png"}
     )
@@ -166,27 +166,27 @@ def _rows(
 
 
 def _cell(unchanged: Unchanged, folder: Path, name: str, column: str, kind: Format, result: str) -> str:
-    """What became of a property of an image."""
+    """Return what became of a property of an image."""
     if name not in FILES[column]:
         return NONE
-    path = folder / name / f"{column}{ENDINGS[name]}"
-    path.parent.mkdir(exist_ok=True)
+    path = folder / name / column / f"image{ENDINGS[name]}"
+    path.parent.mkdir(parents=True, exist_ok=True)
     FILES[column][name](path)
-    found, what = FOUND[column], _property(column)
-    if not what.shown and found(path) is None:
-        raise ValueError(f"a {name} with {column}: there is none in it")
+    found, wanted = FOUND[column], _property(column)
+    if not wanted.shown and found(path) is None:
+        raise ValueError(f"{path}: expected a file with {column}, found none")
     try:
-        out, said = unchanged.result(path, kind)
+        out, log = unchanged.result(path, kind)
     except DataError:
         return "refused"
     after = found(out)
-    if not what.shown and after == found(path):
+    if not wanted.shown and after == found(path):
         return "kept"
-    word = str(after) if what.shown else what.gone
+    word = str(after) if wanted.shown else wanted.gone
     if out.suffix != ENDINGS[result]:
         word += f" (a {out.suffix[1:].upper()})"
-    is_said = re.search(what.words, said) or (not what.shown and _OF_ANY_TIFF in said)
-    return f"{word}, said" if is_said and word != NONE else word
+    is_logged = re.search(wanted.words, log) or (not wanted.shown and _ANY_TIFF_PROPERTY in log)
+    return f"{word}, logged" if is_logged and word != NONE else word
 
 
 def _property(column: str) -> Property:

@@ -6,25 +6,24 @@ from benchmarks import growth
 from benchmarks.masking import Cost
 
 
-def test_one_exponent_where_the_growth_is_even():
-    values = [1, 2, 4, 8, 16]
-    assert growth.growth(values, [3 * value**2 for value in values]) == "2.00"
-
-
-def test_two_exponents_and_the_turn_where_it_is_not():
-    values = [1, 2, 4, 8, 16, 32]
-    assert growth.growth(values, [max(8, value**2 / 2) for value in values]) == "0.00, from 4 2.00"
-
-
-def test_what_is_nothing_has_no_logarithm_and_is_left_out():
-    assert growth.growth([0, 1, 2, 4], [9, 4, 2, 1]) == "-1.00"
-    assert growth.growth([1, 2], [0, 0]) == "none"
+@pytest.mark.parametrize(
+    ("values", "costs", "expected"),
+    [
+        ([1, 2, 4, 8, 16], [3, 12, 48, 192, 768], "2.00"),
+        ([1, 2, 4, 8, 16, 32], [8, 8, 8, 32, 128, 512], "0.00, from 4 2.00"),
+        ([0, 1, 2, 4], [9, 4, 2, 1], "-1.00"),
+        ([1, 2], [0, 0], "none"),
+    ],
+)
+def test_growth_returns_one_exponent_or_two_and_ignores_zeros(values, costs, expected):
+    assert growth.growth(values, costs) == expected
 
 
 @pytest.mark.parametrize("axis", growth.axes(), ids=lambda axis: f"{axis.part}, {axis.against}")
-def test_the_smallest_point_of_each_axis_can_be_measured_and_the_largest_spots(axis):
+def test_each_axis_can_be_measured(axis):
+    """At its smallest value; for blind spots at the largest too, which must fit into the image."""
     if axis.part == "training on an image":
-        pytest.skip("starts processes for half a minute; tests/trainer/parallel has its own")
+        pytest.skip("takes half a minute; tests/trainer/parallel covers training with several processes")
     spots = axis.against.startswith("blind spots")
     for value in axis.values[:: len(axis.values) - 1] if spots else axis.values[:1]:
         assert axis.point(value).seconds > 0
@@ -39,7 +38,7 @@ def test_the_table_is_printed(monkeypatch, capsys):
     assert lines[3].split(" | ")[1:] == ["images", "1, 2, 4", "1, 4, 16", "2.00", "3, 6, 12", "1.00 |"]
 
 
-def test_a_part_that_is_none_is_refused(monkeypatch, capsys):
+def test_an_unknown_part_is_refused(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["growth", "--only", "mask"])
     with pytest.raises(SystemExit):
         growth.main()

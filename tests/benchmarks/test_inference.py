@@ -20,7 +20,7 @@ def network():
 
 
 @pytest.mark.parametrize(("device", "waits"), [("cpu", 0), ("cuda", 4), ("mps", 4)])
-def test_a_time_ends_when_the_device_has_done_its_work(monkeypatch, device, waits):
+def test_times_include_the_wait_for_a_gpu(monkeypatch, device, waits):
     waited = []
     monkeypatch.setattr(torch.accelerator, "synchronize", waited.append)
     monkeypatch.setattr(masking, "peak_memory", lambda device: 0.0)
@@ -29,11 +29,11 @@ def test_a_time_ends_when_the_device_has_done_its_work(monkeypatch, device, wait
     assert len(waited) == waits
 
 
-def test_borders_are_where_parts_meet(network):
+def test_borders_lie_between_tiles(network):
     assert inference.borders(130, Tiling(64, 16), network.module) == [44, 88]
 
 
-def test_energy_is_of_what_happens_across_borders_alone():
+def test_energy_across_counts_steps_at_borders_only():
     smooth = torch.arange(60.0).expand(1, 60, 60) / 255
     assert inference.energy_across(smooth, [20], [20, 40]) == pytest.approx(0, abs=1e-6)
     step = smooth + (torch.arange(60) >= 40) / 255
@@ -41,7 +41,7 @@ def test_energy_is_of_what_happens_across_borders_alone():
     assert inference.energy_across(step, [], [37]) == pytest.approx(0, abs=1e-6)
 
 
-def test_tiles_without_margin_differ_from_the_whole_and_tiles_with_it_do_not(network):
+def test_only_tiles_without_overlap_differ_from_the_whole_image(network):
     noisy = torch.rand(3, 128, 128, generator=torch.Generator().manual_seed(0))
     network.tiling = Tiling(0)
     whole = network.denoise(noisy, "whole")

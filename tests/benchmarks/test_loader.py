@@ -23,13 +23,13 @@ def pieces(tmp_path):
     return tmp_path / "pieces"
 
 
-def test_pieces_are_those_of_the_preparation(pieces):
+def test_pieces_overlap_by_half(pieces):
     assert len(list(pieces.iterdir())) == 2 * 3
     assert len(loader.samples_of(pieces, 32)) >= loader.EPOCH
 
 
-def test_frames_that_are_decoded_for_each_crop_are_as_many_as_siddes(pieces, tmp_path, monkeypatch):
-    """Of a few, one is often shown twice in succession and decoded once."""
+def test_uncached_frames_are_as_many_as_those_of_sidd(pieces, tmp_path, monkeypatch):
+    """With fewer, the same frame often comes twice in a row and is decoded once."""
     monkeypatch.setattr(loader, "measure_obvious", lambda *_: None)
     monkeypatch.setattr(loader, "measure", lambda options, folder, **view: len(list_images(folder)))
     rates = dict(loader.all_rates(None, tmp_path / "frames", pieces, tmp_path / "cache"))
@@ -37,13 +37,13 @@ def test_frames_that_are_decoded_for_each_crop_are_as_many_as_siddes(pieces, tmp
     assert rates["frames, cache: disk"] == 1
 
 
-def test_the_obvious_loader_gives_what_a_network_takes(pieces):
+def test_the_obvious_loader_returns_float_crops(pieces):
     values = loader.Obvious(sorted(pieces.iterdir()), 32)[3]
     assert values.shape == (3, 32, 32) and values.dtype == torch.float32
     assert 0 <= values.min() < values.max() <= 1
 
 
-def test_whole_rounds_of_the_workers_are_counted(monkeypatch):
+def test_only_whole_rounds_of_the_workers_count(monkeypatch):
     clock = iter([0, 10, 10, 0])
     monkeypatch.setattr(loader.time, "perf_counter", lambda: next(clock))
     assert loader.crops_per_second(iter(range(100)), batch=5, workers=2, seconds=0) == 2 * 5 / 10

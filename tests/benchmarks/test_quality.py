@@ -21,7 +21,7 @@ def pairs():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_of_noise_is_the_same_at_each_call_and_the_images_are_many(kind):
+def test_each_kind_of_noise_is_reproducible(kind):
     first, second = built_in(kind), built_in(kind)
     assert len(first.pairs) >= 10
     for one, other in zip(first.pairs, second.pairs, strict=True):
@@ -30,62 +30,55 @@ def test_each_kind_of_noise_is_the_same_at_each_call_and_the_images_are_many(kin
     assert (first.pairs[0].clean.shape[2] == 1) == kind.endswith("grey")
 
 
-def test_rows_of_noise_are_rows():
+def test_row_stripes_vary_between_rows_only():
     noise = [pair.noisy.astype(float) - pair.clean for pair in built_in("row stripes").pairs]
     rows = np.mean([part.mean(axis=1).std() for part in noise])
     columns = np.mean([part.mean(axis=0).std() for part in noise])
     assert rows > 5 * columns
 
 
-def test_the_figures_are_those_of_the_result(pairs):
+def test_scores_of_known_results(pairs):
     perfect = quality.measure("perfect", lambda pair: pair.clean, pairs)
     assert (perfect.psnr, perfect.ssim, perfect.colour, perfect.rho, perfect.worse) == (99, 1, 0, 0, 0)
-    nothing = quality.measure("noisy", lambda pair: pair.noisy, pairs)
-    assert (
-        nothing.psnr == pytest.approx(28.1, abs=0.2) and nothing.rho == pytest.approx(1) and not nothing.worse
-    )
+    noisy = quality.measure("noisy", lambda pair: pair.noisy, pairs)
+    assert noisy.psnr == pytest.approx(28.1, abs=0.2) and noisy.rho == pytest.approx(1) and not noisy.worse
     half = quality.measure(
         "half", lambda pair: ((pair.noisy.astype(int) + pair.clean) // 2).astype(np.uint8), pairs
     )
     assert half.rho == pytest.approx(0.5, abs=0.02) and half.psnr == pytest.approx(34, abs=0.3)
-    off = quality.measure("off", lambda pair: pair.clean + np.uint8(30), pairs)
-    assert off.colour == 30 and off.worse == 2 and off.rho == pytest.approx(0, abs=0.05)
+    brighter = quality.measure("brighter", lambda pair: pair.clean + np.uint8(30), pairs)
+    assert brighter.colour == 30 and brighter.worse == 2 and brighter.rho == pytest.approx(0, abs=0.05)
 
 
-def test_what_one_call_would_give_is_among_the_methods_and_makes_it_better(pairs):
-    found = quality.ways([], others=True)
-    rows = {name: quality.measure(name, way(pairs), pairs) for name, way in found.items()}
-    assert {"noisy", "NLM, sigma told", "total variation, sigma told", "general"} <= rows.keys()
+def test_each_method_improves_the_psnr(pairs):
+    methods = quality.methods([], others=True)
+    rows = {name: quality.measure(name, make(pairs), pairs) for name, make in methods.items()}
+    assert {"noisy", "NLM, true sigma", "total variation, true sigma", "general"} <= rows.keys()
     for name, row in rows.items():
         assert name == "noisy" or row.psnr > rows["noisy"].psnr + 3, name
 
 
-def test_the_light_of_the_noise_is_found_in_the_images_of_a_set_together(monkeypatch, pairs):
+def test_gamma_is_estimated_from_all_images_of_a_set(monkeypatch, pairs):
     asked = []
     monkeypatch.setattr(quality, "found_gamma", lambda some: asked.append(len([*some])) or 1.7)
     finish = []
     monkeypatch.setattr(quality.Denoiser, "__call__", lambda self, noisy: finish.append(self.finish) or noisy)
-    known = quality.ways([], others=False)
+    methods = quality.methods([], others=False)
     for name in ("general", "general, not finished"):
-        quality.measure(name, known[name](pairs), pairs)
+        quality.measure(name, methods[name](pairs), pairs)
     assert asked == [2] and [each.gamma for each in finish] == [1.7, 1.7, "auto", "auto"]
 
 
-def test_the_table_and_the_sheet_are_of_the_folders_asked_for(monkeypatch, capsys, tmp_path, pairs):
+def test_folders_give_a_table_and_a_sheet(monkeypatch, capsys, tmp_path, pairs):
     for folder in ("noisy", "gt"):
         (tmp_path / folder).mkdir()
     for pair in pairs.pairs:
         write_image(tmp_path / "noisy" / f"{pair.name}.png", pair.noisy)
         write_image(tmp_path / "gt" / f"{pair.name}.png", pair.clean)
     sheet = tmp_path / "sheet.png"
-    given = [
-        "--pairs",
-        f"mine={tmp_path / 'noisy'},{tmp_path / 'gt'}",
-        "--networks-alone",
-        "--sheet",
-        str(sheet),
-    ]
-    monkeypatch.setattr(sys, "argv", ["quality", *given])
+    folders = f"mine={tmp_path / 'noisy'},{tmp_path / 'gt'}"
+    flags = ["--pairs", folders, "--networks-alone", "--sheet", str(sheet)]
+    monkeypatch.setattr(sys, "argv", ["quality", *flags])
     quality.main()
     out = capsys.readouterr().out
     assert "**mine**, 2 images" in out
@@ -95,7 +88,7 @@ def test_the_table_and_the_sheet_are_of_the_folders_asked_for(monkeypatch, capsy
     assert read_image(sheet).shape[1] > 4 * 64
 
 
-def test_the_loader_of_generated_images_is_set_beside_the_network(monkeypatch, capsys):
+def test_generated_images_are_compared_with_the_network(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["generated", "--workers", "0", "--seconds", "0.01"])
     monkeypatch.setattr(generated, "read_config", _tiny(generated.read_config))
     generated.main()

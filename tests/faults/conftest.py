@@ -1,11 +1,13 @@
-"""Faults in two sizes: small within `make test`, and in full by `make faults` (NLN2V_FAULTS=full)."""
+"""Fixtures of the fault tests: few trials in `make test`, many in `make faults` (NLN2V_FAULTS=full)."""
 
 import os
 import random
+import shutil
 import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -16,13 +18,14 @@ from src.trainer.checkpoints.checkpoint import CheckpointStore
 from src.util.file_manager import FileManager
 from src.util.images.io import write_image
 from tests.conftest import FULL, SEED, TRIED
+from tests.faults.program import TRAIN, run
 
 if sys.platform == "win32":
-    collect_ignore_glob = ["test_*.py"]  # kills, limits and links of POSIX
+    collect_ignore_glob = ["test_*.py"]  # need POSIX signals, limits and links
 
 
 class Trials:
-    """Trials of one fault; each has randomness of its own, so that one alone can be repeated."""
+    """Trials of one fault. Each has its own random generator, so that a single one can be repeated."""
 
     def __init__(self, fault, count):
         self.fault = fault
@@ -37,18 +40,18 @@ class Trials:
             yield number, random.Random(f"{SEED} {self.fault} {number}")
 
     def expect(self, good, case):
-        """Count a case that was lost unless `good`."""
+        """Count `case` as lost unless `good`."""
         if not good:
             self.lost.append(case)
 
     def note(self, what):
-        """Count how a case went."""
+        """Count the outcome of a case for the table."""
         self.notes[what] = self.notes.get(what, 0) + 1
 
 
 @pytest.fixture
 def trials(record_property):
-    """`trials("fault", small=6, full=300)`; none may be lost, and the table at the end shows them."""
+    """Make trials, as `trials("fault", small=6, full=300)`. None may be lost; a table shows the counts."""
     made = []
 
     def new(fault, small, full=None):
@@ -64,17 +67,17 @@ def trials(record_property):
 
 @pytest.fixture(scope="session")
 def images(tmp_path_factory):
-    """Three noisy images of 32 px, read by every training here."""
+    """Three noisy images of 32 px, the training set of all runs here."""
     folder = tmp_path_factory.mktemp("images")
-    random_ = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for name in "abc":
-        write_image(folder / f"{name}.png", random_.integers(60, 190, (32, 32, 3), dtype=np.uint8))
+        write_image(folder / f"{name}.png", rng.integers(60, 190, (32, 32, 3), dtype=np.uint8))
     return folder
 
 
 @pytest.fixture(scope="session")
 def write_config(images):
-    """Write `tiny.yaml` into a folder: a training of a second, with everything that writes."""
+    """Write `tiny.yaml` into a folder: a training of a second that writes every kind of file."""
 
     def write(folder, **training):
         config = {
@@ -99,7 +102,7 @@ def write_config(images):
 
 
 def values(thing, path=""):
-    """Every value of a nested one, by its path; tensors as bytes."""
+    """Flatten nested containers into {path: value}, with tensors as bytes."""
     if isinstance(thing, torch.Tensor):
         return {path: (str(thing.dtype), tuple(thing.shape), thing.numpy().tobytes())}
     if isinstance(thing, dict | list | tuple):
@@ -110,13 +113,13 @@ def values(thing, path=""):
 
 @pytest.fixture(scope="session")
 def outcome():
-    """Everything a run in `FOLDER/output/run` came to, to be compared bit by bit."""
+    """Read the results of the run in `FOLDER/output/run`, for bitwise comparison."""
 
     def read(folder):
         files = FileManager(Path(folder) / "output", "run")
         last = values(CheckpointStore(files).newest()[1])
         lines = [line.split(" INFO ")[-1] for line in files.log_file.read_text().splitlines()]
-        # A step that was done twice stands there twice, and must read the same.
+        # The log repeats the steps that were repeated; their lines must be equal.
         steps = {line.rpartition(", learning rate")[0] for line in lines if ", learning rate" in line}
         rows = files.scores_file.read_text().splitlines()
         kept = sorted(path.name for path in [*files.checkpoints.iterdir(), *files.best_checkpoints.iterdir()])
@@ -125,8 +128,30 @@ def outcome():
     return read
 
 
+class Undisturbed(NamedTuple):
+    """A finished run of `tiny.yaml`."""
+
+    folder: Path
+    outcome: dict
+    seconds: float
+
+    def copy(self, folder):
+        """Copy the configuration and the run into another folder."""
+        return shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory, write_config, outcome):
+    folder = write_config(tmp_path_factory.mktemp("undisturbed"))
+    began = time.perf_counter()
+    ended = run(folder, *TRAIN, "--thread", "0")
+    seconds = time.perf_counter() - began
+    assert ended.code == 0, ended.err
+    return Undisturbed(folder, outcome(folder), seconds)
+
+
 def memory():
-    """Bytes of memory in use now, and the most since the mark was taken back; zeros where it is not known."""
+    """Return the memory in use and its peak since the last reset, bytes; zeros where unknown."""
     status = Path("/proc/self/status")
     if not status.exists():
         return 0, 0
@@ -136,7 +161,7 @@ def memory():
 
 @pytest.fixture
 def limits():
-    """A block within 2 s of the processor and 200 MB."""
+    """A context manager whose block may take 2 s of CPU time and 200 MB."""
 
     @contextmanager
     def within(tried, case):

@@ -1,4 +1,4 @@
-"""What a child process does to itself before its script runs: a signal, a full disk, a time to begin."""
+"""Faults that a child process injects into itself before its script runs."""
 
 import builtins
 import ctypes
@@ -12,12 +12,12 @@ from pathlib import Path
 
 
 def begin_at(moment):
-    """Start at a time, so that several do so together."""
+    """Wait until a moment, so that several processes start together."""
     time.sleep(max(0.0, moment - time.time()))
 
 
 def signal_in(place, number, call, times):
-    """Send this process a signal within the call number so many of `module:Class.method`."""
+    """Send this process a signal, `times` times, in the given call (from 0) of `module:Class.method`."""
     module, _, path = place.partition(":")
     owner = importlib.import_module(module)
     *classes, name = path.split(".")
@@ -35,20 +35,20 @@ def signal_in(place, number, call, times):
 
 
 def full_disk(part, call):
-    """From its opening number so many on, a file with `part` in its path is on a disk without room."""
+    """Let writes to files with `part` in their path fail, from the given opening (from 0) on."""
     original, calls = builtins.open, iter(range(10**9))
 
     def opened(file, mode="r", *arguments, **keywords):
         writes = isinstance(file, str | bytes | os.PathLike) and any(letter in mode for letter in "wax")
         if writes and part in os.fsdecode(file) and next(calls) >= call:
-            file, mode = "/dev/full", mode.replace("x", "w")  # the kernel's own: every write gets ENOSPC
+            file, mode = "/dev/full", mode.replace("x", "w")  # every write fails with ENOSPC
         return original(file, mode, *arguments, **keywords)
 
     builtins.open = io.open = opened
 
 
 def worker_trouble(kind, call):
-    """In a loader worker, at its sample number so many: `kill`, `memory`, `lost` or `hang`."""
+    """Let the first loader worker fail at the given sample: `kill`, `memory`, `lost` or `hang`."""
     from torch.utils.data import get_worker_info
 
     from src.data_handlers.loading import sampling
@@ -74,7 +74,7 @@ def worker_trouble(kind, call):
 
 
 def small_shared_memory():
-    """Give this process a /dev/shm of its own, in which there is no room."""
+    """Mount a full /dev/shm for this process."""
     library = ctypes.CDLL(None, use_errno=True)
     for result in (
         library.unshare(0x20000),  # CLONE_NEWNS
@@ -82,49 +82,50 @@ def small_shared_memory():
         library.mount(b"tmpfs", b"/dev/shm", b"tmpfs", 0, b"size=64k"),
     ):
         if result:
-            raise OSError(ctypes.get_errno(), "no mount of its own")
+            raise OSError(ctypes.get_errno(), "cannot mount /dev/shm")
 
 
 def little_memory(more):
-    """Leave this process so many bytes of memory beyond what it has."""
+    """Limit the memory of this process to `more` bytes above its current size."""
     pages = int(open("/proc/self/statm").read().split()[0])
     limit = pages * resource.getpagesize() + more
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def lose_image(path, how, step):
-    """Before the training step number so many: `delete`, `truncate`, `empty`, `zero` or `unmount` it."""
+    """Before a training step, `delete`, `truncate`, `empty`, `zero` or `unmount` an image."""
     from src.data_handlers.samples import samples
-    from src.trainer.training.step import TrainingStep
 
     samples.CACHE_BYTES = 0
-    original, steps = TrainingStep.__call__, iter(range(10**9))
     path = Path(path)
 
-    def patched(self, *arguments):
-        if next(steps) == step:
-            data = path.read_bytes()
-            content = {"truncate": data[: len(data) // 2], "empty": b"", "zero": bytes(len(data))}
-            if how == "unmount":
-                path.parent.rename(path.parent.with_name("unmounted"))
-            elif how == "delete":
-                path.unlink()
-            else:
-                path.write_bytes(content[how])
-        return original(self, *arguments)
+    def lose():
+        data = path.read_bytes()
+        content = {"truncate": data[: len(data) // 2], "empty": b"", "zero": bytes(len(data))}
+        if how == "unmount":
+            path.parent.rename(path.parent.with_name("unmounted"))
+        elif how == "delete":
+            path.unlink()
+        else:
+            path.write_bytes(content[how])
 
-    TrainingStep.__call__ = patched
+    before_step(step, lose)
 
 
 def lose_folder(path, step):
-    """Before the training step number so many, as a lost mount takes it away."""
+    """Rename a folder before a training step, like a lost mount."""
+    before_step(step, lambda: Path(path).rename(f"{path}.lost"))
+
+
+def before_step(step, call):
+    """Let the given training step (from 0) start with a call."""
     from src.trainer.training.step import TrainingStep
 
     original, steps = TrainingStep.__call__, iter(range(10**9))
 
     def patched(self, *arguments):
         if next(steps) == step:
-            Path(path).rename(f"{path}.lost")
+            call()
         return original(self, *arguments)
 
     TrainingStep.__call__ = patched

@@ -1,4 +1,4 @@
-"""`main.py` and `test.py` as processes of their own, forked from one that has the imports ready."""
+"""Run `main.py` and `test.py` in processes forked from one that has imported the packages."""
 
 import json
 import multiprocessing
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+TRAIN = ("main.py", "-c", "tiny.yaml", "-s", "run", "-g", "cpu")
 _CONTEXT = multiprocessing.get_context("forkserver")
 _IMPORTS = (
     "pytest torch src.trainer.training.session src.trainer.training.demo src.trainer.inference.testing"
@@ -20,9 +21,9 @@ _CONTEXT.set_forkserver_preload([*_IMPORTS.split(), __name__])
 
 
 def _run(script, words, cwd, file_size, setup):
-    os.setsid()  # a kill takes the loader workers, too, and nobody else
+    os.setsid()  # so that a kill reaches the loader workers
     os.chdir(cwd)
-    multiprocessing.set_start_method(None, force=True)  # its workers start as a user's do, not as it did
+    multiprocessing.set_start_method(None, force=True)  # start loader workers as in normal use
     for stream, name in ((1, "out.txt"), (2, "err.txt")):
         descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(descriptor, stream)
@@ -37,7 +38,7 @@ def _run(script, words, cwd, file_size, setup):
 
 @dataclass
 class Ended:
-    """How a program ended, and what it printed."""
+    """Exit code and output of a program."""
 
     code: int
     out: str
@@ -45,7 +46,7 @@ class Ended:
 
 
 class Program:
-    """A script that runs in a folder; of several in one folder only one can be read."""
+    """A running script. Its output goes to files in `cwd`, so that each needs its own folder to be read."""
 
     def __init__(self, cwd, script, *words, file_size=None, setup=None):
         self.cwd = Path(cwd)
@@ -60,23 +61,23 @@ class Program:
         os.kill(self.process.pid, number)
 
     def kill(self):
-        """The process and its workers, at once."""
+        """Kill the process and its workers."""
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:  # it has not come as far as to have a group
+        except ProcessLookupError:  # before its setsid
             self.process.kill()
 
     def wait(self, seconds=None):
-        """Give what it ended with; None if it still runs after so many seconds."""
+        """Return exit code and output, or None if it still runs after `seconds`."""
         self.process.join(seconds)
         if self.process.exitcode is None:
             return None
-        read = [(self.cwd / name) for name in ("out.txt", "err.txt")]
-        return Ended(self.process.exitcode, *(p.read_text() if p.exists() else "" for p in read))
+        files = [(self.cwd / name) for name in ("out.txt", "err.txt")]
+        return Ended(self.process.exitcode, *(p.read_text() if p.exists() else "" for p in files))
 
 
 def run(cwd, script, *words, seconds=120, **options):
-    """Run a script to its end."""
+    """Run a script to its end; TimeoutError after `seconds`."""
     program = Program(cwd, script, *words, **options)
     ended = program.wait(seconds)
     if ended is None:

@@ -1,4 +1,4 @@
-"""Bits that flip, ends that are missing: nothing wrong is ever loaded, and the checkpoint before serves."""
+"""Damaged files of a run: no damaged checkpoint is loaded; the one before it is."""
 
 import shutil
 
@@ -31,19 +31,19 @@ def files(tmp_path, monkeypatch):
     files.close()
 
 
-def flipped(data, random):
+def flipped(data, rng):
     damaged = bytearray(data)
-    damaged[random.randrange(len(data))] ^= 1 << random.randrange(8)
+    damaged[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
     return bytes(damaged)
 
 
-def cut(data, random):
-    return data[: random.randrange(len(data))]
+def cut(data, rng):
+    return data[: rng.randrange(len(data))]
 
 
-def zeroed(data, random):
-    start = random.randrange(len(data) - 1)
-    end = random.randint(start + 1, len(data))
+def zeroed(data, rng):
+    start = rng.randrange(len(data) - 1)
+    end = rng.randint(start + 1, len(data))
     return data[:start] + bytes(end - start) + data[end:]
 
 
@@ -55,14 +55,14 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_k2_k3_b3_no_damage_to_the_newest_checkpoint_is_loaded(files, trials, messages, damage):
+def test_k2_k3_b3_a_damaged_newest_checkpoint_is_never_loaded(files, trials, messages, damage):
     make, small, full = DAMAGES[damage]
     newest, before = files.checkpoint_file(5), values(content(4))
     whole = newest.read_bytes()
     tried = trials(f"{damage} of the newest checkpoint", small=small, full=full)
-    for number, random in tried:
-        newest.write_bytes(make(whole, random))
-        if newest.read_bytes() == whole:  # zeros that were zeros
+    for number, rng in tried:
+        newest.write_bytes(make(whole, rng))
+        if newest.read_bytes() == whole:  # these bytes were 0 already
             tried.note("no change")
             continue
         messages.clear()
@@ -77,7 +77,7 @@ def test_k2_k3_b3_no_damage_to_the_newest_checkpoint_is_loaded(files, trials, me
 
 
 def silent(path, whole_content):
-    """What `torch.load` alone would have made of it: the control that shows what the SHA-256 is for."""
+    """Return what `torch.load` alone does with the file: the control for the SHA-256."""
     try:
         loaded = torch.load(path, weights_only=True, map_location="cpu")
     except Exception:
@@ -90,12 +90,12 @@ def silent(path, whole_content):
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_k2_k3_b3_damage_to_the_manifest_loses_nothing(files, trials, messages, damage):
+def test_k2_k3_b3_a_damaged_manifest_loses_nothing(files, trials, messages, damage):
     make, small, full = DAMAGES[damage]
     whole, expected = files.manifest_file.read_bytes(), values(content(5))
     tried = trials(f"{damage} of the manifest", small=small, full=full)
-    for number, random in tried:
-        files.manifest_file.write_bytes(make(whole, random))
+    for number, rng in tried:
+        files.manifest_file.write_bytes(make(whole, rng))
         messages.clear()
         path, loaded = CheckpointStore(files).newest()
         tried.expect(path == files.checkpoint_file(5) and values(loaded) == expected, number)
@@ -104,26 +104,25 @@ def test_k2_k3_b3_damage_to_the_manifest_loses_nothing(files, trials, messages, 
         )
 
 
-def test_both_manifests_damaged_nothing_is_loaded_nor_deleted(files, trials):
-    wholes = {path: path.read_bytes() for path in (files.manifest_file, files.manifest_copy)}
+def test_with_both_manifests_damaged_nothing_is_loaded_or_deleted(files, trials):
+    intact = {path: path.read_bytes() for path in (files.manifest_file, files.manifest_copy)}
     kept = sorted(files.folder.rglob("*.pth"))
     tried = trials("truncation of the manifest and its copy", small=10, full=100)
-    for number, random in tried:
-        for path, data in wholes.items():
-            path.write_bytes(cut(data, random))
+    for number, rng in tried:
+        for path, data in intact.items():
+            path.write_bytes(cut(data, rng))
         with pytest.raises(CheckpointError, match=r"manifest\.json: damaged"):
             CheckpointStore(files)
         tried.expect(sorted(files.folder.rglob("*.pth")) == kept, number)
 
 
-def test_exchanged_checkpoints_are_noticed(files):
-    """Whole files, each in the other's place."""
+def test_an_intact_checkpoint_under_the_name_of_another_is_refused(files):
     shutil.copy(files.checkpoint_file(4), files.checkpoint_file(5))
     path, loaded = CheckpointStore(files).newest()
     assert (path, loaded["epoch"]) == (files.checkpoint_file(4), 4)
 
 
-def test_k3_a_best_checkpoint_given_by_its_path_is_compared_with_its_run(files):
+def test_k3_a_best_checkpoint_given_by_its_path_is_checked_against_the_manifest(files):
     best = files.best_file(5, "psnr", 25.0)
     assert load_verified(best)["epoch"] == 5
     shutil.copy(files.checkpoint_file(4), best)
@@ -131,4 +130,4 @@ def test_k3_a_best_checkpoint_given_by_its_path_is_compared_with_its_run(files):
         load_verified(best)
     files.manifest_file.unlink()
     files.manifest_copy.write_text("")
-    assert load_verified(best)["epoch"] == 4  # nothing is known of it
+    assert load_verified(best)["epoch"] == 4  # no manifest lists it

@@ -1,13 +1,13 @@
-"""JPEGs that other readers complete in grey, from the command line: named, or left out where asked to.
+"""Damaged JPEGs, which other readers fill with grey, stop a training or are skipped on request.
 
-Of smooth images one in five shows no trace of 40 bytes that were zeroed: a JPEG has no checksum.
+A JPEG has no checksum: in smooth images, one in five cases of 40 zeroed bytes leaves no trace.
 """
 
 import cv2
 import numpy as np
 import pytest
 
-from tests.faults.program import run
+from tests.faults.program import TRAIN, run
 
 RANDOM = np.random.default_rng(5)
 SCENE = cv2.resize(RANDOM.integers(50, 200, (12, 12, 3), dtype=np.uint8), (64, 64))
@@ -42,7 +42,7 @@ DAMAGED = {"cut.jpg": cut_off, "zeroed.jpg": zeroed, "restart.jpg": without_a_re
 
 @pytest.fixture
 def folder(tmp_path, write_config):
-    """Two whole images among three damaged ones, and a configuration that reads each once in an epoch."""
+    """Two intact and three damaged images, and a configuration that reads each once per epoch."""
     (tmp_path / "photos").mkdir()
     write_config(tmp_path)
     for name, damage in {"a.jpg": encoded, "z.jpg": encoded, **DAMAGED}.items():
@@ -51,18 +51,9 @@ def folder(tmp_path, write_config):
 
 
 def train(folder, unreadable):
-    words = [
-        "-g",
-        "cpu",
-        "--thread",
-        "0",
-        "-s",
-        "run",
-        "--set",
-        f"training.dataset_args.data_dir={folder}/photos",
-    ]
-    words += ["--set", f"training.dataset_args.unreadable={unreadable}"]
-    return run(folder, "main.py", "-c", "tiny.yaml", *words)
+    settings = ["--set", f"training.dataset_args.data_dir={folder}/photos"]
+    settings += ["--set", f"training.dataset_args.unreadable={unreadable}"]
+    return run(folder, *TRAIN, "--thread", "0", *settings)
 
 
 @pytest.mark.parametrize("name", DAMAGED)
@@ -75,7 +66,7 @@ def test_a_damaged_jpeg_stops_the_training_and_is_named(folder, name):
     assert "Traceback" not in ended.err
 
 
-def test_damaged_jpegs_are_listed_and_left_out(folder):
+def test_damaged_jpegs_are_listed_and_skipped(folder):
     ended = train(folder, "skip")
     assert ended.code == 0, ended.err
     for name in DAMAGED:

@@ -1,4 +1,4 @@
-"""Names and links that mean to lead out of the folder of a run."""
+"""Names and links that would lead out of the folder of a run are refused."""
 
 import os
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_f1_f2_c5_k11_no_name_leads_out_of_the_output_folder(tmp_path, trials, m
 @seed(SEED)
 @settings(max_examples=500 if FULL else 100, deadline=None, database=None)
 @given(name=text(max_size=200))
-def test_f1_no_text_at_all_leads_out_of_the_output_folder(tmp_path_factory, name):
+def test_f1_no_text_leads_out_of_the_output_folder(tmp_path_factory, name):
     output = tmp_path_factory.getbasetemp() / "names" / "output"
     try:
         folder = FileManager(output, name).folder
@@ -61,15 +61,12 @@ LINKS = ["", "checkpoint", "best_ckpts", "img", "logs", "tboard", "logs/train.lo
 
 @pytest.mark.parametrize("link", LINKS)
 def test_a_link_in_place_of_a_part_of_a_run_is_refused(tmp_path, link):
-    """Else a run unpacked from somewhere could have any file of the user's written."""
+    """Otherwise an unpacked run could overwrite any file of the user."""
     victim = tmp_path / "victim"
     victim.mkdir()
     (victim / "file").write_text("precious")
     place = tmp_path / "output" / "run" / link
     place.parent.mkdir(parents=True, exist_ok=True)
-    if link == "":
-        place.parent.rmdir() if place.parent.name == "run" else None
-        place = tmp_path / "output" / "run"
     place.symlink_to(victim / "file" if "." in link else victim)
     with pytest.raises(ConfigError, match="link"):
         FileManager(tmp_path / "output", "run").open()

@@ -1,4 +1,4 @@
-"""Image files that are damaged or no images: all named together before the first step, or left out."""
+"""Damaged image files are all named together before the first step."""
 
 import os
 import struct
@@ -37,15 +37,14 @@ def npy(shape, kind="|u1"):
 
 
 def damaged(folder):
-    """Write thirty and more; give their names."""
+    """Write more than thirty damaged files. Return their names."""
     good = np.random.default_rng(1).integers(0, 256, (32, 40, 3), dtype=np.uint8)
     files = {}
     for ending in ("png", "jpg", "tif", "npy", "bmp", "webp"):
-        write_image(folder / f"whole.{ending}", good) if ending != "npy" else np.save(
-            folder / f"whole.{ending}", good
-        )
-        data = (folder / f"whole.{ending}").read_bytes()
-        (folder / f"whole.{ending}").unlink()
+        whole = folder / f"whole.{ending}"
+        (np.save if ending == "npy" else write_image)(whole, good)
+        data = whole.read_bytes()
+        whole.unlink()
         for part in (0, 1, 4, 9, 20, 60) if ending != "npy" else (0, 1, 50, 90):
             files[f"cut_{part:02d}.{ending}"] = data[: len(data) * part // 100]
     files |= {
@@ -67,9 +66,9 @@ def damaged(folder):
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "images").mkdir()
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for name in ("a", "z"):
-        write_image(tmp_path / "images" / f"{name}.png", random.integers(0, 256, (32, 32, 3), dtype=np.uint8))
+        write_image(tmp_path / "images" / f"{name}.png", rng.integers(0, 256, (32, 32, 3), dtype=np.uint8))
     return tmp_path / "images"
 
 
@@ -91,14 +90,13 @@ def test_d7_d16_all_damaged_images_are_named_at_once(folder, limits, trials):
     assert not any(str(folder / name) in str(caught.value) for name in ("a.png", "z.png"))
 
 
-def test_d7_a_image_that_breaks_later_is_named(folder, trials):
-    """Its header is whole, its pixels are not: seen when it is decoded."""
+def test_d7_an_image_with_damaged_pixels_is_named_when_it_is_decoded(folder, trials):
     good = (folder / "a.png").read_bytes()
     tried = trials("bit flips in an image's pixels", small=50, full=1000)
     start, end = good.index(b"IDAT") + 4, good.index(b"IEND") - 8
-    for number, random in tried:
+    for number, rng in tried:
         data = bytearray(good)
-        data[random.randrange(start, end)] ^= 1 << random.randrange(8)
+        data[rng.randrange(start, end)] ^= 1 << rng.randrange(8)
         (folder / "a.png").write_bytes(data)
         try:
             read = samples(folder)

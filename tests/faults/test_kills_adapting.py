@@ -1,18 +1,18 @@
-"""A network that is adapted in stages, killed in any of them, ends as if nothing had happened."""
+"""An adaptation in stages that is killed in any of them, and resumed, ends like an undisturbed one."""
 
 import time
 
 import pytest
 import yaml
 
-from tests.faults.killing import TRAIN, go_on, kill_at_random
-from tests.faults.program import run
+from tests.faults.killing import go_on, kill_at_random
+from tests.faults.program import TRAIN, run
 from tests.trainer.adapt.conftest import adapted
 
 
 @pytest.fixture(scope="module")
 def begin(images):
-    """Write the configuration of an adaptation of seconds into a folder."""
+    """Write the configuration of a short adaptation into a folder."""
 
     def write(folder):
         folder.mkdir(parents=True)
@@ -28,7 +28,7 @@ def begin(images):
 
 
 @pytest.mark.minutes
-def test_killed_in_any_stage_it_ends_as_the_undisturbed_run(tmp_path, begin, outcome, trials):
+def test_killed_in_any_stage_an_adaptation_ends_as_the_undisturbed_run(tmp_path, begin, outcome, trials):
     undisturbed = begin(tmp_path / "whole")
     began = time.perf_counter()
     ended = run(undisturbed, *TRAIN, "--thread", "0")
@@ -36,8 +36,8 @@ def test_killed_in_any_stage_it_ends_as_the_undisturbed_run(tmp_path, begin, out
     assert ended.code == 0, ended.err
     expected = outcome(undisturbed)
     kills = trials("SIGKILL while a network is adapted, -r until done", small=3, full=60)
-    for number, random in kills:
+    for number, rng in kills:
         folder = begin(tmp_path / str(number))
-        kill_at_random(folder, random, seconds, kills)
+        kill_at_random(folder, rng, seconds, kills)
         ended = go_on(folder).wait(120)
         kills.expect(ended.code == 0 and outcome(folder) == expected, f"{folder}: {ended}")

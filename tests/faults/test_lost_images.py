@@ -1,4 +1,4 @@
-"""An image that is lost at a random step: the run stops saved and goes on exactly, or goes on without it."""
+"""If an image is lost at a random step, the run stops saved and resumes exactly, or continues without it."""
 
 import shutil
 from functools import partial
@@ -9,22 +9,22 @@ from tests.faults.program import run
 WAYS = ("delete", "truncate", "empty", "zero", "unmount")
 
 
-def test_d7_a_image_lost_at_any_step_stops_the_run_saved_or_is_left_out(
+def test_d7_an_image_lost_at_any_step_stops_the_run_saved_or_is_skipped(
     tmp_path, write_config, outcome, images, trials
 ):
     tried = trials("an image lost at a random step: stop and -r, or skip", small=4, full=40)
     expected = None
-    for number, random in tried:
+    for number, rng in tried:
         place, folder = tmp_path / "images", write_config(tmp_path / str(number))
         shutil.copytree(images, place)
-        words = ["-g", "cpu", "--thread", random.choice([0, 2]), "-s", "run"]
+        words = ["-g", "cpu", "--thread", rng.choice([0, 2]), "-s", "run"]
         words += ["--set", f"training.dataset_args.data_dir={place}"]
         if expected is None:
             whole = write_config(tmp_path / "whole")
             assert run(whole, "main.py", "-c", "tiny.yaml", *words).code == 0
             expected = outcome(whole)
-        name, how = random.choice("abc"), random.choice(WAYS)
-        setup = partial(lose_image, str(place / f"{name}.png"), how, random.randint(0, 4))
+        name, how = rng.choice("abc"), rng.choice(WAYS)
+        setup = partial(lose_image, str(place / f"{name}.png"), how, rng.randint(0, 4))
         skip = bool(number % 2)
         case = f"{number}: {name} {how} {'skip' if skip else 'stop'}"
         tried.note(f"{how}, {'skip' if skip else 'stop'}")

@@ -1,4 +1,4 @@
-"""Stopped at each kind of place, once or thrice in an epoch, and resumed with other workers: always exact."""
+"""A run stopped at any kind of place and resumed with other workers ends like an undisturbed run."""
 
 import itertools
 import signal
@@ -25,10 +25,10 @@ NOISES = {"noise": [], "no noise": ["training.dataset_args.add_noise=null"]}
 CASES = list(itertools.product(PLACES, (0, 2), MASKERS, NOISES))
 
 
-def test_k14_b1_wherever_it_stops_a_run_goes_on_exactly_whatever_the_workers(
-    tmp_path, write_config, outcome, trials
+def test_k14_b1_a_run_resumes_exactly_from_any_place_with_any_workers(
+    tmp_path, write_config, outcome, undisturbed, trials
 ):
-    wholes = {}
+    wholes = {("N2V", "noise"): undisturbed.outcome}
 
     def start(folder, masker, noise, workers, resume, setup=None):
         settings = [word for value in MASKERS[masker] + NOISES[noise] for word in ("--set", value)]
@@ -37,8 +37,8 @@ def test_k14_b1_wherever_it_stops_a_run_goes_on_exactly_whatever_the_workers(
         return run(folder, *words, setup=setup)
 
     tried = trials("stopped at each kind of place, -r with other workers", small=4, full=len(CASES))
-    for number, random in tried:
-        place, workers, masker, noise = random.choice(CASES) if tried.count < len(CASES) else CASES[number]
+    for number, rng in tried:
+        place, workers, masker, noise = rng.choice(CASES) if tried.count < len(CASES) else CASES[number]
         if (masker, noise) not in wholes:
             whole = write_config(tmp_path / f"{masker} {noise}")
             assert start(whole, masker, noise, 0, resume=False).code == 0

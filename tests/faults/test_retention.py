@@ -1,4 +1,4 @@
-"""What is kept of a run's checkpoints, against a model of it, through crashes and stray files."""
+"""The checkpoints that a run keeps, compared with a model, through crashes and stray files."""
 
 import contextlib
 import math
@@ -17,13 +17,8 @@ from src.util.file_manager import FileManager
 
 SCORES = [29.436, 29.438, 29.441, 29.444, 29.444, 30.0, 12.5, math.nan]
 STRAY = [
-    "run_000.pth",
-    "000_mine.pth",
-    "notes.txt",
-    ".mine.tmp",
-    "run_1003.pth.bak",
-    "run_999_psnr_99.00.pth",
-]
+    "run_000.pth", "000_mine.pth", "notes.txt", ".mine.tmp", "run_1003.pth.bak", "run_999_psnr_99.00.pth"
+]  # fmt: skip
 
 
 class Killed(BaseException):
@@ -32,7 +27,7 @@ class Killed(BaseException):
 
 @contextlib.contextmanager
 def killed_after(changes, monkeypatch):
-    """As by `kill -9` after so many changes of the disk; none for None."""
+    """Stop like `kill -9` after the given number of changes on disk; never if None."""
     left = [changes]
 
     def guarded(real):
@@ -53,7 +48,7 @@ def killed_after(changes, monkeypatch):
 
 
 class Run:
-    """A run of which there are only the saves, each as a training would make it."""
+    """A run without training: only its saves, as a training makes them."""
 
     def __init__(self, folder, first):
         self.files = FileManager(folder, "run")
@@ -68,23 +63,20 @@ class Run:
         return {"epoch": self.state.epoch, "model_weights": weights, "state": self.state.to_plain()}
 
     def train_epoch(self, score, monkeypatch):
-        """An epoch, saved before and after it is validated."""
+        """Save an epoch before and after its validation."""
         self.state.epoch, self.state.batch = self.state.epoch + 1, 0
         self.scores[self.state.epoch] = score
         self.store.save_last(self.content(), self.state.epoch, keep_all=False)
         self.validate(monkeypatch)
 
     def validate(self, monkeypatch):
-        """By the trainer's own choice of the best."""
+        """Let the trainer choose the best checkpoints."""
         scores = Scores(1, [ImageScore("a", {"psnr": self.scores[self.state.epoch]})])
         monkeypatch.setattr(trainer, "evaluate", lambda *arguments: [])
         monkeypatch.setattr(trainer, "score_all", lambda *arguments: scores)
         stub = MagicMock(store=self.store, state=self.state, content=self.content)
-        stub.config, stub.validation.samples.data_range, stub.validation.samples.source = (
-            RunConfig(),
-            None,
-            [1],
-        )
+        stub.config = RunConfig()
+        stub.validation.samples.data_range, stub.validation.samples.source = None, [1]
         stub._image_epochs.return_value = set()
         trainer.Trainer.validate(stub, self.state.epoch)
         self.store.save_last(self.content(), self.state.epoch, keep_all=False)
@@ -94,7 +86,7 @@ class Run:
         self.store.save_interim(self.content(), self.state.epoch, 10 * self.state.epoch + self.state.batch)
 
     def resume(self, monkeypatch):
-        """As after a crash: an epoch that was not validated to the end is validated again."""
+        """Resume as after a crash: repeat an unfinished validation."""
         self.files.close()
         self.files = FileManager(self.files.folder.parent, "run")
         self.files.open()
@@ -108,7 +100,7 @@ class Run:
 
 
 def problems(run, saved, stray):
-    """What is not as it must be after every event."""
+    """Yield violations of what must hold after every event."""
     files, store = run.files, CheckpointStore(run.files)
     there = {f"checkpoint/{path.name}" for path in files.checkpoints.glob("run_*.pth")}
     there -= {f"checkpoint/{name}" for name in stray}
@@ -118,7 +110,7 @@ def problems(run, saved, stray):
         yield f"forgotten on the disk: {there - listed}"
     if saved and TrainingState.from_plain(store.newest()[1]["state"]) != run.state:
         yield "the newest is not the latest state"
-    if len(whole) > 3 or len(listed) - len(whole) > 3:  # two, and one more where a crash came in between
+    if len(whole) > 3 or len(listed) - len(whole) > 3:  # two, and one more after a crash
         yield f"too many: {listed}"
     for name, text in stray.items():
         if any((folder / name).read_text() != text for folder in (files.checkpoints, files.best_checkpoints)):
@@ -129,23 +121,23 @@ def problems(run, saved, stray):
             yield f"the best, {best}, is lost"
 
 
-def test_k4_k6_k7_k8_k10_k12_what_is_kept_is_what_a_model_says(tmp_path, trials, monkeypatch):
+def test_k4_k6_k7_k8_k10_k12_the_kept_checkpoints_match_the_model(tmp_path, trials, monkeypatch):
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
     sequences = trials("random saves, crashes, resumes and stray files", small=20, full=400)
-    for number, random in sequences:
-        run, stray = Run(tmp_path / str(number), random.choice([0, 0, 996, 997, 998])), {}
-        for _ in range(random.randint(5, 14)):
-            event = random.choice(["epoch", "epoch", "inside", "crash", "resume", "stray"])
+    for number, rng in sequences:
+        run, stray = Run(tmp_path / str(number), rng.choice([0, 0, 996, 997, 998])), {}
+        for _ in range(rng.randint(5, 14)):
+            event = rng.choice(["epoch", "epoch", "inside", "crash", "resume", "stray"])
             sequences.note(event)
-            before, score = run.state.epoch, random.choice(SCORES)
-            with killed_after(random.randint(0, 20) if event == "crash" else None, monkeypatch):
+            before, score = run.state.epoch, rng.choice(SCORES)
+            with killed_after(rng.randint(0, 20) if event == "crash" else None, monkeypatch):
                 if event == "inside":
                     run.save_inside()
                 elif event in ("epoch", "crash"):
                     run.train_epoch(score, monkeypatch)
             if event == "stray":
-                name = random.choice(STRAY)
-                stray[name] = f"mine {random.random()}"
+                name = rng.choice(STRAY)
+                stray[name] = f"mine {rng.random()}"
                 for folder in (run.files.checkpoints, run.files.best_checkpoints):
                     (folder / name).write_text(stray[name])
             if event in ("crash", "resume"):

@@ -1,4 +1,4 @@
-"""A long training: memory, open files, threads and processes stay what they were."""
+"""In a long training, memory, open files and threads do not grow."""
 
 import os
 import statistics
@@ -13,7 +13,7 @@ from tests.faults.program import Program
 
 
 def state_of(pid):
-    """Resident memory in bytes, open files, threads, and processes of the group."""
+    """Return resident memory in bytes, open files and threads of a process."""
     place = Path("/proc", str(pid))
     status = dict(line.split(":", 1) for line in (place / "status").read_text().splitlines())
     return {
@@ -23,9 +23,9 @@ def state_of(pid):
     }
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
-def test_t12_nothing_grows_while_a_network_is_trained(tmp_path, write_config, trials):
-    """Saves every second step, validates and keeps the best after each epoch of six steps."""
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_t12_no_resource_grows_during_training(tmp_path, write_config, trials):
+    """With a save every second step, and a validation after each epoch of six steps."""
     tried = trials("long training: memory, files and threads flat", small=1, full=2)
     for number, _ in tried:
         epochs, workers = (500 if FULL else 40), 2 * number
@@ -39,7 +39,7 @@ def test_t12_nothing_grows_while_a_network_is_trained(tmp_path, write_config, tr
             if place.isdecimal() and (not seen or int(place) > seen[-1][0]):
                 try:
                     seen.append((int(place), state_of(program.process.pid)))
-                except (OSError, KeyError):  # it has ended; until it is waited for, its memory alone is gone
+                except (OSError, KeyError):  # it has ended
                     break
             time.sleep(0.1)
         ended = program.wait(120)
@@ -48,7 +48,7 @@ def test_t12_nothing_grows_while_a_network_is_trained(tmp_path, write_config, tr
         early = [state for step, state in seen if 0.2 * steps < step < 0.4 * steps]
         late = [state for step, state in seen if 0.8 * steps < step]
         tried.expect(len(early) > 1 and len(late) > 1, f"{number}: seen {len(seen)} times")
-        for what in ("files", "threads"):  # some come and go: what grows is what is always there
+        for what in ("files", "threads"):  # some come and go: compare the least
             usual = statistics.median_high(state[what] for state in early)
             tried.expect(min(s[what] for s in late) <= usual, f"{number}: {what} {early[0]} {late[-1]}")
         memory = [sum(s["memory"] for s in part) / len(part) for part in (early, late)]

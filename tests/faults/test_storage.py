@@ -1,4 +1,4 @@
-"""Full disks and read-only folders: a clear line, nothing lost, nothing half-written; then exact again."""
+"""Full disks, lost and read-only folders: one clear error, nothing lost; the resumed run is exact."""
 
 import os
 import shutil
@@ -28,11 +28,9 @@ WRITERS = {
 }
 
 
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory, write_config, outcome):
-    folder = write_config(tmp_path_factory.mktemp("whole"))
-    assert run(folder, "main.py", "-c", "tiny.yaml", *WORDS).code == 0
-    return outcome(folder)
+@pytest.fixture
+def expected(undisturbed):
+    return undisturbed.outcome
 
 
 def leftovers(folder):
@@ -45,7 +43,7 @@ def refused(ended):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
-def test_k1_k4_f13_a_full_disk_is_said_by_every_writer_and_loses_nothing(
+def test_k1_k4_f13_a_full_disk_is_reported_by_every_writer_and_loses_nothing(
     tmp_path, write_config, outcome, expected, trials
 ):
     tried = trials("no room for one writer, then -r", small=len(WRITERS))
@@ -53,20 +51,20 @@ def test_k1_k4_f13_a_full_disk_is_said_by_every_writer_and_loses_nothing(
         case, (part, call) = list(WRITERS.items())[number]
         folder = write_config(tmp_path / str(number))
         ended = run(folder, "main.py", "-c", "tiny.yaml", *WORDS, setup=partial(full_disk, part, call))
-        said = "No space left on device" in ended.err and "bytes are free); make room" in ended.err
-        tried.expect(refused(ended) and said, f"{case}: {ended}")
+        reported = "No space left on device" in ended.err and "bytes are free); make room" in ended.err
+        tried.expect(refused(ended) and reported, f"{case}: {ended}")
         tried.expect(not leftovers(folder), f"{case}: {leftovers(folder)}")
         tried.note(case)
         resumed = run(folder, "main.py", "-c", "tiny.yaml", "-r", *WORDS)
         tried.expect(resumed.code == 0 and outcome(folder) == expected, f"{case}, resumed: {resumed}")
 
 
-def test_k1_files_that_grow_too_large_are_refused_half_way(tmp_path, write_config, outcome, expected, trials):
-    """A limit of the system's, met in the middle of a write, not before it."""
+def test_k1_a_write_that_fails_half_way_loses_nothing(tmp_path, write_config, outcome, expected, trials):
+    """By the system's limit on the size of a file."""
     tried = trials("a file's size limited, then -r", small=2, full=20)
-    for number, random in tried:
+    for number, rng in tried:
         folder = write_config(tmp_path / str(number))
-        limit = random.randint(4_000, 30_000)
+        limit = rng.randint(4_000, 30_000)
         ended = run(folder, "main.py", "-c", "tiny.yaml", *WORDS, file_size=limit)
         tried.expect(refused(ended) and not leftovers(folder), f"{limit}: {ended}")
         resumed = run(folder, "main.py", "-c", "tiny.yaml", "-r", *WORDS)
@@ -75,23 +73,25 @@ def test_k1_files_that_grow_too_large_are_refused_half_way(tmp_path, write_confi
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 2 MB of its own, where this process may make one."""
+    """Mount a file system of 2 MB."""
     place = tmp_path / "disk"
     place.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
     if sys.platform != "linux" or os.geteuid() or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("file systems can be mounted by root alone")
+        pytest.skip("only root can mount file systems")
     yield place
     subprocess.run(["umount", str(place)], check=True)
 
 
-def test_k1_k4_a_disk_that_is_really_full(small_disk, tmp_path, write_config, outcome, expected, trials):
+def test_k1_k4_a_full_file_system_loses_nothing(
+    small_disk, tmp_path, write_config, outcome, expected, trials
+):
     tried = trials("a small disk filled up, then -r", small=2, full=40)
-    for number, random in tried:
+    for number, rng in tried:
         folder = write_config(tmp_path / str(number))
         output = small_disk / "output"
         words = ("main.py", "-c", "tiny.yaml", *WORDS, "--set", f"output_folder={output}")
-        free = random.randint(1, 90) * 4096
+        free = rng.randint(1, 90) * 4096
         filler = small_disk / "filler"
         filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - free))
         ended = run(folder, *words)
@@ -106,14 +106,14 @@ def test_k1_k4_a_disk_that_is_really_full(small_disk, tmp_path, write_config, ou
         shutil.rmtree(output)
 
 
-def test_f13_a_lost_mount_is_said_and_back_again_the_run_is_exact(
+def test_f13_a_lost_output_folder_is_reported_and_once_back_the_run_is_exact(
     tmp_path, write_config, outcome, expected, trials
 ):
     tried = trials("the output folder lost at a random step, then -r", small=2, full=20)
-    for number, random in tried:
+    for number, rng in tried:
         folder = write_config(tmp_path / str(number))
         output = folder / "output"
-        setup = partial(lose_folder, str(output), random.randint(0, 17))
+        setup = partial(lose_folder, str(output), rng.randint(0, 17))
         ended = run(folder, "main.py", "-c", "tiny.yaml", *WORDS, setup=setup)
         tried.expect(refused(ended), f"{number}: {ended}")
         shutil.rmtree(output, ignore_errors=True)
@@ -124,8 +124,7 @@ def test_f13_a_lost_mount_is_said_and_back_again_the_run_is_exact(
 
 
 def drop_rights():
-    # Python itself may lie where the other user has no access.
-
+    # First import what may be unreadable for the other user.
     import torch.utils.tensorboard  # noqa: F401
 
     if os.geteuid() == 0:
@@ -135,16 +134,14 @@ def drop_rights():
 
 @pytest.fixture
 def reachable():
-    """A folder that every user reaches; pytest's own are closed to others."""
+    """A folder that every user can access, unlike those of pytest."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
 
 
 @pytest.mark.parametrize("where", ["the output folder", "the run's folder", "its checkpoints"])
-def test_f3_f6_a_folder_that_is_read_only_is_refused_before_the_first_step(
-    reachable, images, write_config, where
-):
+def test_f3_f6_a_read_only_folder_is_refused_before_the_first_step(reachable, images, write_config, where):
     folder = write_config(reachable / "work")
     shutil.copytree(images, reachable / "images")
     words = ["main.py", "-c", "tiny.yaml", *WORDS, "--set", "training.dataset_args.data_dir=../images"]

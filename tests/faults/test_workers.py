@@ -1,4 +1,4 @@
-"""Loader workers that die, fail, hang or run out of memory: a clear message, no orphans, then exact again."""
+"""Loader workers that die, fail, hang or run out of memory: a clear error, no orphans, an exact resume."""
 
 import os
 import re
@@ -17,7 +17,7 @@ WORDS = ("-s", "run", "-g", "cpu", "--thread", "2")
 
 
 def group(process_group):
-    """The processes of a group that are still there."""
+    """List the processes of a group that still run."""
     found = []
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -30,7 +30,7 @@ def group(process_group):
 
 
 CASES = {
-    # While it handed a batch over, the broken connection is noticed before the signal.
+    # If it dies while it hands over a batch, the broken connection is noticed before the signal.
     "killed": (partial(worker_trouble, "kill"), 7, r"worker \(pid|worker ended while it sent a batch"),
     "out of memory": (partial(worker_trouble, "memory"), 8, "out of memory"),
     "a lost image": (partial(worker_trouble, "lost"), 7, r"a\.png: cannot be read"),
@@ -39,24 +39,23 @@ CASES = {
 }
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="processes are found by /proc")
-def test_t12_workers_in_trouble_are_told_and_leave_no_orphans(tmp_path, write_config, outcome, trials):
-    whole = write_config(tmp_path / "whole")
-    assert run(whole, "main.py", "-c", "tiny.yaml", *WORDS).code == 0
-    expected = outcome(whole)
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_t12_worker_failures_are_reported_and_leave_no_orphans(
+    tmp_path, write_config, outcome, undisturbed, trials
+):
     tried = trials("loader workers in trouble, then -r", small=len(CASES), full=3 * len(CASES))
-    for number, random in tried:
+    for number, rng in tried:
         case = list(CASES)[number % len(CASES)]
-        setup, code, said = CASES[case]
+        setup, code, message = CASES[case]
         if case == "no shared memory" and os.geteuid():
             continue
         tried.note(case)
         folder = write_config(tmp_path / str(number))
         if case != "no shared memory":
-            setup = partial(setup, random.randint(0, 4))
+            setup = partial(setup, rng.randint(0, 4))
         program = Program(folder, "main.py", "-c", "tiny.yaml", *WORDS, setup=setup)
         ended = program.wait(120)
-        fine = ended is not None and ended.code == code and re.search(said, ended.err)
+        fine = ended is not None and ended.code == code and re.search(message, ended.err)
         tried.expect(fine and "Traceback" not in ended.err, f"{case}: {ended}")
         last = time.monotonic() + 10
         while (left := group(program.process.pid)) and time.monotonic() < last:
@@ -65,4 +64,6 @@ def test_t12_workers_in_trouble_are_told_and_leave_no_orphans(tmp_path, write_co
         for process in left:
             os.kill(int(process), signal.SIGKILL)
         resumed = run(folder, "main.py", "-c", "tiny.yaml", "-r", *WORDS)
-        tried.expect(resumed.code == 0 and outcome(folder) == expected, f"{case}, resumed: {resumed}")
+        tried.expect(
+            resumed.code == 0 and outcome(folder) == undisturbed.outcome, f"{case}, resumed: {resumed}"
+        )

@@ -1,4 +1,5 @@
 import importlib.util
+import shutil
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,7 @@ OF_ORIGINAL = ["-c", "sidd_train", "--set", "model.kwargs.features=[8, 16]", "--
 
 
 def load(name):
-    """A script as a module, found by its path: `test` would be Python's own package."""
+    """Load a script as a module by its path, as `test` is also a package of Python."""
     spec = importlib.util.spec_from_file_location(f"script_{name}", ROOT / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -26,7 +27,7 @@ SCRIPTS = {path.stem: load(path.stem) for path in ROOT.glob("*.py")}
 
 
 class Ended(NamedTuple):
-    """How a script ended, and what it printed."""
+    """Exit code and output of a script."""
 
     code: int
     out: str
@@ -34,7 +35,7 @@ class Ended(NamedTuple):
 
     @property
     def complaints(self):
-        """What stands in `err`, but that a network of a few steps has learned nothing."""
+        """`err` without the warning that a network of a few steps has learned nothing."""
         return unexpected(self.err)
 
 
@@ -49,7 +50,7 @@ def scripts():
 
 @pytest.fixture
 def call(monkeypatch, capsys, tmp_path):
-    """Call a script in an empty folder, as `call("main", "-c", "tiny")`, on the CPU unless said otherwise."""
+    """Call a script in an empty folder, as `call("main", "-c", "tiny")`, on the CPU by default."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
 
@@ -68,22 +69,33 @@ def call(monkeypatch, capsys, tmp_path):
 
 @pytest.fixture
 def tiny_yaml(tmp_path, tiny_config):
-    """The tiny configuration as a file in the folder where scripts are called."""
-    (tmp_path / "tiny.yaml").write_text(to_yaml(tiny_config()), encoding="utf-8")
+    """Write the tiny configuration, with relative paths, into the current folder of `call`."""
+    paths = "output_folder=output", "training.dataset_args.data_dir=noisy"
+    (tmp_path / "tiny.yaml").write_text(to_yaml(tiny_config(*paths)), encoding="utf-8")
     return tmp_path / "tiny.yaml"
 
 
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A folder for the run that all tests copy."""
+    return tmp_path_factory.mktemp("finished")
+
+
 @pytest.fixture
-def trained(call, tiny_yaml, tmp_path):
-    """The folder of a run named `run`, of two epochs."""
-    ended = call("main", "-c", "tiny.yaml", "-s", "run")
-    assert ended.code == 0, ended.err
+def trained(call, tiny_yaml, tmp_path, finished):
+    """The folder of a run named `run`, of two epochs. Only the first test trains it."""
+    if not (finished / "output").exists():
+        ended = call("main", "-c", "tiny.yaml", "-s", "run")
+        assert ended.code == 0, ended.err
+        shutil.copytree(tmp_path / "output", finished / "output")
+    else:
+        shutil.copytree(finished / "output", tmp_path / "output")
     return tmp_path / "output" / "run"
 
 
 @pytest.fixture
 def image(tmp_path, noisy_folder):
-    """A colour image of odd size, in another folder than the current one."""
+    """A colour image of odd size, outside the current folder."""
     path = tmp_path / "photos" / "my.photo.png"
     path.parent.mkdir()
     write_image(path, read_image(noisy_folder / "b.png")[:51, :67])
@@ -96,5 +108,5 @@ def ckpt(trained):
 
 
 def pngs(folder):
-    """The images in a folder, but for the contact sheet of them."""
+    """List the PNG files of a folder, except the contact sheet."""
     return sorted(path.name for path in folder.glob("*.png") if path.name != "panel.png")

@@ -1,4 +1,4 @@
-"""SIDD and DND from the download to the upload, at full count: prepare, train, test, submit, check."""
+"""SIDD and DND from the download to the upload with all blocks: prepare, train, test, submit, check."""
 
 import base64
 import csv
@@ -22,7 +22,7 @@ from src.util.images.io import read_image, to_float, to_uint8, write_image
 
 pytestmark = pytest.mark.minutes
 
-# Trained for one tiny epoch; `sensible` then makes a denoiser of it.
+# Trained for one small epoch. `sensible` then turns it into a denoiser.
 TINY = """
 model: {{kwargs: {{bsn: Tiny}}}}
 masker: {{masker_type: N2V_Masker}}
@@ -41,9 +41,9 @@ test:
 
 
 class Tiny(DenoisingNetwork):
-    """A network of one convolution: all that happens around a network is the same for any."""
+    """A network of one convolution, as these tests are about everything around it."""
 
-    reach = 1
+    receptive_radius = 1
 
     def __init__(self, in_channels):
         super().__init__()
@@ -55,8 +55,8 @@ class Tiny(DenoisingNetwork):
 
 @pytest.fixture
 def script(call, monkeypatch):
-    """Call a script that must end well; those of the benchmarks take no device."""
-    # What a test scores without ground truth takes a second pass through the network.
+    """Call a script that must succeed. Those of the benchmarks take no device."""
+    # The score without ground truth would take a second pass through the network.
     monkeypatch.setattr(MaskedLoss, "__call__", lambda *arguments: 0.0)
     monkeypatch.setitem(NETWORKS, "Tiny", Tiny)
 
@@ -75,14 +75,14 @@ def write_config(tmp_path):
 
 
 def scenes(count, edge, generator):
-    """So many colourful smooth scenes (edge, edge, 3) of float32 in [0.1, 0.9], each unlike the others."""
+    """Return `count` different smooth colourful scenes, float32 (count, edge, edge, 3) in [0.1, 0.9]."""
     coarse = 0.6 * generator.random((count, 3, 6, 6)) + 0.4 * generator.random((count, 3, 1, 1))
     smooth = interpolate(torch.from_numpy(coarse).float(), size=(edge, edge), mode="bilinear")
     return (0.1 + 0.8 * smooth).permute(0, 2, 3, 1).numpy()
 
 
 def sensible(checkpoint):
-    """Put weights that blur a little into a trained checkpoint, whose own have hardly begun to learn."""
+    """Copy a checkpoint with weights that blur slightly, in place of its barely trained ones."""
     content = torch.load(checkpoint, weights_only=True)
     weights = content["model_weights"]
     kernel = torch.tensor([1.0, 2.0, 1.0]) / 4
@@ -94,13 +94,13 @@ def sensible(checkpoint):
 
 
 def network_outputs(checkpoint, noisy_images):
-    """What the network gives for images (H, W, 3), asked directly."""
+    """Denoise images (H, W, 3) directly with the network."""
     network = load_trained(torch.device("cpu"), [], None, None, None, str(checkpoint)).network
     return [network.denoise(to_float(noisy), "block").permute(1, 2, 0).numpy() for noisy in noisy_images]
 
 
 def seen_by_octave(file, variable):
-    """Class and size of a cell array and of its last cell, in MATLAB's terms; None without GNU Octave."""
+    """Return class and size of a cell array and its last cell by GNU Octave; None without it."""
     if shutil.which("octave") is None:
         return None
     code = (
@@ -112,7 +112,7 @@ def seen_by_octave(file, variable):
 
 
 def write_frames(folder, generator):
-    """SIDD-Medium's layout, with three small frames."""
+    """Write three small frames in the layout of SIDD-Medium."""
     for number, frame in enumerate(scenes(3, 160, generator), start=1):
         scene = folder / "Data" / f"{number:04d}_001_S6_00100_00060_3200_L"
         scene.mkdir(parents=True)
@@ -122,7 +122,7 @@ def write_frames(folder, generator):
 
 
 def write_blocks(folder, generator):
-    """The three files of 40x32 blocks, of full size."""
+    """Write SIDD's three files of 40x32 blocks in full size."""
     grain = generator.normal(0, 10, (320, 320, 3)).astype(np.float32)
     blocks = np.empty((2, 40, 32, 256, 256, 3), np.uint8)
     for image, scene in enumerate(scenes(40, 512, generator) * 255):
@@ -172,20 +172,20 @@ def test_sidd_from_frames_to_the_upload(script, write_config, tmp_path):
         assert np.array_equal(submitted[number], to_uint8(output.transpose(2, 0, 1)))
     seen = seen_by_octave(tmp_path / "SubmitSrgb.mat", "DenoisedBlocksSrgb")
     assert seen in (None, "cell [40 32] uint8 [256 256 3]")
-    shutil.rmtree(folder)  # with the submissions 1.4 GB
+    shutil.rmtree(folder)  # 1.4 GB with the submissions
     for name in ("sidd.csv", "SubmitSrgb.mat"):
         (tmp_path / name).unlink()
 
 
 @dataclass(frozen=True)
 class Download:
-    """A simulated DND, and where its boxes are: for each of 50 images 20 times (top, left), from 0 on."""
+    """A simulated DND; `corners` (50, 20, 2) holds top and left of the boxes, from 0."""
 
     folder: Path
     corners: np.ndarray
 
     def read(self, number):
-        """A box (512, 512, 3), without the code that is tested."""
+        """Read a box (512, 512, 3) without the tested code."""
         image, box = divmod(number, 20)
         top, left = self.corners[image, box]
         with h5py.File(self.folder / "images_srgb" / f"{image + 1:04d}.mat") as file:
@@ -194,7 +194,7 @@ class Download:
 
 @pytest.fixture
 def dnd(tmp_path, real_data):
-    """50 sparse files of the real sizes, of which the boxes are written; removed with all results."""
+    """Write 50 sparse files of real size with only the boxes filled. Remove them with all results."""
     if shutil.disk_usage(tmp_path).free < 12e9:
         pytest.skip("needs 12 GB of disk")
     (folder := tmp_path / "DND").mkdir()
@@ -209,7 +209,7 @@ def dnd(tmp_path, real_data):
 
 
 def write_info(path, generator):
-    """A file of the real one's structure, with boxes for images of some 2,900 to 7,300 px."""
+    """Write an info.mat like the real one, with boxes for images of about 2,900 to 7,300 px."""
     with h5py.File(path, "w") as file:
         references = file.create_dataset("info/boundingboxes", (1, 50), h5py.ref_dtype)
         for image in range(50):
@@ -220,7 +220,7 @@ def write_info(path, generator):
 
 
 def write_images(folder):
-    """As the download has them, (3, W, H) of float32; without its compression, for speed."""
+    """Write images like those of the download, float32 (3, W, H), uncompressed for speed."""
     generator = np.random.default_rng(0)
     grain = generator.normal(0, 0.04, (3, 640, 640)).astype(np.float32)
     with h5py.File(folder / "info.mat") as file:

@@ -13,22 +13,21 @@ DENOISING, TRAINING = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | 
 
 
 def ran(example, folder):
-    """What the names of an example hold after it was run as a file of its own."""
+    """Run an example as a file. Return its global variables."""
     (folder / "example.py").write_text(example, encoding="utf-8")
     return runpy.run_path(str(folder / "example.py"))
 
 
 def test_the_python_examples_run(trained, tmp_path):
-    """One by one, where `ckpt.pth` lies."""
     shutil.copy(trained / "checkpoint" / "run_002.pth", tmp_path / "ckpt.pth")
-    start_console()  # after the training's own
+    start_console()
     assert ran(DENOISING, tmp_path)["denoised"].std() > 0
     losses = ran(TRAINING, tmp_path)["losses"]
     assert losses[-1] < losses[0] / 3
 
 
 def test_the_training_loop_of_the_example_learns_to_denoise(tmp_path):
-    """It gets crops worth learning from instead of its random ones, and goes round a little longer."""
+    """With real crops in place of its random ones, and more steps."""
     waves = torch.linspace(0, 3, 64).mul(torch.arange(1, 5)[:, None]).sin()
     clean = 0.5 + 0.2 * (waves[:, None, :, None] + waves.flip(0)[:, None, None]).expand(4, 3, 64, 64)
     noisy = clean + 0.15 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""A folder as users have them, with all that is read and much that is not: trained on and denoised."""
+"""Train on and denoise a folder like those of users, with all readable formats and many other files."""
 
 import json
 
@@ -13,13 +13,13 @@ from scipy.ndimage import uniform_filter
 from src.util.images.formats.known import HEIC
 
 ROWS, COLUMNS = np.mgrid[:64, :80]
-BLOB = np.exp(-((ROWS - 14) ** 2 + (COLUMNS - 20) ** 2) / 400)  # tells how an image is turned
+BLOB = np.exp(-((ROWS - 14) ** 2 + (COLUMNS - 20) ** 2) / 400)  # shows the orientation of an image
 LEVELS = np.stack([0.15 + 0.7 * BLOB, 0.8 - 0.4 * ROWS / 64, 0.2 + 0.5 * COLUMNS / 80], axis=2)
 LEVELS = (LEVELS + np.random.default_rng(3).normal(0, 0.03, LEVELS.shape)).clip(0, 1)
 RGB = np.rint(LEVELS * 255).astype(np.uint8)
 GREY = RGB[..., 0]
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-# How an image is stored that a tag says how to turn.
+# How an image is stored for each value of its orientation tag.
 STORED = {3: lambda seen: seen[::-1, ::-1], 5: lambda seen: seen.swapaxes(0, 1),
           6: np.rot90, 8: lambda seen: np.rot90(seen, -1)}  # fmt: skip
 
@@ -29,7 +29,7 @@ def wide(data_range, image=LEVELS):
 
 
 def saved(pixels, mode=None, turned=None, **options):
-    """Writes a file by Pillow."""
+    """Return a function that writes a file with Pillow."""
     image = Image.fromarray(np.ascontiguousarray(STORED[turned](pixels) if turned else pixels))
     image = image if mode is None else image.convert(mode, palette=Image.Palette.ADAPTIVE)
     if turned:
@@ -61,7 +61,7 @@ def heic(path):
 TEXT = "P2\n80 64\n255\n" + "\n".join(" ".join(map(str, row)) for row in GREY)
 JPEG = cv2.imencode(".jpg", RGB[..., ::-1])[1].tobytes()
 
-# Name: what writes it, the ending of a result of its own format, type and white.
+# Name: writer, and of the result in the same format extension, type and data range.
 IMAGES = {
     "grey.png": (saved(GREY, turned=6), ".png", "uint8", 255),
     "colour.png": (saved(RGB, turned=3), ".png", "uint8", 255),
@@ -93,7 +93,7 @@ IMAGES = {
     f"{'n' * 200}.png": (saved(RGB), ".png", "uint8", 255),
     **({"mobile.heic": (heic, ".png", "uint8", 255)} if HEIC.is_here else {}),
 }  # fmt: skip
-TIFF_ALONE = {"floats.tif", "pages.tif"}  # no PNG holds them
+NOT_AS_PNG = {"floats.tif", "pages.tif"}
 BAD = {"cut.jpg": JPEG[: len(JPEG) // 2], "empty.png": b""}
 OTHERS = {"phone.xmp": b"<x:xmpmeta/>", "picasa.ini": b"[Picasa]", "IMG_1.CR2": b"II*\0" + bytes(50)}
 PASSED_OVER = (
@@ -115,7 +115,7 @@ def photos(tmp_path):
 
 
 def read(path):
-    """What another program sees, as it is stored."""
+    """Read the stored pixels of a result with other libraries."""
     if path.suffix == ".npy":
         return np.load(path)
     if path.suffix.startswith(".tif"):
@@ -129,7 +129,7 @@ def read(path):
 
 
 def check(path, dtype, data_range):
-    """A result is of the right type and size, upright, and close to the scene without its noise."""
+    """Check that a result has the right type and size, is upright, and is close to the clean scene."""
     result = read(path)
     assert result.dtype == dtype, path
     smooth = uniform_filter(LEVELS, (7, 7, 0))
@@ -138,21 +138,25 @@ def check(path, dtype, data_range):
         difference = (
             page[..., :3] / data_range - smooth if page.ndim == 3 else page / data_range - smooth[..., 0]
         )
-        assert np.abs(difference[8:-8, 8:-8]).mean() < 0.05, path  # turned or blue for red: above 0.13
+        assert np.abs(difference[8:-8, 8:-8]).mean() < 0.05, (
+            path
+        )  # rotated, or red and blue swapped: above 0.13
     if path.stem == "alpha_DN":
         assert np.array_equal(result[..., 3], GREY)
 
 
 def expected(kind):
-    """Result to the image that it is of, where there is one."""
+    """Map the name of each result to that of its image."""
     same = {f"{name.rpartition('.')[0]}_DN{IMAGES[name][1]}": name for name in IMAGES}
     if kind == "same":
         return same
-    return {f"{name.rpartition('.')[0]}_DN.png": name for name in IMAGES if name not in TIFF_ALONE}
+    return {f"{name.rpartition('.')[0]}_DN.png": name for name in IMAGES if name not in NOT_AS_PNG}
 
 
-@pytest.mark.parametrize("method", ["nl_folder", "n2v_folder"])
-def test_each_file_comes_out_right_or_is_named(call, photos, tmp_path, method):
+@pytest.mark.parametrize(
+    ("method", "kinds"), [("nl_folder", ("same", "png")), ("n2v_folder", ("same",))], ids=["nl", "n2v"]
+)
+def test_each_file_is_denoised_or_named(call, photos, tmp_path, method, kinds):
     settings = [
         f"training.dataset_args.data_dir={photos}", "training.dataset_args.unreadable=skip",
         "training.dataset_args.crop_size=32", "training.dataset_args.repeat_times=8", "training.batch_size=4",
@@ -166,14 +170,14 @@ def test_each_file_comes_out_right_or_is_named(call, photos, tmp_path, method):
     used = json.loads((tmp_path / "output" / "run" / "pictures.json").read_text(encoding="utf-8"))
     pages = {"pages.tif, page 1", "pages.tif, page 2"}
     assert set(used["training"]["pictures"]) == IMAGES.keys() - {"pages.tif"} | pages
-    for kind in ("same", "png"):
+    for kind in kinds:
         out = tmp_path / kind
         ended = call("test", "-s", "run", "--test_dir", photos, "--format", kind, "--out", out)
         assert ended.code == 7 and PASSED_OVER in ended.out
         made = {path.name for path in out.iterdir()} - {"report.html", "panel.png"}
         assert made == expected(kind).keys()
         named = {line.partition(f"{photos}/")[2].partition(": ")[0] for line in errors(ended.err)}
-        assert named == BAD.keys() | (TIFF_ALONE if kind == "png" else set())
+        assert named == BAD.keys() | (NOT_AS_PNG if kind == "png" else set())
         for result, name in expected(kind).items():
             check(out / result, *IMAGES[name][2:])
         page = (out / "report.html").read_text(encoding="utf-8")
@@ -182,7 +186,7 @@ def test_each_file_comes_out_right_or_is_named(call, photos, tmp_path, method):
 
 
 def errors(text):
-    """A line for each image that there is no result of; the last one sums up."""
+    """Return an error line for each failed image; check the summary in the last line."""
     lines = [line for line in text.splitlines() if line.startswith("error: ")]
     assert f"{len(lines) - 1} of {len(IMAGES) + 2} images failed" in lines[-1]
     return lines[:-1]

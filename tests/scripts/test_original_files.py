@@ -1,4 +1,4 @@
-"""The original's four configurations, as they are but for their two paths: they train and are tested."""
+"""The original's four configurations train and test with only their paths changed."""
 
 import re
 
@@ -12,7 +12,7 @@ from src.util.images.io import write_image
 from tests.scripts.conftest import ROOT
 
 FILES = sorted((ROOT / "tests" / "parity" / "yaml").glob("*.yaml"))
-# What keeps a step of networks and batches of that size from taking minutes; everything else is the file's.
+# Smaller networks and batches, so that a step takes no minutes. All else comes from the file.
 SMALL = [
     "model.kwargs.features=[2, 4]", "training.dataset_args.crop_size=48",
     "training.dataset_args.repeat_times=1", "training.batch_size=2", "training.max_epochs=1",
@@ -20,22 +20,22 @@ SMALL = [
 
 
 def write_dataset(folder, name):
-    """One folder with what a dataset's training, validation and test look for, as AP-BSN prepares it."""
-    random = np.random.default_rng(0)
+    """Write training, validation and test data of a dataset into one folder, as AP-BSN prepares it."""
+    rng = np.random.default_rng(0)
     (folder / "RN").mkdir(parents=True)
     for number in range(2):
-        piece = random.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        piece = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
         write_image(folder / "RN" / f"{number:04d}_s001.png", piece)
         if name == "DND":
             write_image(folder / f"0001_{number + 1:02d}.png", piece[:52, :52])
     if name == "SIDD":
         for variable in ("ValidationNoisyBlocksSrgb", "ValidationGtBlocksSrgb", "BenchmarkNoisyBlocksSrgb"):
-            blocks = random.integers(0, 256, (1, 2, 48, 48, 3), dtype=np.uint8)
+            blocks = rng.integers(0, 256, (1, 2, 48, 48, 3), dtype=np.uint8)
             io.savemat(folder / f"{variable}.mat", {variable: blocks})
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
-def test_it_trains_a_step_and_is_tested(file, tmp_path, call):
+def test_an_original_configuration_trains_and_tests(file, tmp_path, call):
     write_dataset(tmp_path / "my dataset", "SIDD" if "sidd" in file.stem else "DND")
     text = file.read_text(encoding="utf-8").replace("/path/to/dataset/folder", str(tmp_path / "my dataset"))
     (tmp_path / "mine.yaml").write_text(text.replace("/path/to/output/folder", "runs"), encoding="utf-8")
@@ -48,11 +48,11 @@ def test_it_trains_a_step_and_is_tested(file, tmp_path, call):
     tested = call("test", "-c", "mine.yaml", "-s", "run", *small)
     assert tested.code == 0, tested.err
     (scored,) = (run / "img").glob("test_*")
-    assert len(list(scored.glob("*_DN.png"))) == 2  # no ground truth, and so no PSNR in the name
+    assert len(list(scored.glob("*_DN.png"))) == 2  # without ground truth the name has no PSNR
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
-def test_what_is_shipped_under_its_name_means_the_same_but_for_where_and_what_is_validated(file):
+def test_the_shipped_configuration_differs_only_in_paths_and_validation_data(file):
     theirs, ours = read_config(str(file)), read_config(file.stem)
     for config in (theirs, ours):
         assert (config.model.kwargs["features"], config.training.batch_size) == ([96, 192], 32)
@@ -67,12 +67,12 @@ def test_what_is_shipped_under_its_name_means_the_same_but_for_where_and_what_is
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
-def test_a_runs_own_configuration_has_the_same_layout(file, call):
+def test_the_resolved_configuration_has_the_same_layout(file, call):
     ended = call("main", "-c", file, "--print-config", device=(), workers=())
     resolved, theirs = yaml.safe_load(ended.out), yaml.safe_load(file.read_text(encoding="utf-8"))
 
     def lacking(written, whole, path=""):
-        """Keys of the file that the resolved configuration has not, at the same place."""
+        """Yield the keys of the file that the resolved configuration lacks."""
         for key, value in written.items() if isinstance(written, dict) else ():
             if key in whole:
                 yield from lacking(value, whole[key], f"{path}{key}.")

@@ -1,4 +1,4 @@
-"""`python -m pip install .` brings all that denoising and training need, wherever they are called from."""
+"""`python -m pip install .` installs all that denoising and training need."""
 
 import shutil
 import subprocess
@@ -33,9 +33,9 @@ def test_an_installed_package_denoises_and_finds_the_configurations(tmp_path):
     (wheel,) = wheels.iterdir()
     with zipfile.ZipFile(wheel) as content:
         content.extractall(site)
-    said = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-c", USED], cwd=tmp_path, env={"PYTHONPATH": str(site)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert said.returncode == 0, said.stderr
-    assert said.stdout.split()[-1] == "general"
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.split()[-1] == "general"

@@ -1,4 +1,4 @@
-"""`prep_DND.py` as it is called; what it does to the images is tested with `prepare_dnd`."""
+"""The command line of `prep_DND.py`. The tests of `prepare_dnd` cover the images."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def prep(call):
 
 @pytest.fixture
 def make(make_dnd, tmp_path):
-    """Write images with these numbers; the boxes need 531x532 px."""
+    """Write images with the given numbers. The boxes need 531x532 px."""
 
     def made(numbers, size):
         ramp = np.linspace(0, 1, size[0], dtype=np.float32)[:, None, None]
@@ -44,7 +44,7 @@ def test_p1_p2_the_documented_call_works(prep, make, tmp_path):
     assert names(tmp_path / "NEW")[:3] == ["0001_s001.png", "0001_s002.png", "0002_s001.png"]
 
 
-def test_the_crops_of_the_readme_are_the_default(prep, make_dnd, tmp_path):
+def test_the_default_crops_are_those_of_the_readme(prep, make_dnd, tmp_path):
     make_dnd(tmp_path / "datasets" / "DND", {1: np.zeros((512, 768, 3), np.float32)})
     assert prep().code == 7  # for the images that are missing
     folder = tmp_path / "datasets" / "DND_train"
@@ -52,9 +52,7 @@ def test_the_crops_of_the_readme_are_the_default(prep, make_dnd, tmp_path):
     assert read_image(folder / "0001_s002.png").shape == (512, 512, 3)
 
 
-def test_p7_the_official_boxes_are_called_by_image_and_box_and_missing_images_are_named(
-    prep, source, tmp_path
-):
+def test_p7_boxes_are_named_by_image_and_box_and_missing_images_are_listed(prep, source, tmp_path):
     ended = prep("-df", "DND", "--split", "test")
     assert ended.code == 7
     assert "48 of DND's 50 images are missing" in ended.err and "0002.mat, 0003.mat" in ended.err
@@ -62,7 +60,7 @@ def test_p7_the_official_boxes_are_called_by_image_and_box_and_missing_images_ar
     assert names(tmp_path / "datasets" / "DND_test") == boxes
 
 
-def test_a_crop_is_of_no_effect_on_the_boxes_and_that_is_said(prep, source):
+def test_crop_flags_without_effect_give_a_warning(prep, source):
     prep("-df", "DND", "-nf", "NEW", "--split", "test")
     ended = prep("-c", 256, "-s", 128, "-df", "DND", "-nf", "NEW", "--split", "test")
     assert "warning: -c, -s: of no effect on --split test" in ended.err
@@ -70,7 +68,7 @@ def test_a_crop_is_of_no_effect_on_the_boxes_and_that_is_said(prep, source):
 
 
 @pytest.mark.parametrize(
-    ("flags", "code", "said"),
+    ("flags", "code", "message"),
     [
         (("-df", "absent", "-nf", "NEW"), 7, "absent: no images_srgb/0001.mat"),
         (("-df", "DND", "-nf", "DND/new"), 2, "choose a folder apart"),
@@ -78,7 +76,7 @@ def test_a_crop_is_of_no_effect_on_the_boxes_and_that_is_said(prep, source):
         (("-df", "DND", "-nf", "NEW", "-s", 0), 2, "at least 1"),
     ],
 )
-def test_what_cannot_be_done_is_said_and_writes_nothing(prep, source, tmp_path, flags, code, said):
+def test_invalid_flags_are_refused_and_write_nothing(prep, source, tmp_path, flags, code, message):
     ended = prep(*flags)
-    assert ended.code == code and said in ended.err
+    assert ended.code == code and message in ended.err
     assert not (tmp_path / "NEW").exists() and not (source / "new").exists()

@@ -1,4 +1,4 @@
-"""`prep_SIDD.py` as it is called, killed, interrupted, and run out of room."""
+"""The command line of `prep_SIDD.py`, kills, signals and a full disk."""
 
 import os
 import resource
@@ -35,7 +35,7 @@ def source(make_sidd, tmp_path):
 
 
 def start(*flags, **options):
-    """The script as a process of its own."""
+    """Start the script as a process."""
     command = [sys.executable, str(ROOT / "prep_SIDD.py"), *map(str, flags)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, **pipes, **options)
@@ -45,10 +45,10 @@ def pieces(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in HIDDEN}
 
 
-def when_it_is_under_way(folder):
+def wait_for_pieces(folder):
     end = time.monotonic() + 60
     while len(list(folder.glob("*.png"))) < 50:
-        assert time.monotonic() < end, "it wrote nothing"
+        assert time.monotonic() < end, "no pieces after 60 s"
         time.sleep(0.005)
 
 
@@ -64,7 +64,7 @@ def test_p1_p2_the_documented_call_works(prep, source, tmp_path):
     assert pieces(tmp_path / "NEW_GT").keys() == pieces(tmp_path / "NEW").keys()
 
 
-def test_the_crops_of_the_readme_are_the_default(prep, source, make_sidd, tmp_path):
+def test_the_default_crops_are_those_of_the_readme(prep, source, make_sidd, tmp_path):
     make_sidd(tmp_path / "datasets" / "SIDD", {"0001_NOISY_SRGB_010.PNG": (512, 768)})
     assert prep().code == 0
     made = pieces(tmp_path / "datasets" / "SIDD_train")
@@ -73,14 +73,14 @@ def test_the_crops_of_the_readme_are_the_default(prep, source, make_sidd, tmp_pa
 
 
 @pytest.mark.parametrize("flags", [("-s", 0), ("-c", 0), ("-c", -5), ("-s", "x"), ("--jobs", 0), ("-s", 2.5)])
-def test_p9_a_step_or_crop_that_makes_no_sense_is_refused(prep, source, tmp_path, flags):
+def test_p9_an_invalid_step_crop_or_number_of_jobs_is_refused(prep, source, tmp_path, flags):
     ended = prep("-df", "SIDD", "-nf", "NEW", *flags)
     assert ended.code == 2
     assert "expected a whole number of at least 1" in ended.err or "expected one argument" in ended.err
     assert not (tmp_path / "NEW").exists()
 
 
-def test_a_frame_that_is_broken_is_named_and_the_exit_code_says_so(prep, source, tmp_path):
+def test_a_broken_frame_is_named_and_exits_7(prep, source, tmp_path):
     bad = source / "Data" / "0003_001" / "0003_NOISY_SRGB_010.PNG"
     bad.write_bytes(bad.read_bytes()[:1000])
     ended = prep(*GRID, "-df", "SIDD", "-nf", "NEW")
@@ -90,7 +90,7 @@ def test_a_frame_that_is_broken_is_named_and_the_exit_code_says_so(prep, source,
 
 
 @pytest.mark.parametrize(
-    ("flags", "code", "said"),
+    ("flags", "code", "message"),
     [
         (("-df", "absent", "-nf", "NEW"), 7, "absent: no such folder"),
         (("-df", "SIDD", "-nf", "SIDD"), 2, "choose a folder apart"),
@@ -99,25 +99,27 @@ def test_a_frame_that_is_broken_is_named_and_the_exit_code_says_so(prep, source,
         (("-df", "SIDD", "-nf", "file"), 5, "file: cannot be made"),
     ],
 )
-def test_p4_what_cannot_be_done_is_one_line_and_destroys_nothing(prep, source, tmp_path, flags, code, said):
+def test_p4_invalid_folders_are_refused_in_one_line_and_nothing_changes(
+    prep, source, tmp_path, flags, code, message
+):
     (tmp_path / "file").write_text("mine")
-    before = pieces_below(tmp_path)
+    before = files_below(tmp_path)
     ended = prep(*GRID, *flags)
     assert (ended.code, ended.err.count("\n")) == (code, 1)
-    assert said in ended.err
-    assert pieces_below(tmp_path) == before
+    assert message in ended.err
+    assert files_below(tmp_path) == before
 
 
-def pieces_below(folder):
+def files_below(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_p10_killed_and_run_again_it_is_as_if_it_had_never_stopped(prep, source, tmp_path, jobs):
+def test_p10_killed_and_run_again_it_writes_the_same_as_undisturbed(prep, source, tmp_path, jobs):
     new = tmp_path / "NEW"
     process = start(*GRID, "-df", source, "-nf", new, "--jobs", jobs)
-    when_it_is_under_way(new)
+    wait_for_pieces(new)
     process.kill()
     process.communicate(timeout=60)
     left = list(new.glob("*.png"))
@@ -130,23 +132,23 @@ def test_p10_killed_and_run_again_it_is_as_if_it_had_never_stopped(prep, source,
     assert pieces(new) == pieces(tmp_path / "WHOLE")
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 @pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.parametrize(
-    ("number", "code", "said"), [("SIGINT", 130, "Ctrl-C"), ("SIGTERM", 143, "SIGTERM")], ids=["int", "term"]
+    ("number", "code", "name"), [("SIGINT", 130, "Ctrl-C"), ("SIGTERM", 143, "SIGTERM")], ids=["int", "term"]
 )
-def test_a_signal_ends_it_and_all_its_workers_and_leaves_only_whole_files(
-    prep, source, tmp_path, jobs, number, code, said
+def test_a_signal_stops_all_processes_and_leaves_only_complete_files(
+    prep, source, tmp_path, jobs, number, code, name
 ):
     new = tmp_path / "NEW"
     awake = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
     process = start(*GRID, "-df", source, "-nf", new, "--jobs", jobs, start_new_session=True, **awake)
-    when_it_is_under_way(new)
-    os.killpg(process.pid, getattr(signal, number))  # a terminal or cluster sends it to all processes
+    wait_for_pieces(new)
+    os.killpg(process.pid, getattr(signal, number))  # as a terminal or cluster does
     out, err = process.communicate(timeout=60)
     assert process.returncode == code, err
     assert "the same command goes on from here" in out
-    assert err == f"stopped by {said}\n"
+    assert err == f"stopped by {name}\n"
     left = pieces(new)
     time.sleep(0.3)
     assert pieces(new) == left
@@ -156,9 +158,9 @@ def test_a_signal_ends_it_and_all_its_workers_and_leaves_only_whole_files(
     assert len(pieces(new)) == 8 * PIECES
 
 
-@pytest.mark.skipif(os.name != "posix", reason="limits are POSIX's")
-def test_where_the_disk_refuses_in_the_middle_nothing_is_half_written(prep, make_sidd, tmp_path):
-    """The piece of a flat frame is small, that of a noisy one larger than a file may be."""
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX limits")
+def test_a_failed_write_leaves_no_partial_piece(prep, make_sidd, tmp_path):
+    """The limit on file size admits the piece of a flat frame, but not that of a noisy one."""
     source = make_sidd(tmp_path / "SIDD", {f"{n:04d}_NOISY_SRGB_010.PNG": (96, 96) for n in (1, 2)})
     write_image(source / "0001_NOISY_SRGB_010.PNG", read_image(source / "0001_NOISY_SRGB_010.PNG") // 255)
     flags = ("-c", 96, "-s", 96, "-df", source, "-nf", tmp_path / "NEW")

@@ -22,13 +22,13 @@ def submit(call):
 
 @pytest.fixture
 def denoised(tmp_path, monkeypatch):
-    """Results and noisy blocks of small benchmarks of 2 images with 3 blocks; returns what was denoised."""
+    """Write noisy blocks and results of small benchmarks, 2 images with 3 blocks. Return the results."""
     monkeypatch.setattr(sidd, "LAYOUT", SiddLayout(2, 3, EDGE))
     monkeypatch.setattr(dnd, "LAYOUT", DndLayout(2, 3, EDGE))
-    random = np.random.default_rng(0)
-    coarse = random.integers(20, 230, (6, 4, 4, 3))
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(20, 230, (6, 4, 4, 3))
     blocks = np.repeat(np.repeat(coarse, 8, axis=1), 8, axis=2).astype(np.uint8)
-    noisy = (blocks + random.normal(0, 10, blocks.shape)).clip(0, 255).astype(np.uint8)
+    noisy = (blocks + rng.normal(0, 10, blocks.shape)).clip(0, 255).astype(np.uint8)
     for folder in ("SIDD_test", "DND_test", "of_sidd", "of_dnd"):
         (tmp_path / folder).mkdir()
     name = "BenchmarkNoisyBlocksSrgb"
@@ -39,14 +39,14 @@ def denoised(tmp_path, monkeypatch):
         write_image(tmp_path / "DND_test" / names["of_dnd"][-1], noisy[number])
     for folder, given in names.items():
         with open(tmp_path / folder / "metrics.csv", "w", newline="") as file:
-            csv.writer(file).writerows([("image", "name"), *((f"{n:04d}", g) for n, g in enumerate(given))])
+            csv.writer(file).writerows([("picture", "name"), *((f"{n:04d}", g) for n, g in enumerate(given))])
         for number in range(6):
             write_image(tmp_path / folder / f"{number:04d}_DN.png", blocks[number])
     return blocks
 
 
 @pytest.mark.parametrize("name", ["SIDD", "DND"])
-def test_without_arguments_they_say_what_they_need(submit, name):
+def test_without_arguments_usage_and_an_example_are_printed(submit, name):
     ended = submit(name)
     assert ended.code == 2
     assert ended.err.startswith("usage: ") and f"example: python prep_submission_{name}.py" in ended.err
@@ -55,7 +55,7 @@ def test_without_arguments_they_say_what_they_need(submit, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "said"),
+    ("name", "arguments", "message"),
     [
         ("SIDD", ["--denoised", "a"], "--test, --out: missing"),
         ("DND", ["--denoised", "a"], "--out: missing"),
@@ -63,9 +63,9 @@ def test_without_arguments_they_say_what_they_need(submit, name):
         ("DND", ["--check", "a", "--out", "b"], "--check and --out: use only one of them"),
     ],
 )
-def test_flags_that_are_missing_or_contradict_are_named(submit, name, arguments, said):
+def test_missing_or_conflicting_flags_are_named(submit, name, arguments, message):
     ended = submit(name, *arguments)
-    assert ended.code == 2 and said in ended.err
+    assert ended.code == 2 and message in ended.err
 
 
 def test_sidd_from_results_to_upload(submit, denoised, tmp_path):
@@ -80,7 +80,7 @@ def test_sidd_from_results_to_upload(submit, denoised, tmp_path):
     assert submit("SIDD", *make, "--overwrite").code == 0
 
 
-def test_dnd_from_results_to_upload(submit, denoised, tmp_path):
+def test_s5_dnd_from_results_to_upload_and_no_other_file_is_deleted(submit, denoised, tmp_path):
     make = ["--noisy", "DND_test", "--denoised", "of_dnd", "--out", "new"]
     ended = submit("DND", *make)
     assert ended.code == 0 and "bundled: checked, 6 blocks" in ended.out
@@ -88,13 +88,28 @@ def test_dnd_from_results_to_upload(submit, denoised, tmp_path):
     assert np.array_equal(np.rint(cells[0, 2] * 255), denoised[5])
     assert submit("DND", "--check", "new/bundled", "--noisy", "DND_test").code == 0
     assert submit("DND", *make).code == 2
+    (tmp_path / "new" / "notes.txt").write_text("mine")
     assert submit("DND", *make, "--overwrite").code == 0
+    (tmp_path / "new" / "bundled" / "notes.txt").write_text("mine")
+    assert submit("DND", *make, "--overwrite").code == 2
+    assert sorted(path.name for path in (tmp_path / "new").rglob("*.txt")) == ["notes.txt", "notes.txt"]
 
 
 @pytest.mark.parametrize(
     ("name", "noisy", "out"), [("SIDD", "--test", "sidd.csv"), ("DND", "--noisy", "bundles")]
 )
-def test_swapped_colours_end_with_7_and_leave_nothing(submit, denoised, tmp_path, name, noisy, out):
+def test_s1_an_unreadable_result_is_named_not_skipped(submit, denoised, tmp_path, name, noisy, out):
+    folder = tmp_path / f"of_{name.lower()}"
+    (folder / "0003_DN.png").write_bytes(b"no image")
+    ended = submit(name, noisy, f"{name}_test", "--denoised", folder, "--out", out)
+    assert ended.code == 7 and "0003_DN.png" in ended.err
+    assert not (tmp_path / "sidd.csv").exists() and not (tmp_path / "bundles" / "bundled").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "noisy", "out"), [("SIDD", "--test", "sidd.csv"), ("DND", "--noisy", "bundles")]
+)
+def test_swapped_colours_exit_7_and_write_nothing(submit, denoised, tmp_path, name, noisy, out):
     folder = tmp_path / f"of_{name.lower()}"
     for number, block in enumerate(denoised):
         write_image(folder / f"{number:04d}_DN.png", block[..., ::-1])
@@ -104,7 +119,7 @@ def test_swapped_colours_end_with_7_and_leave_nothing(submit, denoised, tmp_path
     assert not (tmp_path / "sidd.csv").exists() and not (tmp_path / "bundles" / "bundled").exists()
 
 
-def test_a_check_of_a_wrong_file_ends_with_7(submit, denoised, tmp_path):
+def test_a_check_of_a_wrong_file_exits_7(submit, denoised, tmp_path):
     assert submit("SIDD", "--test", "SIDD_test", "--denoised", "of_sidd", "--out", "a.csv").code == 0
     lines = (tmp_path / "a.csv").read_text().splitlines(keepends=True)
     (tmp_path / "a.csv").write_text("".join(lines[:-1]))
@@ -113,13 +128,11 @@ def test_a_check_of_a_wrong_file_ends_with_7(submit, denoised, tmp_path):
     assert submit("DND", "--check", "of_dnd", "--noisy", "DND_test").code == 7
 
 
-@pytest.mark.skipif(os.name != "posix", reason="limits are POSIX's")
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX limits")
 @pytest.mark.parametrize(
     ("name", "noisy", "made"), [("SIDD", "--test", "new/sidd.csv"), ("DND", "--noisy", "new/bundled")]
 )
-def test_a_disk_that_refuses_in_the_middle_is_named_and_leaves_nothing(
-    submit, denoised, tmp_path, name, noisy, made
-):
+def test_a_failed_write_is_named_and_leaves_nothing(submit, denoised, tmp_path, name, noisy, made):
     results = f"of_{name.lower()}"
     out = made.removesuffix("/bundled")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -1,4 +1,4 @@
-"""`test.py` denoises an image or a folder, by its flags."""
+"""The flags of `test.py` to denoise an image or a folder."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ from src.util.images.io import read_image, write_image
 from tests.scripts.conftest import OF_ORIGINAL, pngs
 
 
-def test_c15_e9_e10_a_checkpoint_and_a_image_are_enough(call, ckpt, image, tmp_path, noisy_folder):
+def test_c15_e1_e9_e10_a_checkpoint_and_an_image_are_enough(call, ckpt, image, tmp_path, noisy_folder):
     alone = tmp_path / "downloads" / "ckpt.pth"
     alone.parent.mkdir()
     shutil.move(ckpt, alone)
@@ -27,14 +27,14 @@ def test_c15_e9_e10_a_checkpoint_and_a_image_are_enough(call, ckpt, image, tmp_p
     assert not (tmp_path / "output").exists()
 
 
-def test_e18_a_grey_image_goes_through_a_colour_network(call, ckpt, tmp_path):
+def test_e18_a_colour_network_denoises_a_grey_image(call, ckpt, tmp_path):
     grey = np.tile(np.arange(45, dtype=np.uint8)[:, None, None], (1, 33, 1)) * 5
     write_image(tmp_path / "grey.png", grey)
     assert call("test", "--pretrained", ckpt, "--test_img", "grey.png").code == 0
     assert read_image(tmp_path / "grey_DN.png").shape == (45, 33, 1)
 
 
-def test_out_says_where_results_go(call, ckpt, image, noisy_folder, tmp_path):
+def test_out_chooses_the_folder_of_results(call, ckpt, image, noisy_folder, tmp_path):
     out = tmp_path / "new" / "folder"
     assert call("test", "--pretrained", ckpt, "--test_img", image, "--out", out).code == 0
     assert pngs(out) == ["my.photo_DN.png"]
@@ -45,7 +45,7 @@ def test_out_says_where_results_go(call, ckpt, image, noisy_folder, tmp_path):
     assert not (noisy_folder / "results").exists() and pngs(tmp_path) == []
 
 
-def test_e11_e12_a_folder_goes_to_its_results_and_a_bad_file_holds_nothing_up(call, ckpt, image):
+def test_e11_e12_a_broken_file_in_a_folder_is_reported_and_the_others_denoised(call, ckpt, image):
     folder = image.parent
     colour = read_image(image)
     for name in ("a.v1.png", "a.v2.png", "a.jpg", "b.jpg", "b.png"):
@@ -76,12 +76,12 @@ def test_e12_nothing_to_denoise_is_an_error(call, ckpt, tmp_path, kind):
     assert ended.code == 7 and "absent" in ended.err
 
 
-def test_one_thing_at_a_time(call, ckpt, image):
+def test_an_image_and_a_folder_together_are_refused(call, ckpt, image):
     ended = call("test", "--pretrained", ckpt, "--test_img", image, "--test_dir", image.parent)
     assert ended.code == 2 and "--test_img and --test_dir: say one of them" in ended.err
 
 
-def test_c4_a_gpu_that_is_not_there_is_an_error(call, ckpt, image):
+def test_c4_a_missing_gpu_is_an_error(call, ckpt, image):
     ended = call("test", "--pretrained", ckpt, "--test_img", image, device=("-g", "99"))
     assert ended.code == 2 and ended.err.startswith("error: -g 99: ")
 
@@ -120,12 +120,12 @@ def test_tiles_give_the_whole_images_result(call, ckpt, image, tmp_path, kind):
 
 @pytest.mark.parametrize("value", ["-1", "large", "1.5"])
 @pytest.mark.parametrize("flag", ["--tile", "--overlap"])
-def test_a_size_that_is_none_is_refused(call, ckpt, image, flag, value):
+def test_an_invalid_tile_or_overlap_is_refused(call, ckpt, image, flag, value):
     ended = call("test", "--pretrained", ckpt, "--test_img", image, f"{flag}={value}")
     assert ended.code == 2 and f"{flag}: expected auto, or a number of pixels" in ended.err
 
 
-def test_the_flags_for_images_do_what_they_say(call, ckpt, noisy_folder, tmp_path):
+def test_overwrite_and_max_pixels(call, ckpt, noisy_folder, tmp_path):
     given = ["--pretrained", ckpt, "--test_dir", noisy_folder, "--out", tmp_path / "out"]
     assert call("test", *given, "--format", "png").code == 0
     write_image(tmp_path / "out" / "a_DN.png", np.zeros((5, 5, 3), np.uint8))
@@ -139,21 +139,21 @@ def test_the_flags_for_images_do_what_they_say(call, ckpt, noisy_folder, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (("--out", "b.png"), "--out: expected a folder, got b.png"),
         (("--max-pixels", "-1"), "--max-pixels: expected a number of pixels, 1 or more, got -1"),
     ],
 )
-def test_flags_that_make_no_sense_are_refused_before_anything_is_made(call, ckpt, image, flags, said):
+def test_invalid_flags_are_refused_before_anything_is_written(call, ckpt, image, flags, message):
     before = sorted(Path.cwd().iterdir())
     ended = call("test", "--pretrained", ckpt, "--test_img", image, *flags)
-    assert ended.code == 2 and said in ended.err
+    assert ended.code == 2 and message in ended.err
     assert sorted(Path.cwd().iterdir()) == before
 
 
 @pytest.mark.parametrize("folder", [None, "elsewhere"])
-def test_a_result_never_replaces_a_file_in_silence(call, ckpt, image, tmp_path, folder):
+def test_a_result_replaces_a_file_only_with_overwrite(call, ckpt, image, tmp_path, folder):
     out = tmp_path if folder is None else tmp_path / folder
     out.mkdir(exist_ok=True)
     (out / "my.photo_DN.png").write_bytes(b"somebody's")
@@ -165,7 +165,7 @@ def test_a_result_never_replaces_a_file_in_silence(call, ckpt, image, tmp_path, 
     assert read_image(out / "my.photo_DN.png").shape == read_image(image).shape
 
 
-def test_two_images_whose_results_have_one_name_do_not_replace_each_other(call, ckpt, image, tmp_path):
+def test_results_of_two_images_with_the_same_name_do_not_replace_each_other(call, ckpt, image, tmp_path):
     write_image(image.with_suffix(".bmp"), read_image(image))
     words = ["--pretrained", ckpt, "--format", "png", "--test_img"]
     assert call("test", *words, image).code == 0
@@ -174,30 +174,26 @@ def test_two_images_whose_results_have_one_name_do_not_replace_each_other(call, 
     assert (tmp_path / "my.photo_DN.png").read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "metrics.csv",
-        "metrics.txt",
-        "0000_DN.png",
-        "0002_DN_31.07.png",
-        "0001_NOISY.png",
-        "report.html",
-        "panel.png",
-    ],
-)
-def test_scores_never_replace_a_file_in_silence(call, ckpt, tmp_path, name):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / name).write_bytes(b"somebody's")
-    (tmp_path / "mine" / "notes.txt").write_bytes(b"in nobody's way")
-    words = ["--pretrained", ckpt, "--out", tmp_path / "mine"]
-    ended = call("test", *words)
-    assert ended.code == 2 and f"{name}: exists; add --overwrite" in ended.err
-    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == sorted([name, "notes.txt"])
+def test_scores_replace_files_only_with_overwrite(call, ckpt, tmp_path):
+    names = (
+        "metrics.csv metrics.txt 0000_DN.png 0002_DN_31.07.png 0001_NOISY.png report.html panel.png".split()
+    )
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "notes.txt").write_bytes(b"in nobody's way")
+    words = ["--pretrained", ckpt, "--out", mine]
+    for name in names:
+        (mine / name).write_bytes(b"somebody's")
+        ended = call("test", *words)
+        assert ended.code == 2 and f"{name}: exists; add --overwrite" in ended.err
+        assert sorted(path.name for path in mine.iterdir()) == sorted([name, "notes.txt"])
+        (mine / name).unlink()
+    for name in names:
+        (mine / name).write_bytes(b"somebody's")
     assert call("test", *words, "--overwrite").code == 0
 
 
-def test_nan_is_refused_or_stays_where_it_is(call, ckpt, tmp_path):
+def test_nan_is_refused_or_kept(call, ckpt, tmp_path):
     image = np.random.default_rng(0).random((40, 33, 3)).astype(np.float32)
     image[:9, :9] = np.nan
     image[20:, 30, 2] = np.nan

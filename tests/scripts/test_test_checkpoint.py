@@ -1,4 +1,4 @@
-"""Which network `test.py` takes: of a run, a file, the original; none that is damaged or means harm."""
+"""`test.py` loads the network of a run, a file or the original, and refuses damaged or hostile files."""
 
 import re
 import shutil
@@ -12,7 +12,7 @@ from src.util.images.io import read_image
 from tests.scripts.conftest import OF_ORIGINAL, ORIGINAL, pngs
 
 
-def test_k19_the_last_checkpoint_is_taken_and_never_random_weights(call, trained, image):
+def test_k19_the_last_checkpoint_is_used_and_never_random_weights(call, trained, image):
     ended = call("test", "-s", "run", "--test_img", image)
     assert ended.code == 0 and re.search(r"run_002\.pth, after epoch 2", ended.out)
     ended = call("test", "-c", "tiny.yaml", "--test_img", image)
@@ -24,7 +24,7 @@ def test_k19_the_last_checkpoint_is_taken_and_never_random_weights(call, trained
     assert ended.code == 4 and "no usable checkpoint" in ended.err
 
 
-def test_k2_a_damaged_last_checkpoint_is_said_and_the_one_before_is_taken(call, ckpt, image):
+def test_k2_a_damaged_last_checkpoint_is_reported_and_the_one_before_used(call, ckpt, image):
     ckpt.write_bytes(ckpt.read_bytes()[:-200])
     ended = call("test", "-s", "run", "--test_img", image)
     assert ended.code == 0
@@ -40,12 +40,12 @@ def test_k20_e_chooses_an_epoch_of_the_run(call, trained, image):
         assert ended.code in (2, 4) and ended.err.startswith("error: ")
 
 
-def test_k20_e_is_ignored_beside_a_checkpoint(call, ckpt, image):
+def test_k20_e_is_ignored_with_a_checkpoint(call, ckpt, image):
     ended = call("test", "--pretrained", ckpt, "-e", "1", "--test_img", image)
     assert ended.code == 0 and "after epoch 2" in ended.out
 
 
-def test_k21_a_checkpoint_is_found_by_path_and_by_its_name_in_both_folders(call, trained, image, tmp_path):
+def test_k21_a_checkpoint_is_found_by_path_or_by_name_in_both_folders(call, trained, image, tmp_path):
     (best,) = (path.name for path in (trained / "best_ckpts").iterdir())
     shutil.copy(trained / "checkpoint" / "run_001.pth", tmp_path / "here.pth")
     for name, epoch in (
@@ -80,18 +80,18 @@ def test_k17_nothing_in_a_checkpoint_is_executed(call, image, tmp_path):
 def test_a_checkpoint_of_the_original_works_with_a_configuration(call, image, tmp_path):
     ended = call("test", *OF_ORIGINAL, "--test_img", image)
     assert ended.code == 0
-    assert "not learned to denoise" in ended.err  # what it says of itself: it is there for its layout
+    assert "not learned to denoise" in ended.err  # it was barely trained
     assert "after epoch 5" in ended.out
     assert read_image(tmp_path / "my.photo_DN.png").shape == (51, 67, 3)
 
 
-def test_c15_a_checkpoint_of_the_original_alone_asks_for_a_configuration(call, image):
+def test_c15_a_checkpoint_of_the_original_needs_a_configuration(call, image):
     ended = call("test", "--pretrained", ORIGINAL, "--test_img", image)
     assert ended.code == 2
     assert "carries no configuration (as the original's); say which by -c" in ended.err
 
 
-def test_c15_a_wrong_architecture_is_said_in_words(call, ckpt, image):
+def test_c15_a_wrong_architecture_is_refused_in_one_line(call, ckpt, image):
     ended = call("test", "-c", "sidd_train", "--pretrained", ORIGINAL, "--test_img", image)
     assert ended.code == 4
     assert re.search(r"unet2_005\.pth: does not fit the configuration's network: .*size mismatch", ended.err)
@@ -101,7 +101,7 @@ def test_c15_a_wrong_architecture_is_said_in_words(call, ckpt, image):
     assert ended.err.count("\n") == 1
 
 
-def test_e8_weights_that_are_broken_exit_4(call, ckpt, image, tmp_path):
+def test_e8_weights_that_are_not_finite_exit_4(call, ckpt, image, tmp_path):
     content = torch.load(ckpt, weights_only=True)
     next(iter(content["model_weights"].values())).fill_(torch.nan)
     torch.save(content, tmp_path / "nan.pth")
@@ -119,7 +119,7 @@ def test_export_writes_safetensors_and_nothing_else(call, trained, tmp_path):
     assert call("test", "-s", "run", "--export", "w.safetensors", "--overwrite").code == 0
 
 
-def test_k3_a_checkpoint_given_by_its_path_is_compared_with_its_runs_manifest(call, trained):
+def test_k3_a_checkpoint_given_by_its_path_is_checked_against_the_manifest(call, trained):
     path = trained / "checkpoint" / "run_002.pth"
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -130,7 +130,7 @@ def test_k3_a_checkpoint_given_by_its_path_is_compared_with_its_runs_manifest(ca
 
 
 @pytest.mark.parametrize("flags", [[], ["--pretrained", "general"]])
-def test_without_a_network_the_general_one_denoises_at_once(call, image, flags):
+def test_the_general_network_is_the_default(call, image, flags):
     ended = call("test", *flags, "--test_img", image)
     assert ended.code == 0, ended.err
     assert "general.safetensors" in ended.out

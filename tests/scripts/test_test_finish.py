@@ -8,7 +8,7 @@ from src.util.images.io import read_image, write_image
 
 @pytest.fixture
 def image(tmp_path):
-    """Large enough for flat places to tell of its noise, with texture that is lost."""
+    """An image with flat areas, which show the noise, and with texture that denoising loses."""
     values = 128 + 12 * np.random.default_rng(0).standard_normal((96, 112, 3))
     values[:40, :40] += 90 * np.sin(np.mgrid[:40, :40].sum(axis=0))[..., None]
     write_image(tmp_path / "my.photo.png", values.clip(0, 255).astype(np.uint8))
@@ -17,7 +17,7 @@ def image(tmp_path):
 
 @pytest.fixture
 def denoise(call, ckpt, image, tmp_path):
-    """Denoise the image with such flags; gives the result."""
+    """Denoise the image with flags. Return the result."""
 
     def denoised(*words):
         ended = call("test", "--pretrained", ckpt, "--test_img", image, "--overwrite", *words)
@@ -27,7 +27,7 @@ def denoise(call, ckpt, image, tmp_path):
     return denoised
 
 
-def test_what_is_given_back_is_said_by_flags_or_the_configuration(denoise):
+def test_flags_or_the_configuration_choose_the_finish(denoise):
     flags = {parts: denoise("--finish", parts) for parts in ("none", "light", "detail", "all")}
     assert np.array_equal(flags["none"], denoise())
     assert len({result.tobytes() for result in flags.values()}) == 4
@@ -36,7 +36,7 @@ def test_what_is_given_back_is_said_by_flags_or_the_configuration(denoise):
     assert np.array_equal(denoise(*own, "--finish", "none"), flags["none"])
 
 
-def test_strength_goes_from_the_image_to_the_result(denoise, image):
+def test_strength_blends_the_image_and_the_result(denoise, image):
     noisy, plain = read_image(image).astype(int), denoise()
     assert np.array_equal(denoise("--strength", 0), noisy)
     assert np.array_equal(denoise("--strength", 1), plain)
@@ -47,7 +47,7 @@ def test_strength_goes_from_the_image_to_the_result(denoise, image):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--strength", "1.5"), "strength: expected a number from 0 to 1, got 1.5"),
         (("--strength", "nan"), "strength: expected a number from 0 to 1, got nan"),
@@ -57,14 +57,14 @@ def test_strength_goes_from_the_image_to_the_result(denoise, image):
         (("--set", "test.finish.dust=9"), "test.finish.dust: unknown key; choose from detail, gamma, light"),
     ],
 )
-def test_a_value_that_cannot_be_is_refused_in_one_line(call, ckpt, image, tmp_path, words, said):
+def test_an_invalid_value_is_refused_in_one_line(call, ckpt, image, tmp_path, words, message):
     ended = call("test", "--pretrained", ckpt, "--test_img", image, *words)
     (line,) = ended.complaints.splitlines()
-    assert ended.code == 2 and said in line
+    assert ended.code == 2 and message in line
     assert not (tmp_path / "my.photo_DN.png").exists()
 
 
 @pytest.mark.parametrize("words", [("--finish", "dust"), ("--strength", "much"), ("--strength",)])
-def test_a_flag_that_cannot_be_is_refused_by_its_name(call, words):
+def test_an_invalid_flag_is_refused_with_its_name(call, words):
     ended = call("test", "--pretrained", "any.pth", *words)
     assert ended.code == 2 and f"argument {words[0]}" in ended.err

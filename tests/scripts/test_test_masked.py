@@ -12,7 +12,7 @@ def expected(following, image):
     return Denoiser.load(following, "cpu", masked=True)(read_image(image))
 
 
-def test_a_image_and_a_folder_are_denoised_hidden(call, following, image, expected, tmp_path):
+def test_images_and_folders_are_denoised_with_blind_spots(call, following, image, expected, tmp_path):
     ended = call("test", "--pretrained", following, "--test_img", image, "--masked")
     assert ended.code == 0, ended.err
     ended = call("test", "--pretrained", following, "--test_dir", image.parent, "--masked", "--out", "out")
@@ -23,7 +23,7 @@ def test_a_image_and_a_folder_are_denoised_hidden(call, following, image, expect
     assert not np.array_equal(plain, expected)
 
 
-def test_the_test_images_are_scored_hidden(call, following, noisy_folder, tmp_path):
+def test_test_images_are_scored_with_blind_spots(call, following, noisy_folder, tmp_path):
     assert call("test", "--pretrained", following, "--masked", "--out", "scores").code == 0
     result = read_image(tmp_path / "scores" / "0000_DN.png")
     denoiser = Denoiser.load(following, "cpu", masked=True)
@@ -31,16 +31,16 @@ def test_the_test_images_are_scored_hidden(call, following, noisy_folder, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--ensemble",), "--masked and --ensemble: say one of them"),
         (("--set", "masker.masker_type=N2V_Masker"), "which hides no regions"),
     ],
 )
-def test_what_does_not_fit_is_refused_in_one_line(call, following, image, tmp_path, words, said):
+def test_conflicting_settings_are_refused_in_one_line(call, following, image, tmp_path, words, message):
     ended = call("test", "--pretrained", following, "--test_img", image, "--masked", *words)
     (line,) = ended.complaints.splitlines()
-    assert ended.code == 2 and said in line
+    assert ended.code == 2 and message in line
     assert not (tmp_path / "my.photo_DN.png").exists()
 
 

@@ -1,4 +1,4 @@
-"""`test.py` scores a set: with which settings, and where it writes."""
+"""`test.py` scores a test set: its settings and output folders."""
 
 import csv
 import re
@@ -42,16 +42,17 @@ def test_e13_e19_a_set_is_scored_into_a_folder_of_the_run(call, trained, noisy_f
 
 
 def scored(call, *words):
-    """Score a set, and give the folder that was written."""
+    """Score the test set. Return the folder of results."""
     ended = call("test", *words, "--set", "test.save_image=false")
     assert ended.code == 0, ended.err
     return Path(re.search(r"^results: (.*)$", ended.out, re.MULTILINE)[1])
 
 
 @pytest.mark.parametrize("written", ["/etc", "../..", "../../victim", "victim", "/", "", "~", "victim/../.."])
-def test_f1_a_checkpoint_does_not_decide_where_is_written(call, ckpt, tmp_path, monkeypatch, written):
+def test_f1_a_checkpoint_does_not_choose_the_output_folder(call, ckpt, tmp_path, monkeypatch, written):
     content = torch.load(ckpt, weights_only=True)
     content["config"]["output_folder"] = written
+    content["config"]["training"]["dataset_args"]["data_dir"] = str(tmp_path / "noisy")
     deep = tmp_path / "a" / "b" / "here"
     deep.mkdir(parents=True)
     torch.save(content, tmp_path / "foreign.pth")
@@ -62,8 +63,8 @@ def test_f1_a_checkpoint_does_not_decide_where_is_written(call, ckpt, tmp_path, 
     assert not [path for path in set(tmp_path.rglob("*")) - before if deep not in path.parents]
 
 
-def test_scores_go_where_it_is_asked_or_into_the_run_around_the_checkpoint(call, trained, tmp_path):
-    """A run that was moved, too: what its checkpoints say of its place is past."""
+def test_scores_go_to_the_given_folder_or_the_run_of_the_checkpoint(call, trained, tmp_path):
+    """Even if the run was moved since."""
     shutil.copy(trained / "checkpoint" / "run_002.pth", tmp_path / "alone.pth")
     moved = tmp_path / "elsewhere" / "moved"
     moved.parent.mkdir()
@@ -72,13 +73,13 @@ def test_scores_go_where_it_is_asked_or_into_the_run_around_the_checkpoint(call,
     other, config = ["--set", "output_folder=other"], ["-c", "tiny.yaml"]
     assert scored(call, "--pretrained", inside).parent == moved / "img"
     assert scored(call, "--pretrained", inside, *other).resolve().parent == tmp_path / "other/moved/img"
-    assert scored(call, "--pretrained", inside, *config).parent == tmp_path / "output/moved/img"
+    assert scored(call, "--pretrained", inside, *config).resolve().parent == tmp_path / "output/moved/img"
     assert scored(call, "--pretrained", "alone.pth").resolve().parent == tmp_path / "output/alone/img"
     assert scored(call, "--pretrained", "alone.pth", *other).resolve().parent == tmp_path / "other/alone/img"
     assert scored(call, "--pretrained", "alone.pth", "--out", "scores") == Path("scores")
 
 
-def test_f1_a_link_in_a_foreign_run_is_not_written_through(call, trained, tmp_path):
+def test_f1_nothing_is_written_through_a_link_in_a_run(call, trained, tmp_path):
     victim = tmp_path / "victim"
     victim.mkdir()
     shutil.rmtree(trained / "img")
@@ -88,7 +89,7 @@ def test_f1_a_link_in_a_foreign_run_is_not_written_through(call, trained, tmp_pa
     assert list(victim.iterdir()) == []
 
 
-def test_scores_are_of_the_ensemble_if_it_is_asked_for(call, ckpt, noisy_folder, tmp_path):
+def test_ensemble_changes_the_scores(call, ckpt, noisy_folder, tmp_path):
     scores = {}
     for flags in ((), ("--tile", "40"), ("--ensemble",)):
         assert call("test", "--pretrained", ckpt, *flags, "--out", f"scores{flags}").code == 0

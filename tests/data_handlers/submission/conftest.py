@@ -63,7 +63,7 @@ class Benchmark(NamedTuple):
     def write_metrics(self, names):
         with open(self.results / "metrics.csv", "w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["image", "name", "loss"])
+            writer.writerow(["picture", "name", "loss"])
             writer.writerows([f"{index:04d}", name, 0.1] for index, name in enumerate(names))
 
 
