@@ -72,7 +72,7 @@ def _flags() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the results")
     parser.add_argument(
         "--format", choices=("auto", "same", "png"), default="auto",
-        help="of the results: auto (the default: the image's own, but PNG for JPEG), same (also JPEG), or png",
+        help="of the results: auto (the default: the image's, but PNG for JPEG), same (also JPEG), or png",
     )  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace existing results")
     parser.add_argument(

@@ -84,7 +84,8 @@ def denoised_pair(
         part = slice(first, first + width)
 
         def write(top: int, band: Tensor, part: slice = part) -> None:
-            denoised[top : top + band.shape[1], :, part] = _with_channels(band, width).permute(1, 2, 0).numpy()
+            pixels = _with_channels(band, width).permute(1, 2, 0)
+            denoised[top : top + band.shape[1], :, part] = pixels.numpy()
 
         read = _reader(network, image[..., part], data_range, name)
         network.denoise_bands(*image.shape[:2], read, write, name)
