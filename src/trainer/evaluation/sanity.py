@@ -16,7 +16,7 @@ _LEAST = 3 * _BLOCK
 # An image is plain if its block means deviate by a smaller share of the data range. A result is blank if its
 # block means deviate by a smaller share of the image's deviation.
 _PLAIN, _KEPT = 0.01, 0.05
-# A failed network's loss exceeds the input's by this factor, and also exceeds that of the image's mean colour.
+# A failed network's loss exceeds the input's by this factor, and exceeds that of the image's mean colour.
 _FAR_ABOVE = 2.0
 
 BLANK = "the result is nearly constant, the image is not: this network has not learned to denoise it"
