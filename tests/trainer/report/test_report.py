@@ -1,4 +1,4 @@
-"""What the page and the panel show of images, scores and names."""
+"""The page and the panel show images, scores and names."""
 
 import re
 from html import escape
@@ -50,7 +50,7 @@ def test_arrays_and_tensors_are_shown_alike(new, tmp_path):
     assert found[0].keys() == found[2].keys()
 
 
-def test_a_files_own_values_are_shown_by_their_white(new, tmp_path):
+def test_stored_values_are_shown_by_their_data_range(new, tmp_path):
     noisy, denoised, clean = (to_uint8(image) for image in images())
     found = []
     for factor, data_range in ((1, 255), (257, 65535)):
@@ -87,7 +87,7 @@ def test_flat_arrays_are_grey(new, tmp_path):
     assert decoded(data(tmp_path)["files"]["denoised"]).tolist() == [[102] * 7] * 5
 
 
-def test_one_pixel_is_a_image(new, tmp_path):
+def test_an_image_of_one_pixel_is_shown(new, tmp_path):
     page = new()
     page.add("a.png", *images(1, 1))
     page.close()
@@ -96,7 +96,7 @@ def test_one_pixel_is_a_image(new, tmp_path):
     assert min(Image.open(tmp_path / "panel.png").size) > 100
 
 
-def test_images_that_are_all_but_black_are_shown_brighter(new, tmp_path):
+def test_nearly_black_images_are_brightened(new, tmp_path):
     noisy, denoised, clean = images(level=0.01)
     page = new()
     page.add("a.tif", noisy, denoised, clean)
@@ -107,14 +107,14 @@ def test_images_that_are_all_but_black_are_shown_brighter(new, tmp_path):
 
 
 @pytest.mark.parametrize("level", [0, 0.2, 1.5])
-def test_other_images_are_shown_as_bright_as_they_are(new, tmp_path, level):
+def test_other_images_are_not_brightened(new, tmp_path, level):
     page = new()
     page.add("a.png", *images(level=level))
     page.close()
     assert data(tmp_path)["brightness"] == 1
 
 
-def test_a_black_result_does_not_make_the_image_white(new, tmp_path):
+def test_a_black_result_does_not_brighten_the_noisy_image(new, tmp_path):
     noisy, denoised, _ = images(level=0.5)
     page = new()
     page.add("a.png", noisy, 0.01 * denoised)
@@ -145,16 +145,16 @@ def test_names_and_texts_are_escaped(tmp_path, name):
     Image.open(tmp_path / "panel.png").load()
 
 
-def test_the_page_asks_for_nothing_outside(new, tmp_path):
+def test_the_page_loads_nothing(new, tmp_path):
     page = new()
     page.add("a.png", *images())
     page.close()
     links = set(re.findall(r"(?:https?:)?//[a-z][\w./-]*", re.sub(r"base64,[\w+/=]*", "", html(tmp_path))))
-    assert links == {"http://www.w3.org/2000/svg"}  # the name of a language, which nobody opens
+    assert links == {"http://www.w3.org/2000/svg"}  # a namespace, which no browser loads
     assert "default-src 'none'" in html(tmp_path)
 
 
-def test_the_table_knows_infinity_and_what_is_missing(new, tmp_path):
+def test_the_table_shows_infinity_and_missing_values(new, tmp_path):
     page = new(3)
     for metrics in ({"psnr": np.inf, "ssim": np.nan}, {"psnr": 30.0}, {"other <b>": -2e-5}):
         page.add("a.png", *images(), metrics)
@@ -186,20 +186,20 @@ def test_the_panel_shows_eight_images_spread_over_all(new, tmp_path):
     assert (sheet[-130:, -130:] == to_uint8(images(1, 1, 1, 0.2 + 99 / 200)[2])).all()
 
 
-def test_images_of_two_sizes_are_refused_by_name(new):
+def test_images_of_two_sizes_are_refused(new):
     noisy, denoised, clean = images()
     with pytest.raises(ValueError, match=r"a\.png: clean is \(39, 60\), noisy is \(40, 60\)"):
         new().add("a.png", noisy, denoised, clean[:, 1:])
 
 
-def test_what_is_given_stays_as_it_was(new):
+def test_a_report_does_not_modify_images(new):
     given = images(level=0.01)
     before = [image.clone() for image in given]
     new().add("a.png", *given)
     assert all(torch.equal(one, other) for one, other in zip(given, before, strict=True))
 
 
-def test_without_images_an_earlier_page_stays(new, tmp_path):
+def test_an_empty_report_keeps_an_earlier_page(new, tmp_path):
     (tmp_path / "report.html").write_text("earlier")
     new().close()
     assert html(tmp_path) == "earlier" and not (tmp_path / "panel.png").exists()
