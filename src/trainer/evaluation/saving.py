@@ -34,17 +34,7 @@ def save_images(
 
 
 def save_values(folder: Path, index: int, denoised: Tensor) -> None:
-    """Write a network's output to `NNNN_DN.npy`, float32 (H, W, C), neither rounded nor clipped.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder of a test.
-    index : int
-        NNNN, the image's index in its dataset.
-    denoised : Tensor, shape (C, H, W)
-        Data range 1.
-    """
+    """Write a network's output (C, H, W) to `NNNN_DN.npy`, as float32 (H, W, C) of data range 1."""
     values = np.ascontiguousarray(denoised.permute(1, 2, 0).numpy(), dtype=np.float32)
     path = folder / f"{index:04d}_DN.npy"
     with write_atomically(path, durable=False) as file:

@@ -59,25 +59,17 @@ class FolderPage:
     def look(
         self, path: Path, number: int, noisy: np.ndarray, denoised: np.ndarray, data_range: float
     ) -> Look:
-        """Make the views of a page of an image file. May run in any thread.
-
-        Parameters
-        ----------
-        path : Path
-            The image file.
-        number : int
-            Number of the page in the file, from 0.
-        noisy, denoised : ndarray, shape (H, W, C)
-            Stored pixels.
-        data_range : float
-            Their data range.
-        """
+        """Make the views of page `number`, from 0, of an image file; see `Report.look`."""
         place, name = self._place(path, number)
         return self._report.look(place, name, noisy, denoised, data_range=data_range)
 
-    def marked(self, path: Path, looks: Sequence[Look]) -> list[Look]:
+    def marked(self, path: Path, looks: Sequence[Look], key: str | None = None) -> list[Look]:
         """Add keys by which a later call finds the views of a file. Its result must be written already."""
-        return _marked(looks, self._key(path))
+        key = self._key(path) if key is None else key
+        return [
+            look._replace(entry=look.entry._replace(key=key and _page_key(key, number)))
+            for number, look in enumerate(looks)
+        ]
 
     def take(self, looks: Sequence[Look]) -> None:
         """Put images on the page."""
@@ -147,7 +139,7 @@ class FolderPage:
                 looks = self._read(path, again)
             except (DataError, NonFiniteError):
                 return []  # the page's title counts the images that are shown
-        return _marked(looks, key)
+        return self.marked(path, looks, key)
 
     def _read(self, path: Path, again: Sequence[Look | None]) -> list[Look]:
         """Return the views of a file's pages. Decode only those that are not in `again`."""
@@ -173,13 +165,6 @@ class FolderPage:
             noisy.dtype, self.trained.config.data_range, source.info(number).data_range
         )
         return self.look(path, number, noisy, denoised, data_range)
-
-
-def _marked(looks: Sequence[Look], key: str) -> list[Look]:
-    return [
-        look._replace(entry=look.entry._replace(key=key and _page_key(key, number)))
-        for number, look in enumerate(looks)
-    ]
 
 
 def _page_key(key: str, number: int) -> str:

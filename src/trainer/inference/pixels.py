@@ -57,12 +57,12 @@ def denoise_pixels(
     def store(top: int, band: np.ndarray | Tensor) -> None:
         result[top : top + band.shape[1]] = from_float(band, image.dtype, data_range, span)
 
-    channels = image.shape[2]
+    height, width, channels = image.shape
     apart = each_channel and not suits(channels, channels_of(network))
     if not finish.changes and not apart:
         read = _reader(network, image, data_range, name)
         network.denoise_bands(
-            *image.shape[:2], read, lambda top, band: store(top, _with_channels(band, channels)), name
+            height, width, read, lambda top, band: store(top, _with_channels(band, channels)), name
         )
         return result
 
@@ -79,16 +79,17 @@ def denoised_pair(
 ) -> Pair:
     """Return an image with the network's float32 result; `apart` denoises each channel by itself."""
     denoised = np.empty(image.shape, np.float32)
-    width = 1 if apart else image.shape[2]
-    for first in range(0, image.shape[2], width):
-        part = slice(first, first + width)
+    height, width, channels = image.shape
+    together = 1 if apart else channels
+    for first in range(0, channels, together):
+        part = slice(first, first + together)
 
         def write(top: int, band: Tensor, part: slice = part) -> None:
-            pixels = _with_channels(band, width).permute(1, 2, 0)
+            pixels = _with_channels(band, together).permute(1, 2, 0)
             denoised[top : top + band.shape[1], :, part] = pixels.numpy()
 
         read = _reader(network, image[..., part], data_range, name)
-        network.denoise_bands(*image.shape[:2], read, write, name)
+        network.denoise_bands(height, width, read, write, name)
     return Pair(image, denoised, data_range, 0.0 if image.dtype.kind == "f" else 1 / data_range)
 
 

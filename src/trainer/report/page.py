@@ -64,7 +64,7 @@ def page(title: str, config: str, checkpoint: str, entries: Sequence[Entry]) -> 
     script = _part("report.js")
     filled = Template(_part("template.html")).substitute(
         title=escape(title),
-        count=_count(len(entries)),
+        count="1 image" if len(entries) == 1 else f"{len(entries):,} images",
         checkpoint=escape(checkpoint),
         checkpoint_name=escape(Path(checkpoint).name),
         config=escape(config),
@@ -98,10 +98,6 @@ def figure(metric: str, value: float) -> str:
 
 def _part(name: str) -> str:
     return (_PARTS / name).read_text(encoding="utf-8")
-
-
-def _count(images: int) -> str:
-    return "1 image" if images == 1 else f"{images:,} images"
 
 
 def _means(entries: Sequence[Entry], metrics: Sequence[str]) -> str:

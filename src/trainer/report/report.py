@@ -78,18 +78,6 @@ class Report:
         self._on_panel = {round(place) for place in np.linspace(0, count - 1, rows)}
         self._looks: list[Look] = []
 
-    def add(
-        self,
-        name: str,
-        noisy: Tensor | np.ndarray,
-        denoised: Tensor | np.ndarray,
-        clean: Tensor | np.ndarray | None = None,
-        metrics: Mapping[str, float] | None = None,
-        data_range: float = 1.0,
-    ) -> None:
-        """Add the next image; see `look`."""
-        self.take(self.look(len(self._looks), name, noisy, denoised, clean, metrics, data_range))
-
     def look(
         self,
         place: int,

@@ -36,6 +36,11 @@ def new(tmp_path):
     return lambda count=1: Report(tmp_path, "a title", "seed: 0\n", "run/checkpoint/run_100.pth", count)
 
 
+def add(report, name, *images, **options):
+    """Add the next image to a report."""
+    report.take(report.look(len(report._looks), name, *images, **options))
+
+
 def html(folder):
     return (folder / "report.html").read_text(encoding="utf-8")
 
@@ -162,11 +167,6 @@ class Page:
     def key(self, key, code=0, text=""):
         self.call("Input.dispatchKeyEvent", type="keyDown", key=key, windowsVirtualKeyCode=code, text=text)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
-
-    def image(self, path, whole=False):
-        """Write a screenshot of the visible part, or of the whole page."""
-        shot = self.call("Page.captureScreenshot", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(shot["data"]))
 
 
 @pytest.fixture(scope="session")

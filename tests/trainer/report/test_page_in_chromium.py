@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from src.trainer.report import Report
+from tests.trainer.report.conftest import add
 
 RED, BLUE, GREEN = (200, 20, 20), (20, 20, 200), (20, 200, 20)
 HOSTILE = ["<script>alert(1)</script>.png", "\"&'.png", "<img src=x onerror=alert(1)>.png", "</script>.png"]
@@ -25,7 +26,7 @@ def page(browser, tmp_path):
     def opened(images, fragment="", edge=256, config="seed: 0\n"):
         report = Report(tmp_path, "a title", config, "run_100.pth", len(images))
         for name, metrics in images.items():
-            report.add(name, plain(RED, edge), plain(BLUE, edge), plain(GREEN, edge), metrics)
+            add(report, name, plain(RED, edge), plain(BLUE, edge), plain(GREEN, edge), metrics)
         report.close()
         browser.open(tmp_path / "report.html", fragment)
         return browser
@@ -137,7 +138,7 @@ def test_the_residual_is_shown_amplified_and_its_autocorrelation_drawn(browser, 
     clean = plain((120, 120, 120))
     noise = np.random.default_rng(0).normal(0, 0.05, clean.shape)
     report = Report(tmp_path, "a title", "", "run_100.pth", 1)
-    report.add("a.png", clean + noise + 0.1, clean, clean)
+    add(report, "a.png", clean + noise + 0.1, clean, clean)
     report.close()
     browser.open(tmp_path / "report.html")
     assert browser.run("document.querySelector('#moments').textContent").startswith("mean +25.5")
@@ -216,7 +217,7 @@ def test_hostile_names_are_displayed_as_text(page):
 def test_images_of_all_shapes_are_shown(browser, tmp_path, shape):
     image = np.random.default_rng(0).uniform(0.3, 0.7, shape)
     report = Report(tmp_path, "a title", "", "run_100.pth", 1)
-    report.add("a.tif", image, image * 0.9)
+    add(report, "a.tif", image, image * 0.9)
     report.close()
     browser.open(tmp_path / "report.html")
     assert browser.run("document.querySelector('#left img').naturalWidth") == shape[1]
