@@ -78,7 +78,7 @@ def came_to_nothing(network: Network, noisy: Iterable[Tensor], masked_loss: Mask
     own, of_input, of_colour = np.nansum(np.array(losses).reshape(-1, 3), axis=0)
     if own > _FAR_ABOVE * of_input and own > of_colour:
         ratio = own / of_input if of_input else math.inf
-        return f"where it cannot see, it errs {ratio:.3g} times as far as the input as it is"
+        return f"its error at hidden pixels is {ratio:.3g} times that of the unchanged input"
     return None
 
 

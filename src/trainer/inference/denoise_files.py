@@ -212,7 +212,7 @@ class FileDenoiser:
     def _warn_once(self, key: object, line: str) -> None:
         if key not in self._warned:
             self._warned.add(key)
-            LOG.warning("%s (said once)", line)
+            LOG.warning("%s (reported once)", line)
 
     def _log_totals(self, count: int, kept: int, failed: Mapping[Path, DataError], out: Path) -> None:
         already = f", {kept} were there already (--overwrite makes them anew)" if kept else ""

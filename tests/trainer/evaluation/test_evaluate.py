@@ -161,8 +161,10 @@ def test_an_image_that_cannot_be_masked_has_no_loss_and_one_warning(network, mes
     scores = score_all(evaluate(network, images, masked_loss()), 3, lambda result: None)
     assert [list(score.metrics) for score in scores.images] == [[], ["loss"], []]
     assert scores.means() == scores.images[1].metrics
-    (said,) = messages
-    assert said.startswith("WARNING 0.png: no masked loss, nor for images like it: pixel_perc: expected at")
+    (message,) = messages
+    assert message.startswith(
+        "WARNING 0.png: no masked loss, nor for images like it: pixel_perc: expected at"
+    )
     (*_, row, why) = summary(scores).splitlines()
     assert row.endswith("1 of 3") and "cannot be masked (no loss)" in why
 

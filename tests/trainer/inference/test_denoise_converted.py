@@ -22,7 +22,7 @@ def test_read_only_formats_become_png(unchanged, tmp_path, messages):
     lost = [line for line in messages if "lost in the result" in line]
     assert lost == [
         f"WARNING {tmp_path / 'in' / 'a.gif'}: lost in the result: its format (.gif is read alone; it is a"
-        " PNG) (said once)"
+        " PNG) (reported once)"
     ]
     assert sum("a palette is expanded: the result is RGB" in line for line in messages) == 1
 
@@ -36,7 +36,7 @@ def test_a_cmyk_image_becomes_rgb_with_one_warning(unchanged, tmp_path, messages
     with Image.open(tmp_path / "out" / "b_DN.png") as result:
         assert (result.mode, result.size) == ("RGB", (40, 30))
     assert [line for line in messages if "CMYK" in line] == [
-        f"WARNING {tmp_path / 'in' / 'a.jpg'}: lost in the result: CMYK (it is RGB) (said once)"
+        f"WARNING {tmp_path / 'in' / 'a.jpg'}: lost in the result: CMYK (it is RGB) (reported once)"
     ]
 
 

@@ -79,9 +79,13 @@ def test_e12_a_bad_image_does_not_stop_the_others(trained, noisy_folder, tmp_pat
     whole = (noisy_folder / "b.png").read_bytes()
     (noisy_folder / "bb.png").write_bytes(whole[: len(whole) // 2])
     assert FileDenoiser(trained).folder(noisy_folder, tmp_path / "out") == 1
-    assert any(said.startswith("ERROR") and "bb.png: the image is cut short" in said for said in messages)
-    assert any(said.startswith("ERROR 1 of 4 images failed: ") and "bb.png" in said for said in messages)
-    assert any("passed over: 1 .txt" in said for said in messages)
+    assert any(
+        message.startswith("ERROR") and "bb.png: the image is cut short" in message for message in messages
+    )
+    assert any(
+        message.startswith("ERROR 1 of 4 images failed: ") and "bb.png" in message for message in messages
+    )
+    assert any("passed over: 1 .txt" in message for message in messages)
     assert made(tmp_path / "out") == ["a_DN.png", "b_DN.png", "c_DN.png"]
 
 
@@ -147,7 +151,7 @@ def test_losses_are_logged_once(unchanged, tmp_path, messages):
         Image.new("RGB", (9, 9)).save(tmp_path / f"{name}.tif", resolution=72)
         unchanged.file(tmp_path / f"{name}.tif", tmp_path / f"{name}.png")
     assert [line for line in messages if "lost" in line] == [
-        f"WARNING {tmp_path / 'a.tif'}: lost in the result: TIFF tags (said once)"
+        f"WARNING {tmp_path / 'a.tif'}: lost in the result: TIFF tags (reported once)"
     ]
 
 
@@ -190,12 +194,12 @@ def test_grey_images_other_data_ranges_and_dark_images_are_warned_about_once(unc
     for name in "ab":
         cv2.imwrite(str(tmp_path / "in" / f"{name}.png"), ramp(1)[:16])
     assert unchanged.folder(tmp_path / "in", tmp_path / "out") == 0
-    said = [line for line in messages if line.startswith("WARNING")]
-    assert len(said) == 3
-    assert "a.png: grey is denoised as 3 equal channels" in said[0]
-    assert "white is 65535 (uint16), but 255 in the images that the network" in said[1]
-    assert "was trained on, or in most of them" in said[1]
-    assert "largest value, 4095, is far below white" in said[2]
+    warned = [line for line in messages if line.startswith("WARNING")]
+    assert len(warned) == 3
+    assert "a.png: grey is denoised as 3 equal channels" in warned[0]
+    assert "white is 65535 (uint16), but 255 in the images that the network" in warned[1]
+    assert "was trained on, or in most of them" in warned[1]
+    assert "largest value, 4095, is far below white" in warned[2]
 
 
 def test_the_data_range_of_a_call_is_used(trained, tmp_path, load, run):
@@ -252,15 +256,15 @@ def test_d7_d9_d16_bad_files_are_reported_and_the_others_denoised(
     (noisy_folder / "link.png").symlink_to(noisy_folder / "gone.png")
     (noisy_folder / "folder.jpg").mkdir()
     assert unchanged.folder(noisy_folder, tmp_path / "out") == 8
-    said = "\n".join(line for line in messages if line.startswith("ERROR"))
+    message = "\n".join(line for line in messages if line.startswith("ERROR"))
     for name, reason in {
         "empty.png": "empty", "cut.png": "cut short", "text.png": "not an image",
         "bomb.bmp": "60000x60000 pixels", "page.tif": "damaged",
         "wrong.npy": "damaged", "other.tif": "name it after what it is",
         "link.png": "does not exist",
     }.items():  # fmt: skip
-        assert re.search(rf"{re.escape(name)}: .*{reason}", said), name
-    assert "8 of 11 images failed: " in said
+        assert re.search(rf"{re.escape(name)}: .*{reason}", message), name
+    assert "8 of 11 images failed: " in message
     assert made(tmp_path / "out") == ["a_DN.png", "b_DN.png", "c_DN.png"]
 
 

@@ -187,7 +187,7 @@ def test_array_like_objects_are_one_image(denoiser, noisy):
 
 
 @pytest.mark.parametrize(
-    ("image", "said"),
+    ("image", "message"),
     [
         (np.zeros((8, 9, 4), np.uint8), r"has 4 channels, the network takes 3 \(in_channels: 3\); drop its"
          r" transparency by image\[\.\.\., :3\], or train a network with in_channels: 4$"),
@@ -208,10 +208,10 @@ def test_array_like_objects_are_one_image(denoiser, noisy):
         (None, "got NoneType"),
     ],
 )  # fmt: skip
-def test_unsuitable_images_are_refused_with_a_remedy(denoiser, image, said):
-    with pytest.raises(DataError, match=f"^the image: .*{said}"):
+def test_unsuitable_images_are_refused_with_a_remedy(denoiser, image, message):
+    with pytest.raises(DataError, match=f"^the image: .*{message}"):
         denoiser(image)
-    with pytest.raises(DataError, match=f"^image 1: .*{said}") as caught:
+    with pytest.raises(DataError, match=f"^image 1: .*{message}") as caught:
         denoiser([np.zeros((8, 9, 3), np.uint8), image])
     assert "are a list, or" not in str(caught.value)
 
@@ -228,8 +228,8 @@ def test_an_ambiguous_shape_is_refused_with_a_hint_at_batches(denoiser, shape):
 @pytest.mark.parametrize(("dtype", "bits"), [("int64", 8), ("uint64", 10), ("int32", 12), ("uint32", 16)])
 def test_wide_types_need_a_data_range(denoiser, noisy, dtype, bits):
     wide = noisy.astype(dtype) << (bits - 8)
-    said = rf"^the image, {dtype}: its largest value, {wide.max()}, .*; .* say data_range={2**bits - 1}$"
-    with pytest.raises(DataError, match=said):
+    message = rf"^the image, {dtype}: its largest value, {wide.max()}, .*; .* say data_range={2**bits - 1}$"
+    with pytest.raises(DataError, match=message):
         denoiser(wide)
     with pytest.raises(DataError, match=r"^image 0, .* data_range=255$"):
         denoiser([np.zeros_like(wide)])

@@ -40,9 +40,9 @@ def test_an_imagej_stack_keeps_its_axes_scale_and_time_step(unchanged, tmp_path)
     with tifffile.TiffFile(tmp_path / "b.tif") as result:
         assert (result.series[0].axes, result.series[0].shape) == ("TZCYX", STACK.shape)
         assert np.array_equal(result.asarray(), STACK)
-        said = result.imagej_metadata
-        assert [said[name] for name in ("spacing", "unit", "finterval")] == [2.0, "um", 1.5]
-        assert said["Ranges"] == OF_IMAGEJ["Ranges"] and result.pages[0].resolution == (4.0, 4.0)
+        metadata = result.imagej_metadata
+        assert [metadata[name] for name in ("spacing", "unit", "finterval")] == [2.0, "um", 1.5]
+        assert metadata["Ranges"] == OF_IMAGEJ["Ranges"] and result.pages[0].resolution == (4.0, 4.0)
 
 
 def test_a_stack_of_500_pages_is_complete(unchanged, tmp_path, messages):

@@ -146,9 +146,9 @@ def test_the_images_of_a_folder_share_one_gamma(denoised_folder, messages):
     (line,) = lines(messages)
     assert line.endswith("found in 3 images (--set test.finish.gamma=G)")
     gamma = line.partition("with gamma ")[2].partition(",")[0]
-    said = denoised_folder(f"{{light: 8, gamma: {gamma}}}", "said")
+    given = denoised_folder(f"{{light: 8, gamma: {gamma}}}", "given")
     assert len(together) == 3 and len(lines(messages)) == 1
-    assert all(np.array_equal(said[name], together[name]) for name in said)
+    assert all(np.array_equal(given[name], together[name]) for name in given)
     other = denoised_folder("{light: 8, gamma: 3}" if float(gamma) < 2.5 else "{light: 8, gamma: 1}", "other")
     assert any(not np.array_equal(other[name], together[name]) for name in other)
 

@@ -136,8 +136,8 @@ def test_the_contact_sheet_is_not_denoised(darker, noisy_folder, messages):
         assert darker.folder(noisy_folder, noisy_folder) == 0
         assert names(noisy_folder) == ["a.png", "b.png", "c.png"]
     assert not (noisy_folder / "panel_DN.png").exists()
-    (said,) = (line for line in messages if "passed over" in line)
-    assert said.endswith("passed over: 5 results of test.py")  # the second time; page and sheet among them
+    (message,) = (line for line in messages if "passed over" in line)
+    assert message.endswith("passed over: 5 results of test.py")  # the second time; page and sheet among them
 
 
 def test_results_do_not_depend_on_the_number_held(darker, noisy_folder, tmp_path):

@@ -134,7 +134,7 @@ def test_the_masked_loss_does_not_depend_on_masked_denoising(path, load, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         (
             ["training.objective=imitate", "training.loss=1*target_L1", "training.tmp_info=[]"],
@@ -148,8 +148,8 @@ def test_the_masked_loss_does_not_depend_on_masked_denoising(path, load, tmp_pat
     ],
     ids=["imitate", "n2v", "pitch"],
 )
-def test_networks_that_cannot_be_used_masked_are_refused(path, settings, said):
-    with pytest.raises(ConfigError, match=said):
+def test_networks_that_cannot_be_used_masked_are_refused(path, settings, message):
+    with pytest.raises(ConfigError, match=message):
         Denoiser.load(path, "cpu", masked=True, settings=settings)
 
 

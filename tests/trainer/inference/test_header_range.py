@@ -54,8 +54,8 @@ def grey(new_run, load, tmp_path):
 def test_training_on_wide_types_needs_a_data_range(tiny_config, tmp_path, dtype, ending):
     save(tmp_path / "wide" / f"a.{ending}", counts(dtype=dtype))
     settings = ["model.kwargs.in_channels=1", f"training.dataset_args.data_dir={tmp_path / 'wide'}"]
-    said = rf"a\.{ending}, {dtype}: its largest value, 65535, is far below .* say data_range=65535$"
-    with pytest.raises(DataError, match=said):
+    message = rf"a\.{ending}, {dtype}: its largest value, 65535, is far below .* say data_range=65535$"
+    with pytest.raises(DataError, match=message):
         build_images(tiny_config(*settings), "training")
     samples = build_images(tiny_config(*settings, "data_range=65535"), "validation")
     assert samples.data_range == 65_535 and samples[0, 0]["noisy"].max() == 1
@@ -134,8 +134,8 @@ def test_a_pair_with_different_header_ranges_needs_a_data_range(tiny_config, tmp
         "model.kwargs.in_channels=1", f"training.dataset_args.data_dir={noisy}",
         f"training.dataset_args.cache={cache}", f"validation.dataset_args.clean_folder={clean}",
     ]  # fmt: skip
-    said = "a.tif: by its header white is 4095, by the clean image's 65535; say which by data_range=4095"
-    with pytest.raises(DataError, match=re.escape(said)):
+    message = "a.tif: by its header white is 4095, by the clean image's 65535; say which by data_range=4095"
+    with pytest.raises(DataError, match=re.escape(message)):
         build_images(tiny_config(*settings), "validation")
     sample = build_images(tiny_config(*settings, "data_range=4095"), "validation")[0, 0]
     assert sample["noisy"].max() == sample["clean"].max() == 1
@@ -147,9 +147,9 @@ def test_a_hint_is_logged_once_for_each_range(grey, tmp_path, messages):
     trained = grey()
     del messages[:]
     assert FileDenoiser(trained).folder(tmp_path / "dark", tmp_path / "out") == 0
-    said = [line for line in messages if "far below" in line]
-    assert ["a.png" in said[0], "b.png" in said[1], len(said)] == [True, True, 2]
-    assert "data_range=4095 (said once)" in said[0] and "data_range=1023 (said once)" in said[1]
+    warned = [line for line in messages if "far below" in line]
+    assert ["a.png" in warned[0], "b.png" in warned[1], len(warned)] == [True, True, 2]
+    assert "data_range=4095 (reported once)" in warned[0] and "data_range=1023 (warned once)" in warned[1]
 
 
 def test_each_other_data_range_is_warned_about_once(grey, tmp_path, messages):
@@ -158,6 +158,6 @@ def test_each_other_data_range_is_warned_about_once(grey, tmp_path, messages):
     trained = grey()
     del messages[:]
     assert FileDenoiser(trained).folder(tmp_path / "packed", tmp_path / "out") == 0
-    said = [line for line in messages if line.startswith("WARNING")]
-    assert len(said) == 2
-    assert "a.tif: white is 1023 (uint16), but 65535" in said[0] and "b.tif: white is 4095" in said[1]
+    warned = [line for line in messages if line.startswith("WARNING")]
+    assert len(warned) == 2
+    assert "a.tif: white is 1023 (uint16), but 65535" in warned[0] and "b.tif: white is 4095" in warned[1]
