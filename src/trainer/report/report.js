@@ -108,8 +108,6 @@
     return Math.min(MOST, Math.max(1 / ratio(), scale));
   }
 
-  const least = () => Math.min(fitting(), 1 / ratio());
-
   function fit() {
     Object.assign(look, { scale: fitting(), x: 0.5, y: 0.5 });
     layout();
@@ -157,7 +155,7 @@
   // Zoom around the point (x, y) of the stage.
   function zoom(scale, x = stages[0].clientWidth / 2, y = stages[0].clientHeight / 2) {
     const [width, height] = shown.cut, before = look.scale;
-    look.scale = Math.min(MOST, Math.max(least(), scale));
+    look.scale = Math.min(MOST, Math.max(Math.min(fitting(), 1 / ratio()), scale));
     look.x += (x - stages[0].clientWidth / 2) * (1 / before - 1 / look.scale) / width;
     look.y += (y - stages[0].clientHeight / 2) * (1 / before - 1 / look.scale) / height;
     layout();
