@@ -149,7 +149,7 @@ def test_a_hint_is_logged_once_for_each_range(grey, tmp_path, messages):
     assert FileDenoiser(trained).folder(tmp_path / "dark", tmp_path / "out") == 0
     warned = [line for line in messages if "far below" in line]
     assert ["a.png" in warned[0], "b.png" in warned[1], len(warned)] == [True, True, 2]
-    assert "data_range=4095 (reported once)" in warned[0] and "data_range=1023 (warned once)" in warned[1]
+    assert "data_range=4095 (reported once)" in warned[0] and "data_range=1023 (reported once)" in warned[1]
 
 
 def test_each_other_data_range_is_warned_about_once(grey, tmp_path, messages):
