@@ -15,7 +15,7 @@ from src.util.script import run
 
 
 def main() -> int:
-    """Read the flags, load the network, denoise."""
+    """Parse the flags, load the network and denoise."""
     flags = _flags()
     check_testing_names(flags.config, flags.session, flags.settings, flags.epoch, flags.pretrained)
     if flags.test_img is not None and not os.path.lexists(flags.test_img):
@@ -24,11 +24,7 @@ def main() -> int:
         raise DataError(f"--test_dir {flags.test_dir}: there is no such folder")
     if not (flags.test_img or flags.test_dir or flags.session or flags.pretrained or flags.export):
         raise ConfigError("say what to denoise: --test_img PATH, --test_dir DIR, or -s RUN (its test images)")
-    return _run(flags)
-
-
-def _run(flags: argparse.Namespace) -> int:
-    # PyTorch takes seconds to load: it waits until all that was named is known to be there.
+    # Importing PyTorch takes seconds, so mistakes in the flags are reported first.
     from src.trainer.inference.denoise_files import FileDenoiser, FileOptions
     from src.trainer.inference.export import export_weights
     from src.trainer.inference.result_files import result_names
@@ -51,7 +47,7 @@ def _run(flags: argparse.Namespace) -> int:
     if flags.export is not None:
         export_weights(trained, flags.export, flags.overwrite)
         return 0
-    # On CPUs the network takes all cores: files read and written beside it would only take memory.
+    # On a CPU the network uses all cores: overlapping would cost memory and gain no time.
     held = AT_ONCE if flags.thread and device.type != "cpu" else 1
     files = FileDenoiser(trained, FileOptions(flags.format, flags.overwrite, flags.max_pixels, held))
     if flags.test_img is not None:
@@ -76,15 +72,15 @@ def _flags() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the results")
     parser.add_argument(
         "--format", choices=("auto", "same", "png"), default="auto",
-        help="of the results: auto (the default: as the image, but PNG for JPEG), same (JPEG, too), or png",
+        help="of the results: auto (the default: the image's, but PNG for JPEG), same (also JPEG), or png",
     )  # fmt: skip
-    parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing results")
     parser.add_argument(
         "--max-pixels", type=int, default=MAX_PIXELS, metavar="N",
         help=f"refuse larger images (default: {MAX_PIXELS:,})",
     )  # fmt: skip
     parser.add_argument(
-        "--export", type=Path, metavar="PATH", help="write the weights as safetensors, and stop"
+        "--export", type=Path, metavar="PATH", help="write the weights as safetensors and exit"
     )
     _add_network_flags(parser)
     flags = parser.parse_args()
@@ -98,34 +94,34 @@ def _flags() -> argparse.Namespace:
 
 
 def _add_network_flags(parser: argparse.ArgumentParser) -> None:
-    """How images go through the network."""
+    """Add the flags that set how the network processes an image."""
     parser.add_argument(
         "--tile", type=_pixels, default="auto", metavar="N",
-        help="denoise in parts of N px to bound the memory; 0: whole images; auto (the default): parts of"
-        " large ones",
+        help="denoise in tiles of N px to bound the memory; 0: whole images; auto (the default): tiles for"
+        " large images only",
     )  # fmt: skip
     parser.add_argument(
         "--overlap", type=_pixels, default="auto", metavar="N",
-        help="margin of N px that the network sees around each part; auto (the default): so much that the"
-        " parts give the whole image's result",
+        help="margin of N px around each tile; auto (the default): as wide as the receptive field needs, so"
+        " that tiles give the same result as the whole image",
     )  # fmt: skip
     parser.add_argument(
         "--ensemble", action="store_true",
-        help="take the mean over the 8 flips and rotations: 8 times slower",
+        help="average the results of the 8 flips and rotations: 8 times slower",
     )  # fmt: skip
     parser.add_argument(
         "--masked", action="store_true",
-        help="hide from the network the pixels that it predicts, a grid of regions after the other, as in its"
-        " training: for networks that learnt to fill large holes; many times slower",
+        help="hide the pixels that the network predicts, one grid of regions after another, as in its"
+        " training: for networks that learned to fill large holes; many times slower",
     )  # fmt: skip
     parser.add_argument(
         "--finish", choices=("none", "light", "detail", "all"),
-        help="what of the image is given back after the network: its mean light, detail beyond noise, or"
-        " both (default: what belongs to the checkpoint)",
+        help="what to restore from the noisy image after the network: its mean light, detail beyond noise, or"
+        " both (default: the checkpoint's setting)",
     )  # fmt: skip
     parser.add_argument(
         "--strength", type=float, metavar="S",
-        help="how far to go from the image, 0, to the result, 1 (default: what belongs to the checkpoint)",
+        help="blend from the noisy image, 0, to the result, 1 (default: the checkpoint's setting)",
     )  # fmt: skip
 
 

@@ -88,7 +88,7 @@ def test_a_checkpoint_of_the_original_works_with_a_configuration(call, image, tm
 def test_c15_a_checkpoint_of_the_original_needs_a_configuration(call, image):
     ended = call("test", "--pretrained", ORIGINAL, "--test_img", image)
     assert ended.code == 2
-    assert "carries no configuration (as the original's); say which by -c" in ended.err
+    assert "carries no configuration (as the original's); give one with -c" in ended.err
 
 
 def test_c15_a_wrong_architecture_is_refused_in_one_line(call, ckpt, image):

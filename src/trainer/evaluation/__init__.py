@@ -1,7 +1,7 @@
-"""Scores, and what can be told of noise before a training.
+"""Score networks, and analyse noise before a training.
 
-`evaluate` denoises the images of a dataset and compares them, or takes their `masked_loss`; `metrics` are
-PSNR and SSIM, `summary` their words and `saving` the files beside them. What is NaN in an image is `no_data`,
-which counts nowhere. `noise_report` measures with
-`noise_correlation` how far the noise of images reaches; `sanity` tells what came to nothing.
+`evaluate` denoises the images of a dataset and compares them with clean ones, or takes their `masked_loss`.
+`metrics` has PSNR and SSIM, `summary` prints them, and `saving` writes the images. `no_data` replaces NaN,
+which no score counts. `noise_report` measures the correlation of noise with `noise_correlation`. `sanity`
+detects networks that have learned nothing.
 """

@@ -1,4 +1,4 @@
-"""Scores of a network on whole images: against the clean ones, or without them by the masked loss."""
+"""Score a network on whole images, against clean images or by the masked loss."""
 
 import math
 import zlib
@@ -25,7 +25,7 @@ from src.util.overlap import AT_ONCE, Here, overlapped
 
 
 class Metric(NamedTuple):
-    """How a metric is called in a table, where {} is the rounding of its images, and in a line."""
+    """A metric's title in a table, where {} is the rounding of its images, and its format in a line."""
 
     title: str
     brief: str
@@ -36,11 +36,11 @@ METRICS = {
     "ssim": Metric("SSIM, 7x7 uniform window, {}", "SSIM {:.4f}"),
     "loss": Metric("masked loss, mean of hidden values that stay the same", "masked loss {:.6g}"),
 }
-"""Name in the code and in tables -> the metric."""
 
 MOST_AT_ONCE = 8
+"""Most images in work at once."""
 SMALL_TOGETHER = 24_000_000
-"""Values of the images in work where more than `AT_ONCE` are: eight of 1 MP with 3 channels."""
+"""Most values of more than `AT_ONCE` images in work: eight of 1 MP with 3 channels."""
 
 BETTER = {"psnr": max, "ssim": max, "loss": min}
 
@@ -49,7 +49,7 @@ BETTER = {"psnr": max, "ssim": max, "loss": min}
 class ImageScore:
     """One image's metrics: `psnr` (dB) and `ssim` against the clean image, else `loss`.
 
-    `checksum` is of the values of the noisy and the clean image: whether two scores are of the same.
+    `checksum` is that of the noisy and the clean values. It tells whether two scores are of the same image.
     """
 
     name: str
@@ -65,14 +65,14 @@ class Scores:
     Parameters
     ----------
     available : int
-        Images the dataset holds, of which `n_data` may have left some out.
+        Number of images in the dataset; `n_data` may leave some out.
     """
 
     available: int
     images: list[ImageScore] = field(default_factory=list)
 
     def means(self) -> dict[str, float]:
-        """Mean of each metric over the images that have it (see `mean_score` for what is left out)."""
+        """Return the mean of each metric over the images that have it; see `mean_score`."""
         return {name: score.mean for name, score in self._mean_scores().items() if score.used}
 
     def _mean_scores(self) -> dict[str, MeanScore]:
@@ -81,11 +81,11 @@ class Scores:
         return {name: score for name, score in found.items() if score.used or score.identical}
 
     def rounding(self) -> str:
-        """How the images were rounded, in words."""
+        """Describe how the images were rounded."""
         return "; ".join(dict.fromkeys(image.rounding for image in self.images))
 
     def line(self) -> str:
-        """The means, with what a reader must know to compare them."""
+        """Return the means in a line, with the details that matter for a comparison."""
         means = self._mean_scores()
         brief = [METRICS[name].brief.format(score.mean) + score.of for name, score in means.items()]
         figures = ", ".join(brief) or "no score"
@@ -94,7 +94,7 @@ class Scores:
 
 
 def count_words(count: int, available: int) -> str:
-    """Of how many images a score is; loud if not of all."""
+    """Return the number of scored images in words, in capitals if some are missing."""
     return f"all {available} images" if count == available else f"ONLY {count} OF {available} IMAGES"
 
 
@@ -102,7 +102,7 @@ def count_words(count: int, available: int) -> str:
 class Evaluated:
     """An image after evaluation: tensors (C, H, W) in [0, 1] on the CPU, and its score.
 
-    NaN is a value that there is none of; `denoised` has it where `noisy` has.
+    NaN marks a missing value; `denoised` has it where `noisy` has.
     """
 
     index: int
@@ -113,21 +113,21 @@ class Evaluated:
 
     @property
     def is_blank(self) -> bool:
-        """Whether the result is nearly constant, but not the image."""
+        """Whether the result is nearly constant although the image is not."""
         return is_blank(as_array(filled_in(self.noisy)), as_array(filled_in(self.denoised)))
 
     @property
     def is_all_nan(self) -> bool:
-        """Whether there is nothing to be denoised."""
+        """Whether all values of the image are missing."""
         return bool(self.noisy.isnan().all())
 
     def save(self, folder: Path) -> None:
-        """Write its images into the folder of a validation or a test; see `save_images`."""
+        """Write the images to a folder; see `save_images`."""
         psnr = self.score.metrics.get("psnr")
         save_images(folder, self.index, self.noisy, self.denoised, self.clean, psnr)
 
     def to_plain(self, shown: bool) -> tuple[Any, ...]:
-        """As plain types and tensors, for another process; the images only if they are to be shown."""
+        """Return plain types and tensors for another process; without the images unless `shown`."""
         none = torch.empty(0)
         images = (self.noisy, self.denoised, self.clean) if shown else (none, none, None)
         score = self.score
@@ -135,7 +135,7 @@ class Evaluated:
 
     @classmethod
     def from_plain(cls, plain: tuple[Any, ...]) -> "Evaluated":
-        """From another process."""
+        """Restore what `to_plain` returned."""
         index, noisy, denoised, clean, *score = plain
         return cls(index, noisy, denoised, clean, ImageScore(*score))
 
@@ -149,31 +149,31 @@ def evaluate(
     finish: Finish = NOTHING,
     whole: WholeImage | None = None,
 ) -> Iterator[Evaluated | None]:
-    """Denoise and score images; some are scored while the next one is denoised.
+    """Denoise and score images. Scoring overlaps with denoising the next image.
 
     Parameters
     ----------
     network : Network
-        Left in the mode (training or not) it was in; called in this thread.
+        Called in this thread. Its mode (training or not) is restored.
     images : iterable of dict
-        Batches of one, of `src.data_handlers.loading.sampling.build_loader`.
+        Batches of one image, from `src.data_handlers.loading.sampling.build_loader`.
     masked_loss : MaskedLoss or None
-        Scores an image without a clean one; None leaves it without a score.
+        Scores images without a clean image. None gives them no score.
     then : callable, optional
-        Called with each image before it is yielded, in other threads: writes it, for example.
+        Called with each image in another thread before it is yielded, for example to write it.
     held : int, optional
-        Images that are in work at once; more than two only where they are small (`SMALL_TOGETHER`).
-        None = two on a CPU, which the network has busy, else up to eight: a GPU denoises a small image in
-        less time than one core takes for its score.
+        Images in work at once; more than two only if they are small (`SMALL_TOGETHER`). None means two on a
+        CPU, which the network keeps busy, else up to eight: a GPU denoises a small image in less time than a
+        core needs for its score.
     finish : Finish
-        What is given back after the network.
+        What to restore from the noisy image after the network.
     whole : WholeImage, optional
-        How the network is used on an image; None = as it is. The masked loss is the network's always.
+        How to denoise whole images; None uses the network. The masked loss always uses the network.
 
     Yields
     ------
     Evaluated or None
-        In the order of the dataset; None for an image that was lost.
+        In the order of the dataset; None for an unreadable image.
     """
 
     def work(numbered: tuple[int, dict[str, Any]], here: Here) -> Evaluated | None:
@@ -229,21 +229,21 @@ def compare(
     clean: Tensor, other: Tensor, dtype: str = "uint8", data_range: float = 255,
     span: tuple[float, float] = (-math.inf, math.inf),
 ) -> dict[str, float]:  # fmt: skip
-    """PSNR and SSIM of two images, both as they would be stored.
+    """Compute PSNR and SSIM of two images as they would be stored.
 
     Parameters
     ----------
-    clean, other : Tensor
-        (C, H, W), data range 1; where one is NaN, neither is counted.
-    dtype, white
-        Of the file, see `from_float`; 8 bits are clipped to [0, 255].
+    clean, other : Tensor, shape (C, H, W)
+        Data range 1. A value that is NaN in one is not counted.
+    dtype, data_range
+        Type and data range of the file, see `from_float`. 8-bit values are clipped to [0, 255].
     span : (float, float)
-        What `other` is clipped to in a file of another type, of data range 1.
+        Limits of `other` in a file of another type, for a data range of 1.
 
     Returns
     -------
     dict
-        `psnr` in dB, `ssim`; NaN where nothing is counted.
+        `psnr` in dB, and `ssim`. NaN if no value is counted.
     """
     missing = clean.isnan() | other.isnan()
     known = None
@@ -259,18 +259,17 @@ def compare(
 
 
 def rounding(dtype: str, data_range: float) -> str:
-    """How `compare` rounds, in words."""
+    """Describe how `compare` rounds."""
     if (dtype, data_range) == ("uint8", 255):
         return "rounded to 8 bits"
-    return (
-        f"{'not rounded' if dtype.startswith('float') else f'rounded to {dtype}'}, data range {data_range:g}"
-    )
+    how = "not rounded" if dtype.startswith("float") else f"rounded to {dtype}"
+    return f"{how}, data range {data_range:g}"
 
 
 def score_all(
     results: Iterable[Evaluated | None], available: int, use: Callable[[Evaluated], None]
 ) -> Scores:
-    """Collect the scores of evaluated images, handing each to `use` on the way."""
+    """Collect the scores of evaluated images, and call `use` with each image."""
     scores = Scores(available)
     for result in results:
         if result is not None:

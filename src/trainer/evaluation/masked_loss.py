@@ -1,4 +1,4 @@
-"""The self-supervised loss as a score, for images of which no clean one is known.
+"""The self-supervised loss as a score for images without ground truth.
 
 Shape letters: B blocks, C channels, H rows, W columns.
 """
@@ -21,23 +21,23 @@ from src.util.logger import LOG
 from src.util.seed import make_generator
 
 BLOCK = 256
-"""Edge of the blocks that are scored, px."""
+"""Edge of the scored blocks, px."""
 
 
 class MaskedLoss:
-    """The loss at blind spots that stay the same from one validation to the next.
+    """The loss at blind spots that are the same in each validation.
 
-    It is taken of at most four blocks of an image, so that a photograph costs no more than a crop, and
-    divided by the hidden share, so that images of different sizes can be compared and averaged.
+    It covers at most four blocks of an image, so a photograph costs no more than a crop. It is divided by the
+    hidden share, so that images of different sizes can be compared and averaged.
 
     Parameters
     ----------
     masker : Masker
-        Of the training.
+        The training's masker.
     loss : Loss
-        Of the training, at its full weights.
+        The training's loss, at its full weights.
     seed : int
-        Of the run; an image's spots are a function of it and the image's index.
+        The run's seed. It determines an image's blind spots together with the image's index.
     """
 
     def __init__(self, masker: Masker, loss: Loss, seed: int) -> None:
@@ -47,7 +47,7 @@ class MaskedLoss:
         self._refused = False
 
     def suits(self, noisy: Tensor, name: str) -> bool:
-        """Whether the blocks of an image (C, H, W) can be masked; of images that cannot the first is said."""
+        """Return whether an image (C, H, W) can be masked; log a warning for the first that cannot."""
         try:
             self.masker.check_size(*(min(edge, BLOCK) for edge in noisy.shape[1:]))
         except ValueError as error:
@@ -63,23 +63,23 @@ class MaskedLoss:
         Parameters
         ----------
         network : Network
-            On any device.
-        noisy : Tensor
-            (C, H, W) in [0, 1], or NaN, which is not counted.
+            Network on any device.
+        noisy : Tensor, shape (C, H, W)
+            Values in [0, 1]. NaN is not counted.
         index : int
-            Of the image in its dataset.
+            The image's index in its dataset.
 
         Returns
         -------
         float
-            For each hidden value; NaN where none is hidden.
+            Loss per hidden value; NaN if none is hidden.
         """
         name = f"image {index}, masked"
         return self.of(lambda image: network.denoise(image, name), noisy.to(network.device), index)
 
     @torch.no_grad()
     def of(self, denoise: Callable[[Tensor], Tensor], noisy: Tensor, index: int) -> float:
-        """Compute the loss of anything else that makes an image (C, H, W) of one; see `__call__`."""
+        """Compute the loss of any function that denoises an image (C, H, W); see `__call__`."""
         blocks, known = blocks_of(filled_in(noisy)), blocks_of(~noisy.isnan().any(0, keepdim=True))
         masked = self.masker.mask(blocks, make_generator(self.seed, "validation mask", index))
         counted = masked.mask * known
@@ -88,23 +88,23 @@ class MaskedLoss:
             return math.nan
         denoised = torch.stack([denoise(image).to(blocks.device) for image in masked.image])
         value = self.loss(denoised, blocks, counted, 1.0)
-        return value.total.item() / hidden  # the terms are means over all values, hidden or not
+        return value.total.item() / hidden  # the loss is a mean over all values, hidden or not
 
 
 def masked_loss_of(config: RunConfig) -> MaskedLoss | None:
-    """The masked loss of a run; None where its training hides nothing."""
+    """Return the masked loss of a run, or None if its training hides nothing."""
     if not OBJECTIVES[config.training.objective].hides:
         return None
     return MaskedLoss(build_masker(config), build_loss(config), config.seed)
 
 
 def blocks_of(image: Tensor) -> Tensor:
-    """One block in each quarter of an image (C, H, W), or in each half or in the middle of a smaller one.
+    """Return a block of each quarter of an image (C, H, W), or of each half or the middle of a smaller one.
 
     Returns
     -------
     Tensor
-        (B, C, H, W), the edges at most `BLOCK`.
+        Shape (B, C, H, W); H and W are at most `BLOCK`.
     """
     rows, columns = (_starts(edge) for edge in image.shape[1:])
     blocks = [image[:, top : top + BLOCK, left : left + BLOCK] for top, left in product(rows, columns)]

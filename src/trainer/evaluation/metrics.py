@@ -1,8 +1,8 @@
-"""PSNR and SSIM of images, as the field's tables give them.
+"""PSNR and SSIM of images, as published tables report them.
 
 Both compare images as they are stored, so a network's output first passes
-`src.util.images.conversion.from_float`: it is rounded, not truncated as in the original, which is worth
-0.03 to 0.1 dB, and NaN never reaches a score.
+`src.util.images.conversion.from_float`. It is rounded, not truncated as in the original, which gains 0.03 to
+0.1 dB. NaN never reaches a score.
 """
 
 import math
@@ -16,18 +16,18 @@ SSIM_WINDOW = 7
 
 
 class MeanScore(NamedTuple):
-    """A mean and what it is made of.
+    """A mean over the scores of several images.
 
     Attributes
     ----------
     mean : float
-        Mean of the finite scores; where there is none infinite or, without an identical image, NaN.
+        Mean of the finite scores. Without finite scores, infinity if an image is identical, else NaN.
     used, total : int
-        How many scores are in the mean, of how many. Identical images (infinite PSNR) and images without
-        a score (NaN), too small for SSIM or NaN themselves, are left out.
+        Number of scores in the mean, and of all scores. Identical images (infinite PSNR) and images without a
+        score (NaN: too small for SSIM, or all values missing) are left out.
     identical : int
-        How many of those left out are identical to the clean image: a mean without them may fall when a
-        result becomes perfect.
+        Number of left-out images that are identical to the clean image. The mean may fall when a result
+        becomes perfect.
     """
 
     mean: float
@@ -37,7 +37,7 @@ class MeanScore(NamedTuple):
 
     @property
     def of(self) -> str:
-        """Of what it is a mean, in words; nothing where it is of all."""
+        """Describe which images the mean covers; empty if it covers all."""
         if self.used in (0, self.total):
             return ""
         perfect = f" ({self.identical} identical to the clean one left out)" if self.identical else ""
@@ -47,28 +47,28 @@ class MeanScore(NamedTuple):
 def psnr(
     clean: np.ndarray, test: np.ndarray, data_range: float | None = None, known: np.ndarray | None = None
 ) -> float:
-    """Peak signal-to-noise ratio.
+    """Compute the peak signal-to-noise ratio.
 
     Parameters
     ----------
     clean, test : ndarray, shape (H, W, C)
-        Of uint8; of any other type, the same for both, if `data_range` is said.
+        uint8 images, or images of one other type if `data_range` is given.
     data_range : float, optional
-        The peak, which tables call data range; None = 255, for images of 8 bits.
+        The peak. None means 255 and requires uint8.
     known : ndarray of bool, shape (H, W, C), optional
-        Which values are counted; None = all.
+        The values to count; None counts all.
 
     Returns
     -------
     float
-        In dB; infinite for identical images, NaN where nothing is counted.
+        PSNR in dB; infinite for identical images, NaN if no value is counted.
 
     Raises
     ------
     ValueError
-        When shapes or types are others.
+        If shapes or types differ or do not suit.
     """
-    from skimage.metrics import peak_signal_noise_ratio  # it loads scipy.stats, for half a second
+    from skimage.metrics import peak_signal_noise_ratio  # imports scipy.stats, which takes half a second
 
     clean, test, peak = _checked(clean, test, data_range)
     if known is not None:
@@ -82,22 +82,22 @@ def psnr(
 def ssim(
     clean: np.ndarray, test: np.ndarray, data_range: float | None = None, known: np.ndarray | None = None
 ) -> float:
-    """Structural similarity with a uniform 7x7 window, mean over pixels and channels.
+    """Compute the structural similarity with a uniform 7x7 window, averaged over pixels and channels.
 
     Parameters
     ----------
-    clean, test, white, known
-        See `psnr`; counted are windows of which every value is.
+    clean, test, data_range, known
+        See `psnr`. A window counts if all its values do.
 
     Returns
     -------
     float
-        At most 1; NaN when an edge is below 7 px or no window is counted: `mean_score` leaves it out.
+        SSIM, at most 1; NaN if an edge is below 7 px or no window is counted.
 
     Raises
     ------
     ValueError
-        When shapes or types are others.
+        If shapes or types differ or do not suit.
 
     References
     ----------
@@ -122,17 +122,7 @@ def ssim(
 
 
 def mean_score(scores: Iterable[float]) -> MeanScore:
-    """Mean of the scores that are finite, and their count.
-
-    Parameters
-    ----------
-    scores : iterable of float
-        From `psnr` or `ssim`.
-
-    Returns
-    -------
-    MeanScore
-    """
+    """Average the finite scores; see `MeanScore` for the others."""
     values = list(scores)
     finite = [value for value in values if math.isfinite(value)]
     identical = sum(value == math.inf for value in values)
@@ -143,7 +133,7 @@ def mean_score(scores: Iterable[float]) -> MeanScore:
 def _checked(
     clean: np.ndarray, test: np.ndarray, data_range: float | None
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Images and peak; types other than uint8 as float64, whose digits large numbers need."""
+    """Return both images and the peak. Types other than uint8 become float64, for the precision."""
     if clean.dtype != test.dtype or (data_range is None and clean.dtype != np.uint8):
         raise ValueError(f"expected two uint8 images, got {clean.dtype} and {test.dtype}")
     if clean.ndim != 3 or clean.shape != test.shape:

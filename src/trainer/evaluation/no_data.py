@@ -1,4 +1,4 @@
-"""Images in which NaN stands for values that there are none of."""
+"""Replace the NaN that marks missing values of an image."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from src.util.images.formats.holes import without_nan
 
 
 def filled_in(image: Tensor) -> Tensor:
-    """An image (C, H, W) as a network can see it: values from around for NaN; itself where there is none."""
+    """Replace NaN in an image (C, H, W) by values from around, as input for a network."""
     if not image.isnan().any():
         return image
     pixels, _ = without_nan(image.permute(1, 2, 0).numpy(force=True))
@@ -15,6 +15,5 @@ def filled_in(image: Tensor) -> Tensor:
 
 
 def blackened(image: Tensor) -> Tensor:
-    """An image with 0 for NaN, as it is shown; itself where there is none."""
-    missing = image.isnan()
-    return image.masked_fill(missing, 0) if missing.any() else image
+    """Replace NaN in an image by 0, for display."""
+    return image.masked_fill(image.isnan(), 0)

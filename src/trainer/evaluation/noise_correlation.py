@@ -1,4 +1,4 @@
-"""How far noise reaches: what neighbouring pixels share of it, measured where images are flat.
+"""Measure how far noise is correlated between neighbouring pixels, in flat places of images.
 
 H, W: height and width in pixels; C: channels.
 """
@@ -11,27 +11,27 @@ import numpy as np
 from src.util.images.places import cut_places, remove_plane
 
 MAX_LAG = 10
-"""Pixels up to which noise is followed."""
+"""Largest lag, px."""
 SHARED = 0.1
-"""Correlation from which on noise counts as shared."""
+"""Noise counts as shared from this correlation on."""
 
-_EDGE = 40  # of a place, px
-_MEANS = 10  # edge of the squares within a place whose means tell structure from noise, px
+_EDGE = 40  # edge of a place, px
+_MEANS = 10  # edge of the squares in a place whose means tell structure from noise, px
 _FLATTEST = 0.1
-_CLIPPED = 0.1  # of a place's values, at its own smallest or largest; clipped noise is no noise
+_CLIPPED = 0.1  # a place is clipped if a larger share of its values is at its minimum or maximum
 
 
 class NoiseCorrelation(NamedTuple):
-    """What pixels share of their noise.
+    """Correlation of the noise of neighbouring pixels.
 
     Attributes
     ----------
     table : ndarray, shape (2 * MAX_LAG + 1, 2 * MAX_LAG + 1)
-        Correlation coefficient of two pixels by their distance in rows and columns, 0 in the middle.
+        Correlation coefficient of two pixels by their distance in rows and columns; lag 0 is in the middle.
     deviation : float
-        Standard deviation of the noise, white is 1; the median of the places.
+        Standard deviation of the noise for a data range of 1; the median over the places.
     places : int
-        Flat squares of 40x40 px that were found.
+        Number of flat squares of 40x40 px.
     """
 
     table: np.ndarray
@@ -40,17 +40,17 @@ class NoiseCorrelation(NamedTuple):
 
     @property
     def along_rows(self) -> np.ndarray:
-        """At 0 to `MAX_LAG` px to the right."""
+        """Correlation at 0 to `MAX_LAG` px to the right."""
         return self.table[MAX_LAG, MAX_LAG:]
 
     @property
     def along_columns(self) -> np.ndarray:
-        """At 0 to `MAX_LAG` px down."""
+        """Correlation at 0 to `MAX_LAG` px down."""
         return self.table[MAX_LAG:, MAX_LAG]
 
     @property
     def reach(self) -> tuple[int, int]:
-        """How many px down and to the right noise is shared without a gap; `MAX_LAG` may be more."""
+        """Distance down and to the right up to which noise is shared, px. `MAX_LAG` means that or more."""
         down, right = (
             int(np.argmin(np.append(values >= SHARED, False))) - 1
             for values in (self.along_columns, self.along_rows)
@@ -61,23 +61,24 @@ class NoiseCorrelation(NamedTuple):
 def noise_correlation(images: Iterable[tuple[np.ndarray, float]]) -> NoiseCorrelation | None:
     """Measure noise in the flattest tenth of images.
 
-    Places of 40x40 px are freed of their mean and slope. Flat are those whose means of 10x10 px vary least,
-    compared with their pixels; there the image itself adds little.
+    The mean and slope of each place of 40x40 px are subtracted. A place is flat if its means of 10x10 px vary
+    little compared with its pixels; the image itself adds little there.
 
     Parameters
     ----------
     images : iterable of (ndarray of float, shape (C, H, W), float)
-        Where white is 1, and the step between two levels, 0 if there are none. Taken one at a time.
+        Each image, for a data range of 1, and the step between two of its levels (0 if it has none). Consumed
+        one at a time.
 
     Returns
     -------
     NoiseCorrelation or None
-        None where no place holds noise: all are clipped, constant or smaller than 40 px.
+        None if no place holds noise: all are clipped, constant or smaller than 40 px.
 
     Notes
     -----
-    A heuristic: structure of only a few pixels that covers all images, such as fabric, is taken for noise.
-    What reaches far is measured short, since it looks like the image: 5 px of noise that reaches 7.
+    This is a heuristic. Fine structure that covers all images, such as fabric, is taken for noise.
+    Long correlations are underestimated, since they look like the image: 7 px are measured as 5 px.
     """
     found = [_places(image, level) for image, level in images]
     residuals = np.concatenate([one for one, _ in found]) if found else np.empty((0, 1, _EDGE, _EDGE))
@@ -91,7 +92,7 @@ def noise_correlation(images: Iterable[tuple[np.ndarray, float]]) -> NoiseCorrel
 
 
 def _places(image: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Residuals (N, C, 40, 40) of an image's places that hold noise, and how much structure each has."""
+    """Return the residuals (N, C, 40, 40) of places that hold noise, and the structure (N,) of each."""
     channels = len(image)
     places = cut_places(image.astype(np.float32).transpose(1, 2, 0), _EDGE)
     if not len(places):
@@ -100,7 +101,7 @@ def _places(image: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
     clipped = np.mean((places == ends[0]) | (places == ends[1]), axis=(1, 2))
     residuals = remove_plane(places.reshape(-1, _EDGE**2)).reshape(-1, channels, _EDGE, _EDGE)
     variance = np.mean(residuals**2, axis=(1, 2, 3))
-    # Rounding to levels alone makes a twelfth of their square.
+    # Rounding to levels alone has a variance of a twelfth of the squared step.
     noisy = (clipped <= _CLIPPED) & (variance > max(level**2 / 4, 1e-12))
     residuals, variance = residuals[noisy], variance[noisy]
     squares = residuals.reshape(-1, channels, _EDGE // _MEANS, _MEANS, _EDGE // _MEANS, _MEANS)
@@ -108,7 +109,7 @@ def _places(image: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _correlation(residuals: np.ndarray) -> np.ndarray:
-    """Mean product of all pairs of pixels that far apart, over the variance."""
+    """Return the mean product of all pairs of pixels at each lag, divided by the variance."""
     padded = (2 * _EDGE, 2 * _EDGE)
     power = np.mean(np.abs(np.fft.rfft2(residuals, padded)) ** 2, axis=(0, 1))
     pairs = np.abs(np.fft.rfft2(np.ones((_EDGE, _EDGE)), padded)) ** 2

@@ -1,4 +1,4 @@
-"""Before a training: how far the noise of its images reaches, and whether the masker hides as much."""
+"""Report how far the noise of training images is correlated, and whether the masker hides as much."""
 
 import math
 from collections.abc import Iterator
@@ -13,33 +13,33 @@ from src.util.images.io import middle
 from src.util.logger import progress_bar
 
 MOST_IMAGES = 32
-"""So many are measured, from all of the dataset."""
+"""Most images that are measured, spread over the dataset."""
 MOST_PIXELS = 8_000_000
-"""So many in all, from the middle of each."""
+"""Most pixels in all, from the middle of each image."""
 FEW_PLACES = 30
-"""With fewer, what is measured is mostly chance, or the images' own structure."""
+"""With fewer places, the result is mostly chance or the images' own structure."""
 
 
 def noise_report(samples: Samples, masker: Masker) -> str:
-    """Measure the noise of the training images, as they are trained on.
+    """Measure the noise of the training images.
 
     Parameters
     ----------
     samples : Samples
-        The noisy images, whole.
+        The whole noisy images.
     masker : Masker
-        Of the training.
+        The training's masker.
 
     Returns
     -------
     str
-        A few lines: the noise's deviation, its autocorrelation along rows and columns, how far it reaches,
-        and what the configuration hides; what to say instead where single pixels are hidden in vain.
+        A few lines: the noise's standard deviation, its autocorrelation along rows and columns, how far it
+        reaches, what the masker hides, and a setting to use if hiding single pixels is not enough.
 
     Raises
     ------
     DataError
-        When an image cannot be read.
+        If an image cannot be read.
     """
     found = noise_correlation(_images(samples))
     if found is None:
@@ -50,7 +50,7 @@ def noise_report(samples: Samples, masker: Masker) -> str:
 
 
 def _images(samples: Samples) -> Iterator[tuple[np.ndarray, float]]:
-    """The middle of some images, and the step between two of their levels."""
+    """Yield the middle of some images, and the step between two of their levels."""
     count = min(MOST_IMAGES, len(samples))
     edge = math.isqrt(MOST_PIXELS // count)
     with progress_bar(count, "image") as bar:

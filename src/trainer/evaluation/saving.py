@@ -1,4 +1,4 @@
-"""The images of a validation or a test, as files."""
+"""Write the images of a validation or a test."""
 
 from pathlib import Path
 
@@ -18,14 +18,14 @@ def save_images(
     Parameters
     ----------
     folder : Path
-        Of a validation or a test.
+        Folder of a validation or a test.
     index : int
-        NNNN, the image's place in its dataset.
-    noisy, denoised, clean : Tensor
-        (C, H, W) in [0, 1]; rounded and clipped to 8 bits, NaN is black; of more than three channels the
-        first three are shown, of two the first.
+        NNNN, the image's index in its dataset.
+    noisy, denoised, clean : Tensor, shape (C, H, W)
+        Values in [0, 1], clipped and rounded to 8 bits; NaN becomes black. Of more than three channels the
+        first three are written, of two the first.
     psnr : float or None
-        PP.PP in dB, where the clean image is known.
+        PP.PP in dB, if there is a clean image.
     """
     result = "DN" if psnr is None else f"DN_{psnr:.2f}"
     images = {"NOISY": noisy, result: denoised} | ({} if clean is None else {"CLEAN": clean})
@@ -34,17 +34,7 @@ def save_images(
 
 
 def save_values(folder: Path, index: int, denoised: Tensor) -> None:
-    """Write a network's output as it is: `NNNN_DN.npy`, float32 (H, W, C).
-
-    Parameters
-    ----------
-    folder : Path
-        Of a test.
-    index : int
-        NNNN, the image's place in its dataset.
-    denoised : Tensor
-        (C, H, W), data range 1; neither rounded nor clipped.
-    """
+    """Write a network's output (C, H, W) to `NNNN_DN.npy`, as float32 (H, W, C) of data range 1."""
     values = np.ascontiguousarray(denoised.permute(1, 2, 0).numpy(), dtype=np.float32)
     path = folder / f"{index:04d}_DN.npy"
     with write_atomically(path, durable=False) as file:

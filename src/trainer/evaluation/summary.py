@@ -1,4 +1,4 @@
-"""The table at the end of a test: each metric over all images, under its full name."""
+"""The table at the end of a test: each metric over all images."""
 
 import math
 import statistics
@@ -12,18 +12,7 @@ _STATISTICS: dict[str, Callable[[list[float]], float]] = {
 
 
 def summary(scores: Scores) -> str:
-    """Mean, median, least and largest value of each metric, and of how many images.
-
-    Parameters
-    ----------
-    scores : Scores
-        Of a test.
-
-    Returns
-    -------
-    str
-        The score line, then a line for each metric; ends with a line break.
-    """
+    """Return the score line and a table of mean, median, min, max and number of images for each metric."""
     rows = [["", *_STATISTICS, "images"]]
     left_out = False
     rounding = scores.rounding().replace("8 bits", "8 bits, data range 255")

@@ -1,6 +1,6 @@
-"""A trained network on image files: one, or all of a folder; what comes out is of the kind that went in."""
+"""Denoise image files: one file or all images of a folder. Each result has its image's type and format."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,26 +26,26 @@ from src.util.images.formats.stored import open_image
 from src.util.images.io import channels_message, suits
 from src.util.images.value_range import ALL_NAN, RangeError, checked_data_range, dark_hint, data_range_of
 from src.util.logger import LOG, progress_bar
-from src.util.overlap import AT_ONCE, Here, at_once, overlapped
+from src.util.overlap import AT_ONCE, Here, overlapped
 
 Show = Callable[[int, np.ndarray, np.ndarray, float], None]
-"""Is shown the number of a page, its noisy and its denoised pixels, and the data range in them."""
+"""Takes the number of a page, its noisy pixels, its denoised pixels and their data range."""
 
 
 @dataclass(frozen=True)
 class FileOptions:
-    """How files are denoised.
+    """Options for denoising files.
 
     Parameters
     ----------
     format : {"auto", "same", "png"}
-        Of the results, see `Format`.
+        Format of the results, see `Format`.
     overwrite : bool
-        Whether results that are there are made anew.
+        Whether to replace existing results.
     max_pixels : int
         Larger images are refused.
     held : int
-        Images of a folder that are in memory at once; 1 reads, denoises and writes one after the other.
+        Number of a folder's images in memory at once. With 1, reading, denoising and writing do not overlap.
     """
 
     format: Format = "auto"
@@ -55,7 +55,7 @@ class FileOptions:
 
 
 class _Done(NamedTuple):
-    """What became of an image: what its result lost and how it looks, or what went wrong."""
+    """Outcome for one image: what its result lost and how the report shows it, or the error."""
 
     lost: list[str]
     looks: list[Look]
@@ -63,21 +63,21 @@ class _Done(NamedTuple):
 
 
 class FileDenoiser:
-    """Denoises files with one network, and says once what it adapts.
+    """Denoise files with one network, and log each kind of warning once.
 
     Parameters
     ----------
     trained : Trained
-        The network.
-    options : FileOptions
-        How.
+        The network and its configuration.
+    options : FileOptions, optional
+        Defaults to `FileOptions()`.
     """
 
     def __init__(self, trained: Trained, options: FileOptions | None = None) -> None:
         self.trained = trained
         self.options = options or FileOptions()
         self._finish = trained.config.test.finish
-        self._said: set[object] = set()
+        self._warned: set[object] = set()
 
     def file(self, path: Path, out: Path) -> None:
         """Denoise all pages of an image file, one at a time.
@@ -87,34 +87,37 @@ class FileDenoiser:
         path : Path
             An image of any size.
         out : Path
-            File to write; its ending chooses the format, its folder exists.
+            File to write. Its suffix chooses the format; its folder must exist.
 
         Raises
         ------
         ConfigError
-            When there is a file already, and it is not to be replaced.
+            If the file exists and `options.overwrite` is not set.
         DataError
-            When the image cannot be read, does not suit the network, or does not fit the format.
+            If the image cannot be read, does not suit the network, or does not fit the format.
         """
         if not self.options.overwrite:
             expect_free(out)
-        self._say_lost(path, out, self._convert(path, out, at_once, lambda *_: None))
+        with open_image(path, self.options.max_pixels) as stored, write_atomically(out) as file:
+            pages = map(partial(self._page, stored), range(stored.pages))
+            lost = stored.write(file, pages, out.suffix.lower())
+        self._warn_lost(path, out, lost)
 
     def folder(self, folder: Path, out: Path) -> int:
-        """Denoise each image of a folder and its sub-folders; a bad one is named and the others go on.
+        """Denoise each image of a folder and its sub-folders; log an error for a bad image and go on.
 
         Parameters
         ----------
         folder : Path
-            Looked through at any depth, but for `out`.
+            Searched at any depth, except `out`.
         out : Path
-            Gets the same sub-folders, and `report.html` and `panel.png` at the end. Results that are there
-            are kept unless `options.overwrite`; they are on the page, too.
+            Receives the same sub-folders, and at the end `report.html` and `panel.png`. Existing results are
+            kept unless `options.overwrite` is set; the report shows them, too.
 
         Returns
         -------
         int
-            How many images failed.
+            Number of images that failed.
         """
         results = find_results(folder, out, self.options.format)
         due = {p: r for p, r in results.items() if self.options.overwrite or not r.exists()}
@@ -128,14 +131,14 @@ class FileDenoiser:
         ):
             for (path, result), done in zip(due.items(), outcomes, strict=True):
                 if done.error is None:
-                    self._say_lost(path, result, done.lost)
+                    self._warn_lost(path, result, done.lost)
                     page.take(done.looks)
                 else:
                     LOG.error("%s", done.error)
                     failed[path] = done.error
                 bar.update()
         page.close([path for path in results if path not in due], self.options.held)
-        self._sum_up(len(results), len(results) - len(due), failed, out)
+        self._log_totals(len(results), len(results) - len(due), failed, out)
         return len(failed)
 
     def _attempt(self, page: FolderPage, each: tuple[Path, Path], here: Here) -> _Done:
@@ -147,26 +150,24 @@ class FileDenoiser:
 
         try:
             made_folder(result.parent)
-            lost = self._convert(path, result, here, show)
+            with open_image(path, self.options.max_pixels) as stored, write_atomically(result) as file:
+                pages = map(partial(self._page, stored, here=here, show=show), range(stored.pages))
+                lost = stored.write(file, pages, result.suffix.lower())
             return _Done(lost, page.marked(path, looks))
         except DataError as error:
             return _Done([], [], error)
 
-    def _convert(self, path: Path, out: Path, here: Here, show: Show) -> list[str]:
-        """Read, denoise, show and write; what is lost on the way."""
-        with open_image(path, self.options.max_pixels) as stored, write_atomically(out) as file:
-            return stored.write(file, self._pages(stored, here, show), out.suffix.lower())
-
-    def _pages(self, stored: StoredImage, here: Here, show: Show) -> Iterator[Page]:
-        for number in range(stored.pages):
-            yield self._page(stored, number, here, show)
-
-    def _page(self, stored: StoredImage, number: int, here: Here, show: Show) -> Page:
+    def _page(
+        self, stored: StoredImage, number: int, here: Here | None = None, show: Show | None = None
+    ) -> Page:
+        """Read and denoise a page. `here` runs the network in another thread; None runs it in this one."""
         name = str(stored.path) if stored.pages == 1 else f"{stored.path}, page {number + 1}"
         info, page = stored.info(number), stored.read(number)
-        denoised = here(partial(self._denoised, page, name, info), last=number == stored.pages - 1)
-        data_range = data_range_of(page.pixels.dtype, self.trained.config.data_range, info.data_range)
-        show(number, page.pixels, denoised, data_range)
+        denoise = partial(self._denoised, page, name, info)
+        denoised = here(denoise, last=number == stored.pages - 1) if here else denoise()
+        if show:
+            data_range = data_range_of(page.pixels.dtype, self.trained.config.data_range, info.data_range)
+            show(number, page.pixels, denoised, data_range)
         return replace(page, pixels=denoised)
 
     def _denoised(self, page: Page, name: str, info: ImageInfo) -> np.ndarray:
@@ -175,51 +176,49 @@ class FileDenoiser:
         data_range = checked_data_range(page.pixels, config.data_range, name, info.data_range, config.nan)
         pixels, holes = without_nan(page.pixels)
         if holes is not None and holes.where.all():
-            self._say_once("nan", f"{name}: {ALL_NAN}")
+            self._warn_once("nan", f"{name}: {ALL_NAN}")
         page = replace(page, pixels=pixels)
         if EXPANDED in info.change:
-            self._say_once(EXPANDED, f"{name}: {EXPANDED}: the result is RGB")
-        self._say_what_differs(page, data_range, channels, name)
+            self._warn_once(EXPANDED, f"{name}: {EXPANDED}: the result is RGB")
+        self._warn_about_mismatch(page, data_range, channels, name)
         if not (suits(pixels.shape[2], channels) or config.test.each_channel):
             raise DataError(f"{name}: {channels_message(pixels.shape[2], channels, page.alpha is not None)}")
         denoised = denoise_pixels(
             self.trained.whole, pixels, data_range, name, self._finish, config.test.each_channel
         )
         if is_blank(pixels, denoised, data_range):
-            self._say_once("blank", f"{name}: {BLANK}")
+            self._warn_once("blank", f"{name}: {BLANK}")
         return denoised if holes is None else holes.put_into(denoised)
 
-    def _say_what_differs(self, page: Page, data_range: float, channels: int, name: str) -> None:
+    def _warn_about_mismatch(self, page: Page, data_range: float, channels: int, name: str) -> None:
         found, trained_data_range = page.pixels.shape[2], self.trained.data_range
         if found != channels and suits(found, channels):
-            self._say_once("grey", f"{name}: grey is denoised as {channels} equal channels")
+            self._warn_once("grey", f"{name}: grey is denoised as {channels} equal channels")
         if trained_data_range is not None and data_range != trained_data_range:
-            self._say_once(
+            self._warn_once(
                 ("white", data_range),
                 f"{name}: white is {data_range:g} ({page.pixels.dtype}), but {trained_data_range:g} in the"
                 " images that the network was trained on, or in most of them",
             )
         if hint := dark_hint(page.pixels, data_range):
-            self._say_once(("dark", hint.number), f"{name}: {hint.line}")
+            self._warn_once(("dark", hint.number), f"{name}: {hint.line}")
 
-    def _say_lost(self, path: Path, out: Path, lost: list[str]) -> None:
+    def _warn_lost(self, path: Path, out: Path, lost: list[str]) -> None:
         if self.options.format == "same" and (found := read_alone(path)):
             lost = [*lost, f"its format ({found} is read alone; it is a PNG)"]
         if lost:
-            self._say_once((out.suffix.lower(), *lost), f"{path}: lost in the result: {', '.join(lost)}")
+            self._warn_once((out.suffix.lower(), *lost), f"{path}: lost in the result: {', '.join(lost)}")
 
-    def _say_once(self, key: object, line: str) -> None:
-        if key not in self._said:
-            self._said.add(key)
-            LOG.warning("%s (said once)", line)
+    def _warn_once(self, key: object, line: str) -> None:
+        if key not in self._warned:
+            self._warned.add(key)
+            LOG.warning("%s (reported once)", line)
 
-    def _sum_up(self, count: int, kept: int, failed: Mapping[Path, DataError], out: Path) -> None:
-        there = f", {kept} were there already (--overwrite makes them anew)" if kept else ""
+    def _log_totals(self, count: int, kept: int, failed: Mapping[Path, DataError], out: Path) -> None:
+        already = f", {kept} were there already (--overwrite makes them anew)" if kept else ""
         done = count - kept - len(failed)
-        LOG.info("%d of %d images denoised%s; results: %s", done, count, there, out)
+        LOG.info("%d of %d images denoised%s; results: %s", done, count, already, out)
         if failed:
-            data_ranges = [error.number for error in failed.values() if isinstance(error, RangeError)]
-            range_ = (
-                f"; data_range={max(data_ranges)} suits the brightest of them" if len(data_ranges) > 1 else ""
-            )
-            LOG.error("%d of %d images failed: %s%s", len(failed), count, named([*failed]), range_)
+            ranges = [error.number for error in failed.values() if isinstance(error, RangeError)]
+            hint = f"; data_range={max(ranges)} suits the brightest of them" if len(ranges) > 1 else ""
+            LOG.error("%d of %d images failed: %s%s", len(failed), count, named([*failed]), hint)

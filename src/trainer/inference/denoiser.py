@@ -1,4 +1,4 @@
-"""A trained denoiser from Python: images in, images of the same kind out.
+"""Denoise images from Python. Each result has the kind of its image: array, tensor or PIL image.
 
 Shape letters: N images, H rows, W columns, C channels.
 """
@@ -6,17 +6,16 @@ Shape letters: N images, H rows, W columns, C channels.
 import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, TypeVar, cast, overload
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from src.model import NL_BSN
 from src.trainer.checkpoints.general import NAME
 from src.trainer.finish import NOTHING, Finish, Parts
-from src.trainer.inference.pixels import denoise_pixels
+from src.trainer.inference.pixels import channels_of, denoise_pixels
 from src.trainer.inference.trained import load_trained
 from src.trainer.network.tiling import Tiling
 from src.trainer.network.whole_image import WholeImage
@@ -38,36 +37,35 @@ _Image = TypeVar("_Image", np.ndarray, Tensor, Image.Image)
 _ALONE = "the image"
 _SHAPES = "(H, W) or (H, W, C)"
 _MODES = ("L", "RGB", "I;16", "I;16B", "I", "F")
-"""Of PIL images, whose values are levels of grey, or of R, G, B."""
-_MENDS = {
+"""Modes of PIL images whose values are grey levels, or levels of R, G and B."""
+_REMEDIES = {
     "b": "convert it to floating point",
     "c": "take its magnitude",
     "O": "several images of different sizes are a list",
 }
-"""What to do with an array that holds no numbers of an image, by its kind."""
+"""How to convert an array of an unsuitable type, by the kind of its type."""
 
 
 class Denoiser:
-    """Denoises images in memory: what comes out has the kind, the shape and the type of what went in.
+    """Denoise images in memory. A result has the kind, shape and type of its image.
 
     Parameters
     ----------
     network : WholeImage
-        Trained: a `Network`, whose `tiling` and `ensemble` say how, or `Masked`.
+        A trained `Network`, used with its `tiling` and `ensemble`, or a `Masked`.
     data_range : "auto" or float
-        The data range; `auto` takes 255 for uint8, 65535 for uint16, 1.0 for floating point: an
-        array has no header that says another.
+        The data range. `auto` takes 255 for uint8, 65535 for uint16 and 1.0 for floating point.
     nan : "stop" or "keep"
-        Whether images with NaN are refused, or NaN stays where it is.
+        Whether to refuse images with NaN, or to keep NaN where it is.
     finish : Finish
-        What is given back after the network.
+        What to restore from the noisy image after the network.
     each_channel : bool
-        Whether images of other numbers of channels go through the network channel by channel.
+        Whether to denoise images with another number of channels channel by channel.
 
     Raises
     ------
     ConfigError
-        When `data_range` or `nan` is neither.
+        If `data_range` or `nan` is invalid.
 
     Examples
     --------
@@ -108,35 +106,34 @@ class Denoiser:
         Parameters
         ----------
         path : path
-            A `.pth` file, what `--export` wrote, or `general`, the network that comes with the program.
+            A `.pth` file, an exported file, or `general`, the network that comes with the program.
         device : str or torch.device
             `auto` (a GPU if there is one), `cpu`, `mps`, `cuda` or a GPU's number.
         tile, overlap : int or "auto"
-            How images are cut to bound the memory, see `src.trainer.network.tiling.Tiling`; `tile=0` never
-            cuts.
+            Tiles that bound the memory, see `src.trainer.network.tiling.Tiling`. `tile=0` never cuts.
         ensemble : bool
-            Take the mean over the 8 flips and rotations: eight times slower.
+            Average the results of the 8 flips and rotations; 8 times slower.
         masked : bool
-            Hide from the network the pixels that it predicts, see `src.trainer.network.masked.Masked`: for
-            networks that learnt to fill large holes, and many times slower. Not together with `ensemble`.
+            Hide the pixels that the network predicts, see `src.trainer.network.masked.Masked`. For networks
+            that learned to fill large holes; many times slower. Excludes `ensemble`.
         data_range : "auto" or float
-            The data range; `auto` takes what the configuration of the training says.
+            The data range. `auto` takes the one of the training's configuration.
         nan : "stop" or "keep", optional
-            Whether images with NaN are refused, or NaN stays where it is; None takes what the configuration
-            of the training says.
+            Whether to refuse images with NaN, or to keep NaN where it is. None takes the rule of the
+            training's configuration.
         finish : {"none", "light", "detail", "all"}, optional
-            What is given back of the image after the network; None takes what the checkpoint says.
+            What to restore from the noisy image after the network. None takes the checkpoint's setting.
         strength : float, optional
-            How far to go from the image (0) to the result (1); None takes what the checkpoint says.
+            Blend from the noisy image (0) to the result (1). None takes the checkpoint's setting.
         config : str, optional
-            A configuration's name or path, for checkpoints that carry none (the original's).
+            A configuration's name or path, for checkpoints without one (the original's).
         settings : sequence of str
             Overrides `KEY=VALUE` of the configuration, such as `training.precision=bf16`.
 
         Raises
         ------
         UserError
-            When the checkpoint, the device or an option cannot be used.
+            If the checkpoint, the device or an option cannot be used.
         """
         data_range, nan = checked_range(data_range), None if nan is None else checked_nan(nan)
         choice = str(device).removeprefix("cuda").removeprefix(":") or "0"
@@ -163,24 +160,23 @@ class Denoiser:
         Parameters
         ----------
         images : ndarray, Tensor, PIL image or sequence of these
-            One image (H, W) or (H, W, C); images of one size (N, H, W, C); or a list of images of any
-            sizes. Whole or floating-point numbers; a PIL image of mode L, RGB, I;16, I or F. A grey image
-            suits a network for colours, too. Left as they are.
+            One image (H, W) or (H, W, C), images of one size (N, H, W, C), or a list of images of any
+            size. Whole or floating-point numbers, or PIL images of mode L, RGB, I;16, I or F. A network for
+            colour images also takes grey ones. Not modified.
 
         Returns
         -------
         ndarray, Tensor, PIL image or list of these
-            As given: a tensor of the same type on the same device; a PIL image of the same mode, of pixels
-            alone; an array for anything else that NumPy takes for one. Whole numbers are rounded, and
-            clipped to the range from black to white, or to the image's own where that is wider: values
-            below 0 are kept.
+            A tensor of the same type on the same device, a PIL image of the same mode (without metadata),
+            or an array. Whole numbers are rounded. Values are clipped to the data range, or to the range of
+            the image where that is wider.
 
         Raises
         ------
         DataError
-            When an image has another number of channels than the network, or values that are infinite, NaN
-            (unless `nan` keeps it) or need a `data_range`: floats far from [0, 1], whole numbers of 32 or 64
-            bits that use little of their range. Those of 16 bits that do are given a `ImageWarning`.
+            If an image has another number of channels than the network, or values that are infinite, NaN
+            (unless `nan` keeps it), or need a `data_range`: floats far from [0, 1], and 32- or 64-bit whole
+            numbers that use little of their range. 16-bit ones that do so get an `ImageWarning`.
         """
         if _are_several(images):
             results = []
@@ -205,13 +201,13 @@ class Denoiser:
         try:
             denoised = denoise_pixels(self.network, pixels, data_range, name, self.finish, self.each_channel)
         except DataError as error:
-            channels = cast(NL_BSN, self.network.module).in_channels
-            raise DataError(f"{error}; {_other_channels(pixels.shape[2], channels, name)}") from None
+            remedy = _remedy_for_channels(pixels.shape[2], channels_of(self.network), name)
+            raise DataError(f"{error}; {remedy}") from None
         return (denoised if holes is None else holes.put_into(denoised)).reshape(image.shape)
 
 
 def _are_several(images: object) -> bool:
-    """Whether these are images, and not one that can be gone through by rows."""
+    """Return whether this is a sequence of images. One image may be iterable by rows."""
     return isinstance(images, Iterable) and not isinstance(images, str) and not _is_array(images)
 
 
@@ -220,9 +216,9 @@ def _is_array(image: object) -> bool:
 
 
 def _as_array(image: Any, name: str) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
-    """An image as an array, and what makes an array of the kind that it was."""
+    """Return an image as an array, and a function that converts a result to the image's kind."""
     if isinstance(image, Tensor):
-        values = image.float() if image.dtype == torch.bfloat16 else image  # which NumPy has not
+        values = image.float() if image.dtype == torch.bfloat16 else image  # NumPy has no bfloat16
         return values.numpy(force=True), lambda result: torch.from_numpy(result).to(image)
     if isinstance(image, Image.Image):
         if image.mode not in _MODES:
@@ -240,25 +236,25 @@ def _as_array(image: Any, name: str) -> tuple[np.ndarray, Callable[[np.ndarray],
 
 
 def _expect_numbers(image: np.ndarray, name: str) -> None:
-    """Refuse an array that is no image."""
+    """Raise DataError for an array that is not an image."""
     if image.dtype.kind not in "uif":
-        mend = _MENDS.get(image.dtype.kind, "convert it")
-        raise DataError(f"{name}: expected whole or floating-point numbers, got {image.dtype}; {mend}")
+        remedy = _REMEDIES.get(image.dtype.kind, "convert it")
+        raise DataError(f"{name}: expected whole or floating-point numbers, got {image.dtype}; {remedy}")
     if image.ndim not in (2, 3):
-        raise DataError(f"{name}: expected shape {_SHAPES}, got {image.shape}{_several(name)}")
+        raise DataError(f"{name}: expected shape {_SHAPES}, got {image.shape}{_list_hint(name)}")
     if not image.size:
         raise DataError(f"{name}: expected shape {_SHAPES}, got {image.shape}, which is empty")
 
 
-def _other_channels(found: int, channels: int, name: str) -> str:
-    """How to go on with an image whose channels, or what was taken for them, the network cannot take."""
+def _remedy_for_channels(found: int, channels: int, name: str) -> str:
+    """Return how to proceed with an image whose last axis does not suit the network's channels."""
     train = f"train a network with in_channels: {found}"
     if found in (2, 4) and suits(found - 1, channels):
         return f"drop its transparency by image[..., :{found - 1}], or {train}"
     if found <= 4:
         return train
-    return f"channels come last, (H, W, C){_several(name)}; or {train}"
+    return f"channels come last, (H, W, C){_list_hint(name)}; or {train}"
 
 
-def _several(name: str) -> str:
+def _list_hint(name: str) -> str:
     return "; several images are a list, or (N, H, W, C)" if name == _ALONE else ""

@@ -1,4 +1,4 @@
-"""A trained network as safetensors, a format in which nothing can be executed."""
+"""Export a trained network as safetensors, a format that cannot hold code."""
 
 from pathlib import Path
 
@@ -12,22 +12,22 @@ from src.util.logger import LOG
 
 
 def export_weights(trained: Trained, path: Path, overwrite: bool = False) -> None:
-    """Write the weights, and as metadata what is needed to use them.
+    """Write the weights, with the configuration as metadata.
 
     Parameters
     ----------
     trained : Trained
         The network.
     path : Path
-        A new file in an existing folder. Its metadata, all text: `config` (YAML), `epoch`, and `white`, the
-        data range, where it is known.
+        A new file in an existing folder. Its metadata are texts: `config` (YAML), `epoch`, and `white`, the
+        data range, if known.
     overwrite : bool
-        Whether a file that is there is replaced.
+        Whether to replace an existing file.
 
     Raises
     ------
     ConfigError
-        When there is a file already.
+        If the file exists and `overwrite` is not set.
     """
     if not overwrite:
         expect_free(path, "--export")

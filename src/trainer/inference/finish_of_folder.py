@@ -1,4 +1,4 @@
-"""In which light the noise of a folder's images is fair, found in several of them together."""
+"""Estimate one gamma for all images of a folder, in several of them together."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,21 +21,22 @@ _EDGE = 512
 
 
 def with_common_light(trained: Trained, paths: Sequence[Path], max_pixels: int) -> Finish:
-    """The finish for all images of a folder: more of them tell the light better than each alone.
+    """Return one finish for all images of a folder. Several images give a better estimate than each alone.
 
     Parameters
     ----------
     trained : Trained
-        The network, and the finish of its configuration.
+        The network and the finish of its configuration.
     paths : sequence of Path
-        The folder's images, of which `LOOKED_AT`, evenly spread, are looked at.
+        The folder's images. `LOOKED_AT` of them, evenly spread, are measured.
     max_pixels : int
-        Larger ones are passed over.
+        Larger images are skipped.
 
     Returns
     -------
     Finish
-        With the power that was found; as it was where it says one, or gives back no light.
+        The configuration's finish, with the gamma that was found. Unchanged if it has a gamma already, or
+        restores no light.
     """
     finish = trained.config.test.finish
     if finish.light is None or finish.gamma != "auto" or len(paths) < 2:
@@ -50,16 +51,16 @@ def with_common_light(trained: Trained, paths: Sequence[Path], max_pixels: int) 
 
 
 def _pairs(trained: Trained, path: Path, max_pixels: int) -> Iterator[Pair]:
-    """The middle of an image before and after the network; nothing of one that cannot be denoised."""
+    """Yield the middle of an image before and after the network. Yield nothing for an unusable image."""
     config = trained.config
     try:
         with open_image(path, max_pixels) as stored:
-            stored_pixels, said = stored.read(0, alpha=False).pixels, stored.info(0).data_range
-        data_range = checked_data_range(stored_pixels, config.data_range, str(path), said, config.nan)
+            stored_pixels, header_range = stored.read(0, alpha=False).pixels, stored.info(0).data_range
+        data_range = checked_data_range(stored_pixels, config.data_range, str(path), header_range, config.nan)
         pixels, _ = without_nan(stored_pixels)
         top, left = (max(0, edge - _EDGE) // 2 for edge in pixels.shape[:2])
         part = np.ascontiguousarray(pixels[top : top + _EDGE, left : left + _EDGE])
         apart = config.test.each_channel and not suits(part.shape[2], config.model.kwargs["in_channels"])
         yield denoised_pair(trained.whole, part, data_range, str(path), apart)
-    except DataError:  # said when its turn comes
+    except DataError:  # reported when the image itself is denoised
         return

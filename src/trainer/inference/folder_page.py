@@ -1,4 +1,4 @@
-"""The page of a folder's images and their results, also of those that an earlier call made."""
+"""Write the report of a folder's images and results, including results of earlier calls."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -28,11 +28,11 @@ class FolderPage:
     Parameters
     ----------
     trained : Trained
-        What denoises.
+        The network.
     folder, out : Path
-        The images' and the results'.
+        Folder of the images, and of the results.
     results : mapping of Path to Path
-        Image to result, in the order in which they are shown.
+        Image to result, in the order of the report.
     max_pixels : int
         Larger images are not read.
     """
@@ -46,7 +46,7 @@ class FolderPage:
         self.results = results
         self.max_pixels = max_pixels
         self._foreign = not has_report(out) and [n for n in (PAGE, PANEL) if os.path.lexists(out / n)]
-        self._first: dict[Path, int] = {}  # place of a file's first page among all pages
+        self._first: dict[Path, int] = {}  # number of pages before each file
         self._pages = {path: count_pages(path) for path in results}
         self._count = 0
         for path, pages in self._pages.items():
@@ -59,42 +59,34 @@ class FolderPage:
     def look(
         self, path: Path, number: int, noisy: np.ndarray, denoised: np.ndarray, data_range: float
     ) -> Look:
-        """How an image looks on the page; in any thread.
-
-        Parameters
-        ----------
-        path : Path
-            Of its file.
-        number : int
-            Of the page in the file, from 0.
-        noisy, denoised : ndarray, shape (H, W, C)
-            As they are stored.
-        data_range : float
-            The data range of them.
-        """
+        """Make the views of page `number`, from 0, of an image file; see `Report.look`."""
         place, name = self._place(path, number)
         return self._report.look(place, name, noisy, denoised, data_range=data_range)
 
-    def marked(self, path: Path, looks: Sequence[Look]) -> list[Look]:
-        """The same, to be known again by a later page; the file's result is written."""
-        return _marked(looks, self._key(path))
+    def marked(self, path: Path, looks: Sequence[Look], key: str | None = None) -> list[Look]:
+        """Add keys by which a later call finds the views of a file. Its result must be written already."""
+        key = self._key(path) if key is None else key
+        return [
+            look._replace(entry=look.entry._replace(key=key and _page_key(key, number)))
+            for number, look in enumerate(looks)
+        ]
 
     def take(self, looks: Sequence[Look]) -> None:
-        """Put a file's images on the page; without any it is not shown."""
+        """Put images on the page."""
         for look in looks:
             self._report.take(look)
             self._shown += 1
 
     def close(self, kept: Sequence[Path], held: int) -> None:
-        """Write the page, if it would say something new.
+        """Write the page, if it would differ from the existing one.
 
         Parameters
         ----------
         kept : sequence of Path
-            Images whose results were there already: those that the page there does not show, or that have
-            changed since, are read again.
+            Images with results of earlier calls. Those that have changed, or that the existing page does not
+            show, are read again.
         held : int
-            So many of them at once.
+            How many of them are read at once.
         """
         if self._foreign:
             LOG.warning(
@@ -127,7 +119,7 @@ class FolderPage:
         LOG.info("to look at: %s", self.out / PAGE)
 
     def _place(self, path: Path, number: int) -> tuple[int, str]:
-        """Where a page of a file stands among all images, and what it is called."""
+        """Return the index of a file's page among all pages, and its name."""
         name = path.relative_to(self.folder).as_posix() + (f", page {number + 1}" if number else "")
         return self._first[path] + number, name
 
@@ -135,23 +127,22 @@ class FolderPage:
         return key_of((path, self.results[path]), self.trained.config.data_range)
 
     def _compared(self, path: Path, here: Here) -> list[Look]:
-        """An image beside a result that was there already; nothing if that is none of it."""
+        """Return the views of an image and its earlier result; an empty list if they do not match."""
         key = self._key(path)
-        again = [self._again(path, number, key) for number in range(self._pages[path])]
+        again: list[Look | None] = []
+        for number in range(self._pages[path]):
+            kept = self._earlier.get(_page_key(key, number))
+            again.append(self._report.again(*self._place(path, number), kept) if kept else None)
         looks = [look for look in again if look is not None]
         if len(looks) < len(again):
             try:
                 looks = self._read(path, again)
             except (DataError, NonFiniteError):
-                return []  # the page says of how many it is
-        return _marked(looks, key)
-
-    def _again(self, path: Path, number: int, key: str) -> Look | None:
-        kept = self._earlier.get(_of_page(key, number))
-        return None if kept is None else self._report.again(*self._place(path, number), kept)
+                return []  # the page's title counts the images that are shown
+        return self.marked(path, looks, key)
 
     def _read(self, path: Path, again: Sequence[Look | None]) -> list[Look]:
-        """The pages of a file; those that are known need not be decoded."""
+        """Return the views of a file's pages. Decode only those that are not in `again`."""
         looks: list[Look] = []
         with (
             open_image(path, self.max_pixels) as source,
@@ -176,13 +167,5 @@ class FolderPage:
         return self.look(path, number, noisy, denoised, data_range)
 
 
-def _marked(looks: Sequence[Look], key: str) -> list[Look]:
-    """The images of a file, to be known again by a later page."""
-    return [
-        look._replace(entry=look.entry._replace(key=key and _of_page(key, number)))
-        for number, look in enumerate(looks)
-    ]
-
-
-def _of_page(key: str, number: int) -> str:
+def _page_key(key: str, number: int) -> str:
     return f"{key}p{number}"

@@ -1,4 +1,4 @@
-"""Denoise the pixels of an image, whatever their type and number of channels.
+"""Denoise the pixels of an image of any type and number of channels.
 
 Shape letters: H rows, W columns, C channels.
 """
@@ -11,10 +11,10 @@ from torch import Tensor
 from src.model import NL_BSN
 from src.trainer.finish import NOTHING, Finish
 from src.trainer.finish.strips import Pair
-from src.trainer.network.whole_image import WholeImage, Writer
+from src.trainer.network.whole_image import Reader, WholeImage
 from src.util.errors import DataError
 from src.util.images.conversion import from_float, span_of, to_float
-from src.util.images.io import as_channels, suits
+from src.util.images.io import as_channels, channels_message, suits
 from src.util.logger import LOG
 
 
@@ -27,81 +27,85 @@ def denoise_pixels(
     Parameters
     ----------
     network : WholeImage
-        Trained.
+        A trained network.
     image : ndarray of whole or floating-point numbers, shape (H, W, C)
-        Left as it is.
+        Not modified.
     data_range : float
-        The data range.
+        The image's data range.
     name : str
-        The image's, for messages.
+        The image's name, for messages.
     finish : Finish
-        What is given back afterwards. Nothing needs no copy of the image in 32 bits, all else one.
+        What to restore from the image afterwards. Any finish but `NOTHING` needs a float32 copy of the image.
     each_channel : bool
-        Whether an image whose channels the network cannot take goes through it channel by channel.
+        Whether an image whose channels do not suit the network is denoised channel by channel.
 
     Returns
     -------
     ndarray
-        Of the same type and shape; clipped as `span_of` says, whole numbers rounded.
+        Same type and shape as the image. Clipped to `span_of` the image; whole numbers are rounded.
 
     Raises
     ------
     DataError
-        When the image has colours that the network cannot take.
+        If the network cannot take the image's channels.
     NonFiniteError
-        When the network gives NaN or infinity.
+        If the network's output has NaN or infinity.
     """
     span = span_of(image, data_range)
     result = np.empty(image.shape, image.dtype)
 
-    def keep(top: int, band: np.ndarray | Tensor) -> None:
+    def store(top: int, band: np.ndarray | Tensor) -> None:
         result[top : top + band.shape[1]] = from_float(band, image.dtype, data_range, span)
 
-    apart = each_channel and not suits(image.shape[2], _channels(network))
+    height, width, channels = image.shape
+    apart = each_channel and not suits(channels, channels_of(network))
     if not finish.changes and not apart:
-        _run(network, image, data_range, name, keep)
+        read = _reader(network, image, data_range, name)
+        network.denoise_bands(
+            height, width, read, lambda top, band: store(top, _with_channels(band, channels)), name
+        )
         return result
 
-    def told(gamma: float) -> None:
+    def report(gamma: float) -> None:
         LOG.info("%s: light is given back with gamma %g, found in it; test.finish.gamma sets it", name, gamma)
 
-    for top, band in finish(denoised_pair(network, image, data_range, name, apart), told):
-        keep(top, band.transpose(2, 0, 1))
+    for top, band in finish(denoised_pair(network, image, data_range, name, apart), report):
+        store(top, band.transpose(2, 0, 1))
     return result
 
 
 def denoised_pair(
     network: WholeImage, image: np.ndarray, data_range: float, name: str, apart: bool = False
 ) -> Pair:
-    """An image and what the network makes of it, in 32 bits; `apart`, of each channel by itself."""
+    """Return an image with the network's float32 result; `apart` denoises each channel by itself."""
     denoised = np.empty(image.shape, np.float32)
-    width = 1 if apart else image.shape[2]
-    for first in range(0, image.shape[2], width):
-        part = slice(first, first + width)
+    height, width, channels = image.shape
+    together = 1 if apart else channels
+    for first in range(0, channels, together):
+        part = slice(first, first + together)
 
-        def take(top: int, band: Tensor, part: slice = part) -> None:
-            denoised[top : top + band.shape[1], :, part] = band.permute(1, 2, 0).numpy()
+        def write(top: int, band: Tensor, part: slice = part) -> None:
+            pixels = _with_channels(band, together).permute(1, 2, 0)
+            denoised[top : top + band.shape[1], :, part] = pixels.numpy()
 
-        _run(network, image[..., part], data_range, name, take)
+        read = _reader(network, image[..., part], data_range, name)
+        network.denoise_bands(height, width, read, write, name)
     return Pair(image, denoised, data_range, 0.0 if image.dtype.kind == "f" else 1 / data_range)
 
 
-def _run(network: WholeImage, image: np.ndarray, data_range: float, name: str, take: Writer) -> None:
-    channels = _channels(network)
-    try:
-        as_channels(image[:1, :1], channels)
-    except DataError as error:
-        raise DataError(f"{name}: {error}") from None
-
-    def read(rows: np.ndarray, columns: np.ndarray) -> Tensor:
-        return to_float(as_channels(image[rows[:, None], columns], channels), data_range)
-
-    def write(top: int, band: Tensor) -> None:
-        take(top, band.mean(dim=0, keepdim=True) if image.shape[2] < channels else band)
-
-    height, width = image.shape[:2]
-    network.denoise_bands(height, width, read, write, name)
-
-
-def _channels(network: WholeImage) -> int:
+def channels_of(network: WholeImage) -> int:
+    """Return the number of channels that a network takes."""
     return cast(NL_BSN, network.module).in_channels
+
+
+def _reader(network: WholeImage, image: np.ndarray, data_range: float, name: str) -> Reader:
+    """Return a function that reads parts of an image as the network's input."""
+    channels = channels_of(network)
+    if not suits(image.shape[2], channels):
+        raise DataError(f"{name}: {channels_message(image.shape[2], channels)}")
+    return lambda rows, columns: to_float(as_channels(image[rows[:, None], columns], channels), data_range)
+
+
+def _with_channels(band: Tensor, channels: int) -> Tensor:
+    """Average a band's equal channels where the image is grey and the network is not."""
+    return band.mean(dim=0, keepdim=True) if len(band) > channels else band

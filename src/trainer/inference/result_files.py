@@ -1,4 +1,4 @@
-"""Which files of a folder are denoised, and what their results are called."""
+"""Find the images of a folder and name their results."""
 
 import os
 from collections import Counter, defaultdict
@@ -10,26 +10,26 @@ from src.util.images.folder import list_images
 from src.util.images.formats import jpeg
 from src.util.images.formats.known import ENDINGS, JPEG_ENDINGS, WRITTEN, stem_and_ending
 
-_SHOWN = 5  # names in a line that sums up
+_LISTED = 5  # paths that a summary lists
 
 Format = Literal["auto", "same", "png"]
-"""`auto`: as the image, but PNG for JPEG, which would lose twice; `same`: JPEG, too; `png`: always."""
+"""`auto`: the image's format, but PNG for JPEG, which would lose quality again; `same`: also JPEG; `png`."""
 
 
 def result_names(images: Sequence[Path], kind: Format = "auto") -> dict[Path, str]:
-    """`NAME_DN.EXT` for each image of a folder; where two would share it, `NAME.jpg_DN.EXT`.
+    """Name the result of each image `NAME_DN.EXT`, or `NAME.jpg_DN.EXT` where two would share a name.
 
     Parameters
     ----------
     images : sequence of Path
-        Of one folder.
+        Images of one folder.
     kind : {"auto", "same", "png"}
         See `Format`.
 
     Returns
     -------
     dict
-        Names that differ even where `A` and `a` are one name, as on some file systems.
+        Image to name. No two names are equal, not even on file systems that ignore case.
     """
     endings = {path: _ending(path, kind) for path in images}
     names = {path: f"{stem_and_ending(path.name)[0]}_DN{ending}" for path, ending in endings.items()}
@@ -51,41 +51,41 @@ def _ending(path: Path, kind: Format) -> str:
 
 
 def read_alone(path: Path) -> str:
-    """The format of an image, in words, where no result can be of it; else nothing."""
+    """Return the format of an image that can be read but not written; otherwise an empty string."""
     ending = path.suffix.lower()
     if ending in ENDINGS and ending not in WRITTEN:
         return ending
-    if ending not in JPEG_ENDINGS or not path.is_file():  # a pipe would keep us waiting
+    if ending not in JPEG_ENDINGS or not path.is_file():  # reading a pipe would block
         return ""
     try:
         with open(path, "rb") as file:
             bits = jpeg.bits(file)
-    except OSError:  # whoever reads it says so
+    except OSError:  # reported when the image is read
         return ""
     return f"{ending} of {bits} bits" if bits > 8 else ""
 
 
 def find_results(folder: Path, out: Path, kind: Format) -> dict[Path, Path]:
-    """What is to be denoised, and where to.
+    """Find the images of a folder and the paths of their results.
 
     Parameters
     ----------
     folder : Path
-        Looked through at any depth, but for `out`; see `list_images`.
+        Searched at any depth, except `out`; see `list_images`.
     out : Path
-        Gets the same sub-folders; may be `folder`.
+        Receives the same sub-folders. May be `folder`.
     kind : {"auto", "same", "png"}
         See `Format`.
 
     Returns
     -------
     dict
-        Image to result, in order.
+        Image to result, in the folder's order.
 
     Raises
     ------
     DataError
-        When there is no image.
+        If there is no image.
     """
     beside = os.path.abspath(out) == os.path.abspath(folder)
     by_folder: dict[Path, list[Path]] = defaultdict(list)
@@ -99,6 +99,6 @@ def find_results(folder: Path, out: Path, kind: Format) -> dict[Path, Path]:
 
 
 def named(paths: Sequence[Path]) -> str:
-    """The first few, and how many more there are."""
-    shown = [str(path) for path in paths[:_SHOWN]]
-    return ", ".join(shown) + (f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else "")
+    """List the first few paths, and how many more there are."""
+    shown = [str(path) for path in paths[:_LISTED]]
+    return ", ".join(shown) + (f" and {len(paths) - _LISTED} more" if len(paths) > _LISTED else "")

@@ -1,4 +1,4 @@
-"""A trained network on a dataset, with scores."""
+"""Score a trained network on a dataset."""
 
 import csv
 import re
@@ -21,7 +21,7 @@ from src.util.file_manager import FileManager, expect_free, made_folder
 from src.util.images.value_range import ALL_NAN
 from src.util.logger import LOG, progress_bar
 
-# What is written into the folder of a test.
+# Names of the files that a test writes.
 _RESULT = re.compile(
     r"\d{4,}_(NOISY|CLEAN|DN(_[-\w.]+)?)\.(png|npy)|metrics\.(csv|txt)|report\.html|panel\.png"
 )
@@ -35,23 +35,23 @@ def score_dataset(trained: Trained, workers: int, out: Path | None, overwrite: b
     trained : Trained
         The network and its configuration.
     workers : int
-        Processes that load images.
+        Number of processes that load images.
     out : Path or None
-        Where to write; None makes a folder `img/test_DATASET_EPOCH_TIME` in the run, or in one of the
-        checkpoint's name in the configuration's output folder.
+        Folder for the results. None makes a folder `img/test_DATASET_EPOCH_TIME` in the checkpoint's run, or
+        in a run with the checkpoint's name in the configuration's output folder.
     overwrite : bool
-        Whether files of `out` that have names of results are replaced.
+        Whether to replace results in `out`.
 
     Returns
     -------
     Path
-        The folder, with `metrics.csv` (per image), `metrics.txt` (over all) and the images, with
-        `report.html` and `panel.png` to look at them, and the network's values if asked for.
+        The folder. It holds `metrics.csv` (scores per image), `metrics.txt` (summary), the images with
+        `report.html` and `panel.png`, and the network's values if the configuration asks for them.
 
     Raises
     ------
     ConfigError
-        When there are such files in `out`, and they are not to be replaced.
+        If `out` holds results and `overwrite` is not set.
     """
     config = trained.config
     if out is not None and not overwrite:
@@ -121,7 +121,7 @@ def _run_name(path: Path) -> str:
 
 
 def _write_scores(folder: Path, scores: Scores, numbers: list[int], title: str) -> None:
-    # By the numbers in their files' names, in which an image that was lost leaves a gap.
+    # The numbers are those of the image files: an unreadable image leaves a gap.
     names = list(dict.fromkeys(name for image in scores.images for name in image.metrics))
     table = StringIO(newline="")
     writer = csv.writer(table)
@@ -130,4 +130,4 @@ def _write_scores(folder: Path, scores: Scores, numbers: list[int], title: str) 
         writer.writerow([f"{index:04d}", image.name, *(image.metrics.get(n, "") for n in names)])
     for name, text in {"metrics.csv": table.getvalue(), "metrics.txt": f"{title}\n{summary(scores)}"}.items():
         with write_atomically(folder / name) as file:
-            file.write(text.encode(errors="backslashreplace"))  # a file's name need not be text
+            file.write(text.encode(errors="backslashreplace"))  # a file name may not be valid UTF-8

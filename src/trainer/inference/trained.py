@@ -1,4 +1,4 @@
-"""A trained network, from a checkpoint and its configuration."""
+"""Load a trained network from a checkpoint and its configuration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,25 +28,25 @@ from src.util.logger import LOG
 
 @dataclass(frozen=True)
 class Trained:
-    """A checkpoint, ready to be used.
+    """A loaded checkpoint.
 
     Parameters
     ----------
     path : Path
-        Where it was read.
+        The checkpoint's file.
     epoch : int
-        Epochs it was trained for.
+        Number of epochs it was trained for.
     config : RunConfig
-        Given, or the checkpoint's own.
+        The given configuration, or the checkpoint's own.
     network : Network
-        With its weights.
+        The network with its weights.
     run : FileManager or None
-        The run it belongs to: the one that was named, or in whose folder it lies. None where another output
-        folder was asked for, or there is no run.
+        The run that was named, or in whose folder the checkpoint lies. None if another output folder was
+        given, or there is no run.
     data_range : float or None
-        The number that was white in the images it was trained on; None where the checkpoint does not say.
+        Data range of the training images; None if the checkpoint does not contain it.
     masked : Masked or None
-        Denoises whole images, pixel by pixel hidden; None where the network alone does.
+        Denoises whole images with hidden pixels; None to use the network directly.
     """
 
     path: Path
@@ -59,16 +59,16 @@ class Trained:
 
     @property
     def whole(self) -> WholeImage:
-        """What denoises whole images."""
+        """The way to denoise whole images: `masked`, or the network directly."""
         return self.masked or self.network
 
     def with_masked(self) -> "Trained":
-        """The same, which hides from the network the pixels that it predicts.
+        """Return a copy that hides the pixels that the network predicts.
 
         Raises
         ------
         ConfigError
-            When it did not learn so, or cannot be used so.
+            If the network was not trained with hidden regions.
         """
         objective = self.config.training.objective
         if not OBJECTIVES[objective].hides:
@@ -85,7 +85,7 @@ class Trained:
         return replace(self, masked=Masked(self.network, masker))
 
     def with_finish(self, parts: Parts | None, strength: float | None) -> "Trained":
-        """The same with another finish; see `Finish.chosen`."""
+        """Return a copy with another finish; see `Finish.chosen`."""
         test = self.config.test.model_copy(update={"finish": self.config.test.finish.chosen(parts, strength)})
         return replace(self, config=self.config.model_copy(update={"test": test}))
 
@@ -94,27 +94,27 @@ def load_trained(
     device: torch.device, settings: Sequence[str], config: str | Sequence[str] | None, session: str | None,
     epoch: int | None, pretrained: str | None,
 ) -> Trained:  # fmt: skip
-    """Find a checkpoint and build its network; never one with random weights.
+    """Find a checkpoint and build its network.
 
     Parameters
     ----------
     device : torch.device
-        Where the network goes.
+        Device of the network.
     settings : sequence of str
         Overrides `KEY=VALUE` of the configuration.
     config : str, sequence of str or None
-        Names or paths of configurations, see `read_config`; None takes the checkpoint's own.
+        Names or paths of configurations, see `read_config`. None takes the checkpoint's own.
     session : str or None
-        A run's name.
+        Name of a run.
     epoch : int or None
-        A checkpoint of that run; None takes its newest. Ignored when `pretrained` is given.
+        Epoch of a checkpoint of that run. None takes its newest. Ignored if `pretrained` is given.
     pretrained : str or None
-        A checkpoint's path, its name in the run, or `general`, which is taken where nothing is named.
+        A checkpoint's path, its name in the run, or `general`, which is the default without a run.
 
     Raises
     ------
     CheckpointError
-        When there is no such checkpoint, or it does not fit the network of the configuration.
+        If there is no such checkpoint, or it does not fit the network of the configuration.
     """
     expect_network(config, session, epoch, pretrained)
     given = None if config is None else read_config(config, settings)
@@ -127,7 +127,7 @@ def load_trained(
         if run is None and "output_folder" not in override(Document({}, {}, ""), settings).data:
             run = run_around(path)
     try:
-        # Compared before memory is taken: a configuration of a few bytes can ask for any.
+        # Checked before memory is allocated: a small configuration can describe a network of any size.
         outline(given).load_state_dict(content["model_weights"], assign=True)
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
@@ -158,11 +158,11 @@ def _own_config(
     path: Path, content: dict[str, Any], run: FileManager | None, settings: Sequence[str]
 ) -> RunConfig:
     if isinstance(content.get("config"), dict):
-        # Where it was trained says nothing of where to write: it may come from a stranger.
+        # A checkpoint may come from elsewhere: its output folder must not decide where to write.
         data = {key: value for key, value in content["config"].items() if key != "output_folder"}
         document = Document(data, {}, f"configuration in {path}")
     elif run is not None and run.config_file.is_file():
         document = read_yaml(run.config_file)
     else:
-        raise ConfigError(f"{path}: carries no configuration (as the original's); say which by -c")
+        raise ConfigError(f"{path}: carries no configuration (as the original's); give one with -c")
     return check_config(with_settings(document, settings))

@@ -1,8 +1,8 @@
-"""`report.html` and `panel.png`: what a network did to images, to look at.
+"""`report.html` and `panel.png`, which show what a network did to images.
 
-`report` collects what they show, `page` writes the HTML and `panel` draws the panel, `chart` curves for one.
-`views` makes images small enough, `residual` shows what was taken out of them, `kept` takes over what an
-earlier page showed.
+`report` collects the images, `page` writes the HTML, `panel` draws the contact sheet and `chart` curves for
+one. `views` makes images small enough for a page, `residual` displays and measures what a network removed,
+and `kept` reuses the views of an earlier page.
 """
 
 from src.trainer.report.kept import Kept, kept_images, key_of

@@ -1,4 +1,4 @@
-"""Curves in a frame with axes: for people, beside the images of a panel."""
+"""Draw curves over axes, for a panel of images."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _DOT = 3
 
 
 class Curve(NamedTuple):
-    """A curve: what it is called, its colour (a name or #RRGGBB), and its points, x rising."""
+    """A curve: its name, its colour (a name or #RRGGBB), and its points in order of x."""
 
     name: str
     colour: str
@@ -31,11 +31,11 @@ def chart(
     Parameters
     ----------
     curves : sequence of Curve
-        Their points are marked; values are 0 or more.
+        Values of 0 or more; points are marked.
     x_label, y_label : str
-        What stands at the axes.
+        Labels of the axes.
     widest : float
-        Where the x axis ends.
+        End of the x axis.
     size : (int, int)
         Width and height, px.
 
@@ -74,7 +74,7 @@ def chart(
 
 
 def _ticks(end: float) -> list[float]:
-    """Round numbers from 0 to the end, at most about `_TICKS`."""
+    """Return round numbers from 0 to the end, about `_TICKS` at most."""
     power = 10 ** math.floor(math.log10(end / _TICKS))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= end / _TICKS)
     return [step * number for number in range(int(end / step) + 1)]

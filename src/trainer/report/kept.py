@@ -1,4 +1,4 @@
-"""What an earlier page shows of images, for a new page that shows them again."""
+"""Read the views of an earlier page, so that a new page need not make them again."""
 
 import hashlib
 import json
@@ -8,34 +8,26 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 _VIEWS = 1
-"""To be raised when views are made in another way: those of earlier pages are of no use then."""
+"""Version of the views. Raise it when they change, so that earlier pages are not reused."""
 
 _ROW = re.compile(r'^<tr id="r(\d+)" data-key="(\w+)">.*?<img src="(data:image/[^"]*)"', re.MULTILINE)
 _DATA = re.compile(r'^<script type="application/json" id="d(\d+)">([^<]*)</script>', re.MULTILINE)
 
 
 class Kept(NamedTuple):
-    """An image on an earlier page.
-
-    Attributes
-    ----------
-    thumbnail : str
-        As in `Entry`.
-    data : dict
-        As in `Entry`.
-    """
+    """An image on an earlier page: its `thumbnail` and its `data`, as in `Entry`."""
 
     thumbnail: str
     data: dict[str, Any]
 
     @property
     def bytes(self) -> int:
-        """Length of its views before they became text."""
+        """Number of bytes of its views before base64."""
         return sum(3 * len(uri.partition(",")[2].rstrip("=")) // 4 for uri in self.data["files"].values())
 
 
 def key_of(files: Sequence[Path], *how: object) -> str:
-    """What views are made from: the files' content and all else that decides them; empty if one is gone."""
+    """Return a digest of the files' content and of `how` views are made; empty if a file is missing."""
     digest = hashlib.blake2b(repr((_VIEWS, *how)).encode(), digest_size=12)
     try:
         for file in files:
@@ -48,13 +40,7 @@ def key_of(files: Sequence[Path], *how: object) -> str:
 
 
 def kept_images(page: Path) -> dict[str, Kept]:
-    """The images of a page, each by its key; none where there is no page, or a damaged one.
-
-    Parameters
-    ----------
-    page : Path
-        Of our own making.
-    """
+    """Return the images of a page of ours, by their keys; none if the page is missing or damaged."""
     try:
         text = page.read_text(encoding="utf-8")
         rows = {number: (key, thumbnail) for number, key, thumbnail in _ROW.findall(text)}

@@ -1,4 +1,4 @@
-"""`report.html`: the parts of one page that needs nothing but itself."""
+"""Build `report.html`, a page that loads nothing else."""
 
 import json
 import math
@@ -14,27 +14,27 @@ from src.trainer.evaluation.metrics import mean_score
 from src.trainer.report.residual import RESIDUAL_GAIN
 
 _PARTS = Path(__file__).parent
-# Name, unit and format of the metrics that are known; others appear as they are called.
+# Name, unit and format of known metrics. Others appear under their own names.
 _METRICS = {"psnr": ("PSNR", "dB", ".2f"), "ssim": ("SSIM", "", ".4f"), "loss": ("masked loss", "", ".4g")}
 
 
 class Entry(NamedTuple):
-    """A line of the table.
+    """A row of the table.
 
     Attributes
     ----------
     name : str
-        The image's.
+        The image's name.
     height, width : int
-        Of the whole image, in pixels.
+        Size of the whole image, in pixels.
     metrics : dict of str to float
         May hold infinity and NaN.
     thumbnail : str
         A `data:` URI, or empty.
     data : dict or None
-        What `report.js` shows of the image; None when the page had no room for more.
+        The data that `report.js` displays; None if the page has no room for it.
     key : str
-        What its views were made from, see `src.trainer.report.kept`, or nothing.
+        Digest of what the views were made from, see `src.trainer.report.kept`; or empty.
     """
 
     name: str
@@ -47,16 +47,16 @@ class Entry(NamedTuple):
 
 
 def page(title: str, config: str, checkpoint: str, entries: Sequence[Entry]) -> bytes:
-    """The page as UTF-8; every text that is not ours is escaped.
+    """Return the page as UTF-8. All given text is escaped.
 
     Parameters
     ----------
     title : str
-        What was denoised.
+        Title of the page.
     config : str
-        The configuration, as text.
+        The configuration, as YAML.
     checkpoint : str
-        Where the network was read.
+        Path of the network's checkpoint.
     entries : sequence of Entry
         At least one.
     """
@@ -64,7 +64,7 @@ def page(title: str, config: str, checkpoint: str, entries: Sequence[Entry]) -> 
     script = _part("report.js")
     filled = Template(_part("template.html")).substitute(
         title=escape(title),
-        count=_count(len(entries)),
+        count="1 image" if len(entries) == 1 else f"{len(entries):,} images",
         checkpoint=escape(checkpoint),
         checkpoint_name=escape(Path(checkpoint).name),
         config=escape(config),
@@ -75,20 +75,20 @@ def page(title: str, config: str, checkpoint: str, entries: Sequence[Entry]) -> 
         style=_part("report.css"),
         gain=f"{RESIDUAL_GAIN:g}",
         script=script,
-        # With this, a browser runs our script alone and loads nothing from anywhere, whatever a name holds.
+        # With this hash a browser runs only this script, whatever text an image's name contains.
         script_hash=b64encode(sha256(script.encode()).digest()).decode("ascii"),
     )
-    # A name that is no UTF-8 on disk has characters that cannot be written.
+    # A file name that is not valid UTF-8 has characters that cannot be encoded.
     return filled.encode("utf-8", "replace")
 
 
 def named(metric: str) -> tuple[str, str]:
-    """What a metric is called on the page, and its unit."""
+    """Return a metric's name on the page, and its unit."""
     return _METRICS.get(metric, (metric, "", ""))[:2]
 
 
 def figure(metric: str, value: float) -> str:
-    """A metric's value as it is printed."""
+    """Format a metric's value."""
     if math.isnan(value):
         return "–"
     if math.isinf(value):
@@ -98,10 +98,6 @@ def figure(metric: str, value: float) -> str:
 
 def _part(name: str) -> str:
     return (_PARTS / name).read_text(encoding="utf-8")
-
-
-def _count(images: int) -> str:
-    return "1 image" if images == 1 else f"{images:,} images"
 
 
 def _means(entries: Sequence[Entry], metrics: Sequence[str]) -> str:
@@ -119,7 +115,7 @@ def _means(entries: Sequence[Entry], metrics: Sequence[str]) -> str:
 
 def _heading(metric: str) -> str:
     button = f'<button type="button">{escape(", ".join(filter(None, named(metric))))}</button>'
-    first = ' data-first="descending"' if metric == "loss" else ""  # the worst images, as of the others
+    first = ' data-first="descending"' if metric == "loss" else ""  # the worst images first
     return f'<th scope="col" class="number" aria-sort="none"{first}>{button}</th>'
 
 
@@ -142,7 +138,7 @@ def _row(number: int, entry: Entry, metrics: Sequence[str]) -> str:
 
 
 def _number(value: float, text: str, kind: str = "number") -> str:
-    """A cell that is sorted by its value, in JavaScript's words, or comes last where there is none."""
+    """Return a cell with its value in JavaScript's notation, for sorting. NaN is sorted last."""
     number = "" if math.isnan(value) else str(value).replace("inf", "Infinity")
     return f'<td class="{kind}" data-value="{number}">{text}</td>'
 
@@ -150,6 +146,6 @@ def _number(value: float, text: str, kind: str = "number") -> str:
 def _data(number: int, data: dict[str, Any] | None) -> str:
     if data is None:
         return ""
-    # `<` cannot close the element or open a comment in it when it is written as \\u003c.
+    # Escaped as \\u003c, `<` cannot close the element or open a comment.
     text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     return f'<script type="application/json" id="d{number}">{text}</script>'

@@ -1,4 +1,4 @@
-"""Images side by side with a caption above each: for people, who would rather look than read."""
+"""Draw images side by side, each with a caption above it."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ _FONT_SIZE = 16
 
 
 def panel(rows: Sequence[Sequence[tuple[str, np.ndarray]]]) -> np.ndarray:
-    """Draw rows of captioned images on white, those of one place under each other.
+    """Draw rows of captioned images on white, aligned in columns.
 
     Parameters
     ----------
     rows : sequence of sequences of (caption, image)
-        Images are uint8 (H, W, 3). A caption that is wider than its column loses its middle.
+        Images are uint8 (H, W, 3). The middle of a caption wider than its column is cut out.
 
     Returns
     -------
@@ -44,24 +44,13 @@ def panel(rows: Sequence[Sequence[tuple[str, np.ndarray]]]) -> np.ndarray:
 
 
 def enlarged(image: np.ndarray, edge: int) -> np.ndarray:
-    """A small image's pixels as squares, as large as fits into `edge` px; a larger image as it is.
-
-    Parameters
-    ----------
-    image : ndarray, shape (H, W, C)
-    edge : int
-        Largest height and width of what is enlarged, in pixels.
-
-    Returns
-    -------
-    ndarray, shape (n H, n W, C)
-    """
+    """Enlarge an image (H, W, C) by the largest whole factor that fits into `edge` px, or by 1."""
     factor = max(1, edge // max(image.shape[:2]))
     return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _drawable(caption: str) -> str:
-    """Without accents, and a question mark for what is not in ASCII: Pillow's own font has no more."""
+    """Drop accents and replace non-ASCII by question marks: Pillow's own font has no other characters."""
     signs = (sign for sign in unicodedata.normalize("NFKD", caption) if not unicodedata.combining(sign))
     return "".join(sign if sign.isascii() and sign.isprintable() else "?" for sign in signs)
 

@@ -6,12 +6,12 @@
   const choices = { left: id("left-choice"), right: id("right-choice") };
   const residualImage = id("residual").querySelector("img");
   const wanted = { left: "noisy", right: "denoised" };
-  // `x`, `y`: the point of the image, from 0 to 1, in the middle of the stage; `scale`: screen px per pixel.
+  // `x`, `y`: the image point at the centre of the stage, from 0 to 1. `scale`: screen px per image pixel.
   const look = { scale: 1, x: 0.5, y: 0.5, split: 0.5 };
   const MOST = 64;
   let shown = null, row = null;
 
-  // Images
+  // Show an image
 
   function show(next) {
     const data = next && id(next.id.replace("r", "d"));
@@ -32,7 +32,7 @@
     else layout();
   }
 
-  // Scrolls the table alone: the images stay where they are.
+  // Scroll only the table, so that the images stay in place.
   function uncover(line) {
     const box = document.querySelector(".scroll"), head = table.tHead.offsetHeight;
     const top = line.offsetTop - head, bottom = line.offsetTop + line.offsetHeight - box.clientHeight;
@@ -58,7 +58,7 @@
     const part = width === wide && height === high
       ? `The whole image, ${wide} × ${high} px.`
       : `The middle ${width} × ${height} px of ${wide} × ${high}.`;
-    const some = channels === 3 || channels === 1 ? "" : channels === 2 ? " The first of 2 channels." : ` Channels 1 to 3 of ${channels}.`;
+    const some = { 1: "", 2: " The first of 2 channels.", 3: "" }[channels] ?? ` Channels 1 to 3 of ${channels}.`;
     const bright = shown.brightness === 1 ? "" : ` A dark image, shown ${shown.brightness} times brighter.`;
     const exact = shown.lossless ? "" : " Compressed (JPEG) to keep this page small.";
     id("cut").textContent = part + some + bright + exact;
@@ -96,19 +96,17 @@
     if (next) location.hash = next.id.replace("r", "p");
   }
 
-  // Where the images lie
+  // Zoom and position
 
   const ratio = () => window.devicePixelRatio || 1;
   const room = () => ({ width: stages[0].clientWidth, height: Math.max(240, 0.66 * window.innerHeight) });
 
-  // Whole screen pixels for each pixel, so that noise is not aliased; never less than one.
+  // A whole number of screen pixels per image pixel, at least one, so that noise is not aliased.
   function fitting() {
     const [width, height] = shown.cut, space = room();
     const scale = Math.floor(Math.min(space.width / width, space.height / height) * ratio()) / ratio();
     return Math.min(MOST, Math.max(1 / ratio(), scale));
   }
-
-  const least = () => Math.min(fitting(), 1 / ratio());
 
   function fit() {
     Object.assign(look, { scale: fitting(), x: 0.5, y: 0.5 });
@@ -154,11 +152,10 @@
     divider.setAttribute("aria-valuetext", `${Math.round(percent)} % ${choices.left.value}, the rest ${choices.right.value}`);
   }
 
-  // Zoom so that the point (x, y) of the stage stays where it is.
+  // Zoom around the point (x, y) of the stage.
   function zoom(scale, x = stages[0].clientWidth / 2, y = stages[0].clientHeight / 2) {
-    const [width, height] = shown.cut;
-    const before = look.scale;
-    look.scale = Math.min(MOST, Math.max(least(), scale));
+    const [width, height] = shown.cut, before = look.scale;
+    look.scale = Math.min(MOST, Math.max(Math.min(fitting(), 1 / ratio()), scale));
     look.x += (x - stages[0].clientWidth / 2) * (1 / before - 1 / look.scale) / width;
     look.y += (y - stages[0].clientHeight / 2) * (1 / before - 1 / look.scale) / height;
     layout();
@@ -179,7 +176,7 @@
     layout();
   }
 
-  // Mouse, fingers, keys
+  // Mouse, touch and keyboard
 
   const pointers = new Map();
   let dragging = null, scrolled = -Infinity, wheel = 0;
@@ -226,12 +223,12 @@
       });
     }
     stage.addEventListener("wheel", (event) => {
-      // A page that is being scrolled goes on; at the smallest scale it scrolls, too.
+      // Let a page that is scrolling go on, also where zooming out would do nothing.
       const out = event.deltaY > 0;
       if (performance.now() - scrolled < 300 || (out && look.scale <= fitting())) return;
       event.preventDefault();
       wheel = Math.sign(wheel) === Math.sign(event.deltaY) ? wheel + event.deltaY : event.deltaY;
-      if (Math.abs(wheel) < 40) return; // a touchpad sends many small steps
+      if (Math.abs(wheel) < 40) return; // a touchpad sends many small events
       wheel = 0;
       const at = place(stage, event);
       zoom(nextScale(out ? -1 : 1), at.x, at.y);
@@ -256,12 +253,14 @@
     split(to);
   });
 
+  const actions = {
+    smaller: () => zoom(nextScale(-1)), larger: () => zoom(nextScale(1)), fit,
+    previous: () => step(-1), next: () => step(1),
+  };
+  for (const [button, action] of Object.entries(actions)) id(button).addEventListener("click", action);
   document.addEventListener("keydown", (event) => {
     if (!shown || event.ctrlKey || event.metaKey || event.altKey || event.target.matches("select")) return;
-    const action = {
-      "+": () => zoom(nextScale(1)), "=": () => zoom(nextScale(1)), "-": () => zoom(nextScale(-1)), "0": fit,
-      n: () => step(1), p: () => step(-1),
-    }[event.key];
+    const action = actions[{ "+": "larger", "=": "larger", "-": "smaller", 0: "fit", n: "next", p: "previous" }[event.key]];
     if (!action) return;
     event.preventDefault();
     action();
@@ -273,11 +272,6 @@
       choose(side);
     });
   }
-  id("smaller").addEventListener("click", () => zoom(nextScale(-1)));
-  id("larger").addEventListener("click", () => zoom(nextScale(1)));
-  id("fit").addEventListener("click", fit);
-  id("previous").addEventListener("click", () => step(-1));
-  id("next").addEventListener("click", () => step(1));
 
   // The plot
 
@@ -291,12 +285,11 @@
 
   function plot() {
     const svg = id("plot"), legend = id("legend");
-    const curves = [["residual", "rows", "residual →"], ["residual", "columns", "residual ↓"]]
-      .map(([kind, along, text]) => ({ kind, along, text, values: shown.correlation[along] }));
-    if (shown.noise) {
-      curves.push(...[["noise", "rows", "true noise →"], ["noise", "columns", "true noise ↓"]]
-        .map(([kind, along, text]) => ({ kind, along, text, values: shown.noise[along] })));
-    }
+    const curves = [["residual", "residual", shown.correlation], ["noise", "true noise", shown.noise]]
+      .flatMap(([kind, name, values]) => values ? [
+        { kind, along: "rows", text: `${name} →`, values: values.rows },
+        { kind, along: "columns", text: `${name} ↓`, values: values.columns },
+      ] : []);
     const known = curves.flatMap((curve) => curve.values).filter((value) => value !== null);
     const lags = shown.correlation.rows.length - 1;
     const low = Math.max(-1, Math.min(-0.25, Math.floor(4 * Math.min(...known, 0)) / 4));
@@ -309,7 +302,7 @@
     for (let lag = 0; lag <= lags; lag += 2) draw(svg, "text", { x: x(lag), y: 171, "text-anchor": "middle" }, lag);
     draw(svg, "text", { x: 328, y: 186, "text-anchor": "end" }, "shift, px");
     legend.replaceChildren();
-    for (const { kind, along, values } of [...curves].reverse()) { // the residual's over the others
+    for (const { kind, along, values } of [...curves].reverse()) { // draw the residual last, on top
       const points = values.map((value, lag) => value === null ? null : `${x(lag)},${y(Math.max(low, Math.min(1, value)))}`);
       if (points[0]) draw(svg, "path", { class: `${kind} ${along}`, d: "M" + points.filter(Boolean).join("L") });
     }
@@ -321,8 +314,8 @@
       legend.append(item);
     }
     if (!known.length) draw(svg, "text", { x: 180, y: 60, "text-anchor": "middle" }, "the residual is constant");
-    const said = (along) => shown.correlation[along].map((value) => value ?? "none").join(", ");
-    svg.setAttribute("aria-label", `Autocorrelation at shifts of 0 to ${lags} px; along rows: ${said("rows")}; along columns: ${said("columns")}`);
+    const spoken = (along) => shown.correlation[along].map((value) => value ?? "none").join(", ");
+    svg.setAttribute("aria-label", `Autocorrelation at shifts of 0 to ${lags} px; along rows: ${spoken("rows")}; along columns: ${spoken("columns")}`);
   }
 
   // The table

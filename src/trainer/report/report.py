@@ -1,4 +1,4 @@
-"""Collects images as they are denoised, and writes `report.html` and `panel.png` at the end."""
+"""Collect images as they are denoised, and write `report.html` and `panel.png` at the end."""
 
 import math
 from collections.abc import Mapping
@@ -17,31 +17,31 @@ from src.trainer.report.views import brightness, centre, encode, size, thumbnail
 from src.util.atomic_file import write_atomically
 from src.util.images.own_results import PAGE, PANEL
 
-# Largest part of an image that is looked at; a residual's statistics need no more.
+# Edge, px, of the largest crop that is shown and measured.
 MAX_EDGE = 1024
-# All views together, before base64 makes four bytes of three: the page stays below 40 MB for 1,000 images.
+# All views together before base64, which adds a third: the page stays below 40 MB for 1,000 images.
 PAGE_BYTES = 27_000_000
 LEAST_BYTES = 4_000
 PANEL_ROWS = 8
 PANEL_EDGE = 256
 _TINY = 128
-# The font that comes with Pillow has few signs.
+# Characters that Pillow's own font lacks.
 _PLAIN = str.maketrans({"−": "-", "–": "-", "∞": "inf"})
 
 
 class Look(NamedTuple):
-    """What a page shows of one image; `Report.look` makes it.
+    """What a page shows of one image, made by `Report.look`.
 
     Attributes
     ----------
     place : int
-        Among the images, from 0.
+        The image's index, from 0.
     entry : Entry
-        Its line of the table and its views.
+        Its row of the table and its views.
     bytes : int
-        Length of its views.
+        Size of its views.
     row : list of (str, ndarray)
-        On the contact sheet; empty if it is not there.
+        Its row of the contact sheet; empty if it has none.
     """
 
     place: int
@@ -51,20 +51,20 @@ class Look(NamedTuple):
 
 
 class Report:
-    """A page and a contact sheet of what a network did to a set of images.
+    """A page and a contact sheet of a set of denoised images.
 
     Parameters
     ----------
     folder : Path
-        Where `report.html` and `panel.png` go; it exists.
+        Existing folder for `report.html` and `panel.png`.
     title : str
-        What was denoised, and by what.
+        Title of the page.
     config : str
         The configuration, as YAML.
     checkpoint : str
-        Where the network was read.
+        Path of the network's checkpoint.
     count : int
-        How many images are expected: the fewer, the larger each is shown. More may come.
+        Expected number of images. The fewer, the larger each is shown. More may be added.
     """
 
     def __init__(self, folder: Path, title: str, config: str, checkpoint: str, count: int) -> None:
@@ -78,18 +78,6 @@ class Report:
         self._on_panel = {round(place) for place in np.linspace(0, count - 1, rows)}
         self._looks: list[Look] = []
 
-    def add(
-        self,
-        name: str,
-        noisy: Tensor | np.ndarray,
-        denoised: Tensor | np.ndarray,
-        clean: Tensor | np.ndarray | None = None,
-        metrics: Mapping[str, float] | None = None,
-        data_range: float = 1.0,
-    ) -> None:
-        """Take in the next image; see `look`."""
-        self.take(self.look(len(self._looks), name, noisy, denoised, clean, metrics, data_range))
-
     def look(
         self,
         place: int,
@@ -100,12 +88,12 @@ class Report:
         metrics: Mapping[str, float] | None = None,
         data_range: float = 1.0,
     ) -> Look:
-        """Make the views of an image, which are all that is kept of it; in any thread.
+        """Make the views of an image. May run in any thread.
 
         Parameters
         ----------
         place : int
-            Among the images, from 0.
+            The image's index, from 0.
         name : str
             Any text.
         noisy, denoised, clean : Tensor of shape (C, H, W), or ndarray of shape (H, W, C) or (H, W)
@@ -114,7 +102,7 @@ class Report:
         metrics : mapping of str to float, optional
             `psnr` (dB), `ssim`, `loss` and others.
         data_range : float
-            The value of white: 1, or 255 or 65535 for a file's own values. Only what is shown is copied.
+            The data range: 1, or 255 or 65535 for a file's own values.
         """
         height, width, channels = size(noisy)
         scores = {metric: float(value) for metric, value in (metrics or {}).items()}
@@ -125,7 +113,7 @@ class Report:
             if size(values)[:2] != (height, width):
                 raise ValueError(f"{name}: {what} is {size(values)[:2]}, noisy is {(height, width)}")
         cut = {what: centre(values, MAX_EDGE, data_range) for what, values in given.items()}
-        # A failed network's result may be black: the image that was given is none the darker for it.
+        # The smaller gain of both: a failed network's black result must not make the noisy image too bright.
         gain = min(brightness(cut["noisy"]), brightness(cut["denoised"]))
         shown = {what: to_levels(gain * values) for what, values in cut.items()}
         shown["residual"] = to_levels(amplified(gain * (cut["noisy"] - cut["denoised"])))
@@ -145,31 +133,31 @@ class Report:
         return Look(place, Entry(name, height, width, scores, small, data), views.bytes, row)
 
     def wants(self, place: int) -> bool:
-        """Whether an image's pixels are of use: there is room for views, or the contact sheet shows it."""
+        """Return whether an image needs decoding: the page has room for it, or the contact sheet shows it."""
         return self._budget >= LEAST_BYTES or place in self._on_panel
 
     def named_alone(
         self, place: int, name: str, shape: tuple[int, int], metrics: Mapping[str, float] | None = None
     ) -> Look:
-        """An image (H, W) in the table alone; the arguments are those of `look`."""
+        """Return an image (H, W) for the table only; the arguments are those of `look`."""
         return Look(place, Entry(name, *shape, dict(metrics or {}), "", None), 0, [])
 
     def again(self, place: int, name: str, kept: Kept) -> Look | None:
-        """An image as an earlier page shows it, or None where this one would show it otherwise."""
+        """Return the views of an earlier page, or None if this page would show the image differently."""
         if place in self._on_panel or kept.bytes > self._share:
             return None
         width, height, _ = kept.data["whole"]
         return Look(place, Entry(name, height, width, {}, kept.thumbnail, kept.data), kept.bytes, [])
 
     def take(self, look: Look) -> None:
-        """Put an image on the page, in the table alone when there is no more room for its views."""
+        """Put an image on the page; only in the table if there is no room for its views."""
         if look.bytes > self._budget or self._budget < LEAST_BYTES:
             look = look._replace(entry=look.entry._replace(thumbnail="", data=None), bytes=0)
         self._budget -= look.bytes
         self._looks.append(look)
 
     def close(self) -> None:
-        """Write both files; each is the old or the whole new one at any moment. Without images, none."""
+        """Write both files atomically. Without images, write none."""
         if not self._looks:
             return
         self._looks.sort(key=lambda look: look.place)
@@ -182,7 +170,7 @@ class Report:
                 sheet.save(file, "PNG")
 
     def _rows(self) -> list[list[tuple[str, np.ndarray]]]:
-        """The contact sheet, numbered as the table is."""
+        """Return the rows of the contact sheet, numbered like the table."""
         rows = [(number, look.row) for number, look in enumerate(self._looks, start=1) if look.row]
         return [[(f"{number}  {first[0]}", first[1]), *others] for number, (first, *others) in rows]
 
@@ -208,7 +196,7 @@ def _panel_row(
 
 
 def _measured(cut: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The residual's mean and s.d. in grey levels of 255, and its autocorrelation beside the noise's."""
+    """Return the residual's mean and standard deviation in 8-bit grey levels, and the autocorrelations."""
     residual = cut["noisy"] - cut["denoised"]
     noise = cut["noisy"] - cut["clean"] if "clean" in cut else None
     known = residual[~np.isnan(residual)]
@@ -220,7 +208,7 @@ def _measured(cut: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def _plotted(found: Autocorrelation) -> dict[str, list[float | None]]:
-    """Three digits are more than a plot shows; JSON has no NaN."""
+    """Round to the three digits that a plot shows. NaN becomes None, since JSON has no NaN."""
     return {
         along: [None if math.isnan(value) else round(value, 3) for value in values]
         for along, values in found._asdict().items()

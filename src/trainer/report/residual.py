@@ -1,4 +1,4 @@
-"""The residual, what a network took out of an image, made visible and measured.
+"""Display and measure the residual, which is what a network removed from an image.
 
 H, W: height and width in pixels; C: channels.
 """
@@ -7,19 +7,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Residuals are a few grey levels; shown around mid-grey and amplified, structure in them can be seen.
+# Residuals are a few grey levels: amplified around mid-grey, their structure becomes visible.
 RESIDUAL_GAIN = 4.0
 MAX_LAG = 10
 
 
 class Autocorrelation(NamedTuple):
-    """How alike a residual is to itself, shifted.
+    """Autocorrelation of a residual.
 
     Attributes
     ----------
     rows, columns : list of float
-        At lags of 0 to `MAX_LAG` px along the rows (to the right) and along the columns (down); 1 at lag 0.
-        NaN at a lag as long as the image, and everywhere when the residual is constant.
+        Values at lags of 0 to `MAX_LAG` px along the rows (to the right) and along the columns (down). 1 at
+        lag 0, NaN at lags as long as the image or longer, and NaN everywhere if the residual is constant.
     """
 
     rows: list[float]
@@ -27,31 +27,20 @@ class Autocorrelation(NamedTuple):
 
 
 def amplified(residual: np.ndarray) -> np.ndarray:
-    """A residual as an image: `RESIDUAL_GAIN` times the difference around mid-grey.
-
-    Parameters
-    ----------
-    residual : ndarray of float, shape (H, W, C)
-        Noisy - denoised, of images in [0, 1]; left as it is.
-
-    Returns
-    -------
-    ndarray of float, shape (H, W, C)
-        In [0, 1].
-    """
+    """Amplify a residual (H, W, C) of images in [0, 1] around 0.5 by `RESIDUAL_GAIN`; clip to [0, 1]."""
     return np.clip(0.5 + RESIDUAL_GAIN * residual, 0, 1)
 
 
 def autocorrelation(residual: np.ndarray) -> Autocorrelation:
-    """Correlation coefficients of a residual with itself, shifted along its rows and along its columns.
+    """Compute the autocorrelation of a residual along its rows and along its columns.
 
-    Each is the mean over all pairs of pixels that far apart, divided by the variance; the mean of each
-    channel is taken out before, and the channels are averaged. Independent noise has 1 at lag 0, else 0.
+    Each value is the mean product over all pairs of pixels at that lag, divided by the variance. The mean of
+    each channel is subtracted first, and channels are averaged. Independent noise gives 1 at lag 0, else 0.
 
     Parameters
     ----------
     residual : ndarray of float, shape (H, W, C)
-        Left as it is. Pairs with a NaN are not counted.
+        Not modified. Pairs with a NaN are not counted.
 
     Returns
     -------
@@ -65,7 +54,7 @@ def autocorrelation(residual: np.ndarray) -> Autocorrelation:
         for values in (np.where(known, residual - mean, 0), known)
     )
     variance = float(np.sum(planes * planes)) / max(float(np.sum(known)), 1)
-    # A residual that is constant but for rounding has no structure to speak of.
+    # A residual that is constant up to rounding has no autocorrelation.
     if variance <= (1e-6 * max(1.0, float(np.abs(residual).max()))) ** 2:
         nothing = [float("nan")] * (MAX_LAG + 1)
         return Autocorrelation(nothing, nothing)

@@ -1,4 +1,4 @@
-"""What is shown of an image: its centre, pixel by pixel, in a bounded number of bytes.
+"""Make the views of an image: its centre, at full resolution, in a bounded number of bytes.
 
 H, W: height and width in pixels; C: channels.
 """
@@ -17,28 +17,28 @@ from torch import Tensor
 from src.util.images.io import to_uint8
 
 LOSSLESS: dict[str, Any] = {"format": "PNG", "compress_level": 3}
-# Colours at full resolution: a camera's noise is coloured.
+# No chroma subsampling: camera noise is coloured.
 COMPRESSED: dict[str, Any] = {"format": "JPEG", "quality": 85, "subsampling": 0}
 THUMBNAIL = 72
-# Bytes per pixel of an image's views together, for photographs with camera noise: where to start from.
+# First guess: bytes per pixel of all views together, for photographs with camera noise.
 _LOSSLESS_DENSITY, _COMPRESSED_DENSITY = 7.0, 2.1
-# A smaller crop shows too little: rather a larger one, compressed.
+# If lossless crops would be smaller than this, larger compressed ones are made instead.
 _LOSSLESS_AREA = 192**2
 
 
 class Views(NamedTuple):
-    """Views of one image, all of the same cut.
+    """Views of one crop of an image.
 
     Attributes
     ----------
     files : dict of str to str
-        Name of the view to the image file as a `data:` URI.
+        Name of the view to its image file, as a `data:` URI.
     width, height : int
-        Of the cut, in pixels.
+        Size of the crop, in pixels.
     lossless : bool
-        Whether each pixel is exactly that of the view; compressed otherwise.
+        Whether the views are PNG; otherwise they are JPEG.
     bytes : int
-        Length of the files before they became text.
+        Size of the files before base64.
     """
 
     files: dict[str, str]
@@ -49,14 +49,14 @@ class Views(NamedTuple):
 
 
 def centre(values: Tensor | np.ndarray, edge: int, data_range: float) -> np.ndarray:
-    """The middle of an image; nothing of the rest is copied.
+    """Return the middle of an image, without copying the rest.
 
     Parameters
     ----------
     values : Tensor of shape (C, H, W), or ndarray of shape (H, W, C) or (H, W)
-        Of any type.
+        Values of any type.
     edge : int
-        Largest height and width of what is returned, in pixels.
+        Largest height and width of the result, in pixels.
     data_range : float
         The value that becomes 1.
 
@@ -71,7 +71,7 @@ def centre(values: Tensor | np.ndarray, edge: int, data_range: float) -> np.ndar
 
 
 def size(values: Tensor | np.ndarray) -> tuple[int, int, int]:
-    """Height, width and channels of an image as `centre` takes it."""
+    """Return height, width and channels of an image in a format of `centre`."""
     if isinstance(values, Tensor):
         channels, height, width = values.shape
         return height, width, channels
@@ -79,44 +79,44 @@ def size(values: Tensor | np.ndarray) -> tuple[int, int, int]:
 
 
 def brightness(shown: np.ndarray) -> int:
-    """The power of two by which an image is shown brighter: 1, or 8 and more if it were all but black.
+    """Return the gain for display, a power of two: 8 or more for a nearly black image, else 1.
 
-    Counts of a 12-bit sensor in a 16-bit file are, for example.
+    Counts of a 12-bit sensor in a 16-bit file are nearly black, for example.
     """
     known = shown[~np.isnan(shown)]
-    data_range = float(np.quantile(known, 0.995)) if known.size else 0.0
-    factor = 2 ** int(math.log2(1 / data_range)) if 0 < data_range < 1 else 1
+    bright = float(np.quantile(known, 0.995)) if known.size else 0.0
+    factor = 2 ** int(math.log2(1 / bright)) if 0 < bright < 1 else 1
     return min(factor, 2**16) if factor >= 8 else 1
 
 
 def to_levels(shown: np.ndarray) -> np.ndarray:
-    """Values (H, W, C) of [0, 1] as uint8, NaN as black; see `to_uint8`."""
+    """Convert values (H, W, C) in [0, 1] to uint8, with NaN as black; see `to_uint8`."""
     return to_uint8(np.where(np.isnan(shown), np.float32(0), shown).transpose(2, 0, 1))
 
 
 def thumbnail(values: Tensor | np.ndarray, gain: float) -> str:
-    """The whole image times `gain`, small, as a `data:` URI; for finding it again, not for judging it."""
+    """Return a thumbnail of the whole image, times `gain`, as a `data:` URI."""
     seen = _shown(values)
-    step = max(1, min(seen.shape[:2]) // (4 * THUMBNAIL))  # an image of 100 MP is not copied for this
+    step = max(1, min(seen.shape[:2]) // (4 * THUMBNAIL))  # avoids a copy of a large image
     image = _image(to_levels(gain * _array(seen[::step, ::step])))
     image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR)
     return _uri(_encoded(image, {"format": "JPEG", "quality": 70}), "JPEG")
 
 
 def encode(views: Mapping[str, np.ndarray], budget: int) -> Views | None:
-    """The views' common centre, as large as the budget allows.
+    """Encode the common centre of all views, as large as the budget allows.
 
     Parameters
     ----------
     views : mapping of str to ndarray of uint8, shape (H, W, 1 or 3)
-        Of one height and width.
+        Views of one height and width.
     budget : int
-        Most bytes that all the files have together.
+        Most bytes of all files together.
 
     Returns
     -------
     Views or None
-        None when the budget is too small for anything to be seen.
+        None if the budget is too small.
     """
     height, width = next(iter(views.values())).shape[:2]
     lossless = budget / _LOSSLESS_DENSITY >= min(_LOSSLESS_AREA, height * width)
@@ -136,7 +136,7 @@ def encode(views: Mapping[str, np.ndarray], budget: int) -> Views | None:
 
 
 def _edge(height: int, width: int, area: float) -> int:
-    """Edge of the square whose cut of an image has that area: larger if the image is narrow."""
+    """Return the edge of the centred square that contains this area of an image."""
     edge = math.isqrt(int(area))
     narrow = min(height, width)
     return max(1, edge if edge <= narrow else int(area / narrow))

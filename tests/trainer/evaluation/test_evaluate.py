@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 
 
 class Darker(DenoisingNetwork):
-    """A network that takes away a tenth; its only weight."""
+    """A network that multiplies by 0.9, its only weight."""
 
     def __init__(self, factor=0.9):
         super().__init__()
@@ -44,7 +44,7 @@ def image(height=32, width=40, seed=0):
 
 
 def batches(*pairs):
-    """Batches of one, as of a loader, of pairs (noisy, clean or None)."""
+    """Return batches of one image, like a loader's, from pairs (noisy, clean or None)."""
     return [
         {"noisy": noisy[None], "name": [f"{i}.png"]} | ({} if clean is None else {"clean": clean[None]})
         for i, (noisy, clean) in enumerate(pairs)
@@ -55,7 +55,7 @@ def masked_loss(seed=0):
     return MaskedLoss(MASKERS["Masker"](), Loss("1*self_L2"), seed)
 
 
-def test_e2_e3_every_validation_image_gets_the_crop_if_there_is_one(tiny_config):
+def test_e2_e3_every_validation_image_is_cropped_if_configured(tiny_config):
     config = tiny_config("validation.dataset_args.crop_size=48")
     shapes = [r["noisy"].shape for r in build_loader(build_images(config, "validation"), 1)]
     assert shapes == [(1, 3, 48, 48)] * 3
@@ -64,7 +64,7 @@ def test_e2_e3_every_validation_image_gets_the_crop_if_there_is_one(tiny_config)
     assert shapes == [(1, 3, 64, 64), (1, 3, 64, 80), (1, 3, 80, 64)]
 
 
-def test_e4_a_image_smaller_than_the_crop_is_scored_whole_and_never_as_an_empty_slice(tiny_config):
+def test_e4_an_image_smaller_than_the_crop_is_scored_whole(tiny_config):
     config = tiny_config("validation.dataset_args.crop_size=[72, 96]")
     shapes = [tuple(r["noisy"].shape[2:]) for r in build_loader(build_images(config, "validation"), 1)]
     assert shapes == [(64, 64), (64, 80), (72, 64)]
@@ -81,7 +81,7 @@ def test_e5_images_are_scored_one_by_one(tiny_config, network):
     assert len({result.score.metrics["psnr"] for result in results}) == 3
 
 
-def test_e6_scoring_changes_no_image_and_identical_ones_have_ssim_1():
+def test_e6_scoring_modifies_no_image():
     network, clean = Network(Darker(1.0), CPU), image()
     kept = clean.clone()
     (result,) = evaluate(network, batches((clean, clean)), None)
@@ -89,7 +89,7 @@ def test_e6_scoring_changes_no_image_and_identical_ones_have_ssim_1():
     assert torch.equal(clean, kept)
 
 
-def test_e7_the_score_is_that_of_the_written_images(tmp_path, network):
+def test_e7_scores_match_the_written_images(tmp_path, network):
     (result,) = evaluate(network, batches((image(), image(seed=1))), None)
     metrics = result.score.metrics
     save_images(tmp_path, 7, result.noisy, result.denoised, result.clean, metrics["psnr"])
@@ -106,12 +106,12 @@ def test_e7_values_are_rounded_not_truncated():
     assert compare(clean, clean + 0.6 / 255)["psnr"] == pytest.approx(20 * math.log10(255))
 
 
-def test_e8_a_prediction_that_is_not_finite_gets_no_score():
+def test_e8_a_non_finite_prediction_raises():
     with pytest.raises(NonFiniteError, match=r"0\.png"):
         list(evaluate(Network(Darker(math.nan), CPU), batches((image(), image(seed=1))), None))
 
 
-def test_e17_a_image_too_small_for_ssim_still_has_its_psnr(network):
+def test_e17_an_image_too_small_for_ssim_has_a_psnr(network):
     small, large = (image(6, 40), image(6, 40, seed=1)), (image(), image(seed=1))
     scores = score_all(evaluate(network, batches(small, large), None), 2, lambda result: None)
     first, second = (score.metrics for score in scores.images)
@@ -120,14 +120,14 @@ def test_e17_a_image_too_small_for_ssim_still_has_its_psnr(network):
     assert f"SSIM {second['ssim']:.4f} of 1 images (" in scores.line()
 
 
-def test_only_images_too_small_for_ssim_have_a_mean_of_psnr_alone(network):
+def test_images_too_small_for_ssim_have_no_mean_ssim(network):
     scores = score_all(evaluate(network, batches((image(6, 6), image(6, 6, 1))), None), 1, lambda r: None)
     assert scores.means().keys() == {"psnr"}
     assert "SSIM nan" not in scores.line()
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_the_network_keeps_its_mode_even_when_scoring_stops(network, training):
+def test_the_network_keeps_its_mode_when_scoring_stops(network, training):
     network.module.train(training)
     results = evaluate(network, batches((image(), None), (image(), None)), masked_loss())
     next(results)
@@ -155,14 +155,16 @@ def test_the_masked_loss_is_that_of_training_at_full_weights(network):
     assert score == pytest.approx((squares.sum() / (3 * masked.mask.sum())).item())  # for each hidden value
 
 
-def test_a_image_that_cannot_be_masked_has_no_loss_and_the_first_is_said(network, messages):
-    """16x16 px have no blind spot; training crops of other sizes may have."""
+def test_an_image_that_cannot_be_masked_has_no_loss_and_one_warning(network, messages):
+    """16x16 px have no blind spot."""
     images = batches((image(16, 16), None), (image(), None), (image(16, 16), None))
     scores = score_all(evaluate(network, images, masked_loss()), 3, lambda result: None)
     assert [list(score.metrics) for score in scores.images] == [[], ["loss"], []]
     assert scores.means() == scores.images[1].metrics
-    (said,) = messages
-    assert said.startswith("WARNING 0.png: no masked loss, nor for images like it: pixel_perc: expected at")
+    (message,) = messages
+    assert message.startswith(
+        "WARNING 0.png: no masked loss, nor for images like it: pixel_perc: expected at"
+    )
     (*_, row, why) = summary(scores).splitlines()
     assert row.endswith("1 of 3") and "cannot be masked (no loss)" in why
 
@@ -182,13 +184,13 @@ def test_the_masked_loss_of_a_large_image_is_computed_in_tiles(tiny_config, monk
     assert len(seen) > 1 and max(seen) < (160, 200)
 
 
-def test_two_images_have_other_spots(network):
+def test_two_images_have_different_blind_spots(network):
     same = image()
     first, second = evaluate(network, batches((same, None), (same, None)), masked_loss())
     assert first.score.metrics != second.score.metrics
 
 
-def test_the_line_says_how_scores_were_made_and_shouts_when_images_were_left_out():
+def test_the_score_line_states_rounding_and_missing_images():
     scores = Scores(40, [ImageScore("a", {"psnr": 30.0, "ssim": 0.9}), ImageScore("b", {"psnr": 31.0})])
     assert scores.line() == (
         "PSNR 30.50 dB, SSIM 0.9000 of 1 images"
@@ -205,7 +207,7 @@ def test_n_data_is_counted_against_the_whole_set(tiny_config, network):
     assert "ONLY 2 OF 3 IMAGES" in score_all(results, len(images.source), lambda r: None).line()
 
 
-def test_a_image_is_written_before_it_is_yielded_and_in_order(network):
+def test_an_image_is_written_before_it_is_yielded_and_in_order(network):
     written = []
     given = batches(*[(image(seed=i), image(seed=9)) for i in range(6)])
     for number, result in enumerate(evaluate(network, given, None, lambda r: written.append(r.index))):
@@ -214,8 +216,8 @@ def test_a_image_is_written_before_it_is_yielded_and_in_order(network):
 
 
 @pytest.mark.parametrize(("together", "taken"), [(4 * 3840, 4), (3840, 2 + 1)])
-def test_many_images_are_in_work_only_where_they_are_small(monkeypatch, together, taken):
-    """Of 3,840 values each; where only two may be, a third one waits."""
+def test_many_images_are_in_work_only_if_they_are_small(monkeypatch, together, taken):
+    """Each image has 3,840 values. If only two may be in work, a third one waits."""
     monkeypatch.setattr("src.trainer.evaluation.evaluate.SMALL_TOGETHER", together)
     loaded, seen = [], []
 
@@ -234,8 +236,8 @@ def test_many_images_are_in_work_only_where_they_are_small(monkeypatch, together
 
 
 @pytest.mark.parametrize(("device", "cores", "taken"), [("meta", 5, 5), ("meta", 64, 8), ("cpu", 64, 2)])
-def test_beside_a_gpu_small_images_are_in_work_on_all_cores(monkeypatch, device, cores, taken):
-    """The meta device stands for it; on a CPU the network has the cores."""
+def test_with_a_gpu_small_images_are_scored_on_all_cores(monkeypatch, device, cores, taken):
+    """The meta device stands for a GPU."""
     monkeypatch.setattr("src.trainer.evaluation.evaluate.usable_cores", lambda: cores)
     loaded, seen = [], []
 
@@ -258,7 +260,7 @@ def test_beside_a_gpu_small_images_are_in_work_on_all_cores(monkeypatch, device,
 
 
 @pytest.mark.parametrize("held", [1, 2, 4])
-def test_scores_are_the_same_however_many_are_in_work(network, held):
+def test_scores_do_not_depend_on_the_number_in_work(network, held):
     given = [(image(seed=i), None if i % 2 else image(seed=9)) for i in range(6)]
     found = [r.score for r in evaluate(network, batches(*given), masked_loss(), held=held)]
     alone = [s for i in range(6) for s in score_alone(network, batches(*given)[i])]
@@ -270,7 +272,7 @@ def score_alone(network, batch):
     return [result.score for result in evaluate(network, [batch], masked_loss())]
 
 
-def test_what_cannot_be_loaded_or_written_ends_all_after_what_came_before(network):
+def test_loading_and_writing_errors_follow_earlier_results(network):
     def loader():
         yield from batches((image(), None), (image(), None), (image(), None))
         raise DataError("d.png: damaged")

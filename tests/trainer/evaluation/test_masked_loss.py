@@ -10,7 +10,7 @@ from tests.trainer.evaluation.test_evaluate import Darker
 
 
 class Halves(Masker):
-    """Hides a share of the rows under zeros."""
+    """Replaces a share of the rows by zeros."""
 
     def __init__(self, share):
         self.share = share
@@ -26,7 +26,7 @@ def score(noisy, share=0.5):
 
 
 def test_scores_of_other_sizes_and_hidden_shares_can_be_compared():
-    """Everywhere the same error has the same loss: 0.3 squared."""
+    """A constant error of 0.3 has a loss of 0.09 everywhere."""
     for height, width in ((64, 64), (100, 700), (300, 90), (900, 1100)):
         for share in (0.1, 0.5):
             assert score(torch.full((3, height, width), 0.3), share) == pytest.approx(0.09)
@@ -36,7 +36,7 @@ def test_scores_of_other_sizes_and_hidden_shares_can_be_compared():
 @pytest.mark.parametrize(
     ("height", "width", "count"), [(64, 80, 1), (256, 511, 1), (300, 512, 2), (512, 512, 4), (3000, 4000, 4)]
 )
-def test_a_photograph_costs_no_more_than_four_blocks_one_in_each_quarter(height, width, count):
+def test_at_most_four_blocks_are_scored_one_in_each_quarter(height, width, count):
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     blocks = blocks_of(torch.stack((rows, columns)))
     assert blocks.shape == (count, 2, min(height, BLOCK), min(width, BLOCK))

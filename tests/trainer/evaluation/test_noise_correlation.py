@@ -1,4 +1,4 @@
-"""The noise's autocorrelation, from noisy images alone: against kernels that are known, and true noise."""
+"""The noise's autocorrelation from noisy images, compared with known kernels and true noise."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ KERNELS = {
 
 
 def theory(kernel):
-    """Correlation coefficients of independent noise that was convolved with a kernel."""
+    """Return the correlation coefficients of independent noise convolved with a kernel."""
     padded = np.zeros((64, 64))
     padded[: kernel.shape[0], : kernel.shape[1]] = kernel
     found = np.fft.ifft2(np.abs(np.fft.fft2(padded)) ** 2).real
@@ -34,10 +34,10 @@ def theory(kernel):
 
 
 def scene(seed, size=(400, 400)):
-    """A slope, with structure of all sizes in its left half (C, H, W)."""
-    random = np.random.default_rng(seed)
+    """Return a slope with structure of all sizes in its left half, (C, H, W)."""
+    rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[: size[0], : size[1]] / size[0]
-    structure = sum(gaussian_filter(random.normal(size=size), s) * s for s in (1, 3, 9)) / 4
+    structure = sum(gaussian_filter(rng.normal(size=size), s) * s for s in (1, 3, 9)) / 4
     return np.stack([0.3 + 0.2 * rows + 0.1 * columns + structure * (columns < 0.5) / 4] * 3)
 
 
@@ -49,24 +49,24 @@ def noisy(seed, kernel, deviation=0.05):
 
 
 @pytest.mark.parametrize("name", KERNELS)
-def test_known_noise_is_found_beside_structure(name):
+def test_known_noise_is_measured_despite_structure(name):
     kernel, reach = KERNELS[name]
     found = noise_correlation((noisy(seed, kernel), LEVEL) for seed in range(6))
-    assert found.places == 60  # a tenth of 6 images of 100 places
-    # Of what reaches far some is taken out with the image's slopes.
+    assert found.places == 60  # a tenth of 6 images with 100 places each
+    # Subtracting the slopes removes part of wide noise.
     assert np.abs(np.subtract(found.reach, reach)).max() <= (name == "wide")
     assert found.deviation == pytest.approx(0.05, rel=0.08)
     assert np.abs(found.table - theory(kernel)).max() < (0.15 if name == "wide" else 0.05)
     assert np.array_equal(found.along_rows, found.table[MAX_LAG, MAX_LAG:])
 
 
-def test_its_axes_are_not_exchanged():
+def test_the_axes_are_not_exchanged():
     found = noise_correlation([(noisy(0, np.ones((1, 3))), LEVEL)])
     assert found.along_rows[1] > 0.5 > 0.2 > found.along_columns[1]
 
 
 def test_clipped_places_do_not_count():
-    """Half of the flat part is white, as far as its noise lets it."""
+    """Half of the flat part is clipped."""
     clipped = noisy(0, gaussian(0.8))
     clipped[:, 200:, 200:] = (clipped[:, 200:, 200:] + 0.5).clip(0, 0.9)
     found = noise_correlation([(clipped, LEVEL)])
@@ -85,7 +85,7 @@ def test_clipped_places_do_not_count():
     ],
     ids=["none", "constant", "narrow", "clipped", "rounding alone"],
 )
-def test_where_there_is_no_noise_none_is_invented(images):
+def test_images_without_noise_give_none(images):
     assert noise_correlation((image, LEVEL) for image in images) is None
 
 
@@ -98,14 +98,14 @@ def test_reach_ends_at_the_first_gap_and_at_the_last_lag():
 
 
 @pytest.mark.parametrize(("folder", "within"), [("sidd_medium_crops", 0.05), ("polyu", 0.12)])
-def test_of_real_images_it_is_that_of_noisy_minus_clean(real_data, monkeypatch, folder, within):
+def test_real_images_match_noisy_minus_clean(real_data, monkeypatch, folder, within):
     if real_data is None or not (real_data / folder).is_dir():
         pytest.skip(f"NLN2V_DATA names no folder with real images in {folder}")
     files = sorted((real_data / folder / "noisy").iterdir())[:32]
     images = [read_image(file).transpose(2, 0, 1) / 255 for file in files]
     clean = [read_image(real_data / folder / "gt" / file.name).transpose(2, 0, 1) / 255 for file in files]
     found = noise_correlation((image, LEVEL) for image in images)
-    # Without the image all is flat.
+    # Without the image, all places are flat.
     monkeypatch.setattr("src.trainer.evaluation.noise_correlation._FLATTEST", 1)
     noise = [0.5 + seen - true for seen, true in zip(images, clean, strict=True)]
     true = noise_correlation((image, LEVEL) for image in noise)

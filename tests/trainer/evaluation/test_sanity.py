@@ -1,4 +1,4 @@
-"""A network that learned nothing is told from one that denoises, whatever the image."""
+"""Networks that learned nothing are detected."""
 
 import numpy as np
 import pytest
@@ -19,21 +19,21 @@ NOISE = RANDOM.normal(0, 0.1, SCENE.shape)
         (SCENE + NOISE, 0.5 + 0.01 * SCENE, True),
         (SCENE + NOISE, SCENE, False),
         (SCENE + NOISE, gaussian_filter(SCENE, (8, 8, 0)), False),
-        (0.5 + NOISE, np.full(SCENE.shape, 0.5), False),  # a plain has no structure to be lost
+        (0.5 + NOISE, np.full(SCENE.shape, 0.5), False),  # no structure to lose
         (SCENE[:6, :5] + NOISE[:6, :5], SCENE[:6, :5], False),
         (SCENE[:3, :2], SCENE[:3, :2], False),
     ],
     ids=["constant", "nearly", "clean", "blurred", "a plain", "small", "tiny"],
 )
 @pytest.mark.parametrize("data_range", [1.0, 255.0])
-def test_a_blank_result_is_told_from_a_smooth_one(noisy, denoised, expected, data_range):
+def test_is_blank_distinguishes_blank_from_smooth_results(noisy, denoised, expected, data_range):
     assert is_blank(noisy * data_range, denoised * data_range, data_range) is expected
     if data_range > 1:
         whole = [(each * data_range).round().clip(0, 255).astype(np.uint8) for each in (noisy, denoised)]
         assert is_blank(*whole, data_range) is expected
 
 
-def test_a_training_that_diverged_says_so_and_one_that_learns_does_not(new_run, tmp_path):
+def test_a_diverged_training_is_reported(new_run, tmp_path):
     (tmp_path / "scenes").mkdir()
     write_image(tmp_path / "scenes" / "a.png", (255 * (SCENE + NOISE)).clip(0, 255).astype(np.uint8))
     settings = [

@@ -4,7 +4,7 @@ from src.trainer.evaluation.evaluate import ImageScore, Scores
 from src.trainer.evaluation.summary import summary
 
 
-def test_what_is_left_out_of_a_metric_is_counted_and_said():
+def test_the_summary_counts_what_a_metric_leaves_out():
     scores = Scores(
         5,
         [
@@ -20,13 +20,13 @@ def test_what_is_left_out_of_a_metric_is_counted_and_said():
     assert "infinite PSNR" in why
 
 
-def test_a_metric_that_no_image_has_is_no_number():
+def test_a_metric_without_values_has_no_numbers():
     (*_, ssim, why) = summary(Scores(1, [ImageScore("a", {"psnr": 1.0, "ssim": math.nan})])).splitlines()
     assert ssim.split()[-7:] == ["-", "-", "-", "-", "0", "of", "1"]
     assert why
 
 
-def test_without_ground_truth_the_masked_loss_is_summed_up():
+def test_the_summary_has_masked_losses():
     scores = Scores(2, [ImageScore(name, {"loss": loss}) for name, loss in (("a", 1e-5), ("b", 3e-5))])
     *_, loss = summary(scores).splitlines()
     assert loss.startswith("masked loss") and loss.split()[-7:] == [
@@ -40,7 +40,7 @@ def test_without_ground_truth_the_masked_loss_is_summed_up():
     ]
 
 
-def test_images_of_other_types_say_how_they_were_rounded():
+def test_the_summary_states_the_rounding():
     scores = Scores(1, [ImageScore("a", {"psnr": 1.0}, "rounded to uint16, data range 65535")])
     *_, psnr = summary(scores).splitlines()
     assert psnr.startswith("PSNR (dB), rounded to uint16, data range 65535 ")

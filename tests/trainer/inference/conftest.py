@@ -5,6 +5,6 @@ from src.trainer.inference.denoise_files import FileDenoiser
 
 @pytest.fixture
 def unchanged(trained):
-    """A network that gives back what it gets: what differs then is the files' doing."""
+    """A denoiser whose network returns its input, so that any difference comes from the file handling."""
     trained.network.module.forward = lambda images, window=None: images
     return FileDenoiser(trained)

@@ -1,4 +1,4 @@
-"""Training and testing on 16 bits, floats, stacks and any number of channels."""
+"""Training and testing on 16-bit images, floats, stacks and any number of channels."""
 
 import re
 
@@ -18,11 +18,11 @@ WHITE = {"uint8": 255, "uint16": 65535, "float32": 1}
 
 
 def image(seed, channels, data_range=1.0, noise=0.0, edge=64):
-    """Smooth waves, the same for a seed, with noise on top."""
-    random = np.random.default_rng(seed)
-    clean = gaussian_filter(random.random((edge, edge, channels)), (5, 5, 0))
+    """Smooth waves with noise, reproducible by seed."""
+    rng = np.random.default_rng(seed)
+    clean = gaussian_filter(rng.random((edge, edge, channels)), (5, 5, 0))
     clean = (clean - clean.min()) / np.ptp(clean)
-    return data_range * (clean + noise * random.normal(size=clean.shape)).clip(0, 1)
+    return data_range * (clean + noise * rng.normal(size=clean.shape)).clip(0, 1)
 
 
 def write(path, values, dtype):
@@ -34,7 +34,7 @@ def write(path, values, dtype):
 
 @pytest.fixture
 def folders(tmp_path):
-    """Makes folders of noisy and clean TIFFs."""
+    """Return a function that makes folders of noisy and clean TIFFs."""
 
     def make(dtype, channels, data_range=None):
         data_range = data_range or WHITE[dtype]
@@ -48,7 +48,7 @@ def folders(tmp_path):
 
 
 @pytest.mark.parametrize(("dtype", "channels"), [("uint16", 13), ("float32", 1), ("uint16", 3)])
-def test_a_network_is_trained_tested_and_used_on_other_images(
+def test_other_image_types_are_trained_on_scored_and_denoised(
     new_run, load, folders, tmp_path, dtype, channels
 ):
     noisy, clean = folders(dtype, channels)
@@ -60,11 +60,11 @@ def test_a_network_is_trained_tested_and_used_on_other_images(
         "training.max_epochs=1",
     )
     assert run.last["white"] == WHITE[dtype]
-    said = "not rounded" if dtype == "float32" else f"rounded to {dtype}"
-    assert f"({said}, data range {WHITE[dtype]}, SSIM of 7x7" in run.log
+    rounding = "not rounded" if dtype == "float32" else f"rounded to {dtype}"
+    assert f"({rounding}, data range {WHITE[dtype]}, SSIM of 7x7" in run.log
     trained = load(run.files.checkpoint_file(1))
     folder = score_dataset(trained, 0, tmp_path / "scores")
-    assert f"{said}, data range {WHITE[dtype]}" in (folder / "metrics.txt").read_text(encoding="utf-8")
+    assert f"{rounding}, data range {WHITE[dtype]}" in (folder / "metrics.txt").read_text(encoding="utf-8")
     assert read_image(folder / "0000_NOISY.png").shape == (64, 64, 1 if channels == 1 else 3)
     denoiser = FileDenoiser(trained)
     assert denoiser.folder(noisy, tmp_path / "out") == 0
@@ -90,12 +90,12 @@ def test_a_16_bit_set_scores_as_its_8_bit_twin(tmp_path):
     assert sixteen["ssim"] == pytest.approx(eight["ssim"], abs=0.001)
 
 
-def test_what_is_beyond_white_counts_in_a_score(tmp_path):
+def test_values_above_the_data_range_count_in_scores(tmp_path):
     clean, wrong = (to_float(np.full((8, 8, 1), value, np.uint16), 10_000) for value in (20_000, 10_000))
     assert compare(clean, wrong, "uint16", 10_000)["psnr"] == pytest.approx(0)
 
 
-def test_data_range_says_what_white_is(tiny_config, folders):
+def test_the_configured_data_range_is_used(tiny_config, folders):
     noisy, _ = folders("uint16", 3, data_range=4095)
     with pytest.warns(
         UserWarning, match=r"largest value, 4095, is far below the data range \(65535\).*data_range=4095"
@@ -109,14 +109,14 @@ def test_data_range_says_what_white_is(tiny_config, folders):
     assert (bright[0, 0]["dtype"], bright[0, 0]["data_range"]) == ("uint16", 4095)
 
 
-def test_the_range_that_is_proposed_holds_the_brightest_image(tiny_config, folders):
+def test_the_proposed_range_covers_the_brightest_image(tiny_config, folders):
     noisy, _ = folders("uint16", 3, data_range=4095)
     write(noisy / "0.tif", image(0, 3, 300), "uint16")  # the first that is looked at
     with pytest.warns(UserWarning, match=r"1\.tif: its largest value, 4095, .*data_range=4095"):
         build_images(tiny_config(f"training.dataset_args.data_dir={noisy}"), "training")
 
 
-def test_floats_without_a_range_are_refused_before_the_first_step(tiny_config, folders):
+def test_floats_far_from_0_to_1_need_a_data_range(tiny_config, folders):
     noisy, _ = folders("float32", 3, data_range=900)
     with pytest.raises(DataError, match=r"0\.tif: .*not about 0 to 1; set the data range"):
         build_images(tiny_config(f"training.dataset_args.data_dir={noisy}"), "training")
@@ -125,7 +125,7 @@ def test_floats_without_a_range_are_refused_before_the_first_step(tiny_config, f
     )[0, 0]["noisy"].max() == pytest.approx(1)  # fmt: skip
 
 
-def test_a_hole_in_the_data_is_named_not_trained_on(tiny_config, folders):
+def test_nan_in_training_images_is_refused(tiny_config, folders):
     noisy, _ = folders("float32", 3)
     values = tifffile.imread(noisy / "1.tif")
     values[5, 5] = np.nan
@@ -134,7 +134,7 @@ def test_a_hole_in_the_data_is_named_not_trained_on(tiny_config, folders):
         build_images(tiny_config(f"training.dataset_args.data_dir={noisy}"), "training")
 
 
-def test_images_of_two_depths_train_together_and_it_is_said(tiny_config, folders):
+def test_images_of_two_bit_depths_train_together_with_a_warning(tiny_config, folders):
     noisy, _ = folders("uint16", 3)
     write(noisy / "2.tif", image(3, 3, 255), "uint8")
     with pytest.warns(UserWarning, match=r"several data ranges: 65535 in 2, 255 in 1"):
@@ -143,7 +143,7 @@ def test_images_of_two_depths_train_together_and_it_is_said(tiny_config, folders
     assert all(samples[0, n]["noisy"].max() > 0.9 for n in range(3))
 
 
-def test_each_page_of_a_stack_is_a_image(tiny_config, folders, tmp_path):
+def test_each_page_of_a_stack_is_an_image(tiny_config, folders, tmp_path):
     noisy, clean = folders("uint16", 1)
     for folder in (noisy, clean):
         stack = np.stack([tifffile.imread(folder / f"{seed}.tif") for seed in (0, 1, 0)])
@@ -161,7 +161,7 @@ def test_each_page_of_a_stack_is_a_image(tiny_config, folders, tmp_path):
         build_images(tiny_config(*settings, f"validation.dataset_args.clean_folder={clean}"), "validation")
 
 
-def test_grey_suits_three_channels_and_no_other_number(tiny_config, folders):
+def test_grey_suits_three_channels_only(tiny_config, folders):
     noisy, _ = folders("uint16", 1)
     with pytest.warns(UserWarning, match="three equal channels|3 equal channels"):
         build_images(tiny_config(f"training.dataset_args.data_dir={noisy}"), "training")
@@ -171,7 +171,7 @@ def test_grey_suits_three_channels_and_no_other_number(tiny_config, folders):
         )
 
 
-def test_8_bits_are_trained_on_as_ever(tiny_config, noisy_folder):
+def test_8_bit_images_are_divided_by_255(tiny_config, noisy_folder):
     samples = build_images(tiny_config(), "validation")
     assert samples.data_range == 255
     assert np.array_equal(samples[0, 0]["noisy"], to_float(read_image(noisy_folder / "a.png")))
@@ -180,9 +180,7 @@ def test_8_bits_are_trained_on_as_ever(tiny_config, noisy_folder):
 @pytest.mark.parametrize(
     ("dtype", "number"), [("uint16", "0"), ("float32", "-9999"), ("float32", "-3.4e+38"), ("float32", "nan")]
 )
-def test_missing_values_of_a_geotiff_stay_missing_and_spoil_nothing(
-    new_run, load, folders, tmp_path, dtype, number
-):
+def test_missing_values_of_a_geotiff_stay_missing(new_run, load, folders, tmp_path, dtype, number):
     noisy, _ = folders(dtype, 4)
     whole = tifffile.imread(noisy / "0.tif")
     run = new_run("map")

@@ -1,4 +1,4 @@
-"""Images whose colours or formats no result has: what comes out instead, and that it is said."""
+"""Images whose colours or format a result cannot have: they are converted, with a warning."""
 
 from pathlib import Path
 
@@ -11,9 +11,7 @@ from src.trainer.inference.denoise_files import FileOptions
 from src.util.images.io import read_image
 
 
-def test_what_is_read_alone_comes_out_as_png_and_is_said_where_another_was_asked_for(
-    unchanged, tmp_path, messages
-):
+def test_read_only_formats_become_png(unchanged, tmp_path, messages):
     (tmp_path / "in").mkdir()
     image = Image.effect_noise((40, 30), 50).convert("RGB").convert("P")
     image.save(tmp_path / "in" / "a.gif")
@@ -24,12 +22,12 @@ def test_what_is_read_alone_comes_out_as_png_and_is_said_where_another_was_asked
     lost = [line for line in messages if "lost in the result" in line]
     assert lost == [
         f"WARNING {tmp_path / 'in' / 'a.gif'}: lost in the result: its format (.gif is read alone; it is a"
-        " PNG) (said once)"
+        " PNG) (reported once)"
     ]
     assert sum("a palette is expanded: the result is RGB" in line for line in messages) == 1
 
 
-def test_a_image_for_print_comes_out_as_rgb_and_is_said_once(unchanged, tmp_path, messages):
+def test_a_cmyk_image_becomes_rgb_with_one_warning(unchanged, tmp_path, messages):
     (tmp_path / "in").mkdir()
     inks = Image.effect_noise((40, 30), 50).convert("RGB").convert("CMYK")
     for name in "ab":
@@ -38,13 +36,13 @@ def test_a_image_for_print_comes_out_as_rgb_and_is_said_once(unchanged, tmp_path
     with Image.open(tmp_path / "out" / "b_DN.png") as result:
         assert (result.mode, result.size) == ("RGB", (40, 30))
     assert [line for line in messages if "CMYK" in line] == [
-        f"WARNING {tmp_path / 'in' / 'a.jpg'}: lost in the result: CMYK (it is RGB) (said once)"
+        f"WARNING {tmp_path / 'in' / 'a.jpg'}: lost in the result: CMYK (it is RGB) (reported once)"
     ]
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.JFIF"])
-def test_a_jpeg_of_12_bits_comes_out_as_png_too(unchanged, tmp_path, messages, name):
-    """Nothing here writes such a one; a PNG holds its values."""
+def test_a_12_bit_jpeg_becomes_png(unchanged, tmp_path, messages, name):
+    """No 12-bit JPEG is written; a PNG holds its values."""
     (tmp_path / "in").mkdir()
     fine = np.add.outer(np.arange(40), np.arange(30)).astype(np.uint16) * 50
     (tmp_path / "in" / name).write_bytes(imagecodecs.jpeg_encode(fine, 100, bitspersample=12))

@@ -20,14 +20,14 @@ from src.util.images.io import from_float, read_image, to_float, to_uint8, write
 
 
 def made(folder):
-    """The results in a folder and below; the page of them and the contact sheet come besides."""
+    """Return the results in a folder and below, without the page and the contact sheet."""
     files = (path for path in folder.rglob("*") if path.is_file())
     names = sorted(path.relative_to(folder).as_posix() for path in files)
     assert {"panel.png", "report.html"} <= set(names)
     return [name for name in names if name not in ("panel.png", "report.html")]
 
 
-def test_e7_e10_a_file_becomes_the_networks_rounded_output(trained, noisy_folder, tmp_path):
+def test_e7_e10_a_result_is_the_networks_rounded_output(trained, noisy_folder, tmp_path):
     noisy = read_image(noisy_folder / "b.png")
     FileDenoiser(trained).file(noisy_folder / "b.png", tmp_path / "b.png")
     expected = trained.network.denoise(to_float(noisy), "b")
@@ -44,7 +44,7 @@ def test_e18_a_grey_image_stays_grey_in_a_colour_network(trained, noisy_folder, 
     assert np.array_equal(found, to_uint8(colours.mean(dim=0, keepdim=True)))
 
 
-def test_a_colour_image_in_a_grey_network_is_refused_by_name(new_run, noisy_folder, tmp_path, load):
+def test_a_grey_network_refuses_a_colour_image(new_run, noisy_folder, tmp_path, load):
     (tmp_path / "grey").mkdir()
     write_image(tmp_path / "grey" / "a.png", read_image(noisy_folder / "a.png")[..., :1])
     run = new_run("grey")
@@ -74,24 +74,28 @@ def test_e11_no_two_images_share_a_result():
     ]  # fmt: skip
 
 
-def test_e12_bad_images_are_named_and_the_others_go_on(trained, noisy_folder, tmp_path, messages):
+def test_e12_a_bad_image_does_not_stop_the_others(trained, noisy_folder, tmp_path, messages):
     (noisy_folder / "aa.txt").write_text("no image")
     whole = (noisy_folder / "b.png").read_bytes()
     (noisy_folder / "bb.png").write_bytes(whole[: len(whole) // 2])
     assert FileDenoiser(trained).folder(noisy_folder, tmp_path / "out") == 1
-    assert any(said.startswith("ERROR") and "bb.png: the image is cut short" in said for said in messages)
-    assert any(said.startswith("ERROR 1 of 4 images failed: ") and "bb.png" in said for said in messages)
-    assert any("passed over: 1 .txt" in said for said in messages)
+    assert any(
+        message.startswith("ERROR") and "bb.png: the image is cut short" in message for message in messages
+    )
+    assert any(
+        message.startswith("ERROR 1 of 4 images failed: ") and "bb.png" in message for message in messages
+    )
+    assert any("passed over: 1 .txt" in message for message in messages)
     assert made(tmp_path / "out") == ["a_DN.png", "b_DN.png", "c_DN.png"]
 
 
-def test_a_folder_denoised_twice_does_not_denoise_its_results(trained, noisy_folder):
+def test_results_of_a_folder_are_not_denoised(trained, noisy_folder):
     for _ in range(2):
         assert FileDenoiser(trained).folder(noisy_folder, noisy_folder / "results") == 0
     assert made(noisy_folder / "results") == ["a_DN.png", "b_DN.png", "c_DN.png"]
 
 
-def test_another_networks_results_are_no_images_of_the_folder(trained, noisy_folder, tmp_path, messages):
+def test_results_of_other_calls_are_not_denoised(trained, noisy_folder, tmp_path, messages):
     (noisy_folder / "sub").mkdir()
     shutil.copy(noisy_folder / "a.png", noisy_folder / "sub" / "a.jpg.png")
     for out in (noisy_folder / "results", noisy_folder / "other" / "deep", tmp_path / "out"):
@@ -100,7 +104,7 @@ def test_another_networks_results_are_no_images_of_the_folder(trained, noisy_fol
     assert any("passed over: 12 results of test.py" in line for line in messages)
 
 
-def test_f12_a_name_with_dn_in_it_is_a_image_like_any_other(trained, noisy_folder, tmp_path):
+def test_f12_a_file_with_dn_in_its_name_is_denoised(trained, noisy_folder, tmp_path):
     shutil.copy(noisy_folder / "a.png", tmp_path / "a_DN.png")
     FileDenoiser(trained).file(noisy_folder / "a.png", tmp_path / "one.png")
     FileDenoiser(trained).file(tmp_path / "a_DN.png", tmp_path / "other.png")
@@ -108,7 +112,7 @@ def test_f12_a_name_with_dn_in_it_is_a_image_like_any_other(trained, noisy_folde
     assert result_names([tmp_path / "a_DN.png"]) == {tmp_path / "a_DN.png": "a_DN_DN.png"}
 
 
-# Any image in, the same kind of image out
+# Results have the type and format of their images
 
 
 def ramp(channels, dtype="uint16"):
@@ -117,7 +121,7 @@ def ramp(channels, dtype="uint16"):
 
 
 @pytest.mark.parametrize(("ending", "channels"), [("png", 1), ("png", 3), ("tif", 1), ("tif", 3), ("npy", 3)])
-def test_d10_a_16_bit_ramp_keeps_its_levels_end_to_end(unchanged, tmp_path, ending, channels):
+def test_d10_a_16_bit_ramp_keeps_its_levels(unchanged, tmp_path, ending, channels):
     source, target = tmp_path / f"a.{ending}", tmp_path / f"b.{ending}"
     if ending == "npy":
         np.save(source, ramp(channels))
@@ -132,7 +136,7 @@ def test_d10_a_16_bit_ramp_keeps_its_levels_end_to_end(unchanged, tmp_path, endi
     assert len(np.unique(read_image(target))) == 2**16
 
 
-def test_transparency_passes_untouched_and_nothing_else_is_lost(unchanged, tmp_path, messages):
+def test_transparency_and_metadata_are_kept(unchanged, tmp_path, messages):
     pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 4), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png", icc_profile=b"profile", dpi=(300, 300))
     unchanged.file(tmp_path / "a.png", tmp_path / "b.png")
@@ -142,16 +146,16 @@ def test_transparency_passes_untouched_and_nothing_else_is_lost(unchanged, tmp_p
     assert not [line for line in messages if line.startswith("WARNING")]
 
 
-def test_what_is_lost_is_said_once(unchanged, tmp_path, messages):
+def test_losses_are_logged_once(unchanged, tmp_path, messages):
     for name in "abc":
         Image.new("RGB", (9, 9)).save(tmp_path / f"{name}.tif", resolution=72)
         unchanged.file(tmp_path / f"{name}.tif", tmp_path / f"{name}.png")
     assert [line for line in messages if "lost" in line] == [
-        f"WARNING {tmp_path / 'a.tif'}: lost in the result: TIFF tags (said once)"
+        f"WARNING {tmp_path / 'a.tif'}: lost in the result: TIFF tags (reported once)"
     ]
 
 
-def test_a_stack_comes_out_as_a_stack_page_by_page(unchanged, tmp_path, monkeypatch):
+def test_a_stack_is_denoised_page_by_page(unchanged, tmp_path, monkeypatch):
     stack = np.random.default_rng(0).integers(0, 2**16, (4, 20, 30), dtype=np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack", compression="lzw")
     order = []
@@ -166,13 +170,13 @@ def test_a_stack_comes_out_as_a_stack_page_by_page(unchanged, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 2), (257, 131)])
-def test_images_of_any_size_come_out_in_it(unchanged, tmp_path, size):
+def test_results_have_the_size_of_their_images(unchanged, tmp_path, size):
     write_image(tmp_path / "a.png", np.full((*size, 3), 9, np.uint8))
     unchanged.file(tmp_path / "a.png", tmp_path / "b.png")
     assert np.array_equal(read_image(tmp_path / "b.png"), read_image(tmp_path / "a.png"))
 
 
-def test_a_jpeg_comes_out_as_png_unless_asked_otherwise(unchanged, tmp_path):
+def test_a_jpeg_becomes_png_unless_the_same_format_is_requested(unchanged, tmp_path):
     (tmp_path / "in").mkdir()
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -185,20 +189,20 @@ def test_a_jpeg_comes_out_as_png_unless_asked_otherwise(unchanged, tmp_path):
             assert np.asarray(ImageOps.exif_transpose(image)).shape == (40, 30, 3)
 
 
-def test_a_grey_image_a_foreign_range_and_few_bits_are_said_once(unchanged, tmp_path, messages):
+def test_grey_images_other_data_ranges_and_dark_images_are_warned_about_once(unchanged, tmp_path, messages):
     (tmp_path / "in").mkdir()
     for name in "ab":
         cv2.imwrite(str(tmp_path / "in" / f"{name}.png"), ramp(1)[:16])
     assert unchanged.folder(tmp_path / "in", tmp_path / "out") == 0
-    said = [line for line in messages if line.startswith("WARNING")]
-    assert len(said) == 3
-    assert "a.png: grey is denoised as 3 equal channels" in said[0]
-    assert "white is 65535 (uint16), but 255 in the images that the network" in said[1]
-    assert "was trained on, or in most of them" in said[1]
-    assert "largest value, 4095, is far below the data range" in said[2]
+    warned = [line for line in messages if line.startswith("WARNING")]
+    assert len(warned) == 3
+    assert "a.png: grey is denoised as 3 equal channels" in warned[0]
+    assert "white is 65535 (uint16), but 255 in the images that the network" in warned[1]
+    assert "was trained on, or in most of them" in warned[1]
+    assert "largest value, 4095, is far below the data range" in warned[2]
 
 
-def test_data_range_of_a_call_counts(trained, tmp_path, load, run):
+def test_the_data_range_of_a_call_is_used(trained, tmp_path, load, run):
     cv2.imwrite(str(tmp_path / "a.png"), ramp(3)[:16])
     asked = load(run.files.checkpoint_file(2), "data_range=4095")
     FileDenoiser(asked).file(tmp_path / "a.png", tmp_path / "b.png")
@@ -207,7 +211,7 @@ def test_data_range_of_a_call_counts(trained, tmp_path, load, run):
     assert np.array_equal(read_image(tmp_path / "b.png"), from_float(whole, "uint16", 4095, (0, 65535)))
 
 
-def test_folders_are_mirrored_and_results_are_not_denoised_again(unchanged, tmp_path, messages):
+def test_sub_folders_are_mirrored_and_results_not_denoised_again(unchanged, tmp_path, messages):
     source = tmp_path / "fotos ü 写真"
     for name in ("a.png", "sub/a.png", "sub/deeper/b.tif", "results/old.png", "sub/.hidden/c.png"):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -224,7 +228,7 @@ def test_folders_are_mirrored_and_results_are_not_denoised_again(unchanged, tmp_
     assert made(source / "sub" / "deeper") == ["b.tif", "b_DN.tif"]
 
 
-def test_what_is_done_is_skipped_unless_asked_otherwise(unchanged, noisy_folder, tmp_path, messages):
+def test_existing_results_are_kept_without_overwrite(unchanged, noisy_folder, tmp_path, messages):
     assert unchanged.folder(noisy_folder, tmp_path / "out") == 0
     write_image(tmp_path / "out" / "b_DN.png", np.zeros((9, 9, 3), np.uint8))
     (tmp_path / "out" / "c_DN.png").unlink()
@@ -236,7 +240,9 @@ def test_what_is_done_is_skipped_unless_asked_otherwise(unchanged, noisy_folder,
     assert read_image(tmp_path / "out" / "b_DN.png").shape == (64, 80, 3)
 
 
-def test_d7_d9_d16_everything_bad_is_named_and_the_rest_goes_on(unchanged, noisy_folder, tmp_path, messages):
+def test_d7_d9_d16_bad_files_are_reported_and_the_others_denoised(
+    unchanged, noisy_folder, tmp_path, messages
+):
     whole = (noisy_folder / "a.png").read_bytes()
     bad = {
         "empty.png": b"", "cut.png": whole[:-40], "text.png": b"no image", "page.tif": b"II*\0",
@@ -250,19 +256,19 @@ def test_d7_d9_d16_everything_bad_is_named_and_the_rest_goes_on(unchanged, noisy
     (noisy_folder / "link.png").symlink_to(noisy_folder / "gone.png")
     (noisy_folder / "folder.jpg").mkdir()
     assert unchanged.folder(noisy_folder, tmp_path / "out") == 8
-    said = "\n".join(line for line in messages if line.startswith("ERROR"))
+    message = "\n".join(line for line in messages if line.startswith("ERROR"))
     for name, reason in {
         "empty.png": "empty", "cut.png": "cut short", "text.png": "not an image",
         "bomb.bmp": "60000x60000 pixels", "page.tif": "damaged",
         "wrong.npy": "damaged", "other.tif": "rename it by its content",
         "link.png": "does not exist",
     }.items():  # fmt: skip
-        assert re.search(rf"{re.escape(name)}: .*{reason}", said), name
-    assert "8 of 11 images failed: " in said
+        assert re.search(rf"{re.escape(name)}: .*{reason}", message), name
+    assert "8 of 11 images failed: " in message
     assert made(tmp_path / "out") == ["a_DN.png", "b_DN.png", "c_DN.png"]
 
 
-def test_the_limit_of_pixels_is_an_option(unchanged, noisy_folder, tmp_path):
+def test_max_pixels_limits_the_size(unchanged, noisy_folder, tmp_path):
     unchanged.options = FileOptions(max_pixels=64 * 64)
     with pytest.raises(DataError, match=r"b\.png: 64x80 pixels are more than the 0\.004096 megapixels"):
         unchanged.file(noisy_folder / "b.png", tmp_path / "b.png")
@@ -270,7 +276,7 @@ def test_the_limit_of_pixels_is_an_option(unchanged, noisy_folder, tmp_path):
     assert [path.name for path in tmp_path.glob("*.png")] == ["a.png"]
 
 
-def test_images_of_imagemagick_come_out_as_it_wrote_them(unchanged, tmp_path):
+def test_images_of_imagemagick_keep_their_format(unchanged, tmp_path):
     program = shutil.which("identify") and Path(shutil.which("identify")).with_name("convert")
     if not program or not program.exists():
         pytest.skip("ImageMagick is not here (apt-get install imagemagick)")

@@ -29,12 +29,12 @@ def noisy(noisy_folder):
 
 
 def whole(denoiser, image, data_range):
-    """What the network gives for the image at once, as an array."""
+    """Denoise the image without tiles and return an array."""
     denoised = denoiser.network.denoise(to_float(image, data_range), "image")
     return denoised.permute(1, 2, 0).numpy() * data_range
 
 
-def test_an_array_comes_back_rounded_in_its_shape_and_type(denoiser, noisy):
+def test_a_result_has_the_arrays_shape_and_type_and_is_rounded(denoiser, noisy):
     before = noisy.copy()
     denoised = denoiser(noisy)
     assert (denoised.shape, denoised.dtype) == (noisy.shape, np.uint8)
@@ -46,7 +46,7 @@ def test_an_array_comes_back_rounded_in_its_shape_and_type(denoiser, noisy):
     ("dtype", "data_range"),
     [("uint8", 255), ("uint16", 65535), ("int32", 2**31 - 1), ("float32", 1), ("float64", 1)],
 )
-def test_each_type_of_number_has_its_white(denoiser, noisy, dtype, data_range):
+def test_each_type_has_its_data_range(denoiser, noisy, dtype, data_range):
     given = from_float(to_float(noisy), dtype, data_range)
     denoised = denoiser(given)
     assert (denoised.shape, denoised.dtype) == (noisy.shape, dtype)
@@ -54,7 +54,7 @@ def test_each_type_of_number_has_its_white(denoiser, noisy, dtype, data_range):
     assert np.abs(denoised / data_range - expected).max() < 0.6 / 255
 
 
-def test_a_data_range_says_what_white_is(ckpt, noisy):
+def test_a_given_data_range_is_used(ckpt, noisy):
     denoised = Denoiser.load(ckpt, "cpu", data_range=4080)(noisy.astype(np.uint16) * 16)
     assert np.abs(denoised / 16 - Denoiser.load(ckpt, "cpu")(noisy)).max() < 0.6
     assert len(np.unique(denoised % 16)) == 16
@@ -74,7 +74,7 @@ def test_settings_of_the_training_can_be_overridden(ckpt):
     assert network.precision == "bf16"
 
 
-def test_a_checkpoint_without_a_configuration_takes_a_given_one(ckpt, noisy, tmp_path):
+def test_a_checkpoint_without_a_configuration_uses_a_given_one(ckpt, noisy, tmp_path):
     expected = Denoiser.load(ckpt, "cpu")(noisy)
     content = torch.load(ckpt, weights_only=True)
     (tmp_path / "tiny.yaml").write_text(to_yaml(check_config(Document(content.pop("config"), {}, "tiny"))))
@@ -90,7 +90,7 @@ def test_a_checkpoint_without_a_configuration_takes_a_given_one(ckpt, noisy, tmp
     [("auto", "auto"), ("mps", "mps"), ("cuda", "0"), ("1", "1"), (1, "1"), ("cuda:2", "2"),
      (torch.device("cuda", 2), "2"), (torch.device("cpu"), "cpu")],
 )  # fmt: skip
-def test_a_device_may_be_said_as_torch_says_it(ckpt, monkeypatch, device, chosen):
+def test_a_device_may_be_given_in_pytorchs_notation(ckpt, monkeypatch, device, chosen):
     asked = []
     cpu = torch.device("cpu"), "device: CPU"
     monkeypatch.setattr(
@@ -109,7 +109,7 @@ def test_grey_images_come_back_grey(denoiser, noisy):
     assert np.array_equal(denoiser(grey[..., None]), denoised[..., None])
 
 
-def test_a_batch_is_an_array_of_four_axes_or_a_list_of_any_sizes(denoiser, noisy):
+def test_a_batch_is_a_4d_array_or_a_list_of_images_of_any_size(denoiser, noisy):
     first, second = noisy[:48, :40], noisy[:48, 20:60]
     stacked = denoiser(np.stack([first, second]))
     assert (stacked.shape, stacked.dtype) == ((2, 48, 40, 3), np.uint8)
@@ -122,7 +122,7 @@ def test_a_batch_is_an_array_of_four_axes_or_a_list_of_any_sizes(denoiser, noisy
     assert denoiser([]) == []
 
 
-def test_an_array_in_any_memory_order_is_the_same_image(denoiser, noisy):
+def test_the_memory_order_of_an_array_does_not_matter(denoiser, noisy):
     expected = denoiser(np.ascontiguousarray(noisy[::-1, ::2]))
     assert np.array_equal(denoiser(noisy[::-1, ::2]), expected)
     assert np.array_equal(denoiser(np.asfortranarray(noisy[::-1, ::2])), expected)
@@ -139,7 +139,7 @@ def test_tiles_and_whole_give_the_same_image(ckpt, noisy_folder, dtype):
     assert not np.array_equal(Denoiser.load(ckpt, "cpu", tile=48, overlap=0)(image), at_once)
 
 
-def test_an_ensemble_does_not_change_with_the_side_a_image_is_seen_from(ckpt, noisy):
+def test_an_ensemble_is_invariant_to_rotation(ckpt, noisy):
     image = noisy[:48, :64]
     ensemble = Denoiser.load(ckpt, "cpu", ensemble=True)
     seen, turned = ensemble(image).astype(int), ensemble(np.rot90(image)).astype(int)
@@ -152,7 +152,7 @@ def test_an_ensemble_does_not_change_with_the_side_a_image_is_seen_from(ckpt, no
     ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))],
 )
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.bfloat16])
-def test_a_tensor_is_one_image_and_comes_back_as_one(denoiser, noisy, dtype, device):
+def test_a_tensor_is_returned_as_one(denoiser, noisy, dtype, device):
     tensor = torch.from_numpy(noisy).to(device, dtype) / (1 if dtype == torch.uint8 else 255)
     tensor = tensor.to(dtype).requires_grad_(dtype != torch.uint8)
     denoised = denoiser(tensor)
@@ -163,7 +163,7 @@ def test_a_tensor_is_one_image_and_comes_back_as_one(denoiser, noisy, dtype, dev
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "I;16", "I;16B", "I", "F"])
-def test_a_pil_image_comes_back_as_one(denoiser, noisy, mode):
+def test_a_pil_image_is_returned_as_one(denoiser, noisy, mode):
     scales = {"L": np.uint8(1), "I;16": np.uint16(257), "I;16B": np.dtype(">u2").type(257),
               "I": np.int32(2**23), "F": np.float32(1 / 255)}  # fmt: skip
     array = noisy if mode == "RGB" else noisy[..., 0] * scales[mode]
@@ -173,9 +173,9 @@ def test_a_pil_image_comes_back_as_one(denoiser, noisy, mode):
     assert np.array_equal(np.asarray(denoised), denoiser(array))
 
 
-def test_what_numpy_takes_for_an_array_is_one_image(denoiser, noisy):
+def test_array_like_objects_are_one_image(denoiser, noisy):
     class Lazy:
-        """As those of xarray, zarr and h5py are."""
+        """An array like those of xarray, zarr and h5py."""
 
         def __array__(self, dtype=None, copy=None):
             return noisy
@@ -187,7 +187,7 @@ def test_what_numpy_takes_for_an_array_is_one_image(denoiser, noisy):
 
 
 @pytest.mark.parametrize(
-    ("image", "said"),
+    ("image", "message"),
     [
         (np.zeros((8, 9, 4), np.uint8), r"has 4 channels, the network takes 3 \(in_channels: 3\); drop its"
          r" transparency by image\[\.\.\., :3\], or train a network with in_channels: 4$"),
@@ -208,28 +208,28 @@ def test_what_numpy_takes_for_an_array_is_one_image(denoiser, noisy):
         (None, "got NoneType"),
     ],
 )  # fmt: skip
-def test_what_is_no_image_is_refused_in_words(denoiser, image, said):
-    with pytest.raises(DataError, match=f"^the image: .*{said}"):
+def test_unsuitable_images_are_refused_with_a_remedy(denoiser, image, message):
+    with pytest.raises(DataError, match=f"^the image: .*{message}"):
         denoiser(image)
-    with pytest.raises(DataError, match=f"^image 1: .*{said}") as caught:
+    with pytest.raises(DataError, match=f"^image 1: .*{message}") as caught:
         denoiser([np.zeros((8, 9, 3), np.uint8), image])
     assert "are a list, or" not in str(caught.value)
 
 
 @pytest.mark.parametrize("shape", [(9,), (5, 64, 64), (3, 64, 64), (1, 2, 8, 9, 3)])
-def test_what_may_be_several_images_is_told_how_they_are_given(denoiser, shape):
+def test_an_ambiguous_shape_is_refused_with_a_hint_at_batches(denoiser, shape):
     with pytest.raises(DataError, match=r"; several images are a list, or \(N, H, W, C\)"):
         denoiser(np.zeros(shape, np.uint8))
 
 
-# What number is white
+# Data range
 
 
 @pytest.mark.parametrize(("dtype", "bits"), [("int64", 8), ("uint64", 10), ("int32", 12), ("uint32", 16)])
-def test_whole_numbers_wider_than_their_values_ask_for_a_range(denoiser, noisy, dtype, bits):
+def test_wide_types_need_a_data_range(denoiser, noisy, dtype, bits):
     wide = noisy.astype(dtype) << (bits - 8)
-    said = rf"^the image, {dtype}: its largest value, {wide.max()}, .*; .* set data_range={2**bits - 1}$"
-    with pytest.raises(DataError, match=said):
+    message = rf"^the image, {dtype}: its largest value, {wide.max()}, .*; .* set data_range={2**bits - 1}$"
+    with pytest.raises(DataError, match=message):
         denoiser(wide)
     with pytest.raises(DataError, match=r"^image 0, .* data_range=255$"):
         denoiser([np.zeros_like(wide)])
@@ -238,7 +238,7 @@ def test_whole_numbers_wider_than_their_values_ask_for_a_range(denoiser, noisy, 
 
 
 @pytest.mark.parametrize("dtype", ["int16", "uint16"])
-def test_16_bits_that_use_little_of_their_range_are_pointed_out(denoiser, noisy, dtype):
+def test_dark_16_bit_images_get_a_warning(denoiser, noisy, dtype):
     for images in (noisy.astype(dtype), [noisy.astype(dtype)]):
         with pytest.warns(ImageWarning, match="image.*far below the data range .* data_range=255$") as told:
             denoiser(images)
@@ -246,21 +246,21 @@ def test_16_bits_that_use_little_of_their_range_are_pointed_out(denoiser, noisy,
 
 
 @pytest.mark.parametrize("asked", [0, -5, np.nan, "foo"])
-def test_a_data_range_that_is_none_is_refused_at_once(ckpt, denoiser, asked):
+def test_an_invalid_data_range_is_refused(ckpt, denoiser, asked):
     with pytest.raises(ConfigError, match=r"^data_range: expected 'auto' or "):
         Denoiser.load(ckpt, "cpu", data_range=asked)
     with pytest.raises(ConfigError, match=r"^data_range: "):
         Denoiser(denoiser.network, asked)
 
 
-def test_e8_broken_weights_give_no_array(denoiser, noisy):
+def test_e8_broken_weights_raise(denoiser, noisy):
     with torch.no_grad():
         next(denoiser.network.module.parameters()).fill_(torch.nan)
     with pytest.raises(NonFiniteError, match="the image: the network's output is not finite"):
         denoiser(noisy)
 
 
-def test_what_cannot_be_loaded_is_said_as_on_the_command_line(ckpt, tmp_path):
+def test_loading_errors_match_the_command_line(ckpt, tmp_path):
     with pytest.raises(CheckpointError, match=r"absent\.pth: there is no such checkpoint"):
         Denoiser.load(tmp_path / "absent.pth", "cpu")
     with pytest.raises(ConfigError, match="-g 99: that GPU is not there"):

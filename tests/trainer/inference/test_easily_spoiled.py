@@ -1,4 +1,4 @@
-"""Images that are easily spoiled: stacks of microscopes, counts with hot pixels, blank and narrow ones."""
+"""Unusual images: microscope stacks, counts with hot pixels, constant and narrow images."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ OF_IMAGEJ = {
 }
 
 
-def test_an_ome_stack_has_its_axes_scale_and_time_step(unchanged, tmp_path):
+def test_an_ome_stack_keeps_its_axes_scale_and_time_step(unchanged, tmp_path):
     tifffile.imwrite(tmp_path / "a.ome.tif", STACK, metadata=OF_OME)
     unchanged.file(tmp_path / "a.ome.tif", tmp_path / "b.ome.tif")
     with tifffile.TiffFile(tmp_path / "b.ome.tif") as result:
@@ -33,19 +33,19 @@ def test_an_ome_stack_has_its_axes_scale_and_time_step(unchanged, tmp_path):
     assert pixels["TimeIncrement"] == 1.5 and [one["Name"] for one in pixels["Channel"]] == ["DAPI", "GFP"]
 
 
-def test_an_imagej_stack_has_its_axes_scale_and_time_step(unchanged, tmp_path):
+def test_an_imagej_stack_keeps_its_axes_scale_and_time_step(unchanged, tmp_path):
     scale = {"resolution": (4.0, 4.0)}
     tifffile.imwrite(tmp_path / "a.tif", STACK, imagej=True, metadata=OF_IMAGEJ, **scale)
     unchanged.file(tmp_path / "a.tif", tmp_path / "b.tif")
     with tifffile.TiffFile(tmp_path / "b.tif") as result:
         assert (result.series[0].axes, result.series[0].shape) == ("TZCYX", STACK.shape)
         assert np.array_equal(result.asarray(), STACK)
-        said = result.imagej_metadata
-        assert [said[name] for name in ("spacing", "unit", "finterval")] == [2.0, "um", 1.5]
-        assert said["Ranges"] == OF_IMAGEJ["Ranges"] and result.pages[0].resolution == (4.0, 4.0)
+        metadata = result.imagej_metadata
+        assert [metadata[name] for name in ("spacing", "unit", "finterval")] == [2.0, "um", 1.5]
+        assert metadata["Ranges"] == OF_IMAGEJ["Ranges"] and result.pages[0].resolution == (4.0, 4.0)
 
 
-def test_a_stack_of_500_pages_comes_out_whole(unchanged, tmp_path, messages):
+def test_a_stack_of_500_pages_is_complete(unchanged, tmp_path, messages):
     (tmp_path / "in").mkdir()
     stack = np.random.default_rng(2).integers(0, 256, (500, 10, 12), dtype=np.uint8)
     tifffile.imwrite(tmp_path / "in" / "a.tif", stack, photometric="minisblack", compression="lzw")
@@ -55,11 +55,11 @@ def test_a_stack_of_500_pages_comes_out_whole(unchanged, tmp_path, messages):
     assert any("1 of 1 images denoised" in line for line in messages)
 
 
-def test_counts_of_22_channels_keep_their_channels_and_hot_pixels(new_run, load, tmp_path):
-    random = np.random.default_rng(3)
+def test_22_channels_of_counts_keep_their_hot_pixels(new_run, load, tmp_path):
+    rng = np.random.default_rng(3)
     light = 300 + 900 * np.sin(np.mgrid[:64, :64].sum(axis=0) / 9) ** 2
-    counts = random.poisson(light[None] * np.linspace(0.5, 2, 22)[:, None, None]).astype(np.uint16)
-    hot = random.integers(0, 64, (2, 40))
+    counts = rng.poisson(light[None] * np.linspace(0.5, 2, 22)[:, None, None]).astype(np.uint16)
+    hot = rng.integers(0, 64, (2, 40))
     counts[:, hot[0], hot[1]] = 60_000
     (tmp_path / "counts").mkdir()
     for name in "ab":
@@ -84,7 +84,7 @@ def test_counts_of_22_channels_keep_their_channels_and_hot_pixels(new_run, load,
 
 
 @pytest.mark.parametrize("masker", ["Masker", "N2V_Masker"])
-def test_black_constant_and_saturated_images_spoil_no_training_and_come_out_as_they_are(
+def test_constant_images_do_not_harm_training_and_stay_constant(
     new_run, load, noisy_folder, tmp_path, messages, masker
 ):
     blank = {"black": 0, "constant": 117, "saturated": 255}
@@ -107,7 +107,7 @@ def test_black_constant_and_saturated_images_spoil_no_training_and_come_out_as_t
 
 
 @pytest.mark.parametrize("size", [(96, 1), (1, 96), (20, 4000), (4000, 20)])
-def test_narrow_images_come_out_in_their_size(trained, tmp_path, size):
+def test_narrow_images_keep_their_size(trained, tmp_path, size):
     image = np.random.default_rng(4).integers(60, 190, (*size, 3), dtype=np.uint8)
     write_image(tmp_path / "a.png", image)
     FileDenoiser(trained).file(tmp_path / "a.png", tmp_path / "b.png")

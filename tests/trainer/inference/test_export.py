@@ -12,7 +12,7 @@ from src.util.config.yaml_document import parse_yaml
 from src.util.errors import ConfigError
 
 
-def test_what_is_exported_is_the_network_with_its_configuration(trained, tmp_path, differing):
+def test_an_export_holds_the_network_and_its_configuration(trained, tmp_path, differing):
     path = tmp_path / "weights.safetensors"
     export_weights(trained, path)
     assert differing(load_file(path), dict(trained.network.module.state_dict())) == []
@@ -27,7 +27,7 @@ def test_what_is_exported_is_the_network_with_its_configuration(trained, tmp_pat
     assert torch.equal(again.denoise(image, "a"), trained.network.denoise(image, "a"))
 
 
-def test_a_file_that_is_there_is_replaced_only_when_asked_for(trained, tmp_path):
+def test_an_existing_file_is_replaced_only_with_overwrite(trained, tmp_path):
     path = tmp_path / "weights.safetensors"
     path.write_text("mine")
     with pytest.raises(ConfigError, match="--overwrite"):

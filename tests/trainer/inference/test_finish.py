@@ -1,4 +1,4 @@
-"""The finish where networks are used: on images of any kind, on folders, in scores."""
+"""The finish of images of any type, of folders and of scores."""
 
 import math
 
@@ -69,7 +69,7 @@ def test_images_of_any_type_are_finished_in_their_own_values(dtype):
     )
 
 
-def test_no_finish_is_the_networks_result_and_none_of_its_strength_the_image():
+def test_an_empty_finish_changes_nothing_and_strength_0_gives_the_image():
     noisy = image()
     assert np.array_equal(
         denoise_pixels(network(), noisy, 255, "a", Finish()), denoise_pixels(network(), noisy, 255, "a")
@@ -78,7 +78,7 @@ def test_no_finish_is_the_networks_result_and_none_of_its_strength_the_image():
 
 
 @pytest.mark.parametrize("finish", [Finish(), ALL])
-def test_other_channels_go_through_one_by_one_if_asked_for(finish):
+def test_other_channels_are_denoised_separately_on_request(finish):
     noisy = image(shape=(40, 48, 5))
     with pytest.raises(DataError, match="a: "):
         denoise_pixels(network(), noisy, 255, "a", finish)
@@ -90,16 +90,16 @@ def test_other_channels_go_through_one_by_one_if_asked_for(finish):
             assert np.array_equal(result[..., channel], alone[..., 0])
 
 
-def test_channels_that_suit_go_through_together_also_then():
+def test_each_channel_does_not_affect_suitable_images():
     noisy = image()
     together = denoise_pixels(network(), noisy, 255, "a", each_channel=True)
     assert np.array_equal(together, denoise_pixels(network(), noisy, 255, "a"))
 
 
-# A checkpoint's own finish, and another
+# The finish of a checkpoint
 
 
-def test_a_denoiser_takes_the_checkpoints_finish_or_another(run, noisy_folder):
+def test_a_denoiser_uses_the_checkpoints_finish_or_a_given_one(run, noisy_folder):
     path, noisy = run.files.checkpoint_file(2), read_image(noisy_folder / "b.png")
     plain = Denoiser.load(path, "cpu")
     assert plain.finish == Finish()
@@ -114,7 +114,7 @@ def test_a_denoiser_takes_the_checkpoints_finish_or_another(run, noisy_folder):
         Denoiser.load(path, "cpu", strength=2)
 
 
-def test_a_denoiser_takes_other_channels_one_by_one_if_the_configuration_says_so(run):
+def test_each_channel_of_the_configuration_denoises_other_channels_separately(run):
     path, noisy = run.files.checkpoint_file(2), image(shape=(32, 40, 4))
     result = Denoiser.load(path, "cpu", settings=["test.each_channel=true"])(noisy)
     assert result.shape == noisy.shape
@@ -127,7 +127,7 @@ def test_a_denoiser_takes_other_channels_one_by_one_if_the_configuration_says_so
 
 @pytest.fixture
 def denoised_folder(run, load, noisy_folder, tmp_path):
-    """Denoise the noisy folder with such a finish; gives the results."""
+    """Return a function that denoises the noisy folder with a finish and returns the results."""
 
     def denoise(finish, out="out", **options):
         trained = load(run.files.checkpoint_file(2), f"test.finish={finish}")
@@ -141,34 +141,32 @@ def lines(messages):
     return [line for line in messages if "light is given back with gamma" in line and "images (" in line]
 
 
-def test_the_images_of_a_folder_have_one_light_which_is_said_once(denoised_folder, messages):
+def test_the_images_of_a_folder_share_one_gamma(denoised_folder, messages):
     together = denoised_folder("{light: 8}")
     (line,) = lines(messages)
     assert line.endswith("found in 3 images (--set test.finish.gamma=G)")
     gamma = line.partition("with gamma ")[2].partition(",")[0]
-    said = denoised_folder(f"{{light: 8, gamma: {gamma}}}", "said")
+    given = denoised_folder(f"{{light: 8, gamma: {gamma}}}", "given")
     assert len(together) == 3 and len(lines(messages)) == 1
-    assert all(np.array_equal(said[name], together[name]) for name in said)
+    assert all(np.array_equal(given[name], together[name]) for name in given)
     other = denoised_folder("{light: 8, gamma: 3}" if float(gamma) < 2.5 else "{light: 8, gamma: 1}", "other")
     assert any(not np.array_equal(other[name], together[name]) for name in other)
 
 
 @pytest.mark.parametrize("finish", ["{}", "{detail: 3}", "{light: 8, gamma: 2}"])
-def test_where_the_light_does_not_matter_or_is_said_no_image_is_looked_at_for_it(
-    denoised_folder, messages, finish
-):
+def test_gamma_is_not_measured_if_it_is_given_or_unused(denoised_folder, messages, finish):
     denoised_folder(finish)
     assert lines(messages) == []
 
 
-def test_a_folder_that_is_done_is_not_looked_at_again(denoised_folder, messages, monkeypatch):
+def test_a_finished_folder_is_not_measured_again(denoised_folder, messages, monkeypatch):
     denoised_folder("{light: 8}")
     monkeypatch.setattr(Network, "denoise_bands", lambda *arguments: pytest.fail("denoised again"))
     denoised_folder("{light: 8}")
     assert len(lines(messages)) == 1
 
 
-def test_images_that_cannot_be_read_tell_nothing_of_the_light(denoised_folder, noisy_folder, messages):
+def test_unreadable_images_are_ignored_for_gamma(denoised_folder, noisy_folder, messages):
     (noisy_folder / "a.png").write_bytes(b"damaged")
     assert len(denoised_folder("{light: 8}")) == 2
     assert len(lines(messages)) == 1
@@ -189,7 +187,7 @@ def test_scores_are_of_the_finished_images(run, load, clean_folder, tmp_path):
         assert float(denoised.stem.rpartition("_")[2]) == pytest.approx(psnr, abs=0.01)
 
 
-def test_nan_stays_where_it_is_and_spreads_into_no_neighbourhood():
+def test_nan_stays_in_place_with_a_finish():
     noisy = torch.from_numpy(image(np.float32).transpose(2, 0, 1).copy())
     noisy[:, 10:14, 50:60] = math.nan
     batch = {"noisy": noisy[None], "name": ["a"], "dtype": ["float32"], "data_range": [1.0]}

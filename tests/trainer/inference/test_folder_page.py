@@ -17,7 +17,7 @@ from tests.trainer.report.conftest import data, decoded, html
 
 @pytest.fixture
 def darker(trained):
-    """A network that takes away half: what is shown of it can be told."""
+    """A denoiser whose network halves all values, so that its results can be recognised."""
     trained.network.module.forward = lambda images, window=None: images / 2
     return FileDenoiser(trained)
 
@@ -26,7 +26,7 @@ def names(folder):
     return re.findall(r'<bdi title="([^"]*)">', html(folder))
 
 
-def test_beside_a_folders_results_lies_a_page_of_them(darker, noisy_folder, tmp_path, messages):
+def test_a_folder_of_results_has_a_page(darker, noisy_folder, tmp_path, messages):
     assert darker.folder(noisy_folder, tmp_path / "out") == 0
     out = tmp_path / "out"
     assert names(out) == ["a.png", "b.png", "c.png"]
@@ -56,7 +56,7 @@ def test_images_of_any_kind_are_shown_as_8_bits(darker, tmp_path):
         assert shown["whole"] == [30, 20, 1]
 
 
-def test_a_second_run_shows_all_images_and_says_which_are_older(darker, noisy_folder, tmp_path):
+def test_a_second_run_shows_all_images_and_counts_earlier_ones(darker, noisy_folder, tmp_path):
     out = tmp_path / "out"
     write_image(noisy_folder / "aa.png", np.full((20, 30, 3), 80, np.uint8))
     darker.folder(noisy_folder, out)
@@ -68,9 +68,7 @@ def test_a_second_run_shows_all_images_and_says_which_are_older(darker, noisy_fo
     assert "all 4 images, 3 of them denoised by an earlier call" in html(out)
 
 
-def test_a_page_is_made_where_one_is_missing_and_kept_where_nothing_is_new(
-    darker, noisy_folder, tmp_path, monkeypatch
-):
+def test_a_missing_page_is_made_and_an_unchanged_one_kept(darker, noisy_folder, tmp_path, monkeypatch):
     out = tmp_path / "out"
     darker.folder(noisy_folder, out)
     (out / "report.html").unlink()
@@ -87,7 +85,7 @@ def test_a_page_is_made_where_one_is_missing_and_kept_where_nothing_is_new(
     assert (out / "report.html").stat().st_mtime_ns == written
 
 
-def test_the_page_says_of_how_many_images_it_is(darker, noisy_folder, tmp_path):
+def test_the_page_counts_missing_images(darker, noisy_folder, tmp_path):
     (noisy_folder / "bad.png").write_bytes(b"no image")
     (tmp_path / "out").mkdir()
     write_image(tmp_path / "out" / "b_DN.png", np.zeros((9, 9, 3), np.uint8))
@@ -97,7 +95,7 @@ def test_the_page_says_of_how_many_images_it_is(darker, noisy_folder, tmp_path):
     assert "ONLY 1 OF 4 IMAGES" in html(tmp_path / "out")
 
 
-def test_an_interrupted_run_leaves_its_results_and_no_page(darker, noisy_folder, tmp_path):
+def test_an_interrupted_run_keeps_its_results_without_a_page(darker, noisy_folder, tmp_path):
     def interrupted(images, window=None):
         if len(list((tmp_path / "out").glob("a_DN.png"))):
             raise KeyboardInterrupt
@@ -112,7 +110,7 @@ def test_an_interrupted_run_leaves_its_results_and_no_page(darker, noisy_folder,
 
 
 @pytest.mark.parametrize("held", [1, 2])
-def test_weights_that_break_end_the_run_after_what_is_done(darker, noisy_folder, tmp_path, held):
+def test_broken_weights_end_the_run_and_keep_earlier_results(darker, noisy_folder, tmp_path, held):
     def broken(images, window=None):
         return images * (np.nan if images.shape[-1] == 80 else 1)
 
@@ -124,7 +122,7 @@ def test_weights_that_break_end_the_run_after_what_is_done(darker, noisy_folder,
 
 
 @pytest.mark.parametrize("foreign", ["report.html", "panel.png"])
-def test_foreign_files_of_the_pages_names_stay(darker, noisy_folder, tmp_path, messages, foreign):
+def test_other_programs_files_are_not_replaced_by_a_page(darker, noisy_folder, tmp_path, messages, foreign):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / foreign).write_text("mine")
     assert darker.folder(noisy_folder, tmp_path / "out") == 0
@@ -133,16 +131,16 @@ def test_foreign_files_of_the_pages_names_stay(darker, noisy_folder, tmp_path, m
     assert any(f"{foreign} is not of this program's making" in line for line in messages)
 
 
-def test_in_the_images_own_folder_the_contact_sheet_is_no_image(darker, noisy_folder, messages):
+def test_the_contact_sheet_is_not_denoised(darker, noisy_folder, messages):
     for _ in range(2):
         assert darker.folder(noisy_folder, noisy_folder) == 0
         assert names(noisy_folder) == ["a.png", "b.png", "c.png"]
     assert not (noisy_folder / "panel_DN.png").exists()
-    (said,) = (line for line in messages if "passed over" in line)
-    assert said.endswith("passed over: 5 results of test.py")  # the second time; page and sheet among them
+    (message,) = (line for line in messages if "passed over" in line)
+    assert message.endswith("passed over: 5 results of test.py")  # the second time; page and sheet among them
 
 
-def test_one_or_two_images_at_once_give_the_same(darker, noisy_folder, tmp_path):
+def test_results_do_not_depend_on_the_number_held(darker, noisy_folder, tmp_path):
     for held in (1, 2, 3):
         darker.options = FileOptions(held=held)
         assert darker.folder(noisy_folder, tmp_path / f"out{held}") == 0
@@ -163,19 +161,19 @@ def test_views_are_bounded_however_many_pages_a_stack_has(darker, tmp_path, monk
 
 @pytest.fixture
 def twelve(tmp_path):
-    """A folder of more images than the contact sheet shows, one of them a stack."""
-    folder, random = tmp_path / "twelve", np.random.default_rng(0)
+    """A folder of more images than the contact sheet shows, including a stack."""
+    folder, rng = tmp_path / "twelve", np.random.default_rng(0)
     folder.mkdir()
     for number in range(11):
-        noisy = random.integers(0, 256, (20 + number, 24, 3), dtype=np.uint8)
+        noisy = rng.integers(0, 256, (20 + number, 24, 3), dtype=np.uint8)
         write_image(folder / f"{number:02d}.png", noisy)
-    stack = random.integers(0, 256, (3, 20, 30), dtype=np.uint8)
+    stack = rng.integers(0, 256, (3, 20, 30), dtype=np.uint8)
     tifffile.imwrite(folder / "a.tif", stack, photometric="minisblack")
     return folder
 
 
 def read_again(monkeypatch):
-    """Names of the files that the page reads from now on."""
+    """Return a list that collects the names of the files that the page reads."""
     names, opened = [], folder_page.open_image
     monkeypatch.setattr(
         folder_page, "open_image", lambda path, *limit: names.append(path.name) or opened(path, *limit)
@@ -187,7 +185,7 @@ def body(folder):
     return html(folder).partition("<main>")[2]
 
 
-def test_what_the_page_shows_already_is_not_decoded_again(darker, twelve, tmp_path, monkeypatch):
+def test_unchanged_images_of_the_page_are_not_decoded_again(darker, twelve, tmp_path, monkeypatch):
     darker.folder(twelve, tmp_path / "whole")
     darker.folder(twelve, tmp_path / "out")
     (tmp_path / "out" / "05_DN.png").unlink()
@@ -201,7 +199,7 @@ def test_what_the_page_shows_already_is_not_decoded_again(darker, twelve, tmp_pa
 
 
 @pytest.mark.parametrize("change", ["image", "result", "data_range", "page"])
-def test_what_has_changed_since_is_read_again(darker, twelve, tmp_path, monkeypatch, change):
+def test_changed_files_are_read_again(darker, twelve, tmp_path, monkeypatch, change):
     out = tmp_path / "out"
     darker.folder(twelve, out)
     (out / "05_DN.png").unlink()
@@ -225,7 +223,7 @@ def test_what_has_changed_since_is_read_again(darker, twelve, tmp_path, monkeypa
         assert change == "data_range" or np.array_equal(decoded(shown[what]), image)
 
 
-def test_for_a_full_page_nothing_is_decoded(darker, twelve, tmp_path, monkeypatch):
+def test_nothing_is_decoded_for_a_full_page(darker, twelve, tmp_path, monkeypatch):
     monkeypatch.setattr("src.trainer.report.report.PAGE_BYTES", 9_000)
     out = tmp_path / "out"
     darker.folder(twelve, out)

@@ -1,4 +1,4 @@
-"""Masked denoising where networks are used: on images of any kind, on folders, in scores."""
+"""Masked denoising of images, folders and scored datasets."""
 
 import csv
 
@@ -19,13 +19,13 @@ HOLES = "masker.masker_args={core_edge: 5, exclude: 21, similar: 2, spots: grid,
 
 @pytest.fixture
 def path(following):
-    """A checkpoint of a network that hides, as published."""
+    """A checkpoint of a network that was trained with hidden regions."""
     return following
 
 
 @pytest.fixture
 def hidden(path, load):
-    """Denoise an image (H, W, C) of 8 bits hidden, with the network and the masker themselves."""
+    """Return a function that denoises an 8-bit image (H, W, C) with `Masked` itself."""
     trained = load(path)
     whole = Masked(trained.network, build_masker(trained.config))
 
@@ -46,7 +46,7 @@ def as_stored(values):
     return np.rint(values.clip(0, 1) * 255).astype(np.uint8)
 
 
-def test_an_array_is_denoised_hidden_if_asked_for(path, noisy, hidden):
+def test_an_array_is_denoised_masked(path, noisy, hidden):
     result = Denoiser.load(path, "cpu", masked=True)(noisy)
     assert np.array_equal(result, as_stored(hidden(noisy)))
     assert not np.array_equal(result, Denoiser.load(path, "cpu")(noisy))
@@ -57,13 +57,12 @@ def test_tiles_make_no_difference(path, noisy):
     assert np.array_equal(plain, tiled)
 
 
-def test_the_maskers_arguments_can_be_others(path, noisy):
-    """Of a network that was trained with small holes, say."""
+def test_the_maskers_arguments_can_be_overridden(path, noisy):
     plain, holes = (Denoiser.load(path, "cpu", masked=True, settings=s)(noisy) for s in ((), (HOLES,)))
     assert not np.array_equal(plain, holes)
 
 
-def test_grey_and_other_channels_are_denoised_hidden(path, noisy, hidden):
+def test_grey_and_other_channels_are_denoised_masked(path, noisy, hidden):
     grey = noisy[..., 0]
     expected = as_stored(hidden(grey[..., None]).mean(axis=2))
     assert np.array_equal(Denoiser.load(path, "cpu", masked=True)(grey), expected)
@@ -74,7 +73,7 @@ def test_grey_and_other_channels_are_denoised_hidden(path, noisy, hidden):
 
 
 @pytest.mark.parametrize("finish", ["none", "all"])
-def test_nan_stays_where_it_is(path, noisy, finish):
+def test_nan_stays_in_place(path, noisy, finish):
     values = from_float(to_float(noisy), "float32", 1)
     values[10:14, 50:60] = np.nan
     denoiser = Denoiser.load(path, "cpu", masked=True, nan="keep", finish=finish)
@@ -82,14 +81,14 @@ def test_nan_stays_where_it_is(path, noisy, finish):
     assert np.array_equal(np.isnan(result), np.isnan(values))
 
 
-def test_the_finish_is_of_what_was_denoised_hidden(path, noisy):
+def test_the_finish_applies_to_masked_results(path, noisy):
     half = Denoiser.load(path, "cpu", masked=True, strength=0.5)(noisy).astype(int)
     whole = Denoiser.load(path, "cpu", masked=True)(noisy).astype(int)
     inside = (whole > 0) & (whole < 255)
     assert inside.any() and np.abs(2 * half - whole - noisy)[inside].max() <= 2
 
 
-def test_files_and_folders_are_denoised_hidden(path, load, noisy_folder, noisy, hidden, tmp_path):
+def test_files_and_folders_are_denoised_masked(path, load, noisy_folder, noisy, hidden, tmp_path):
     write_image(noisy_folder / "b.png", noisy)
     files = FileDenoiser(load(path, "test.finish={light: 8}").with_finish("none", None).with_masked())
     files.file(noisy_folder / "b.png", tmp_path / "b.png")
@@ -98,7 +97,7 @@ def test_files_and_folders_are_denoised_hidden(path, load, noisy_folder, noisy, 
         assert np.array_equal(read_image(result), as_stored(hidden(noisy)))
 
 
-def test_the_light_of_a_folder_is_found_in_what_was_denoised_hidden(path, load, noisy_folder, monkeypatch):
+def test_the_gamma_of_a_folder_is_found_in_masked_results(path, load, noisy_folder, monkeypatch):
     asked = []
     monkeypatch.setattr(Masked, "denoise_bands", lambda self, *arguments: asked.append(arguments[-1]))
     trained = load(path, "test.finish={light: 8}").with_masked()
@@ -114,7 +113,7 @@ def rows(folder):
         return list(csv.DictReader(file))
 
 
-def test_scores_are_of_what_was_denoised_hidden(path, load, clean_folder, hidden, tmp_path):
+def test_scores_are_of_masked_results(path, load, clean_folder, hidden, tmp_path):
     trained = load(path, f"test.dataset_args.clean_folder={clean_folder}", "test.save_float=true")
     folders = [
         score_dataset(trained, 0, tmp_path / "plain"),
@@ -126,8 +125,7 @@ def test_scores_are_of_what_was_denoised_hidden(path, load, clean_folder, hidden
         np.testing.assert_allclose(np.load(folders[1] / f"{number:04d}_DN.npy"), expected, atol=1e-5)
 
 
-def test_the_masked_loss_is_the_networks_however_it_is_used(path, load, tmp_path):
-    """It would hide what is hidden already, and be no measure of what was trained."""
+def test_the_masked_loss_does_not_depend_on_masked_denoising(path, load, tmp_path):
     plain, hidden = (
         rows(score_dataset(trained, 0, tmp_path / name))
         for name, trained in (("plain", load(path)), ("hidden", load(path).with_masked()))
@@ -136,7 +134,7 @@ def test_the_masked_loss_is_the_networks_however_it_is_used(path, load, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         (
             ["training.objective=imitate", "training.loss=1*target_L1", "training.tmp_info=[]"],
@@ -150,16 +148,16 @@ def test_the_masked_loss_is_the_networks_however_it_is_used(path, load, tmp_path
     ],
     ids=["imitate", "n2v", "pitch"],
 )
-def test_what_cannot_be_used_hidden_is_refused_in_a_line(path, settings, said):
-    with pytest.raises(ConfigError, match=said):
+def test_networks_that_cannot_be_used_masked_are_refused(path, settings, message):
+    with pytest.raises(ConfigError, match=message):
         Denoiser.load(path, "cpu", masked=True, settings=settings)
 
 
-def test_the_general_network_hid_nothing():
+def test_the_general_network_cannot_be_used_masked():
     with pytest.raises(ConfigError, match="objective: imitate"):
         Denoiser.load(device="cpu", masked=True)
 
 
-def test_an_ensemble_is_refused(path):
+def test_masked_excludes_ensemble(path):
     with pytest.raises(ConfigError, match="--masked and --ensemble: say one of them"):
         Denoiser.load(path, torch.device("cpu"), masked=True, ensemble=True)

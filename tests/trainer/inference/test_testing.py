@@ -19,19 +19,19 @@ def rows(folder):
         return list(csv.DictReader(file))
 
 
-def test_a_name_that_is_no_text_is_scored_and_shown_all_the_same(new_run, noisy_folder, load):
-    """Of an old disk or archive; the training ended in a traceback at its first validation."""
+def test_a_file_name_that_is_not_utf8_is_scored_and_shown(new_run, noisy_folder, load):
+    """Such names come from old disks and archives."""
     try:
         (noisy_folder / "b.png").rename(noisy_folder / "\udcfc.png")
     except OSError:
-        pytest.skip("this disk takes text alone")
+        pytest.skip("this file system takes UTF-8 names only")
     run = new_run("bytes")
     run.train("training.max_epochs=1")
     folder = score_dataset(load(run.files.checkpoint_file(1)), 0, None)
     assert [row["name"] for row in rows(folder)] == ["a.png", "c.png", r"\udcfc.png"]
 
 
-def test_e7_e19_the_scores_are_those_of_the_written_images(run, trained):
+def test_e7_e19_f17_scores_match_the_written_images(run, trained):
     folder = score_dataset(trained, 0, None)
     assert folder.parent == run.files.images and folder.name.startswith("test_Folder_002_")
     table = rows(folder)
@@ -39,11 +39,11 @@ def test_e7_e19_the_scores_are_those_of_the_written_images(run, trained):
         ("0000", "a.png"), ("0001", "b.png"), ("0002", "c.png"),
     ]  # fmt: skip
     for row in table:
-        clean = read_image(folder / f"{row['image']}_CLEAN.png")
-        denoised = read_image(folder / f"{row['image']}_DN_{float(row['psnr']):.2f}.png")
+        clean = read_image(folder / f"{row['picture']}_CLEAN.png")
+        denoised = read_image(folder / f"{row['picture']}_DN_{float(row['psnr']):.2f}.png")
         assert float(row["psnr"]) == peak_signal_noise_ratio(clean, denoised)
         assert float(row["ssim"]) == structural_similarity(clean, denoised, channel_axis=2)
-        assert (folder / f"{row['image']}_NOISY.png").is_file()
+        assert (folder / f"{row['picture']}_NOISY.png").is_file()
     title, line, *_ = (folder / "metrics.txt").read_text(encoding="utf-8").splitlines()
     assert title == f"Folder, {run.files.checkpoint_file(2)}, epoch 2"
     means = [np.mean([float(row[metric]) for row in table]) for metric in ("psnr", "ssim")]
@@ -51,7 +51,7 @@ def test_e7_e19_the_scores_are_those_of_the_written_images(run, trained):
     assert line.endswith("all 3 images)")
 
 
-def test_beside_the_images_lies_a_page_of_them(run, trained):
+def test_scored_images_have_a_page(run, trained):
     folder = score_dataset(trained, 0, None)
     page = (folder / "report.html").read_text(encoding="utf-8")
     for row in rows(folder):
@@ -69,23 +69,23 @@ def test_scores_without_clean_images_are_masked_losses(new_run, load):
     assert "masked loss" in (folder / "metrics.txt").read_text()
 
 
-def test_e13_without_images_there_are_scores(run, tmp_path, load):
+def test_e13_e16_scores_can_be_written_without_images(run, tmp_path, load):
     trained = load(run.files.checkpoint_file(2), "test.save_image=false")
     folder = score_dataset(trained, 0, tmp_path / "scores")
     assert folder == tmp_path / "scores"
     assert sorted(path.name for path in folder.iterdir()) == ["metrics.csv", "metrics.txt"]
 
 
-def test_e14_each_test_has_a_folder_of_its_own(trained):
+def test_e14_each_test_has_its_own_folder(trained):
     assert len({score_dataset(trained, 0, None) for _ in range(3)}) == 3
 
 
-def test_a_part_of_the_set_is_shouted(run, load):
+def test_scores_of_a_subset_say_so_in_capitals(run, load):
     folder = score_dataset(load(run.files.checkpoint_file(2), "test.dataset_args.n_data=1"), 0, None)
     assert "ONLY 1 OF 3 IMAGES" in (folder / "metrics.txt").read_text()
 
 
-def test_the_test_set_is_that_of_the_test_block(run, noisy_folder, clean_folder, tmp_path, load):
+def test_the_test_set_is_the_one_of_the_test_block(run, noisy_folder, clean_folder, tmp_path, load):
     (tmp_path / "other").mkdir()
     shutil.copy(noisy_folder / "c.png", tmp_path / "other" / "z.png")
     shutil.copy(clean_folder / "c.png", clean_folder / "z.png")
@@ -94,13 +94,7 @@ def test_the_test_set_is_that_of_the_test_block(run, noisy_folder, clean_folder,
     assert [row["name"] for row in rows(folder)] == ["z.png"]
 
 
-def test_e16_scores_without_images_when_none_are_asked_for(run, tmp_path, load):
-    trained = load(run.files.checkpoint_file(2), "test.save_image=false")
-    folder = score_dataset(trained, 0, tmp_path / "scores")
-    assert sorted(path.name for path in folder.iterdir()) == ["metrics.csv", "metrics.txt"]
-
-
-def test_e15_floor_and_add_constant_of_old_files_change_no_image(run, tmp_path, load):
+def test_e15_floor_and_add_constant_have_no_effect(run, tmp_path, load):
     path = run.files.checkpoint_file(2)
     old = load(path, "test.floor=true", "test.add_constant=0.5")
     score_dataset(load(path), 0, tmp_path / "new")
@@ -109,14 +103,7 @@ def test_e15_floor_and_add_constant_of_old_files_change_no_image(run, tmp_path, 
         assert image.read_bytes() == (tmp_path / "old" / image.name).read_bytes()
 
 
-def test_f17_numbered_results_keep_the_names_of_their_images(trained, tmp_path):
-    folder = score_dataset(trained, 0, tmp_path / "scores")
-    assert [(row["picture"], row["name"]) for row in rows(folder)] == [
-        ("0000", "a.png"), ("0001", "b.png"), ("0002", "c.png"),
-    ]  # fmt: skip
-
-
-def test_the_rows_after_a_lost_image_name_the_files_of_their_own(run, noisy_folder, load, tmp_path):
+def test_rows_keep_their_file_numbers_after_an_unreadable_image(run, noisy_folder, load, tmp_path):
     damaged = bytearray((noisy_folder / "a.png").read_bytes())
     damaged[len(damaged) // 2] ^= 1  # the header stays whole
     (noisy_folder / "a.png").write_bytes(damaged)
@@ -124,10 +111,10 @@ def test_the_rows_after_a_lost_image_name_the_files_of_their_own(run, noisy_fold
     folder = score_dataset(skipping, 0, tmp_path / "scores")
     assert [(row["picture"], row["name"]) for row in rows(folder)] == [("0001", "b.png"), ("0002", "c.png")]
     for row in rows(folder):
-        assert (folder / f"{row['image']}_DN_{float(row['psnr']):.2f}.png").is_file()
+        assert (folder / f"{row['picture']}_DN_{float(row['psnr']):.2f}.png").is_file()
 
 
-def test_e19_the_summary_says_each_metric_in_full_and_of_how_many(trained):
+def test_e19_the_summary_has_full_names_and_counts(trained):
     folder = score_dataset(trained, 0, None)
     values = {metric: [float(row[metric]) for row in rows(folder)] for metric in ("psnr", "ssim")}
     *_, head, psnr, ssim = (folder / "metrics.txt").read_text(encoding="utf-8").splitlines()
@@ -140,7 +127,7 @@ def test_e19_the_summary_says_each_metric_in_full_and_of_how_many(trained):
         assert figures == pytest.approx([np.mean(of), np.median(of), min(of), max(of)], rel=1e-5)
 
 
-def test_p8_the_networks_values_are_kept_as_they_are(new_run, load, tmp_path):
+def test_p8_the_networks_values_are_saved_exactly(new_run, load, tmp_path):
     run = new_run("run")
     run.train()
     trained = load(run.files.checkpoint_file(2), "test.save_float=true", "test.save_image=false")
@@ -166,7 +153,7 @@ def test_values_and_images_are_of_one_output(run, load, tmp_path):
         assert np.array_equal(to_uint8(np.load(path).transpose(2, 0, 1)), read_image(image))
 
 
-def test_a_full_disk_leaves_no_half_of_a_result(run, load, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_no_partial_result(run, load, tmp_path, monkeypatch):
     def fail(file, *_, **__):
         file.write(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -24,7 +24,7 @@ def test_c15_a_checkpoint_alone_is_enough(run, trained, tmp_path, noisy_folder, 
     assert read_image(tmp_path / "out.png").shape == (64, 80, 3)
 
 
-def test_k24_the_prefix_of_data_parallel_is_taken_off_once(run, tmp_path, differing, load):
+def test_k24_the_prefix_of_data_parallel_is_removed(run, tmp_path, differing, load):
     content = run.last
     content["model_weights"] = {f"module.{name}": value for name, value in content["model_weights"].items()}
     torch.save(content, tmp_path / "parallel.pth")
@@ -44,7 +44,7 @@ def test_k18_a_checkpoint_of_a_gpu_loads_on_the_cpu(run, tmp_path, monkeypatch, 
     assert differing(weights, run.last["model_weights"]) == []
 
 
-def test_a_checkpoint_of_another_network_is_named_with_what_differs(run, load):
+def test_a_checkpoint_that_does_not_fit_is_reported_with_the_difference(run, load):
     with pytest.raises(
         CheckpointError, match=r"run_002\.pth: does not fit the configuration's network: .*\w"
     ):
@@ -53,7 +53,7 @@ def test_a_checkpoint_of_another_network_is_named_with_what_differs(run, load):
         load(run.files.checkpoint_file(2), "model.kwargs={bsn: UNet, features: [4, 8]}")
 
 
-def test_a_checkpoint_without_a_configuration_asks_for_one(run, tmp_path, load):
+def test_a_checkpoint_without_a_configuration_needs_one(run, tmp_path, load):
     content = run.last
     del content["config"]
     torch.save(content, tmp_path / "original.pth")
@@ -62,6 +62,6 @@ def test_a_checkpoint_without_a_configuration_asks_for_one(run, tmp_path, load):
     assert load(tmp_path / "original.pth", "model.kwargs.features=[4, 8]", config="sidd_train").epoch == 2
 
 
-def test_k19_there_is_no_network_with_random_weights():
+def test_k19_no_network_has_random_weights():
     with pytest.raises(ConfigError, match="say which network: --pretrained"):
         load_trained(CPU, [], "demo", None, None, None)

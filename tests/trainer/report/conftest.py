@@ -1,7 +1,4 @@
-"""Reports and what is read back from them; a browser to open them in.
-
-Chromium without a window is driven over the DevTools protocol by two pipes: nothing else to install.
-"""
+"""Make reports, read them, and open them in headless Chromium, over the DevTools protocol by two pipes."""
 
 import base64
 import io
@@ -26,17 +23,22 @@ PATIENCE = 60
 
 
 def images(height=40, width=60, channels=3, level=0.5):
-    """Noisy, denoised and clean, as tensors (C, H, W)."""
-    random = torch.Generator().manual_seed(0)
+    """Return noisy, denoised and clean tensors (C, H, W)."""
+    rng = torch.Generator().manual_seed(0)
     clean = torch.full((channels, height, width), level)
-    noisy = clean + 0.1 * level * torch.randn(clean.shape, generator=random)
+    noisy = clean + 0.1 * level * torch.randn(clean.shape, generator=rng)
     return noisy, clean + 0.02 * level, clean
 
 
 @pytest.fixture
 def new(tmp_path):
-    """Makes a report of so many images."""
+    """Return a function that makes a report of `count` images."""
     return lambda count=1: Report(tmp_path, "a title", "seed: 0\n", "run/checkpoint/run_100.pth", count)
+
+
+def add(report, name, *images, **options):
+    """Add the next image to a report."""
+    report.take(report.look(len(report._looks), name, *images, **options))
 
 
 def html(folder):
@@ -53,7 +55,7 @@ def decoded(uri):
 
 
 class Page:
-    """A page in the browser. Messages end with a zero byte; an answer carries the number of its question."""
+    """A page in the browser. Messages end with a zero byte; an answer has the number of its request."""
 
     def __init__(self, to_browser, from_browser):
         self.to_browser = to_browser
@@ -69,7 +71,7 @@ class Page:
             self.call(f"{domain}.enable")
 
     def call(self, method, **arguments):
-        """Ask the browser for something; what happens on the way is noted."""
+        """Call a DevTools method and return its result; record the events in between."""
         number = next(self.numbers)
         message = {"id": number, "method": method, "params": arguments}
         if self.session:
@@ -105,13 +107,13 @@ class Page:
             self.requests.append(content["request"]["url"][:200])
 
     def open(self, path, fragment=""):
-        """Load a file as a double click does, and wait until its images are there."""
+        """Load a file and wait until its images are shown."""
         self.call("Page.navigate", url=path.as_uri() + fragment)
         self.wait("document.readyState === 'complete' && location.protocol === 'file:'")
         self.settle()
 
     def run(self, expression):
-        """A value of the page."""
+        """Evaluate JavaScript on the page."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
@@ -137,7 +139,7 @@ class Page:
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
 
     def box(self, selector):
-        """Left, top, width, height of an element, scrolled into view."""
+        """Scroll an element into view and return its left, top, width and height."""
         return self.run(
             f"(e => (e.scrollIntoView({{block: 'nearest'}}), e = e.getBoundingClientRect(),"
             f" [e.x, e.y, e.width, e.height]))(document.querySelector({json.dumps(selector)}))"
@@ -166,15 +168,10 @@ class Page:
         self.call("Input.dispatchKeyEvent", type="keyDown", key=key, windowsVirtualKeyCode=code, text=text)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
 
-    def image(self, path, whole=False):
-        """Write what is seen, or all of the page."""
-        shot = self.call("Page.captureScreenshot", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(shot["data"]))
-
 
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory):
-    """A running browser, as the two ends of its pipes."""
+    """The pipes of a running browser."""
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None or os.name != "posix":
         pytest.skip("the page is tested in Chromium; it is not installed (Debian: apt-get install chromium)")
@@ -185,7 +182,7 @@ def chromium(tmp_path_factory):
         "--disable-dev-shm-usage", "--hide-scrollbars",
         f"--user-data-dir={tmp_path_factory.mktemp('browser')}",
     ]  # fmt: skip
-    # The browser listens at descriptors 3 and 4, whatever numbers ours have.
+    # The browser uses file descriptors 3 and 4.
     shell = f'exec "$@" 3</dev/fd/{browser_reads} 4>/dev/fd/{browser_writes}'
     process = subprocess.Popen(
         ["sh", "-c", shell, "sh", *command],
@@ -195,7 +192,7 @@ def chromium(tmp_path_factory):
     os.close(browser_reads)
     os.close(browser_writes)
     yield to_browser, from_browser
-    os.close(to_browser)  # it ends by itself when nobody drives it
+    os.close(to_browser)  # this ends the browser
     try:
         process.wait(10)
     except subprocess.TimeoutExpired:
@@ -205,7 +202,7 @@ def chromium(tmp_path_factory):
 
 @pytest.fixture
 def browser(chromium):
-    """A fresh page of 1280 x 900 px; nothing may be complained of, and nothing asked for."""
+    """A new page of 1280 x 900 px. A test fails on console errors and on requests."""
     page = Page(*chromium)
     page.size(1280, 900)
     yield page

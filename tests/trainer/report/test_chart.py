@@ -1,4 +1,4 @@
-"""Curves are where their points say."""
+"""Curves are drawn at their points."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
 def of_colour(sheet, colour):
-    """Rows and columns of pixels below the names."""
+    """Return rows and columns of pixels of a colour below the names."""
     rows, columns = np.nonzero((sheet[30:] == colour).all(axis=2))
     return rows + 30, columns
 
@@ -23,7 +23,7 @@ def drawn(scale=1.0):
     return chart([flat, rising], "x", "y", 200, (400, 200))
 
 
-def test_a_curve_has_its_height_and_reaches_as_far_as_it_is_known():
+def test_curves_are_drawn_at_their_points():
     sheet = drawn()
     assert sheet.shape == (200, 400, 3) and sheet.dtype == np.uint8
     (flat, along), (rising, up) = of_colour(sheet, RED), of_colour(sheet, BLUE)
@@ -31,7 +31,7 @@ def test_a_curve_has_its_height_and_reaches_as_far_as_it_is_known():
     assert rising[up.argmin()] > flat.max() > rising[up.argmax()] and up.max() < 150
 
 
-def test_labels_and_names_are_drawn_and_the_scale_is_the_values():
+def test_labels_names_and_scale_are_drawn():
     assert (drawn() != drawn(0.001)).any()  # the numbers at the axis
     labelled, other = (
         chart([Curve(name, "red", np.ones(1), np.ones(1))], name, "y", 2, (200, 200)) for name in "ab"

@@ -1,4 +1,4 @@
-"""What a person does with the page, done by mouse, finger and keys in a real browser."""
+"""Use the page in a real browser by mouse, touch and keyboard."""
 
 import base64
 import io
@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from src.trainer.report import Report
+from tests.trainer.report.conftest import add
 
 RED, BLUE, GREEN = (200, 20, 20), (20, 20, 200), (20, 200, 20)
 HOSTILE = ["<script>alert(1)</script>.png", "\"&'.png", "<img src=x onerror=alert(1)>.png", "</script>.png"]
@@ -20,12 +21,12 @@ def plain(colour, edge=256):
 
 @pytest.fixture
 def page(browser, tmp_path):
-    """Opens a report of red noisy, blue denoised and green clean images of these names and metrics."""
+    """Return a function that opens a report of red noisy, blue denoised and green clean images."""
 
     def opened(images, fragment="", edge=256, config="seed: 0\n"):
         report = Report(tmp_path, "a title", config, "run_100.pth", len(images))
         for name, metrics in images.items():
-            report.add(name, plain(RED, edge), plain(BLUE, edge), plain(GREEN, edge), metrics)
+            add(report, name, plain(RED, edge), plain(BLUE, edge), plain(GREEN, edge), metrics)
         report.close()
         browser.open(tmp_path / "report.html", fragment)
         return browser
@@ -39,7 +40,7 @@ def one(page):
 
 
 def seen(browser, across, down=0.25, selector="#stage"):
-    """The colour that is seen at a place of the stage."""
+    """Return the colour that the stage shows at a place."""
     browser.settle()
     x, y = browser.point(selector, across, down)
     shot = browser.call("Page.captureScreenshot")["data"]
@@ -55,7 +56,7 @@ def listed(browser):
 
 
 def scale(browser):
-    """Screen pixels for each of the image's."""
+    """Return the number of screen pixels per image pixel."""
     return browser.run("new DOMMatrix(document.querySelector('#left img').style.transform).a")
 
 
@@ -64,9 +65,7 @@ def test_the_slider_moves_with_the_mouse(one):
     one.drag(one.point("#divider"), one.point("#stage", 0.2, 0.7))
     assert near(seen(one, 0.1), RED) and near(seen(one, 0.3), BLUE)
     assert one.run("document.querySelector('#divider').ariaValueNow") == "20"
-    one.drag(
-        one.point("#stage", 0.6), one.point("#stage", 0.9)
-    )  # where nothing is to be moved, from anywhere
+    one.drag(one.point("#stage", 0.6), one.point("#stage", 0.9))  # an image that is not zoomed cannot move
     assert near(seen(one, 0.85), RED) and near(seen(one, 0.95), BLUE)
 
 
@@ -81,7 +80,7 @@ def test_the_slider_moves_by_keys(one):
     assert one.run("document.querySelector('#divider').ariaValueText") == "100 % noisy, the rest denoised"
 
 
-def test_which_two_are_compared_is_chosen(one):
+def test_the_compared_images_can_be_chosen(one):
     one.run(
         "(choice => { choice.value = 'clean'; choice.dispatchEvent(new Event('change')); })"
         "(document.querySelector('#right-choice'))"
@@ -139,7 +138,7 @@ def test_the_residual_is_shown_amplified_and_its_autocorrelation_drawn(browser, 
     clean = plain((120, 120, 120))
     noise = np.random.default_rng(0).normal(0, 0.05, clean.shape)
     report = Report(tmp_path, "a title", "", "run_100.pth", 1)
-    report.add("a.png", clean + noise + 0.1, clean, clean)
+    add(report, "a.png", clean + noise + 0.1, clean, clean)
     report.close()
     browser.open(tmp_path / "report.html")
     assert browser.run("document.querySelector('#moments').textContent").startswith("mean +25.5")
@@ -167,7 +166,7 @@ def test_the_table_sorts_numbers_as_numbers(page):
     assert listed(browser) == ["9", "10", "inf", "nan", "-2"]
 
 
-def test_the_worst_images_come_first_also_by_a_loss(page):
+def test_a_loss_is_sorted_worst_first(page):
     browser = page({"good": {"loss": 1e-5}, "bad": {"loss": 2.5}, "fair": {"loss": 0.1}})
     browser.click("th:last-child button")
     assert listed(browser) == ["bad", "fair", "good"]
@@ -175,13 +174,13 @@ def test_the_worst_images_come_first_also_by_a_loss(page):
     assert listed(browser) == ["good", "fair", "bad"]
 
 
-def test_names_are_sorted_as_people_count(page):
+def test_names_are_sorted_naturally(page):
     browser = page({"b10": {}, "b9": {}, "A": {}})
     browser.click("th.name button")
     assert listed(browser) == ["A", "b9", "b10"]
 
 
-def test_a_image_is_chosen_in_the_table_and_the_next_one_follows_its_order(page):
+def test_images_are_chosen_in_the_table_and_stepped_through_in_its_order(page):
     browser = page({"a": {"psnr": 3}, "b": {"psnr": 1}, "c": {"psnr": 2}})
     name = "document.querySelector('#name').textContent"
     assert browser.run(name) == "a"
@@ -201,11 +200,11 @@ def test_a_image_is_chosen_in_the_table_and_the_next_one_follows_its_order(page)
     browser.wait(f"{name} === 'a'")
 
 
-def test_a_link_leads_to_a_image(page):
+def test_a_link_opens_an_image(page):
     assert page({"a": {}, "b": {}}, "#p2").run("document.querySelector('#name').textContent") == "b"
 
 
-def test_hostile_names_are_only_shown(page):
+def test_hostile_names_are_displayed_as_text(page):
     browser = page({name: {} for name in HOSTILE}, "#p1", config=HOSTILE[0])
     assert listed(browser) == HOSTILE
     for name in HOSTILE:
@@ -218,14 +217,14 @@ def test_hostile_names_are_only_shown(page):
 def test_images_of_all_shapes_are_shown(browser, tmp_path, shape):
     image = np.random.default_rng(0).uniform(0.3, 0.7, shape)
     report = Report(tmp_path, "a title", "", "run_100.pth", 1)
-    report.add("a.tif", image, image * 0.9)
+    add(report, "a.tif", image, image * 0.9)
     report.close()
     browser.open(tmp_path / "report.html")
     assert browser.run("document.querySelector('#left img').naturalWidth") == shape[1]
     assert 100 < browser.run("document.querySelector('#stage').clientHeight") < 900
 
 
-def test_a_telephone_shows_all_of_it_and_fingers_move_it(page):
+def test_the_page_fits_a_phone_and_reacts_to_touch(page):
     scores = {"psnr": 30, "ssim": 0.9}
     browser = page(
         {"an image with quite a long name, longer than a telephone is wide.png": scores, "b": scores}
@@ -253,14 +252,14 @@ def test_a_telephone_shows_all_of_it_and_fingers_move_it(page):
     assert scale(browser) > 1.5 * before
 
 
-def test_it_is_dark_where_the_system_is(one):
+def test_the_page_follows_the_systems_dark_mode(one):
     one.dark()
     back = one.run("getComputedStyle(document.documentElement).backgroundColor.match(/\\d+/g).map(Number)")
     front = one.run("getComputedStyle(document.body).color.match(/\\d+/g).map(Number)")
     assert max(back) < 40 and min(front) > 200
 
 
-def test_it_prints_the_image_the_table_and_the_configuration(one):
+def test_printing_includes_image_table_and_configuration(one):
     pdf = base64.b64decode(one.call("Page.printToPDF")["data"])
     assert pdf.startswith(b"%PDF") and len(pdf) > 5_000
     assert one.run("document.querySelector('details').open")
@@ -270,7 +269,7 @@ def test_it_prints_the_image_the_table_and_the_configuration(one):
     assert not one.run("document.querySelector('#zoom').checkVisibility()")
 
 
-def test_all_controls_have_names_and_are_reached_by_tab(one):
+def test_all_controls_have_names_and_can_be_focused(one):
     names = one.call("Accessibility.getFullAXTree")["nodes"]
     roles = {"button", "slider", "combobox", "link"}
     nameless = [

@@ -8,7 +8,7 @@ def tile(value, height=20, width=30):
     return np.full((height, width, 3), value, np.uint8)
 
 
-def test_images_stand_side_by_side_unchanged_under_their_captions():
+def test_images_are_drawn_side_by_side_under_their_captions():
     sheet = panel([[("noisy", tile(10)), ("N2V", tile(20))], [("clean", tile(30, 12, 16))]])
     assert sheet.dtype == np.uint8
     assert sheet.shape == (2 * CAPTION_HEIGHT + 20 + GAP + 12, 30 + GAP + 30, 3)
@@ -18,7 +18,7 @@ def test_images_stand_side_by_side_unchanged_under_their_captions():
     assert (sheet[CAPTION_HEIGHT : CAPTION_HEIGHT + 20, 30 : 30 + GAP] == 255).all()
 
 
-def test_images_of_one_place_stand_under_each_other():
+def test_images_are_aligned_in_columns():
     sheet = panel([[("", tile(10)), ("", tile(20))], [("", tile(30, 12, 16)), ("", tile(40, 12, 16))]])
     assert (sheet[-12:, 30 + GAP : 30 + GAP + 16] == 40).all()
     assert (sheet[-12:, 16 : 30 + GAP] == 255).all()
@@ -32,13 +32,13 @@ def test_captions_are_drawn_above_each_image():
 
 
 @pytest.mark.parametrize("name", ["long " * 60, "two\nlines", "\udc80", "名前", ""])
-def test_a_caption_of_any_text_stays_above_its_image(name):
+def test_any_caption_stays_above_its_image(name):
     captions = panel([[(name, tile(0, 20, 100)), ("", tile(0, 20, 100))]])[:CAPTION_HEIGHT]
     assert (captions[:, 102:] == 255).all()
     assert (captions[:, :100] < 128).any() == bool(name)
 
 
-def test_an_accent_is_left_out_where_the_font_has_none():
+def test_accents_are_dropped_in_captions():
     names = ("März", "Marz", "M?rz", "M名rz")
     accent, without, unknown, other = (panel([[(name, tile(0, 20, 100))]]).tobytes() for name in names)
     assert accent == without != unknown == other

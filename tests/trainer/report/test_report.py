@@ -1,4 +1,4 @@
-"""What the page and the panel show of images, scores and names."""
+"""The page and the panel show images, scores and names."""
 
 import re
 from html import escape
@@ -12,13 +12,13 @@ from src.trainer.report import Report
 from src.trainer.report.residual import RESIDUAL_GAIN
 from src.util.errors import StorageError
 from src.util.images.io import to_uint8
-from tests.trainer.report.conftest import data, decoded, html, images
+from tests.trainer.report.conftest import add, data, decoded, html, images
 
 
 def test_the_page_holds_the_images_bit_by_bit(new, tmp_path):
     noisy, denoised, clean = images()
     page = new()
-    page.add("a.png", noisy, denoised, clean, {"psnr": 31.4159, "ssim": 0.87654})
+    add(page, "a.png", noisy, denoised, clean, {"psnr": 31.4159, "ssim": 0.87654})
     page.close()
     found = data(tmp_path)
     for name, image in {"noisy": noisy, "denoised": denoised, "clean": clean}.items():
@@ -43,20 +43,20 @@ def test_arrays_and_tensors_are_shown_alike(new, tmp_path):
     arrays = [image.permute(1, 2, 0).double().numpy() for image in tensors]
     for noisy, denoised, clean in (tensors, arrays, [image.bfloat16() for image in tensors]):
         page = new()
-        page.add("a.png", noisy, denoised, clean)
+        add(page, "a.png", noisy, denoised, clean)
         page.close()
         found.append(data(tmp_path)["files"])
     assert found[0] == found[1]
     assert found[0].keys() == found[2].keys()
 
 
-def test_a_files_own_values_are_shown_by_their_white(new, tmp_path):
+def test_stored_values_are_shown_by_their_data_range(new, tmp_path):
     noisy, denoised, clean = (to_uint8(image) for image in images())
     found = []
     for factor, data_range in ((1, 255), (257, 65535)):
         page = new()
         given = [image.astype(np.uint16) * np.uint16(factor) for image in (noisy, denoised, clean)]
-        page.add("a.tif", *given, data_range=data_range)
+        add(page, "a.tif", *given, data_range=data_range)
         page.close()
         found.append(html(tmp_path))
         assert np.array_equal(decoded(data(tmp_path)["files"]["clean"]), clean)
@@ -71,7 +71,7 @@ def test_a_files_own_values_are_shown_by_their_white(new, tmp_path):
 def test_images_of_any_number_of_channels(new, tmp_path, channels, shown):
     noisy, denoised, _ = images(channels=channels)
     page = new()
-    page.add("a.tif", noisy, denoised)
+    add(page, "a.tif", noisy, denoised)
     page.close()
     found = decoded(data(tmp_path)["files"]["noisy"])
     kept = {"L": 1, "RGB": 3}[shown]
@@ -82,24 +82,24 @@ def test_images_of_any_number_of_channels(new, tmp_path, channels, shown):
 
 def test_flat_arrays_are_grey(new, tmp_path):
     page = new()
-    page.add("a.npy", np.full((5, 7), 0.5), np.full((5, 7), 0.4))
+    add(page, "a.npy", np.full((5, 7), 0.5), np.full((5, 7), 0.4))
     page.close()
     assert decoded(data(tmp_path)["files"]["denoised"]).tolist() == [[102] * 7] * 5
 
 
-def test_one_pixel_is_a_image(new, tmp_path):
+def test_an_image_of_one_pixel_is_shown(new, tmp_path):
     page = new()
-    page.add("a.png", *images(1, 1))
+    add(page, "a.png", *images(1, 1))
     page.close()
     assert data(tmp_path)["cut"] == [1, 1]
     assert data(tmp_path)["correlation"]["rows"] == [None] * 11
     assert min(Image.open(tmp_path / "panel.png").size) > 100
 
 
-def test_images_that_are_all_but_black_are_shown_brighter(new, tmp_path):
+def test_nearly_black_images_are_brightened(new, tmp_path):
     noisy, denoised, clean = images(level=0.01)
     page = new()
-    page.add("a.tif", noisy, denoised, clean)
+    add(page, "a.tif", noisy, denoised, clean)
     page.close()
     assert data(tmp_path)["brightness"] == 64
     assert np.array_equal(decoded(data(tmp_path)["files"]["noisy"]), to_uint8(64 * noisy))
@@ -107,17 +107,17 @@ def test_images_that_are_all_but_black_are_shown_brighter(new, tmp_path):
 
 
 @pytest.mark.parametrize("level", [0, 0.2, 1.5])
-def test_other_images_are_shown_as_bright_as_they_are(new, tmp_path, level):
+def test_other_images_are_not_brightened(new, tmp_path, level):
     page = new()
-    page.add("a.png", *images(level=level))
+    add(page, "a.png", *images(level=level))
     page.close()
     assert data(tmp_path)["brightness"] == 1
 
 
-def test_a_black_result_does_not_make_the_image_white(new, tmp_path):
+def test_a_black_result_does_not_brighten_the_noisy_image(new, tmp_path):
     noisy, denoised, _ = images(level=0.5)
     page = new()
-    page.add("a.png", noisy, 0.01 * denoised)
+    add(page, "a.png", noisy, 0.01 * denoised)
     page.close()
     assert data(tmp_path)["brightness"] == 1
     assert np.array_equal(decoded(data(tmp_path)["files"]["noisy"]), to_uint8(noisy))
@@ -136,7 +136,7 @@ HOSTILE = [
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_and_texts_are_escaped(tmp_path, name):
     page = Report(tmp_path, name, f"folder: {name}\n", name, 1)
-    page.add(name, *images()[:2], None, {name: 1.0})
+    add(page, name, *images()[:2], None, {name: 1.0})
     page.close()
     written = html(tmp_path)
     assert len(re.findall(r"<script\b", written)) == len(re.findall("</script>", written)) == 2
@@ -145,19 +145,19 @@ def test_names_and_texts_are_escaped(tmp_path, name):
     Image.open(tmp_path / "panel.png").load()
 
 
-def test_the_page_asks_for_nothing_outside(new, tmp_path):
+def test_the_page_loads_nothing(new, tmp_path):
     page = new()
-    page.add("a.png", *images())
+    add(page, "a.png", *images())
     page.close()
     links = set(re.findall(r"(?:https?:)?//[a-z][\w./-]*", re.sub(r"base64,[\w+/=]*", "", html(tmp_path))))
-    assert links == {"http://www.w3.org/2000/svg"}  # the name of a language, which nobody opens
+    assert links == {"http://www.w3.org/2000/svg"}  # a namespace, which no browser loads
     assert "default-src 'none'" in html(tmp_path)
 
 
-def test_the_table_knows_infinity_and_what_is_missing(new, tmp_path):
+def test_the_table_shows_infinity_and_missing_values(new, tmp_path):
     page = new(3)
     for metrics in ({"psnr": np.inf, "ssim": np.nan}, {"psnr": 30.0}, {"other <b>": -2e-5}):
-        page.add("a.png", *images(), metrics)
+        add(page, "a.png", *images(), metrics)
     page.close()
     rows = re.findall("<tr id=.*?</tr>", html(tmp_path))
     cells = [re.findall(r'data-value="([^"]*)">([^<]*)<', row)[2:] for row in rows]
@@ -173,7 +173,7 @@ def test_the_table_knows_infinity_and_what_is_missing(new, tmp_path):
 def test_the_panel_shows_eight_images_spread_over_all(new, tmp_path):
     page = new(100)
     for number in range(100):
-        page.add(f"{number}.png", *images(130, 130, 1, 0.2 + number / 200), {"psnr": 30})
+        add(page, f"{number}.png", *images(130, 130, 1, 0.2 + number / 200), {"psnr": 30})
     assert [row[0][0] for row in page._rows()] == [
         f"{n + 1}  {n}.png" for n in (0, 14, 28, 42, 57, 71, 85, 99)
     ]
@@ -186,20 +186,20 @@ def test_the_panel_shows_eight_images_spread_over_all(new, tmp_path):
     assert (sheet[-130:, -130:] == to_uint8(images(1, 1, 1, 0.2 + 99 / 200)[2])).all()
 
 
-def test_images_of_two_sizes_are_refused_by_name(new):
+def test_images_of_two_sizes_are_refused(new):
     noisy, denoised, clean = images()
     with pytest.raises(ValueError, match=r"a\.png: clean is \(39, 60\), noisy is \(40, 60\)"):
-        new().add("a.png", noisy, denoised, clean[:, 1:])
+        add(new(), "a.png", noisy, denoised, clean[:, 1:])
 
 
-def test_what_is_given_stays_as_it_was(new):
+def test_a_report_does_not_modify_images(new):
     given = images(level=0.01)
     before = [image.clone() for image in given]
-    new().add("a.png", *given)
+    add(new(), "a.png", *given)
     assert all(torch.equal(one, other) for one, other in zip(given, before, strict=True))
 
 
-def test_without_images_an_earlier_page_stays(new, tmp_path):
+def test_an_empty_report_keeps_an_earlier_page(new, tmp_path):
     (tmp_path / "report.html").write_text("earlier")
     new().close()
     assert html(tmp_path) == "earlier" and not (tmp_path / "panel.png").exists()
@@ -207,10 +207,10 @@ def test_without_images_an_earlier_page_stays(new, tmp_path):
 
 def test_a_full_disk_leaves_the_earlier_page(new, tmp_path, monkeypatch):
     page = new()
-    page.add("a.png", *images())
+    add(page, "a.png", *images())
     page.close()
     before = html(tmp_path)
-    page.add("b.png", *images())
+    add(page, "b.png", *images())
 
     def full(*_):
         raise OSError(28, "No space left on device")

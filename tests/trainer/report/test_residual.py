@@ -28,14 +28,14 @@ def test_the_autocorrelation_of_four_pixels_by_hand():
     assert turned.columns == pytest.approx(found.rows, nan_ok=True)
 
 
-def test_white_noise_is_a_single_peak():
+def test_white_noise_gives_a_single_peak():
     found = autocorrelation(noise())
     for along in found:
         assert along[0] == pytest.approx(1, abs=1e-5)
         assert np.abs(along[1:]).max() < 0.02
 
 
-def test_blurred_noise_is_a_peak_as_wide_as_the_blur():
+def test_blurred_noise_gives_a_peak_as_wide_as_the_blur():
     # A Gaussian of sigma s makes noise with the autocorrelation exp(-lag^2 / 4 s^2).
     found = autocorrelation(gaussian_filter(noise(512, 512), (1.5, 1.5, 0), mode="wrap"))
     expected = np.exp(-(np.arange(MAX_LAG + 1) ** 2) / (4 * 1.5**2))
@@ -43,7 +43,7 @@ def test_blurred_noise_is_a_peak_as_wide_as_the_blur():
         assert along == pytest.approx(expected, abs=0.05)
 
 
-def test_rows_and_columns_are_told_apart():
+def test_rows_and_columns_are_distinguished():
     # A running mean of 4 px along the rows: a triangle that ends at a lag of 4.
     found = autocorrelation(uniform_filter1d(noise(512, 512), 4, axis=1, mode="wrap"))
     assert found.rows[:5] == pytest.approx([1, 0.75, 0.5, 0.25, 0], abs=0.03)
@@ -57,7 +57,7 @@ def test_lost_signal_stays_in_the_residual():
     assert min(found.columns) > 0.25
 
 
-def test_a_shift_of_the_channels_is_no_structure():
+def test_channel_means_do_not_count():
     assert autocorrelation(noise() + np.float32([0.3, -0.2, 0.1])).rows[5] == pytest.approx(0, abs=0.02)
 
 
@@ -69,7 +69,7 @@ def test_a_constant_residual_has_no_autocorrelation(value, shape):
     assert len(found.rows) == len(found.columns) == MAX_LAG + 1
 
 
-def test_the_residual_stays_as_it_was():
+def test_the_residual_is_not_modified():
     residual = noise(16, 16)
     before = residual.copy()
     autocorrelation(residual)

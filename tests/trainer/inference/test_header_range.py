@@ -1,4 +1,4 @@
-"""A type is not a range: counts in wide types, and what headers say, from the first look to the result."""
+"""Data ranges of wide types and of headers, from training to results."""
 
 import cv2
 import numpy as np
@@ -17,9 +17,9 @@ WIDE = [("uint32", "tif"), ("int32", "tif"), ("uint32", "npy"), ("int64", "npy")
 
 def counts(seed=0, largest=65_535, dtype="uint16"):
     """Grey waves from 0 to the largest, with noise."""
-    random = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     waves = np.sin(np.arange(64) / 9)[:, None] * np.cos(np.arange(64) / 7) / 3 + 0.5
-    values = (waves + random.normal(0, 0.05, waves.shape)).clip(0, 1)
+    values = (waves + rng.normal(0, 0.05, waves.shape)).clip(0, 1)
     values[0, :2] = 0, 1
     return np.rint(values * largest).astype(dtype)
 
@@ -35,7 +35,7 @@ def save(path, values, **options):
 
 @pytest.fixture
 def grey(new_run, load, tmp_path):
-    """Loads, with settings, a network of grey 16-bit images that gives back what it gets."""
+    """Return a function that loads, with settings, a grey 16-bit network that returns its input."""
     save(tmp_path / "sixteen" / "a.tif", counts())
     run = new_run("grey")
     run.train("model.kwargs.in_channels=1", f"training.dataset_args.data_dir={tmp_path / 'sixteen'}")
@@ -49,18 +49,18 @@ def grey(new_run, load, tmp_path):
 
 
 @pytest.mark.parametrize(("dtype", "ending"), WIDE)
-def test_counts_in_a_wide_type_are_not_trained_on_without_a_word(tiny_config, tmp_path, dtype, ending):
+def test_training_on_wide_types_needs_a_data_range(tiny_config, tmp_path, dtype, ending):
     save(tmp_path / "wide" / f"a.{ending}", counts(dtype=dtype))
     settings = ["model.kwargs.in_channels=1", f"training.dataset_args.data_dir={tmp_path / 'wide'}"]
-    said = rf"a\.{ending}, {dtype}: its largest value, 65535, is far below .* set data_range=65535$"
-    with pytest.raises(DataError, match=said):
+    message = rf"a\.{ending}, {dtype}: its largest value, 65535, is far below .* set data_range=65535$"
+    with pytest.raises(DataError, match=message):
         build_images(tiny_config(*settings), "training")
     samples = build_images(tiny_config(*settings, "data_range=65535"), "validation")
     assert samples.data_range == 65_535 and samples[0, 0]["noisy"].max() == 1
 
 
 @pytest.mark.parametrize(("dtype", "ending"), WIDE)
-def test_nor_denoised_into_black(grey, tmp_path, dtype, ending):
+def test_denoising_wide_types_needs_a_data_range(grey, tmp_path, dtype, ending):
     path, out = save(tmp_path / "wide" / f"a.{ending}", counts(dtype=dtype)), tmp_path / f"out.{ending}"
     with pytest.raises(DataError, match=rf"a\.{ending}, {dtype}: .* set data_range=65535$"):
         FileDenoiser(grey()).file(path, out)
@@ -74,9 +74,7 @@ def test_nor_denoised_into_black(grey, tmp_path, dtype, ending):
     assert np.array_equal(Denoiser(grey().network, 65_535)(array), found)
 
 
-def test_of_several_wide_images_the_range_that_is_proposed_holds_the_brightest(
-    grey, tiny_config, tmp_path, messages
-):
+def test_the_proposed_range_covers_all_wide_images(grey, tiny_config, tmp_path, messages):
     largest = {"a": 900, "b": 65_535, "c": 4095}
     for name, data_range in largest.items():
         save(tmp_path / "wide" / f"{name}.tif", counts(1, data_range, "uint32"))
@@ -92,7 +90,7 @@ def test_of_several_wide_images_the_range_that_is_proposed_holds_the_brightest(
 
 
 @pytest.mark.parametrize("cache", ["null", "disk", "ram"])
-def test_a_header_s_range_is_white_from_training_to_the_scores(
+def test_a_header_range_is_used_from_training_to_scores(
     new_run, load, tmp_path, monkeypatch, cache, messages
 ):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
@@ -119,7 +117,7 @@ def test_a_header_s_range_is_white_from_training_to_the_scores(
     assert psnr == pytest.approx(-10 * np.log10(np.mean(error**2)), abs=0.02)
 
 
-def test_a_number_wins_over_a_header(tiny_config, tmp_path):
+def test_a_given_data_range_overrides_the_header(tiny_config, tmp_path):
     save(tmp_path / "deep" / "a.tif", counts(1, 4000), bitspersample=12)
     settings = ["model.kwargs.in_channels=1", f"training.dataset_args.data_dir={tmp_path / 'deep'}"]
     samples = build_images(tiny_config(*settings, "data_range=4000"), "validation")
@@ -127,37 +125,37 @@ def test_a_number_wins_over_a_header(tiny_config, tmp_path):
 
 
 @pytest.mark.parametrize("cache", ["null", "ram"])
-def test_a_pair_whose_headers_disagree_about_white_needs_a_word(tiny_config, tmp_path, cache):
+def test_a_pair_with_different_header_ranges_needs_a_data_range(tiny_config, tmp_path, cache):
     noisy = save(tmp_path / "deep" / "a.tif", counts(1, 4095), bitspersample=12).parent
     clean = save(tmp_path / "deep_clean" / "a.tif", counts(2, 4095)).parent
     settings = [
         "model.kwargs.in_channels=1", f"training.dataset_args.data_dir={noisy}",
         f"training.dataset_args.cache={cache}", f"validation.dataset_args.clean_folder={clean}",
     ]  # fmt: skip
-    message = r"a\.tif: its header gives data range 4095, that of the clean image 65535; .* data_range=4095"
-    with pytest.raises(DataError, match=message):
+    message = "a.tif: by its header white is 4095, by the clean image's 65535; say which by data_range=4095"
+    with pytest.raises(DataError, match=re.escape(message)):
         build_images(tiny_config(*settings), "validation")
     sample = build_images(tiny_config(*settings, "data_range=4095"), "validation")[0, 0]
     assert sample["noisy"].max() == sample["clean"].max() == 1
 
 
-def test_a_hint_is_said_once_for_each_number(grey, tmp_path, messages):
+def test_a_hint_is_logged_once_for_each_range(grey, tmp_path, messages):
     for name, largest in {"a": 4095, "b": 900, "c": 4000, "d": 1000, "e": 65_535}.items():
         cv2.imwrite(str(save(tmp_path / "dark" / f"{name}.png", counts(1, largest))), counts(1, largest))
     trained = grey()
     del messages[:]
     assert FileDenoiser(trained).folder(tmp_path / "dark", tmp_path / "out") == 0
-    said = [line for line in messages if "far below" in line]
-    assert ["a.png" in said[0], "b.png" in said[1], len(said)] == [True, True, 2]
-    assert "data_range=4095 (said once)" in said[0] and "data_range=1023 (said once)" in said[1]
+    warned = [line for line in messages if "far below" in line]
+    assert ["a.png" in warned[0], "b.png" in warned[1], len(warned)] == [True, True, 2]
+    assert "data_range=4095 (reported once)" in warned[0] and "data_range=1023 (reported once)" in warned[1]
 
 
-def test_each_foreign_range_is_said_once(grey, tmp_path, messages):
+def test_each_other_data_range_is_warned_about_once(grey, tmp_path, messages):
     for name, bits in {"a": 10, "b": 12, "c": 10}.items():
         save(tmp_path / "packed" / f"{name}.tif", counts(1, 2**bits - 1), bitspersample=bits)
     trained = grey()
     del messages[:]
     assert FileDenoiser(trained).folder(tmp_path / "packed", tmp_path / "out") == 0
-    said = [line for line in messages if line.startswith("WARNING")]
-    assert len(said) == 2
-    assert "a.tif: white is 1023 (uint16), but 65535" in said[0] and "b.tif: white is 4095" in said[1]
+    warned = [line for line in messages if line.startswith("WARNING")]
+    assert len(warned) == 2
+    assert "a.tif: white is 1023 (uint16), but 65535" in warned[0] and "b.tif: white is 4095" in warned[1]
