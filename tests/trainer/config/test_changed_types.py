@@ -59,7 +59,7 @@ def test_what_was_chosen_and_has_no_place_any_more_is_named_with_its_line(messag
     loaded = changed(text, "masker.masker_type=N2V_Masker")
     assert loaded.masker.masker_args["pixel_perc"] == 0.001  # both know it
     assert messages == [
-        "WARNING masker.masker_args: left out, N2V_Masker has none: sim_patch_edge (my.yaml, line 4)"
+        "WARNING masker.masker_args: dropped, N2V_Masker does not take: sim_patch_edge (my.yaml, line 4)"
     ]
 
 
@@ -84,7 +84,7 @@ def test_a_schedule_that_was_chosen_is_named_when_another_takes_its_place(messag
     text = CROP.replace("64}", "64}, scheduler: {type: step, step_size: 7}")
     assert changed(text, "training.scheduler.type=cosine").training.scheduler.arguments == {"warm_up": 0}
     assert messages == [
-        "WARNING training.scheduler.step: left out, cosine has none: step_size (my.yaml, line 1)"
+        "WARNING training.scheduler.step: dropped, cosine does not take: step_size (my.yaml, line 1)"
     ]
     again = changed(text, "training.scheduler.gamma=0.1").training.scheduler
     assert again.arguments == {"step_size": 7, "gamma": 0.1}
@@ -97,7 +97,7 @@ def test_what_two_datasets_know_stays():
 
 
 def test_a_name_that_is_not_known_hides_nothing():
-    with pytest.raises(ConfigError, match=r"masker\.masker_type: no 'N2V_Maskr' is known; did you mean"):
+    with pytest.raises(ConfigError, match=r"masker\.masker_type: unknown name 'N2V_Maskr'; did you mean"):
         changed(stored(CROP), "masker.masker_type=N2V_Maskr")
 
 

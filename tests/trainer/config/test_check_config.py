@@ -40,7 +40,7 @@ masker:
         "training.tmp_info": (8, "got 'self_L9'"),
         "masker.masker_args.sim_patch_edge": (18, "expected an odd number, got 20"),
         "masker.masker_args.pixel_prec": (18, "did you mean 'pixel_perc'?"),
-        "training.optimizer.type": (9, "no 'SGD' is known; choose from Adam"),
+        "training.optimizer.type": (9, "unknown name 'SGD'; choose from Adam"),
         "training.dataset_args.data_dir": (11, "missing: noisy images: a folder of them"),
         "training.dataset_args.crop_sise": (11, "did you mean 'crop_size'?"),
         "training.dataset_args.repeat_times": (11, "expected an integer of at least 1 or None, got 0"),
@@ -59,10 +59,10 @@ masker:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("model: {type: NL_BNS}", "model.type: no 'NL_BNS' is known; did you mean 'NL_BSN'?"),
+        ("model: {type: NL_BNS}", "model.type: unknown name 'NL_BNS'; did you mean 'NL_BSN'?"),
         (
             "masker: {masker_type: Maskr}",
-            "masker.masker_type: no 'Maskr' is known; did you mean 'Masker'?",
+            "masker.masker_type: unknown name 'Maskr'; did you mean 'Masker'?",
         ),
         ("training: {dataset: SIDD_trian}", "did you mean 'SIDD_train'?"),
         ("validation: {dataset: zzz}", "choose from BSD68_test"),
@@ -77,7 +77,7 @@ def test_c16_a_name_that_is_not_registered_is_refused_with_the_nearest(text, wor
     [("gpu", "-g"), ("thread", "--thread"), ("run_name", "-s"), ("resume", "-r"), ("config", "-c")],
 )
 def test_c13_flags_in_a_file_are_refused_with_the_flag_to_use(key, flag):
-    assert problem(f"seed: 1\n{key}: 8") == f"{key}: is said on the command line, by {flag} (my.yaml, line 2)"
+    assert problem(f"seed: 1\n{key}: 8") == f"{key}: is no key; use the command line flag {flag} (my.yaml, line 2)"
 
 
 def test_a_problem_of_a_setting_is_placed_there():

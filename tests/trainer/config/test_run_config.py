@@ -120,7 +120,7 @@ def test_a_mistake_in_either_is_reported_at_its_line(text):
 def test_an_argument_said_in_both_places_is_refused():
     (line,) = problems("training:\n  scheduler:\n    step_size: 7\n    step: {step_size: 8}\n")
     assert line == (
-        "training.scheduler.step_size: said twice, also as training.scheduler.step.step_size: keep one"
+        "training.scheduler.step_size: given twice, also as training.scheduler.step.step_size: keep one"
         " (my.yaml, line 3)"
     )
 
@@ -199,7 +199,7 @@ def test_unknown_keys_are_refused_in_every_block():
     ],
 )
 def test_a_key_of_another_name_is_refused_with_the_right_one(text, key, name):
-    assert problems(text) == [f"{key}: unknown key; it is called {name} (my.yaml, line 1)"]
+    assert problems(text) == [f"{key}: unknown key; its name is {name} (my.yaml, line 1)"]
 
 
 def test_a_space_that_is_missing_after_a_colon_is_pointed_out():

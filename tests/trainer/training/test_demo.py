@@ -54,7 +54,7 @@ def test_a_demo_without_clean_photographs_is_refused_before_it_trains(tmp_path):
     config = read_config(
         "demo", [f"output_folder={tmp_path / 'runs'}", *TINY, "training.dataset_args.add_noise=null"]
     )
-    with pytest.raises(ConfigError, match="no clean images, with which the demo compares"):
+    with pytest.raises(ConfigError, match="the demo needs clean images"):
         demo.run_demo(config, "tiny", CPU, 0)
     assert not (tmp_path / "runs").exists()
 

@@ -18,7 +18,7 @@ def test_it_begins_where_the_other_ended(new_run, first, differing):
     run = new_run("second")
     path = first.files.checkpoint_file(2)
     run.train(f"training.init={path}", "training.init_lr=1e-30")
-    assert f"weights to begin with: {path}" in run.log
+    assert f"initial weights: {path}" in run.log
     changed = differing(run.last["model_weights"], first.last["model_weights"])
     assert all("running" in line or "num_batches" in line for line in changed)
 
@@ -46,5 +46,5 @@ def test_general_is_the_network_that_comes_with_the_program(new_run):
         "training.init=general", "training.max_epochs=1", "training.init_lr=1e-30",
         "model.kwargs={bsn: UNet, in_channels: 3, features: [32, 64], local_mean: 8}",
     )  # fmt: skip
-    assert "weights to begin with: general" in run.log
+    assert "initial weights: general" in run.log
     assert torch.isfinite(run.last["model_weights"]["bsn.tail.1.weight"]).all()
