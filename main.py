@@ -51,7 +51,11 @@ def main() -> int:
         if demo is not None or (flags.config is None and not flags.resume):
             if not processes.alone:
                 raise ConfigError("the demo trains in one process; choose what to train with -c")
-            _train_demo(flags, config, device)
+            from src.trainer.training.demo import run_demo
+
+            general = _general(device)
+            known = general.network, general.config.test.finish
+            run_demo(config, _run_name(flags), device, flags.thread, flags.resume, known)
             return 0
         files = FileManager(config.output_folder, _run_name(flags))
         # A run that torchrun restarts (--max-restarts) is resumed, but only if these processes began it.
@@ -82,14 +86,6 @@ def _report_noise(flags: argparse.Namespace, config: "RunConfig", device: "torch
     image = Path(flags.noise_report) if flags.noise_report else None
     for text in report_noise(config, _general(device).network, image):
         print(text, end="", flush=True)
-
-
-def _train_demo(flags: argparse.Namespace, config: "RunConfig", device: "torch.device") -> None:
-    from src.trainer.training.demo import run_demo
-
-    general = _general(device)
-    known = general.network, general.config.test.finish
-    run_demo(config, _run_name(flags), device, flags.thread, flags.resume, known)
 
 
 def _general(device: "torch.device") -> "Trained":

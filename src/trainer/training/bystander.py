@@ -1,11 +1,9 @@
 """Reporter and checkpoint store of all processes but the first, which do nothing."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from src.trainer.checkpoints.checkpoint import CheckpointStore
-from src.trainer.evaluation.evaluate import Evaluated, Scores
 from src.trainer.training.reporter import Reporter
 from src.util.file_manager import FileManager
 
@@ -16,20 +14,10 @@ class NoReporter(Reporter):
     def __init__(self) -> None:
         pass
 
-    def __exit__(self, *_: object) -> None:
+    def _ignore(self, *_: Any, **__: Any) -> None:
         pass
 
-    def step(self, images: int) -> None:
-        """Do nothing."""
-
-    def training(self, where: str, step: int, losses: Mapping[str, float], learning_rate: float) -> None:
-        """Do nothing."""
-
-    def image(self, result: Evaluated, step: int, folder: Path | None) -> None:
-        """Do nothing."""
-
-    def validation(self, epoch: int, step: int, scores: Scores, began: float) -> None:
-        """Do nothing."""
+    __exit__ = step = training = image = validation = _ignore
 
 
 class NoStore(CheckpointStore):

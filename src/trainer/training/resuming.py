@@ -22,23 +22,15 @@ def restore_newest(
     config: RunConfig, network: Network, optimizer: torch.optim.Optimizer, mean: WeightMean | None,
     store: CheckpointStore, processes: Processes,
 ) -> TrainingState | None:  # fmt: skip
-    """Load the newest whole checkpoint, which the first process reads for all.
-
-    Returns
-    -------
-    TrainingState or None
-        None if nothing was saved before.
+    """Load the newest whole checkpoint, which the first process reads for all; None if nothing was saved.
 
     Raises
     ------
     CheckpointError
         When no checkpoint is whole, or it has another network or an unknown layout.
     """
-    found: tuple[str, dict[str, Any]] | None = None
-    if processes.first and not store.is_empty():
-        newest, content = store.newest(network.device)
-        found = str(newest), content
-    found = processes.broadcast(found, network.device)
+    found = None if not processes.first or store.is_empty() else store.newest(network.device)
+    found = processes.broadcast(found and (str(found[0]), found[1]), network.device)
     if found is None:
         return None
     path, content = found
