@@ -28,11 +28,9 @@ def main() -> int:
     check_training_names(flags.config, flags.session, flags.settings, begins, flags.resume)
     if flags.noise_report:
         check_image_name(Path(flags.noise_report), "--noise-report")
-    # PyTorch takes seconds to load, so wrong names are reported first.
-    from src.trainer.adapt.stages import adapt
+    # PyTorch and the training take seconds to load: wrong names are reported before, wrong values in between.
     from src.trainer.config.reading import agreed_config, to_yaml
     from src.trainer.parallel.distributed import processes_of_torchrun
-    from src.trainer.training.session import train
     from src.util.device import resolve_device
 
     demo = begun_demo(flags.session, flags.settings) if flags.resume and flags.config is None else None
@@ -42,6 +40,9 @@ def main() -> int:
             if processes.first:
                 print(to_yaml(config), end="")
             return 0
+        from src.trainer.adapt.stages import adapt
+        from src.trainer.training.session import train
+
         device, line = resolve_device(flags.gpu, None if processes.alone else processes.local_rank)
         LOG.info(line)
         if flags.noise_report is not None:
