@@ -1,4 +1,4 @@
-"""For all tests: their order, one thread, logging that no test leaves changed, tiny images and networks."""
+"""For all tests: order, one thread, restored logging, tiny images and networks."""
 
 import logging
 import os
@@ -6,8 +6,7 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
-# In this process and those it starts: more threads would change bits from machine to machine, and be slower
-# on images this small.
+# More threads would change bits from machine to machine, and be slower on small images.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import h5py
@@ -31,7 +30,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """What the tests of faults tried, in whichever process."""
+    """Print the table of the fault tests, of all worker processes."""
     reports = [report for kind in terminalreporter.stats.values() for report in kind]
     ended = [report for report in reports if getattr(report, "when", None) == "teardown"]
     rows = sorted(tried for report in ended for name, tried in report.user_properties if name == TRIED)
@@ -50,7 +49,7 @@ def pytest_terminal_summary(terminalreporter):
 
 
 @pytest.fixture(autouse=True)
-def _logging_stays_as_it_was():
+def _restore_logging():
     handlers, level, propagate, show = list(LOG.handlers), LOG.level, LOG.propagate, warnings.showwarning
     yield
     LOG.handlers[:], LOG.propagate, warnings.showwarning = handlers, propagate, show
@@ -59,23 +58,23 @@ def _logging_stays_as_it_was():
 
 @pytest.fixture(scope="session")
 def real_data():
-    """The folder of real images that NLN2V_DATA names; None where it names none."""
+    """The folder of real images that NLN2V_DATA names, or None."""
     folder = Path(os.environ.get("NLN2V_DATA", "not set"))
     return folder if folder.is_dir() else None
 
 
 @pytest.fixture
 def messages():
-    """What is logged during the test, each as `LEVEL text`."""
-    said = []
+    """Messages that are logged during the test, as `LEVEL text`."""
+    logged = []
 
     class Listener(logging.Handler):
         def emit(self, record):
-            said.append(f"{record.levelname} {record.getMessage()}")
+            logged.append(f"{record.levelname} {record.getMessage()}")
 
     LOG.setLevel(logging.INFO)
     LOG.addHandler(Listener())
-    return said
+    return logged
 
 
 @pytest.fixture
@@ -93,7 +92,7 @@ def noisy_folder(tmp_path):
 
 @pytest.fixture
 def tiny_config(tmp_path, noisy_folder):
-    """Makes a checked configuration that trains in seconds; takes settings as of `--set`."""
+    """Make a checked configuration that trains in seconds, with overrides as of `--set`."""
     tiny = {
         "output_folder": str(tmp_path / "output"),
         "model": {"kwargs": {"bsn": "UNet2", "features": [4, 8]}},
@@ -111,7 +110,7 @@ def tiny_config(tmp_path, noisy_folder):
 
 @pytest.fixture
 def following(tiny_config, noisy_folder, tmp_path):
-    """A checkpoint whose values stay within [0, 1] and follow the image's, untrained for speed."""
+    """An untrained checkpoint whose output follows the image and stays within [0, 1]."""
     config = tiny_config()
     module = build_model(config, torch.device("cpu")).module
     for norm in (layer for layer in module.modules() if isinstance(layer, torch.nn.BatchNorm2d)):
@@ -131,7 +130,7 @@ def following(tiny_config, noisy_folder, tmp_path):
 
 @pytest.fixture
 def make_sidd():
-    """Write frames as SIDD's download has them, noisy and clean: {path below the folder: (height, width)}."""
+    """Write noisy and clean frames in SIDD's layout: {path below the folder: (height, width)}."""
 
     def make(folder, frames):
         for number, (name, size) in enumerate(frames.items()):

@@ -1,19 +1,19 @@
-"""Training and using denoisers: all that scripts call.
+"""Training and using denoisers: everything that the scripts call.
 
-The rooms, from the ground up; each imports only from rooms above it in this list:
+The packages, from the bottom up; each imports only from those above it in this list:
 
 network       calls the network: precision, tiles, whole images
-finish        gives back what a network took off besides noise
-checkpoints   what is saved, and how it is read back
+finish        restores what a network removed besides noise
+checkpoints   what is saved, and how it is loaded
 optim         optimisers, learning rates, the mean of weights
-objective     what a network is trained to do: hide and predict, or imitate
+objective     what a network is trained to do: predict hidden pixels, or imitate targets
 parallel      several processes that train one network
-config        from YAML to checked objects, and which run is meant
-evaluation    scores, and what can be measured before a training
+config        from YAML to checked objects; finds the run that is meant
+evaluation    scores, and measurements before a training
 report        pages and panels to look at
-training      the loop, what it says, and resuming
+training      the loop, its log, and resuming
 inference     images to denoised images: files, folders, datasets, Python
-adapt         a network adapted to images in stages: trains, denoises, trains; what it measures, in words
+adapt         adapts a network to images in stages (train, denoise, train); noise measurements as text
 
 Training and inference never import each other. For the method read `training.trainer`, then `training.step`.
 """

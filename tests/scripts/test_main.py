@@ -128,7 +128,7 @@ def test_f4_an_existing_run_name_is_refused_with_a_hint(call, trained):
 
 def test_resume_needs_a_name_a_run_and_a_checkpoint(call, trained):
     ended = call("main", "-c", "tiny.yaml", "-r")
-    assert ended.code == 2 and "say by -s RUN which run to resume" in ended.err
+    assert ended.code == 2 and "name the run to resume with -s RUN" in ended.err
     ended = call("main", "-c", "tiny.yaml", "-s", "absent", "-r")
     assert ended.code == 2 and "there is no run" in ended.err
     ended = call("main", "-s", "absent", "-r")

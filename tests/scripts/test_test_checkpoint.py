@@ -16,7 +16,7 @@ def test_k19_the_last_checkpoint_is_used_and_never_random_weights(call, trained,
     ended = call("test", "-s", "run", "--test_img", image)
     assert ended.code == 0 and re.search(r"run_002\.pth, after epoch 2", ended.out)
     ended = call("test", "-c", "tiny.yaml", "--test_img", image)
-    assert ended.code == 2 and "say which network" in ended.err
+    assert ended.code == 2 and "name a network" in ended.err
     ended = call("test", "-s", "absent", "--test_img", image)
     assert ended.code in (2, 4) and "absent" in ended.err
     shutil.rmtree(trained / "checkpoint")

@@ -1,4 +1,5 @@
 import csv
+import itertools
 import os
 import re
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from src.trainer.checkpoints.checkpoint import CheckpointStore, load_checkpoint
 from src.trainer.config.reading import check_config
 from src.trainer.inference.trained import load_trained
 from src.trainer.training.session import train
+from src.trainer.training.step import TrainingStep
 from src.util.config.yaml_document import override, parse_yaml
 from src.util.errors import ConfigError
 from src.util.file_manager import FileManager
@@ -24,13 +26,13 @@ DEMO = "dataset: Demo, dataset_args: {crop_size: 64}"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Messages are heard; nothing waits for a disk that will not fail."""
+    """Log to the console, and skip `fsync`, which is slow."""
     start_console()
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
 
 
 def config(text, *settings):
-    """The configuration that a text is, with settings as of `--set`."""
+    """Return the configuration of a YAML text, with overrides as of `--set`."""
     return check_config(override(parse_yaml(text, "my.yaml"), settings))
 
 
@@ -47,7 +49,7 @@ def problem(text, *settings):
 
 @pytest.fixture
 def clean_folder(tmp_path, noisy_folder):
-    """A clean image for each noisy one."""
+    """A folder with a clean image for each noisy one."""
     (tmp_path / "clean").mkdir()
     for path in noisy_folder.iterdir():
         write_image(tmp_path / "clean" / path.name, uniform_filter(read_image(path), (7, 7, 0)))
@@ -56,7 +58,7 @@ def clean_folder(tmp_path, noisy_folder):
 
 @pytest.fixture
 def files(tmp_path):
-    """The folder of a run that has saved nothing yet."""
+    """A run that has saved nothing yet."""
     files = FileManager(tmp_path / "output", "run")
     files.create()
     yield files
@@ -64,7 +66,7 @@ def files(tmp_path):
 
 
 def content(epoch, mark=0.0):
-    """A small checkpoint of an epoch; the mark tells two of the same epoch apart."""
+    """Return a small checkpoint of an epoch; the mark distinguishes two of the same epoch."""
     return {"epoch": epoch, "model_weights": {"bsn.w": torch.full((3,), float(epoch))}, "mark": mark}
 
 
@@ -100,12 +102,12 @@ class Run:
 
     @property
     def last(self):
-        """The newest checkpoint's content."""
+        """Content of the newest checkpoint."""
         return CheckpointStore(self.files).newest()[1]
 
     @property
     def epochs(self):
-        """Epochs of the checkpoints that are kept."""
+        """Epochs that have a checkpoint."""
         return [int(path.stem[-3:]) for path in sorted(self.files.checkpoints.glob("*.pth"))]
 
     def epoch(self, number):
@@ -117,7 +119,7 @@ class Run:
 
     @property
     def losses(self):
-        """What the log says of each step: (epoch, step) -> text from the loss to the learning rate."""
+        """The log's lines: (epoch, step) -> text from the loss to the learning rate."""
         lines = re.findall(r"epoch (\d+)/\d+, step (\d+)/\d+: (loss .*?), [\d.]+ images/s", self.log)
         return {(int(epoch), int(step)): text for epoch, step, text in lines}
 
@@ -134,7 +136,7 @@ class Run:
 
 @pytest.fixture
 def new_run(tmp_path, tiny_config):
-    """A run by its name, not yet on disk; its epochs have two steps."""
+    """Make a run by name, not yet on disk; its epochs have two steps."""
     return lambda name: Run(tiny_config, FileManager(Path(tmp_path / "output"), name))
 
 
@@ -152,26 +154,37 @@ def _differing(one, other, path=""):
 
 @pytest.fixture
 def differing():
-    """Where two nested values differ, by one bit or more."""
+    """Return the paths at which two nested values differ in any bit."""
     return _differing
 
 
 @pytest.fixture
-def stop_at_step(monkeypatch):
-    """Make a training stop as by Ctrl-C in its step number so many, once."""
-    from src.trainer.training.step import TrainingStep
+def at_step(monkeypatch):
+    """Call `happen` before each step of the trainings that follow, or only before step `number`, from 0."""
+    original = TrainingStep.__call__
 
-    def stop(number, error=KeyboardInterrupt):
-        original = TrainingStep.__call__
-        done = iter(range(10**9))
+    def patch(happen, number=None):
+        steps = itertools.count()
 
-        def counted(self, *arguments):
-            if next(done) == number:
-                monkeypatch.setattr(TrainingStep, "__call__", original)
-                raise error()  # a fresh one: it holds on to the frames it passes
+        def patched(self, *arguments):
+            if next(steps) == number or number is None:
+                happen()
             return original(self, *arguments)
 
-        monkeypatch.setattr(TrainingStep, "__call__", counted)
+        monkeypatch.setattr(TrainingStep, "__call__", patched)
+
+    return patch
+
+
+@pytest.fixture
+def stop_at_step(at_step):
+    """Make a training raise KeyboardInterrupt, or another error, before step `number`, once."""
+
+    def stop(number, error=KeyboardInterrupt):
+        def happen():
+            raise error()  # a new one, since it keeps the frames that it passes alive
+
+        at_step(happen, number)
 
     return stop
 
@@ -185,7 +198,7 @@ def run(new_run, clean_folder):
 
 @pytest.fixture
 def load():
-    """Give what loads a checkpoint's path, with overrides, onto the CPU."""
+    """Load a checkpoint, with overrides, onto the CPU."""
     return lambda path, *settings, config=None: load_trained(CPU, settings, config, None, None, str(path))
 
 

@@ -24,7 +24,7 @@ from src.util.seed import derive_seed
 
 
 def build_model(config: RunConfig, device: torch.device) -> Network:
-    """The denoiser with initial weights that are a function of the seed."""
+    """Build the denoiser; its initial weights depend on the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive_seed(config.seed, "weights"))
         module = _model(config)
@@ -35,45 +35,45 @@ def build_model(config: RunConfig, device: torch.device) -> Network:
 
 
 def outline(config: RunConfig) -> DenoisingNetwork:
-    """The denoiser without values, which takes no memory."""
+    """Build the denoiser on the meta device, where it takes no memory."""
     with torch.device("meta"):
         return _model(config)
 
 
 def build_masker(config: RunConfig) -> Masker:
-    """The masker of `masker.masker_type`."""
+    """Build the masker of `masker.masker_type`."""
     constructor = MASKERS[config.masker.masker_type]
     return constructor(**arguments(config.masker.masker_args, constructor))
 
 
 def build_objective(config: RunConfig) -> Objective:
-    """The objective of `training.objective`."""
+    """Build the objective of `training.objective`."""
     return OBJECTIVES[config.training.objective](build_masker(config))
 
 
 def build_loss(config: RunConfig) -> Loss:
-    """The loss of `training.loss`."""
+    """Build the loss of `training.loss`."""
     return Loss(config.training.loss, config.training.tmp_info)
 
 
 def build_optimizer(config: RunConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """The optimiser of `training.optimizer`."""
+    """Build the optimiser of `training.optimizer`."""
     block = config.training.optimizer
     constructor = OPTIMIZERS[block.type]
     return constructor(**arguments(block.arguments, constructor))(parameters, config.training.init_lr)
 
 
 def build_scheduler(config: RunConfig) -> Scheduler:
-    """The learning rate's schedule of `training.scheduler`."""
+    """Build the learning rate schedule of `training.scheduler`."""
     block = config.training.scheduler
     constructor = SCHEDULERS[block.type]
     return constructor(**arguments(block.arguments, constructor))
 
 
 def dataset_of(config: RunConfig, part: str) -> tuple[str, dict[str, Any]]:
-    """The dataset of `training`, `validation` or `test`, and its arguments, as far as they are given.
+    """Return the dataset of `training`, `validation` or `test`, and the arguments given for it.
 
-    A part that names no dataset takes the one before it, its own arguments laid over that one's.
+    A part without a dataset takes the dataset of the part before it; its own arguments override that part's.
     """
     order = ["test", "validation", "training"]
     blocks = [getattr(config, name) for name in order[order.index(part) :]]
@@ -85,15 +85,14 @@ def dataset_of(config: RunConfig, part: str) -> tuple[str, dict[str, Any]]:
 
 
 def noisy_images(config: RunConfig) -> Samples:
-    """The images of the training, each once and whole; those of other than 1 or 3 channels with all of them.
+    """Return the training images, each once and whole; unless they have 1 or 3 channels, with all channels.
 
     Raises
     ------
     DataError
         As `build_images`.
     """
-    as_they_are = {"dataset": None, "dataset_args": {"crop_size": None}}
-    scored = config.validation.model_copy(update=as_they_are)
+    scored = config.validation.model_copy(update={"dataset": None, "dataset_args": {"crop_size": None}})
     samples = _samples(config.model_copy(update={"validation": scored}), "validation")
     own = samples.source.inspect(0).channels
     if own not in (1, 3):
@@ -103,14 +102,16 @@ def noisy_images(config: RunConfig) -> Samples:
 
 
 def build_images(config: RunConfig, part: str) -> Samples:
-    """The images of `training`, `validation` or `test`, each looked at.
+    """Return the images of `training`, `validation` or `test`, after a check of every header.
 
-    A part that names no dataset takes the one before it; the training images are then seen as they are.
+    A part without a dataset takes the one before it, without augmentation.
 
     Raises
     ------
+    ConfigError
+        When the objective needs clean images and the training set has none.
     DataError
-        When images are missing, damaged, too small or of the wrong kind: a line for each.
+        When images are missing, damaged, too small or of the wrong kind: one line for each.
     """
     objective, training = OBJECTIVES[config.training.objective], part == "training"
     samples = _samples(config, part)
@@ -119,7 +120,7 @@ def build_images(config: RunConfig, part: str) -> Samples:
         raise ConfigError(
             f"training.objective: {config.training.objective} needs clean images,"
             f" {config.training.dataset} has none here:"
-            " say where they are (clean_folder) or put noise onto clean ones (add_noise)"
+            " name their folder (clean_folder) or add noise to clean images (add_noise)"
         )
     if training and objective.hides and samples.view.crop is None:
         _check_sizes(samples, build_masker(config))
@@ -138,7 +139,7 @@ def _samples(config: RunConfig, part: str) -> Samples:
 
 
 def _check_sizes(samples: Samples, masker: Masker) -> None:
-    """Without a crop whole images are masked: one of each size is tried."""
+    """Raise DataError for sizes that cannot be masked; whole images, without a crop, may have several."""
     sizes: dict[tuple[int, int], int] = {}
     for number in samples.used.numbers:
         info = samples.source.inspect(number)

@@ -1,6 +1,6 @@
-"""The parts of a configuration that are one of several: network, masker, datasets, optimiser, scheduler.
+"""The parts of a configuration that have a type: network, masker, datasets, optimiser, scheduler.
 
-Each is named by a type, and has arguments whose schema is the constructor that the type stands for.
+Each type stands for a constructor, whose signature is the schema of the type's arguments.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,21 +19,21 @@ from src.util.config.yaml_document import Document, KeyPath, moved, overlay, ove
 from src.util.errors import ConfigError
 from src.util.logger import LOG
 
-# What the dataset of an earlier part is told besides, when its images are scored.
+# Arguments that override those of an earlier part's dataset when its images are scored.
 FOR_SCORING = {"augmentations": None}
 
 
 class Kind(NamedTuple):
-    """A part of the configuration that is one of several.
+    """A part of the configuration that has a type.
 
     Attributes
     ----------
     type_key : key path
-        Where its type is named.
+        Key of the type.
     arguments_key : key path
-        Where its arguments stand; None in it is the type's name: `optimizer: {type: Adam, Adam: {...}}`.
+        Key of the arguments; None in it stands for the type's name: `optimizer: {type: Adam, Adam: {...}}`.
     choices : mapping
-        What each type is made by.
+        The constructor of each type.
     """
 
     type_key: KeyPath
@@ -42,20 +42,20 @@ class Kind(NamedTuple):
 
     @property
     def is_dataset(self) -> bool:
-        """Whether it is a dataset: a part of the configuration that names none takes the one before it."""
+        """Whether it is a dataset, which a part without one takes from the part before it."""
         return self.choices is DATASETS
 
     def type_in(self, data: dict[str, Any]) -> Any:
-        """The type as it is written, or by default."""
+        """Return the type that is written in `data`, or the default."""
         default = value_at(RunConfig().model_dump(), self.type_key)
         return value_at(data, self.type_key, default)
 
     def arguments_path(self, chosen: str) -> KeyPath:
-        """Where the arguments of a type stand."""
+        """Return the key path of a type's arguments."""
         return tuple(chosen if key is None else key for key in self.arguments_key)
 
     def makers(self, chosen: str) -> tuple[Callable[..., Any], ...]:
-        """What takes the arguments of a type: of a dataset its source and how that is seen."""
+        """Return what takes a type's arguments: the constructor and, for a dataset, the view."""
         return (self.choices[chosen], View) if self.is_dataset else (self.choices[chosen],)
 
 
@@ -68,23 +68,23 @@ KINDS = (
     Kind(("training", "optimizer", "type"), ("training", "optimizer", None), OPTIMIZERS),
     Kind(("training", "scheduler", "type"), ("training", "scheduler", None), SCHEDULERS),
 )
-# The network inside `NL_BSN` takes some of its arguments, whose defaults are the network's own.
+# The network inside `NL_BSN` shares that block, and sets the defaults of some arguments in it.
 _NETWORK = Kind(("model", "kwargs", "bsn"), ("model", "kwargs"), NETWORKS)
 
 
 class Component(NamedTuple):
-    """What makes a component, with all its arguments.
+    """The constructors of a component, with all arguments.
 
     Attributes
     ----------
     makers : tuple of callables
         What takes the arguments.
     arguments : dict
-        Complete, defaults filled in.
+        Complete, with defaults.
     named : bool
-        False for the dataset of an earlier part.
+        False for a dataset that was taken from an earlier part.
     sound : bool
-        Whether nothing is wrong with any single argument.
+        Whether each argument is valid by itself.
     """
 
     makers: tuple[Callable[..., Any], ...]
@@ -94,20 +94,20 @@ class Component(NamedTuple):
 
 
 def laid_over(below: Document, above: Document) -> Document:
-    """A configuration laid over another; see `overlay`, and `_revised` for types that change."""
+    """Override a configuration with another; see `overlay`, and `_revised` for types that change."""
     return _revised(below, lambda document: overlay(document, above))
 
 
 def with_settings(below: Document, settings: Sequence[str]) -> Document:
-    """A configuration with overrides `KEY=VALUE`; see `override`, and `_revised` for types that change."""
+    """Override a configuration with settings `KEY=VALUE`; see `override` and `_revised`."""
     return _revised(below, lambda document: override(document, settings))
 
 
 def _revised(below: Document, lay: Callable[[Document], Document]) -> Document:
-    """Change a document; where that changes a type, what the old type's arguments said goes.
+    """Change a document; where that changes a type, drop the arguments that belong to the old type.
 
-    Arguments that the new type knows too stay, unless they are the old one's defaults: a run's own
-    configuration holds all of these. What the user had chosen and the new type has no place for is named.
+    Arguments that both types take stay, unless they have the old type's default: the configuration of a run
+    lists all defaults. A warning names the arguments that the user chose and that the new type does not take.
     """
     below = nested(below)
     after = nested(lay(below))
@@ -124,17 +124,17 @@ def _is_choice(name: Any, kind: Kind) -> bool:
 
 
 def _without_stale(document: Document, kind: Kind, before: str, now: str) -> Document:
-    """Only those arguments of the type before that were chosen and that the new type knows."""
+    """Keep only the arguments of the old type that were chosen and that the new type takes."""
     path = kind.arguments_path(before)
     arguments = value_at(document.data, path)
     if not isinstance(arguments, dict):
         return document
     old, known = (arguments_model(*kind.makers(name)).model_fields for name in (before, now))
-    own = {key: value for key, value in arguments.items() if key in old}  # what is no argument is said later
+    own = {key: value for key, value in arguments.items() if key in old}  # unknown keys are reported later
     chosen = {key for key, value in own.items() if not _is_default(kind.makers(before), key, value)}
     if lost := sorted(chosen - known.keys()):
         listed = ", ".join(f"{key} ({document.place((*path, key))})" for key in lost)
-        LOG.warning("%s: left out, %s has none: %s", ".".join(map(str, path)), now, listed)
+        LOG.warning("%s: dropped, %s does not take: %s", ".".join(map(str, path)), now, listed)
     kept = without(document, [(*path, key) for key in own if key not in chosen & known.keys()])
     target = kind.arguments_path(now)
     return kept if target == path else moved(kept, path, target)
@@ -150,12 +150,12 @@ def _is_default(makers: tuple[Callable[..., Any], ...], key: str, value: Any) ->
 
 
 def nested(document: Document) -> Document:
-    """Arguments beside their type, `{type: step, step_size: 15}`, moved into the block of its name.
+    """Move arguments that stand beside their type, `{type: step, step_size: 15}`, into the type's block.
 
     Raises
     ------
     ConfigError
-        When a file says an argument in both places.
+        When a file gives an argument in both places.
     """
     for kind in KINDS:
         if None not in kind.arguments_key:
@@ -165,7 +165,7 @@ def nested(document: Document) -> Document:
         if not isinstance(block, dict) or not _is_choice(chosen, kind):
             continue
         if not isinstance(block.get(chosen, {}), dict | None):
-            continue  # `check_components` says it
+            continue  # reported by `check_components`
         for key in block.keys() - {kind.type_key[-1], *kind.choices}:
             flat, inner = (*path, key), (*kind.arguments_path(chosen), key)
             _refuse_both(document, flat, inner)
@@ -178,7 +178,7 @@ def _refuse_both(document: Document, flat: KeyPath, inner: KeyPath) -> None:
     file, other = (place.partition(", line ")[0] for place in places)
     if file and file == other:
         key = ".".join(map(str, flat))
-        raise ConfigError(f"{key}: said twice, also as {'.'.join(map(str, inner))}: keep one ({places[0]})")
+        raise ConfigError(f"{key}: given twice, also as {'.'.join(map(str, inner))}: keep one ({places[0]})")
 
 
 def check_components(document: Document) -> tuple[dict[KeyPath, Component], list[str]]:
@@ -187,29 +187,29 @@ def check_components(document: Document) -> tuple[dict[KeyPath, Component], list
     Parameters
     ----------
     document : Document
-        As `nested` gives it.
+        From `nested`.
 
     Returns
     -------
     components : dict
-        By where their arguments stand; of those whose type is known.
+        Components of known type, by the key path of their arguments.
     problems : list of str
-        What is wrong with types and arguments, a line each.
+        One line for each problem with a type or argument.
     """
     components: dict[KeyPath, Component] = {}
     problems: list[str] = []
-    dataset: Component | None = None  # the latest, for a part that names none
+    dataset: Component | None = None  # the latest one, for a part without a dataset
     for kind in KINDS:
         name = kind.type_in(document.data)
         if isinstance(name, str) and name not in kind.choices:
             hint = nearest(name, kind.choices)
-            problems.append(problem(kind.type_key, f"no '{name}' is known{hint}", document))
+            problems.append(problem(kind.type_key, f"unknown name '{name}'{hint}", document))
             dataset = None
             continue
         if isinstance(name, str):
             path = kind.arguments_path(name)
             component, found = _named(kind, name, path, document)
-            found += _of_block(kind, name, document)
+            found += _block_problems(kind, name, document)
         elif name is None and kind.is_dataset and dataset is not None:
             path = kind.arguments_path("")
             component, found = _inherited(dataset, path, document)
@@ -223,19 +223,19 @@ def check_components(document: Document) -> tuple[dict[KeyPath, Component], list
 
 def _named(kind: Kind, name: str, path: KeyPath, document: Document) -> tuple[Component, list[str]]:
     makers = kind.makers(name)
-    own, checked, problems = _known(arguments_model(*makers), document, path)
+    own, checked, problems = _check_args(arguments_model(*makers), document, path)
     complete = own if checked is None else checked.model_dump(mode="json")
     return Component(makers, complete, named=True, sound=checked is not None), problems
 
 
 def _inherited(dataset: Component, path: KeyPath, document: Document) -> tuple[Component, list[str]]:
-    own, checked, problems = _known(arguments_model(*dataset.makers, partial=True), document, path)
+    own, checked, problems = _check_args(arguments_model(*dataset.makers, partial=True), document, path)
     complete, sound = dataset.arguments | FOR_SCORING | own, dataset.sound and checked is not None
     return Component(dataset.makers, complete, named=False, sound=sound), problems
 
 
-def _of_block(kind: Kind, name: str, document: Document) -> Iterator[str]:
-    """What no field of `RunConfig` checks: a block of arguments that is none, or of a type not chosen."""
+def _block_problems(kind: Kind, name: str, document: Document) -> Iterator[str]:
+    """Yield what `RunConfig` cannot check: arguments that are no mapping, or of a type not chosen."""
     if None not in kind.arguments_key:
         return
     for other in kind.choices:
@@ -243,15 +243,18 @@ def _of_block(kind: Kind, name: str, document: Document) -> Iterator[str]:
         given = value_at(document.data, path)
         if other != name and given is not None:
             key = ".".join(map(str, kind.type_key))
-            yield problem(path, f"arguments of {other}, but {key} is {name}: keep one of both", document)
+            yield problem(path, f"arguments of {other}, but {key} is {name}: keep one of them", document)
         elif not isinstance(given, dict | None):
             yield problem(path, f"expected keys and values, got {given!r:.60}", document)
 
 
-def _known(
+def _check_args(
     schema: type[Block], document: Document, path: KeyPath
 ) -> tuple[dict[str, Any], Block | None, list[str]]:
-    """A block's known keys, checked, and what is wrong with all: an unknown key hides no other mistake."""
+    """Return a block's known keys as written, the same checked, and the problems of all keys.
+
+    Known keys are checked even beside unknown ones, so that one report lists every mistake.
+    """
     given = value_at(document.data, path)
     own = given if isinstance(given, dict) else {}
     checked, problems = validate(schema, own, document, path)

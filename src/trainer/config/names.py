@@ -1,4 +1,4 @@
-"""What the flags name, a configuration or a run, found before anything is loaded that takes seconds."""
+"""Find the configuration or run that the flags name, without imports that take seconds."""
 
 import functools
 import os
@@ -15,14 +15,14 @@ CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 
 
 class OutputBlock(Block):
-    """Where the results of all runs go."""
+    """The folder of all runs."""
 
     output_folder: Path = Path("output")
-    """Where runs are kept."""
+    """Folder that holds the runs."""
 
 
 def find_config(name: str) -> Path:
-    """The file of a configuration.
+    """Return the file of a configuration.
 
     Parameters
     ----------
@@ -40,32 +40,32 @@ def find_config(name: str) -> Path:
         stem = name.removesuffix(".yaml")
         candidates += [CONFIGS / name, CONFIGS / f"{stem}.yaml"]
     for candidate in candidates:
-        if os.path.isfile(candidate):  # False, unlike Path's, for what cannot be a file's name
+        if os.path.isfile(candidate):  # Path.is_file raises for invalid file names
             return candidate
     known = sorted(file.stem for file in CONFIGS.glob("*.yaml"))
     raise ConfigError(f"-c {name}: there is no such configuration{nearest(name, known)}")
 
 
 def named_run(session: str, settings: Sequence[str], configs: Sequence[str] | None = None) -> FileManager:
-    """A run by its name.
+    """Return a run by its name.
 
     Parameters
     ----------
     session : str
         The run's folder in the output folder.
     settings : sequence of str
-        Overrides `KEY=VALUE`, of which one may say another output folder than the default one.
+        Overrides `KEY=VALUE`, which may set another output folder.
     configs : sequence of str, optional
-        Names or paths of configurations, which may say another one, too.
+        Names or paths of configurations, which may set another one, too.
 
     Raises
     ------
     ConfigError
-        When one of these is no name, or there is no such configuration.
+        When a name is invalid, or there is no such configuration.
     """
     document = _document(configs, settings)
-    said = {key: value for key, value in document.data.items() if key in OutputBlock.model_fields}
-    block, problems = validate(OutputBlock, said, document)
+    given = {key: value for key, value in document.data.items() if key in OutputBlock.model_fields}
+    block, problems = validate(OutputBlock, given, document)
     if block is None:
         raise ConfigError(problems)
     return FileManager(block.output_folder, session)
@@ -77,35 +77,35 @@ def _document(configs: Sequence[str] | None, settings: Sequence[str]) -> Documen
 
 
 def demo_runs(output_folder: Path, name: str) -> dict[str, FileManager]:
-    """The two runs of a demo, by method, in the order in which they are trained."""
+    """Return the two runs of a demo by method, in the order of their training."""
     names = {"N2V": f"{name}_n2v", "NL-N2V": f"{name}_nl_n2v"}
     return {method: FileManager(output_folder, run) for method, run in names.items()}
 
 
 def begun_demo(name: str, settings: Sequence[str]) -> FileManager | None:
-    """The first run of a demo of this name; None where none was begun, or the name is that of a run."""
+    """Return the first run of a demo of this name; None if there is none, or the name belongs to a run."""
     run = named_run(name, settings)
     first = demo_runs(run.folder.parent, name)["N2V"]
     return first if first.config_file.is_file() and not run.folder.is_dir() else None
 
 
 def find_checkpoint(run: FileManager | None, epoch: int | None, pretrained: str | None) -> Path | None:
-    """The file of a checkpoint, which is not opened.
+    """Return the file of a checkpoint, without opening it.
 
     Parameters
     ----------
     run : FileManager or None
-        A run that was named.
+        The run that the flags name.
     epoch : int or None
-        A checkpoint of that run.
+        Epoch of the checkpoint in that run.
     pretrained : str or None
-        A checkpoint's path, its name in the run, or `general`; `epoch` is ignored then.
+        A checkpoint's path, its name in the run, or `general`; overrides `epoch`.
 
     Returns
     -------
     Path or None
-        None for the newest one of the run, which its manifest tells; the general network's where nothing is
-        named.
+        None for the newest checkpoint of the run, which its manifest lists; the file of the general network
+        if all arguments are None.
 
     Raises
     ------
@@ -133,23 +133,23 @@ def find_checkpoint(run: FileManager | None, epoch: int | None, pretrained: str 
 def check_training_names(
     configs: Sequence[str] | None, session: str | None, settings: Sequence[str], begins: bool, resume: bool
 ) -> None:
-    """Look at what the flags of `main.py` name, in the process that reads it.
+    """Check the names that the flags of `main.py` give, in the first process.
 
     Parameters
     ----------
     configs, session, settings
         See `named_run`.
     begins : bool
-        Whether a training begins: its run must not be there.
+        Whether a training begins: its run must not exist.
     resume : bool
-        Whether one goes on: its run must be there.
+        Whether a training is resumed: its run must exist.
 
     Raises
     ------
     ConfigError, RunExistsError
-        When a name is none, or what it names is missing or is there.
+        When a name is invalid, or what it names is missing or already exists.
     """
-    if os.environ.get("RANK", "0") != "0":  # of torchrun's processes the first alone reads configurations
+    if os.environ.get("RANK", "0") != "0":  # only the first process reads configurations
         return
     if session is None:
         _document(configs, settings)
@@ -157,15 +157,15 @@ def check_training_names(
     run = named_run(session, settings, configs)
     if resume and (configs is not None or begun_demo(session, settings) is None):
         run.expect_run()
-    elif begins and configs and "RANK" not in os.environ:  # torchrun may start a run anew that has begun
+    elif begins and configs and "RANK" not in os.environ:  # torchrun may restart a run
         run.expect_free()
 
 
 def check_image_name(path: Path, flag: str) -> None:
-    """Raise ConfigError when an image that a flag names is no PNG, is there already, or has no folder."""
+    """Raise ConfigError when the PNG that a flag names has another ending, exists, or has no folder."""
     if path.suffix.lower() != ".png":
-        raise ConfigError(f"{flag} {path}: expected the name of an image to be written, such as noise.png")
-    if os.environ.get("RANK", "0") != "0":  # the first of torchrun's processes may have written it by now
+        raise ConfigError(f"{flag} {path}: expected the name of a PNG to write, such as noise.png")
+    if os.environ.get("RANK", "0") != "0":  # the first process may have written it by now
         return
     expect_free(path, flag, "remove it, or choose another name")
     if not path.parent.is_dir():
@@ -175,16 +175,16 @@ def check_image_name(path: Path, flag: str) -> None:
 def expect_network(
     configs: Sequence[str] | str | None, session: str | None, epoch: int | None, pretrained: str | None
 ) -> None:
-    """Raise ConfigError when a configuration or an epoch is named, but no network that it is of."""
+    """Raise ConfigError when the flags name a configuration or an epoch, but no network."""
     if session is None and pretrained is None and (configs or epoch is not None):
-        raise ConfigError("say which network: --pretrained CKPT (a .pth file), or -s RUN (a run's last one)")
+        raise ConfigError("name a network: --pretrained CKPT (a .pth file) or -s RUN (its newest one)")
 
 
 def check_testing_names(
     configs: Sequence[str] | None, session: str | None, settings: Sequence[str],
     epoch: int | None, pretrained: str | None,
 ) -> None:  # fmt: skip
-    """Look at what the flags of `test.py` name; see `expect_network`, `named_run` and `find_checkpoint`."""
+    """Check the names that the flags of `test.py` give; see `expect_network` and `find_checkpoint`."""
     expect_network(configs, session, epoch, pretrained)
     _document(configs, settings)
     run = None if session is None else named_run(session, settings, configs)

@@ -1,4 +1,4 @@
-"""From YAML to a checked configuration: every key, every name, every argument, before anything is made."""
+"""From YAML to a checked configuration: every key, name and argument, before anything is built."""
 
 import functools
 import inspect
@@ -25,24 +25,24 @@ def read_config(name: str | Sequence[str], settings: Sequence[str] = ()) -> RunC
     Parameters
     ----------
     name : str or sequence of str
-        Of several, each is laid over those before it.
+        Each of several overrides those before it.
     settings : sequence of str
         Overrides `KEY=VALUE`.
 
     Raises
     ------
     ConfigError
-        When there is no such file, or it has problems: all of them, a line each.
+        When a file is missing, or with one line for each problem in them.
     """
     documents = [read_yaml(find_config(one)) for one in ([name] if isinstance(name, str) else name)]
     return check_config(with_settings(functools.reduce(laid_over, documents), settings))
 
 
 def run_config(session: str, settings: Sequence[str]) -> RunConfig:
-    """The configuration that a run was started with, and overrides."""
+    """Read the configuration that a run was started with, and apply overrides."""
     files = named_run(session, settings)
     if not files.config_file.is_file():
-        raise ConfigError(f"-s {session}: {files.folder} holds no run with a configuration; say which by -c")
+        raise ConfigError(f"-s {session}: {files.folder} holds no run with a configuration; name one with -c")
     config = check_config(with_settings(read_yaml(files.config_file), settings))
     if config.output_folder.resolve() == files.folder.parent.resolve():
         return config
@@ -50,15 +50,15 @@ def run_config(session: str, settings: Sequence[str]) -> RunConfig:
 
 
 def demo_config(first: FileManager, settings: Sequence[str]) -> RunConfig:
-    """The configuration that a demo was begun with, and overrides; its first run is that of `begun_demo`."""
+    """Read the configuration that a demo began with from its first run, and apply overrides."""
     stored = read_yaml(first.config_file)
-    masker = read_config("demo").masker.model_dump(mode="json")  # the first run's is the other method's
+    masker = read_config("demo").masker.model_dump(mode="json")  # the first run has the other method's
     own = {"masker": masker, "output_folder": str(first.folder.parent)}
     return check_config(with_settings(Document(stored.data | own, stored.places, stored.name), settings))
 
 
 def agreed_config(processes: Processes, read: Callable[[], RunConfig]) -> RunConfig:
-    """The configuration as the first process reads it: files on other machines may differ, or be missing."""
+    """Return the configuration that the first process reads; files on other machines may differ."""
     if processes.alone:
         return read()
     text = processes.broadcast(to_yaml(read()) if processes.first else None)
@@ -71,17 +71,17 @@ def check_config(document: Document) -> RunConfig:
     Parameters
     ----------
     document : Document
-        Of a YAML file or of a checkpoint.
+        From a YAML file or a checkpoint.
 
     Returns
     -------
     RunConfig
-        With the components' arguments complete.
+        With all arguments of its components.
 
     Raises
     ------
     ConfigError
-        With all problems of the document, a line each.
+        With one line for each problem in the document.
     """
     document, problems = _without_dead_keys(nested(document))
     config, found = validate(RunConfig, document.data, document)
@@ -90,16 +90,20 @@ def check_config(document: Document) -> RunConfig:
     problems += found + _cross_checks(components, document)
     if problems or config is None:
         raise ConfigError(problems)
-    return RunConfig.model_validate(_completed(config.model_dump(), components))
+    complete = config.model_dump()
+    for path, component in components.items():
+        if component.named:
+            value_at(complete, path[:-1])[path[-1]] = component.arguments
+    return RunConfig.model_validate(complete)
 
 
 def to_yaml(config: RunConfig) -> str:
-    """The resolved configuration as YAML that loads to the same."""
+    """Return the complete configuration as YAML that loads to an equal one."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=100)
 
 
 def _without_dead_keys(document: Document) -> tuple[Document, list[str]]:
-    """Drop keys of the original that mean nothing, with one warning; refuse those that belong elsewhere."""
+    """Drop keys of the original that have no effect, with one warning; refuse keys that belong elsewhere."""
     dropped: dict[KeyPath, str] = {}
     problems: dict[KeyPath, str] = {}
 
@@ -109,9 +113,9 @@ def _without_dead_keys(document: Document) -> tuple[Document, list[str]]:
             if reason := DEAD_KEYS.get(path) or DEAD_ANYWHERE.get(key):
                 dropped[path] = f"{'.'.join(path)} ({reason})"
             elif path in RENAMED:
-                problems[path] = problem(path, f"unknown key; it is called {RENAMED[path]}", document)
+                problems[path] = problem(path, f"unknown key; its name is {RENAMED[path]}", document)
             elif not above and key in FLAGS:
-                problems[path] = problem(path, f"is said on the command line, by {FLAGS[key]}", document)
+                problems[path] = problem(path, f"is no key; use the command line flag {FLAGS[key]}", document)
             elif isinstance(value, dict):
                 look(value, path)
 
@@ -122,7 +126,7 @@ def _without_dead_keys(document: Document) -> tuple[Document, list[str]]:
 
 
 def _cross_checks(components: dict[KeyPath, Component], document: Document) -> list[str]:
-    """What single keys cannot tell: components are made once, on no device, and the crop is tried on them."""
+    """Return problems of keys together: build each component on the meta device, and check the crop size."""
     problems: list[str] = []
 
     def attempt(path: KeyPath, make: Callable[[], Any]) -> Any:
@@ -131,7 +135,7 @@ def _cross_checks(components: dict[KeyPath, Component], document: Document) -> l
         except ValueError as error:
             key, _, message = str(error).partition(": ")
             problems.append(problem((*path, key), message, document))
-        except (OverflowError, RuntimeError, TypeError) as error:  # of sizes beyond what a tensor can have
+        except (OverflowError, RuntimeError, TypeError) as error:  # from sizes that no tensor can have
             if "overflow" not in str(error).lower():
                 raise
             problems.append(problem(path, "one of its sizes is too large for any network", document))
@@ -140,7 +144,7 @@ def _cross_checks(components: dict[KeyPath, Component], document: Document) -> l
     for path, component in components.items():
         if component.sound:
             values = arguments(component.arguments, *component.makers)
-            maker = component.makers[-1]  # of a dataset only the view: its images are looked at later
+            maker = component.makers[-1]  # for a dataset only the view: images are checked later
             values = {name: values[name] for name in inspect.signature(maker).parameters}
             with torch.device("meta"):
                 made[path] = attempt(path, functools.partial(maker, **values))
@@ -148,11 +152,3 @@ def _cross_checks(components: dict[KeyPath, Component], document: Document) -> l
     if masker is not None and view is not None and view.crop is not None:
         attempt(("masker", "masker_args"), functools.partial(masker.check_size, *view.crop))
     return problems
-
-
-def _completed(data: dict[str, Any], components: dict[KeyPath, Component]) -> dict[str, Any]:
-    """A configuration with all arguments of the components that it names."""
-    for path, component in components.items():
-        if component.named:
-            value_at(data, path[:-1])[path[-1]] = component.arguments
-    return data

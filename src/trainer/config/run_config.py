@@ -13,12 +13,12 @@ from src.util.images.value_range import NanRule
 
 
 class ModelBlock(Block):
-    """`model`: which denoiser, and the arguments of its constructor."""
+    """`model`: the denoiser and the arguments of its constructor."""
 
     type: str = "NL_BSN"
     """Name of the denoiser, one of `src.model.MODELS`."""
     kwargs: dict[str, Any] = Field(default_factory=dict)
-    """Arguments of that class; `bsn` names the network inside it."""
+    """Arguments of the denoiser; `bsn` names the network inside it."""
 
 
 class MaskerBlock(Block):
@@ -31,16 +31,16 @@ class MaskerBlock(Block):
 
 
 class ChosenBlock(Block):
-    """A type, and its arguments in a block of the type's name: `{type: step, step: {step_size: 15}}`."""
+    """A type and, in a block of its name, the arguments: `{type: step, step: {step_size: 15}}`."""
 
     model_config = ConfigDict(extra="allow")
 
     type: str
-    """Which one."""
+    """Name of the type."""
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Those of the type."""
+        """Arguments of the type."""
         arguments: dict[str, Any] = (self.model_extra or {}).get(self.type, {})
         return arguments
 
@@ -49,14 +49,14 @@ class OptimizerBlock(ChosenBlock):
     """`training.optimizer`: how gradients become updates."""
 
     type: str = "Adam"
-    """One of `src.trainer.optim.OPTIMIZERS`; Adam is the published choice."""
+    """One of `src.trainer.optim.OPTIMIZERS`; the publication uses Adam."""
 
 
 class SchedulerBlock(ChosenBlock):
     """`training.scheduler`: how the learning rate falls."""
 
     type: str = "step"
-    """One of `src.trainer.optim.SCHEDULERS`: `step`, as published, `cosine` or `constant`."""
+    """One of `src.trainer.optim.SCHEDULERS`: `step` (as published), `cosine` or `constant`."""
 
 
 class TrainingBlock(Block):
@@ -65,46 +65,46 @@ class TrainingBlock(Block):
     dataset: str = "SIDD_train"
     """One of `src.data_handlers.DATASETS`."""
     dataset_args: dict[str, Any] = Field(default_factory=dict)
-    """Arguments of the dataset: where it is, crop, augmentation, noise."""
+    """Arguments of the dataset: folder, crop, augmentation, noise."""
     batch_size: Annotated[int, Field(ge=1)] = 32
-    """Crops in each step."""
+    """Crops in each step, of all processes together."""
     max_epochs: Annotated[int, Field(ge=1)] = 100
     """Passes over the training images."""
     init_lr: Annotated[float, Field(gt=0)] = 5e-6
     """Learning rate of the first epoch."""
     objective: str = "hide"
-    """One of `src.trainer.objective.OBJECTIVES`: `hide` predicts hidden pixels of noisy images, `imitate` the
-    clean images, which are then needed."""
+    """One of `src.trainer.objective.OBJECTIVES`: `hide` predicts hidden pixels of noisy images; `imitate`
+    predicts clean images, which the training set must have."""
     loss: str = "1*self_L2"
-    """Terms `WEIGHT*NAME` joined by `+`; an `r` in the weight multiplies by the fraction of training done.
-    `self_L1` and `self_L2` go with `objective: hide`, `target_L1` and `target_L2` with `imitate`."""
+    """Terms `WEIGHT*NAME` joined by `+`; an `r` in the weight multiplies it by the fraction of training done.
+    `objective: hide` takes `self_L1` and `self_L2`, `imitate` takes `target_L1` and `target_L2`."""
     tmp_info: list[str] | str | None = Field(default_factory=list)
-    """Loss terms that are computed for the log alone."""
+    """Loss terms that are logged but not minimised."""
     optimizer: OptimizerBlock = OptimizerBlock()
     scheduler: SchedulerBlock = SchedulerBlock()
     grad_clip: Annotated[float, Field(gt=0)] | None = None
-    """Largest norm of the gradient; a longer one is scaled down to it. None = as it is."""
+    """Largest norm of the gradient; a longer gradient is scaled down to it. None = no limit."""
     init: str | None = None
-    """The weights to begin with: a checkpoint's path, or `general`, the network that comes with the program.
-    None = random ones."""
+    """Initial weights: a checkpoint's path, or `general`, the network that comes with the program. None =
+    random weights."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """What the exponential mean of the weights keeps in each step, such as 0.999; the mean is then what is
-    validated, saved and used. None = the weights of the last step."""
+    """Decay of the exponential mean of the weights in each step, such as 0.999; the mean is then validated,
+    saved and used. None = the weights of the last step."""
     freeze_norm: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Share of all steps from which on batch norm uses its running statistics in training, too, as it does
-    afterwards. None = never."""
+    """Fraction of all steps after which batch norm uses its running statistics in training, too. None =
+    never."""
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
-    """`tf32` rounds what a GPU's convolutions multiply; `bf16` runs the network under autocast. Weights,
+    """`tf32` rounds the factors in a GPU's convolutions; `bf16` runs the network under autocast. Weights,
     masks and loss stay in 32 bits."""
     channels_last: bool = False
-    """Memory layout NHWC, which is faster on recent GPUs, and on most CPUs in bf16."""
+    """Use the memory layout NHWC: faster on recent GPUs, and on most CPUs in bf16."""
     compile: bool = False
-    """Train through PyTorch's compiler, which joins small operations; it takes a minute or two to start."""
+    """Compile the network with PyTorch, which fuses small operations; the start takes a minute or two."""
     cudnn_benchmark: bool = False
-    """Let a GPU choose the fastest of its algorithms; two runs may then differ in the last digits."""
+    """Let the GPU choose its fastest algorithms; two runs may then differ in the last digits."""
     sync_bn: bool = True
-    """Whether several processes share batch norm's mean and variance. False: each has those of its own crops,
-    which is faster, and the trained network depends on the number of processes."""
+    """Whether several processes share batch norm's mean and variance. False: each process uses those of its
+    own crops; this is faster, but the trained network depends on the number of processes."""
 
     @field_validator("loss")
     @classmethod
@@ -116,7 +116,7 @@ class TrainingBlock(Block):
     @classmethod
     def _is_known(cls, objective: str) -> str:
         if objective not in OBJECTIVES:
-            raise ValueError(f"no '{objective}' is known{nearest(objective, OBJECTIVES)}")
+            raise ValueError(f"unknown name '{objective}'{nearest(objective, OBJECTIVES)}")
         return objective
 
     @field_validator("tmp_info")
@@ -138,10 +138,10 @@ class TrainingBlock(Block):
 
 
 class ValidationBlock(Block):
-    """`validation`: on what and how often the network is scored while it trains."""
+    """`validation`: the images that score the network during training, and how often."""
 
     val: bool = True
-    """Whether to validate at all."""
+    """Whether to validate."""
     dataset: str | None = None
     """One of `src.data_handlers.DATASETS`; None = the training images, without augmentation."""
     dataset_args: dict[str, Any] = Field(default_factory=dict)
@@ -149,17 +149,17 @@ class ValidationBlock(Block):
     batch_size: Literal[1] = 1
     """Images are scored one at a time, whole."""
     start_epoch: Annotated[int, Field(ge=1)] = 1
-    """First epoch that is validated."""
+    """First epoch with a validation."""
     interval_epoch: Annotated[int, Field(ge=1)] = 1
     """Epochs from one validation to the next."""
     save_image: bool = True
     """Whether to write images to `img/val_EEE`."""
     num_of_saves: Annotated[int, Field(ge=1)] = 10
-    """How many of a run's validations write images."""
+    """Number of a run's validations that write images, spread evenly."""
 
 
 class TestBlock(Block):
-    """`test`: what `test.py` scores when it is given no images."""
+    """`test`: what `test.py` scores without `--test_img`."""
 
     dataset: str | None = None
     """One of `src.data_handlers.DATASETS`; None = the validation images."""
@@ -170,38 +170,38 @@ class TestBlock(Block):
     save_image: bool = True
     """Whether to write noisy, clean and denoised images beside the scores."""
     finish: Finish = Finish()
-    """What is given back of the noisy image after the network; nothing as published."""
+    """What is restored from the noisy image after the network; as published, nothing."""
     each_channel: bool = False
-    """Whether images with other numbers of channels than the network's go through it channel by channel."""
+    """Whether to denoise channel by channel when an image has another number of channels than the network."""
     save_float: bool = False
-    """Whether to write the network's values as they are: `NNNN_DN.npy`, float32 (H, W, C), data range 1."""
+    """Whether to write the network's unrounded values: `NNNN_DN.npy`, float32 (H, W, C), data range 1."""
 
 
 class AdaptBlock(Block):
-    """`adapt`: a network is adapted to the training images in stages, see `src.trainer.adapt.stages`."""
+    """`adapt`: adapt a network to the training images in stages; see `src.trainer.adapt.stages`."""
 
     teacher: dict[str, Any] | None = None
-    """What the teacher's configuration says in place of this one's, in blocks: `model` and `masker` whole,
-    `training` key by key. It learns by hiding. None = the targets are made without one."""
+    """Blocks of the teacher's configuration: its `model` and `masker` replace this configuration's, its
+    `training` overrides single keys. The teacher has `objective: hide`. None = targets without a teacher."""
     teacher_length: Annotated[float, Field(gt=0)] = 0.25
-    """Epochs of the teacher, in parts of `training.max_epochs`."""
+    """Epochs of the teacher, as a multiple of `training.max_epochs`."""
     teacher_half: Annotated[float, Field(gt=0)] = 60.0
-    """Standard deviation of an image's noise, grey levels of 255, at which the teacher's result counts half
-    in the target; of lighter noise s it counts s / (s + teacher_half)."""
+    """Noise level at which the teacher's result has half the weight in the target, in grey levels of 255. At
+    a standard deviation s of an image's noise its weight is s / (s + teacher_half)."""
     first_length: Annotated[float, Field(gt=0)] | None = 0.5
-    """Epochs of the first student, in parts of `training.max_epochs`. None = the general network stands in
-    its place."""
+    """Epochs of the first student, as a multiple of `training.max_epochs`. None = use the general network
+    instead."""
     real: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Share of the student's crops that are noisy images as they are; the first one has none."""
+    """Share of the student's crops that are cut from the noisy images; for the first student none are."""
     own: Annotated[float, Field(ge=0, le=1)] = 0.3
-    """Share of those that are targets under measured noise, of the first student together with `real`; the
-    rest are generated images under it."""
+    """Share of crops that are targets with measured noise; for the first student `real` is added to it. The
+    rest are generated images with measured noise."""
     crops: Annotated[int, Field(ge=1)] = 2_880
-    """Of an epoch of the student's."""
+    """Crops in an epoch of the student."""
     size: Annotated[int, Field(ge=16)] = 128
-    """Edge of the student's crops, px; no more than that of the smallest image."""
+    """Edge of the student's crops, px; at most that of the smallest image."""
     megapixels: Annotated[float, Field(gt=0)] = 6.0
-    """Of the targets of all images together; of larger images the middle is taken, of many some."""
+    """Size of all targets together; beyond it, large images are cut to their middle and some are left out."""
 
     @model_validator(mode="after")
     def _shares_are_of_one(self) -> "AdaptBlock":
@@ -211,50 +211,50 @@ class AdaptBlock(Block):
 
 
 class CheckpointBlock(Block):
-    """`checkpoint`: when the network is saved, and what is kept."""
+    """`checkpoint`: when to save the network, and what to keep."""
 
     save: bool = True
-    """False: only the last epoch and the best are saved."""
+    """False = save only the last epoch and the best."""
     save_all: bool = False
     """Keep every checkpoint; otherwise the last two (and the best)."""
     start_epoch: Annotated[int, Field(ge=1)] = 1
-    """First epoch that is saved."""
+    """First epoch to save."""
     interval_epoch: Annotated[int, Field(ge=1)] = 1
-    """Epochs from one checkpoint to the next; the last epoch is saved always."""
+    """Epochs from one checkpoint to the next; the last epoch is always saved."""
     interval_steps: Annotated[int, Field(ge=1)] | None = None
-    """Steps between checkpoints inside an epoch, which go once the epoch has its own. None = none."""
+    """Steps between checkpoints inside an epoch; they are deleted when the epoch is saved. None = none."""
 
 
 class LogBlock(Block):
-    """`log`: how often progress is written down."""
+    """`log`: how often to report progress."""
 
     iter_interval: Annotated[int, Field(ge=1)] = 100
     """Steps from one line (and TensorBoard point) to the next."""
 
 
 class RunConfig(OutputBlock):
-    """All of a run's configuration; `src.trainer.config.reading` makes one from YAML."""
+    """The whole configuration of a run; `src.trainer.config.reading` reads it from YAML."""
 
     seed: Annotated[int, Field(ge=0)] = 0
-    """Weights, order, crops, noise and blind spots are functions of it."""
+    """Determines initial weights, order, crops, noise and blind spots."""
     data_range: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
-    """The data range; `auto`: the header's, else 255 for 8 bits, 65535 for 16, 1 for floats."""
+    """The data range; `auto` = from the header, else 255 for 8 bits, 65535 for 16, 1 for floats."""
     nan: NanRule = "stop"
-    """`stop` refuses images with NaN; `keep` takes it for values that there are none of."""
+    """`stop` refuses images with NaN; `keep` treats NaN as missing values."""
     model: ModelBlock = ModelBlock()
     masker: MaskerBlock = MaskerBlock()
     training: TrainingBlock = TrainingBlock()
     validation: ValidationBlock = ValidationBlock()
     test: TestBlock = TestBlock()
     adapt: AdaptBlock | None = None
-    """None = one training, as the other blocks say."""
+    """None = a single training."""
     checkpoint: CheckpointBlock = CheckpointBlock()
     log: LogBlock = LogBlock()
 
 
-# Keys of the original's files that none of its code reads, or whose only effect was a defect.
+# Keys in the original's files that its code does not read, or whose only effect was a defect.
 DEAD_KEYS: dict[tuple[str, ...], str] = {
-    ("model", "restore"): "nothing reads it; -r and --pretrained say what to load",
+    ("model", "restore"): "nothing reads it; use -r and --pretrained",
     ("validation", "save_only_preds"): "nothing reads it",
     ("validation", "add_constant"): "images are always rounded",
     ("validation", "floor"): "images are always rounded",
@@ -266,7 +266,7 @@ DEAD_ANYWHERE = {
     "test_pad": "only the pixel-shuffle trainer read it",
     "self_en": "nothing reads it",
 }
-# Names that keys had before they were the original's.
+# Former names of keys.
 RENAMED: dict[tuple[str, ...], str] = {
     ("training", "masker_type"): "masker.masker_type",
     ("training", "masker_args"): "masker.masker_args",
@@ -275,5 +275,5 @@ RENAMED: dict[tuple[str, ...], str] = {
         for part in ("training", "validation", "test")
     },
 }
-# Settings of a call, not of a training.
+# Settings of a call, not of a configuration, and their flags.
 FLAGS = {"config": "-c", "run_name": "-s", "resume": "-r", "gpu": "-g", "thread": "--thread"}

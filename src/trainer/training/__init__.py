@@ -1,9 +1,10 @@
 """Training a network.
 
-`trainer` is the loop and `step` what happens to one batch: read these two for the method. `session` builds
-both for a run's folder, with `start`, the weights that it begins with, or `resuming`, what it goes on from,
-and `file_list`, the images that it keeps to; `stage` is what it has from others where several follow each
-other. `reporter` says how it goes, with `loss_record`, `stopwatch` and `board`; `due` says when something is
-to be done, `best` which score is the best; `bystander` does nothing, in processes other than the first;
-`stopping` hears signals. `demo` is what runs without flags.
+For the method read `trainer`, the loop, and `step`, the update from one batch. `session` builds both for a
+run's folder. It uses `start` for initial weights, `resuming` to continue from a checkpoint, and `file_list`
+to keep a run to the images that it began with. `stage` passes data between trainings in a row.
+
+`reporter` writes the log and the scores, with `loss_record`, `stopwatch` and `board` (TensorBoard).
+`bystander` replaces it in processes other than the first. `due` decides when to save and validate, `best`
+which score is the best, and `stopping` handles signals. `demo` runs when no configuration is named.
 """

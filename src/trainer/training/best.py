@@ -1,4 +1,4 @@
-"""The best score by each metric; scores of two measures are never compared."""
+"""The best score by each metric, among scores that are comparable."""
 
 import hashlib
 from typing import Any
@@ -11,25 +11,25 @@ from src.util.logger import LOG
 
 
 def measure_of(metric: str, config: RunConfig, data_range: float, scores: Scores) -> dict[str, Any]:
-    """What a score says: only scores of which all of this is the same can be compared.
+    """Return what a score depends on besides the network; scores are comparable when all of it is equal.
 
     Parameters
     ----------
     metric : {"psnr", "ssim", "loss"}
-        By which.
+        Metric of the score.
     config : RunConfig
-        Of the run.
+        Configuration of the run.
     data_range : float
-        The data range of the validation images.
+        Data range of the validation images.
     scores : Scores
-        Of all scored images.
+        Scores of all validation images.
 
     Returns
     -------
     dict
         Plain types, for a checkpoint.
     """
-    # By name and content: the same images may lie elsewhere by now, and others may have their names.
+    # The images by name and content: folders may be moved, and files replaced.
     images = [f"{image.name} {image.checksum}" for image in scores.images]
     digest = hashlib.sha256("\n".join(images).encode(errors="surrogateescape")).hexdigest()
     measure: dict[str, Any] = {"white": data_range, "images": f"{len(images)}, {digest}"}
@@ -42,25 +42,25 @@ def measure_of(metric: str, config: RunConfig, data_range: float, scores: Scores
 def is_best(
     value: float, metric: str, measure: dict[str, Any], best: dict[str, Best], store: CheckpointStore
 ) -> bool:
-    """Whether a score is the best so far by its metric, of those that measure the same.
+    """Return whether a score is the best so far by its metric, among comparable scores.
 
     Parameters
     ----------
     value, metric, measure
-        The score, see `measure_of`.
+        The score; see `measure_of`.
     best : dict of str to Best
-        The best ones so far.
+        The best scores so far.
     store : CheckpointStore
-        Where the checkpoint of a best score of another measure stays for good.
+        Keeps the checkpoint of an earlier best score for good if that score is not comparable.
     """
     before = best.get(metric)
     if before is not None and before.measure != measure:
         keys = measure.keys() | before.measure.keys()
         other = sorted(key for key in keys if measure.get(key) != before.measure.get(key))
         LOG.warning(
-            "the best %s so far (%g after epoch %d) was measured otherwise (%s): its checkpoint stays, the"
-            " search for the best begins anew",
-            metric, before.value, before.epoch, ", ".join(other),
+            "the best %s so far (%g after epoch %d) was measured with other %s: its checkpoint stays, the"
+            " search for the best starts again",
+            metric, before.value, before.epoch, ", ".join(other).replace("white", "data range"),
         )  # fmt: skip
         store.release_best(metric, before.epoch)
         before = None

@@ -1,4 +1,4 @@
-"""TensorBoard: the run's curves and a few images, in `tboard`."""
+"""TensorBoard: curves and a few images of a run."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from src.trainer.report.residual import RESIDUAL_GAIN
 from src.util.atomic_file import refused
 from src.util.images.io import middle, shown
 
-# Of a photograph, whole, four would add some 300 MB and a minute to each validation.
+# Four whole photographs would add some 300 MB and a minute to each validation.
 IMAGE_EDGE = 512
 
 
@@ -22,18 +22,18 @@ class Board:
     Parameters
     ----------
     folder : Path
-        One folder a run; a resumed run adds a file to it.
+        The run's folder of event files; a resumed run adds a file.
     first_step : int
-        Steps done before. Points of an earlier process after it are hidden: they are about to be drawn again.
+        Steps done before. Later points of an earlier process are hidden, since they will be drawn again.
 
     Raises
     ------
     StorageError
-        In any of its methods, when the disk does not take what was drawn before.
+        In any method, when the disk refuses earlier data.
     """
 
     def __init__(self, folder: Path, first_step: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # half a second, which nothing but a run needs
+        from torch.utils.tensorboard import SummaryWriter  # takes half a second
 
         self.folder = folder
         with self._refusals():
@@ -53,31 +53,31 @@ class Board:
         name : str
             The image's name.
         noisy, denoised, clean : Tensor
-            (C, H, W) in [0, 1]; of more than three channels the first three are shown, of two the first, and
-            of a large image the middle `IMAGE_EDGE` px. NaN is black.
+            (C, H, W) in [0, 1]; NaN is black. Shows the first three of more channels, the first of two, and
+            the middle `IMAGE_EDGE` px of a large image.
         step : int
-            Where on the time axis.
+            Position on the time axis.
         """
         given = [noisy, denoised] + ([] if clean is None else [clean])
         seen, result, *truth = (shown(middle(image, IMAGE_EDGE)) for image in given)
         images = [seen, result, 0.5 + RESIDUAL_GAIN * (seen - result), *truth]
-        tag = name.encode(errors="backslashreplace").decode()  # a file's name need not be text
+        tag = name.encode(errors="backslashreplace").decode()  # file names may be invalid Unicode
         with self._refusals():
             self.writer.add_image(tag, blackened(torch.cat(images, dim=2)).clamp(0, 1), step)
 
     def flush(self) -> None:
-        """Put everything on disk."""
+        """Write everything to disk."""
         with self._refusals():
             self.writer.flush()
 
     def close(self) -> None:
-        """Write what is left and end the file."""
+        """Write the rest and close the file."""
         with self._refusals():
             self.writer.close()
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:
-        """A disk that takes nothing is heard of late: a thread of TensorBoard's own writes."""
+        """Translate disk errors, which arrive late because a thread of TensorBoard writes."""
         try:
             yield
         except OSError as error:

@@ -1,4 +1,4 @@
-"""The demo: N2V and NL-N2V trained alike on the same noisy photographs, then compared on them with others."""
+"""The demo: train N2V and NL-N2V alike on noisy photographs, then compare them with other denoisers."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,24 +24,24 @@ from src.util.errors import ConfigError
 from src.util.images.io import to_uint8, write_image
 from src.util.logger import LOG
 
-# As published; everything else the two trainings have in common.
+# As published; the two trainings have everything else in common.
 N2V = {"masker_type": "N2V_Masker", "masker_args": {"strat_name": "uniform_withoutCP", "prox_radius": 3}}
 PANEL_EDGE = 256
 
 Finished = tuple[Network, Finish]
-"""A network, and what is given back after it."""
+"""A network, and what is restored after it."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: a method, and its images (C, H, W) in [0, 1] with their metrics."""
+    """A row of the table: a method, its images (C, H, W) in [0, 1], and the metrics of each."""
 
     method: str
     images: list[Tensor]
     metrics: list[dict[str, float]]
 
     def mean(self, metric: str) -> float:
-        """Mean over the photographs."""
+        """Return the mean over the photographs."""
         return mean_score(metrics[metric] for metrics in self.metrics).mean
 
 
@@ -49,22 +49,22 @@ def run_demo(
     config: RunConfig, name: str, device: torch.device, workers: int, resume: bool = False,
     general: Finished | None = None,
 ) -> list[Row]:  # fmt: skip
-    """Train both methods, then print the table and write the image.
+    """Train both methods, then print a table and write a panel of images.
 
     Parameters
     ----------
     config : RunConfig
-        Of NL-N2V; N2V differs from it in the masker alone.
+        Configuration of NL-N2V; that of N2V has another masker.
     name : str
-        The runs are called NAME_n2v and NAME_nl_n2v.
+        The runs are NAME_n2v and NAME_nl_n2v.
     device : torch.device
-        Where the networks are trained.
+        Device of the networks.
     workers : int
         Processes that load images.
     resume : bool
-        Go on where a demo of this name was stopped.
+        Resume a demo of this name.
     general : (Network, Finish), optional
-        A network that has seen none of these photographs, to be compared with.
+        A network that was not trained on these photographs, for comparison.
 
     Returns
     -------
@@ -74,18 +74,18 @@ def run_demo(
     Raises
     ------
     ConfigError
-        When there are no clean photographs to compare with; nothing is trained.
+        When there is no ground truth; before any training.
     """
     images = build_images(config, "test")
     if "clean" not in images[0, 0]:
         raise ConfigError(
-            f"{images.source.where}: no clean images, with which the demo compares; to train on your own"
-            " say -c folder"
+            f"{images.source.where}: the demo needs clean images to compare with; to train on your own images"
+            " use -c folder"
         )
     n2v = check_config(Document(config.model_dump(mode="json") | {"masker": N2V}, {}, "N2V"))
     runs = demo_runs(config.output_folder, name)
     if not resume:
-        for files in runs.values():  # a name that is taken is said before minutes are spent on the other
+        for files in runs.values():  # before minutes are spent on the first one
             files.expect_free()
     networks: dict[str, Finished] = {}
     for method, its_config in {"N2V": n2v, "NL-N2V": config}.items():
@@ -103,7 +103,7 @@ def run_demo(
 
 
 def table(rows: list[Row]) -> list[str]:
-    """The comparison as lines of text: mean PSNR and SSIM, and the gain on the noisy images."""
+    """Return the comparison as lines of text: mean PSNR and SSIM, and the gain over the noisy images."""
     noisy = rows[0].mean("psnr")
     lines = ["", f"{'method':10}{'PSNR dB':>10}{'SSIM':>10}{'gain dB':>10}"]
     for row in rows:
@@ -111,9 +111,9 @@ def table(rows: list[Row]) -> list[str]:
         lines.append(f"{row.method:10}{psnr:10.2f}{row.mean('ssim'):10.4f}{psnr - noisy:+10.2f}")
     count = len(rows[0].images)
     lines.append(f"mean of all {count} photographs; rounded to 8 bits, SSIM of 7x7 uniform windows")
-    lines.append("NLM: scikit-image's denoise_nl_means, which is told how strong the noise is")
+    lines.append("NLM: scikit-image's denoise_nl_means, given the true standard deviation of the noise")
     if rows[-1].method == "general":
-        lines.append("general: comes with the program, trained on nothing here (test.py --test_img PATH)")
+        lines.append("general: comes with the program, trained on other images (test.py --test_img PATH)")
     return lines
 
 
@@ -135,7 +135,7 @@ def _compare(images: Samples, networks: dict[str, Finished]) -> tuple[list[Row],
 
 
 def _non_local_means(clean: Tensor, noisy: Tensor) -> Tensor:
-    """What one call of scikit-image makes of an image (C, H, W) when it is told the noise's sigma."""
+    """Denoise an image (C, H, W) with scikit-image, given the true standard deviation of the noise."""
     sigma = float((noisy - clean).std())
     denoised = denoise_nl_means(
         noisy.numpy(), patch_size=5, patch_distance=9, h=0.8 * sigma, sigma=sigma, channel_axis=0

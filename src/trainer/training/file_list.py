@@ -1,4 +1,4 @@
-"""The images that a run began with: what comes or goes while it rests changes no other sample, no score."""
+"""The images that a run began with: files added or removed while it is stopped change no other sample."""
 
 import inspect
 import json
@@ -13,34 +13,34 @@ from src.util.atomic_file import write_atomically
 from src.util.file_manager import FileManager
 from src.util.logger import LOG
 
-_CHOOSING = {"n_data"}  # of all that `View` takes
+_CHOOSING = {"n_data"}  # the only argument of `View` that chooses images
 
 
 def keep_own_images(
     loaders: dict[str, Loader], config: RunConfig, files: FileManager, resume: bool, processes: Processes
 ) -> None:
-    """Give a run that goes on the images it began with; write those of a new one into its folder.
+    """Restrict a resumed run to the images that it began with; list those of a new run in its folder.
 
     Parameters
     ----------
     loaders : dict of str to Loader
-        `training`, and `validation` where there is one, of the images that are there now; no pass has begun.
+        `training` and, if any, `validation`, with the images that exist now; no pass has begun.
     config : RunConfig
-        Where it names other images than it did, the run takes these from now on.
+        If it names another dataset than before, the run uses that one from now on.
     files : FileManager
-        Of the run; the first process alone reads and writes there.
+        Paths of the run; only the first process reads and writes there.
     resume : bool
-        Whether the run goes on.
+        Whether the run is resumed.
     processes : Processes
-        Those that train together.
+        The processes that train together.
 
     Raises
     ------
     DataError
-        When images are gone that are not to be left out.
+        When images are gone and `unreadable` is `stop`.
     """
     of_view = inspect.signature(View).parameters.keys() - _CHOOSING
-    known = _written(files) if processes.first and resume else {}
+    known = _read_list(files) if processes.first and resume else {}
     kept: dict[str, Any] = {}
     for part, loader in loaders.items():
         dataset, arguments = dataset_of(config, part)
@@ -55,8 +55,8 @@ def keep_own_images(
             file.write(json.dumps(known | kept, indent=0).encode())
 
 
-def _written(files: FileManager) -> dict[str, Any]:
-    """What the run's folder says of each part; nothing where it is missing or damaged."""
+def _read_list(files: FileManager) -> dict[str, Any]:
+    """Return the images of each part; empty if the list is missing or damaged."""
     if not files.images_file.is_file():
         return {}
     try:
@@ -67,5 +67,5 @@ def _written(files: FileManager) -> dict[str, Any]:
                 raise ValueError("no names in it")
         return dict(content)
     except (AttributeError, ValueError, TypeError, KeyError) as error:
-        LOG.warning("%s: damaged (%s); taking the images that are there now", files.images_file, error)
+        LOG.warning("%s: damaged (%s); using the images that exist now", files.images_file, error)
         return {}

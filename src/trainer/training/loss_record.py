@@ -1,4 +1,4 @@
-"""Losses that stay on the device until somebody wants to read them."""
+"""Losses that stay on the device until they are reported."""
 
 import torch
 from torch import Tensor
@@ -7,23 +7,23 @@ from src.loss import LossValue
 
 
 class LossRecord:
-    """The losses of the latest steps, in memory that is taken once: a step neither waits nor grows.
+    """Losses of the latest steps in memory of fixed size, so that steps do not wait for the device.
 
     Parameters
     ----------
     steps : int
-        How many steps it holds; it must be read before it overflows.
+        Capacity; `take` must be called before it is exceeded.
     """
 
     def __init__(self, steps: int) -> None:
         self.names: list[str] = []
-        """`total` and the name of each term; empty before the first step."""
+        """`total` and the names of the terms; empty before the first step."""
         self._steps = steps
         self._values: Tensor | None = None  # (steps, names)
         self._count = 0
 
     def add(self, value: LossValue) -> None:
-        """Keep what a step gave."""
+        """Store the losses of a step."""
         row = torch.stack([value.total, *value.terms.values()])
         if self._values is None:
             self.names = ["total", *value.terms]
@@ -32,7 +32,7 @@ class LossRecord:
         self._count += 1
 
     def take(self) -> Tensor:
-        """The losses since the last call, (steps, names) on the CPU, all brought at once."""
+        """Return the losses since the last call, (steps, names) on the CPU, in one transfer."""
         taken = torch.empty(0, 0) if self._values is None else self._values[: self._count].cpu().clone()
         self._count = 0
         return taken

@@ -1,4 +1,4 @@
-"""What a training tells: the bar, the log lines, TensorBoard, the table of scores and the images."""
+"""Progress of a training: bar, log, TensorBoard, table of scores, and images."""
 
 import csv
 import time
@@ -21,18 +21,18 @@ BOARD_IMAGES = 4
 
 
 class Reporter:
-    """Says how a training goes, while the `with` block runs.
+    """Reports the progress of a training while the `with` block runs.
 
     Parameters
     ----------
     files : FileManager
         The run's folder, open for writing.
     stopwatch : Stopwatch
-        Knows what the time of the steps went into.
+        Times the parts of each step.
     first_step, total_steps : int
-        Where this process starts, and where the training ends.
+        Step at which this process starts, and the training's last one.
     stage : Stage or None
-        None where this is the only training.
+        None = this is the only training.
     """
 
     def __init__(
@@ -62,16 +62,16 @@ class Reporter:
         try:
             self.board.close()
         except StorageError:
-            if error is None:  # else that one says more
+            if error is None:  # an earlier error says more
                 raise
 
     def step(self, images: int) -> None:
-        """A step is done; `images` are in its batch, of which an epoch's last may have fewer."""
+        """Count a step with a batch of `images` images."""
         self.bar.update()
         self._images += images
 
     def training(self, where: str, step: int, losses: Mapping[str, float], learning_rate: float) -> None:
-        """Report the running means of the losses, `total` and each term, at a step."""
+        """Report the running means of the losses (`total` and each term) and the speed."""
         steps, seconds = step - self._last_step, time.perf_counter() - self._last_time
         speed = self._images / seconds
         self._last_step, self._last_time, self._images = step, time.perf_counter(), 0
@@ -95,7 +95,7 @@ class Reporter:
         )
 
     def image(self, result: Evaluated, step: int, folder: Path | None) -> None:
-        """Show one of the first validation images, and save it if there is a folder for it."""
+        """Save a validation image if `folder` is given, and show the first few in TensorBoard."""
         if folder is not None:
             result.save(folder)
         if result.index < BOARD_IMAGES:
@@ -104,7 +104,7 @@ class Reporter:
             self.board.image(title, result.noisy, result.denoised, result.clean, step)
 
     def validation(self, epoch: int, step: int, scores: Scores, began: float) -> None:
-        """Report a validation that began at a `time.perf_counter`; its time is not the training's."""
+        """Report a validation that began at `time.perf_counter() == began`; the speed excludes its time."""
         LOG.info("validation after epoch %d: %s", epoch, scores.line())
         means = scores.means()
         count, total = len(scores.images), scores.available
@@ -116,7 +116,7 @@ class Reporter:
         self._last_time += time.perf_counter() - began
 
     def _add_row(self, row: list[Any]) -> None:
-        """Add an epoch to the table of scores, in place of its row from before a kill."""
+        """Add an epoch to the table of scores; replace its row if the run was killed after writing one."""
         path = self.files.scores_file
         rows = [["epoch", "step", "psnr_db", "ssim", "masked_loss", "pictures", "of"]]
         if path.exists():

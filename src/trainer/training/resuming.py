@@ -1,4 +1,4 @@
-"""What a resumed run takes from its newest checkpoint."""
+"""Restore a run from its newest checkpoint."""
 
 from typing import Any
 
@@ -15,30 +15,45 @@ from src.trainer.parallel.distributed import Processes
 from src.util.config.yaml_document import Document
 from src.util.errors import CheckpointError
 from src.util.logger import LOG
+from src.util.memory import is_out_of_memory
 
 
-def newest(
-    store: CheckpointStore, device: torch.device, processes: Processes
-) -> tuple[str, dict[str, Any]] | None:
-    """The newest whole checkpoint, read by the first process for all; None where nothing was saved."""
-    found: tuple[str, dict[str, Any]] | None = None
-    if processes.first and not store.is_empty():
-        path, content = store.newest(device)
-        found = str(path), content
-    agreed: tuple[str, dict[str, Any]] | None = processes.broadcast(found, device)
-    return agreed
+def restore_newest(
+    config: RunConfig, network: Network, optimizer: torch.optim.Optimizer, mean: WeightMean | None,
+    store: CheckpointStore, processes: Processes,
+) -> TrainingState | None:  # fmt: skip
+    """Load the newest whole checkpoint, which the first process reads for all; None if nothing was saved.
+
+    Raises
+    ------
+    CheckpointError
+        When no checkpoint is whole, or it has another network or an unknown layout.
+    """
+    found = None if not processes.first or store.is_empty() else store.newest(network.device)
+    found = processes.broadcast(found and (str(found[0]), found[1]), network.device)
+    if found is None:
+        return None
+    path, content = found
+    try:
+        state = _restore(config, network, optimizer, mean, content, processes)
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise CheckpointError(f"-r: {path}: its training state has an unknown layout ({error})") from None
+    LOG.info("resumed %s after epoch %d, step %d", path, state.epoch, state.step)
+    return state
 
 
-def restore(
+def _restore(
     config: RunConfig, network: Network, optimizer: torch.optim.Optimizer, mean: WeightMean | None,
     content: dict[str, Any], processes: Processes,
 ) -> TrainingState:  # fmt: skip
-    """Put a checkpoint into network and optimiser; a changed network is refused, other changes are said."""
+    """Load a checkpoint into network and optimiser; refuse another network, and warn of other changes."""
     if "state" not in content:
         raise CheckpointError("-r: this checkpoint has no training state; only runs of this program resume")
     before = _flat(check_config(Document(content["config"], {}, "the checkpoint")).model_dump(mode="json"))
     now = _flat(config.model_dump(mode="json"))
-    # What only the configuration before has were arguments of a type that is now another, which is listed.
+    # Keys that only `before` has belong to a type that has changed, and the type itself is listed.
     changes = [
         f"{key}: {before[key]} -> {value}" if key in before else f"{key}: {value}"
         for key, value in sorted(now.items())
@@ -58,14 +73,14 @@ def restore(
     _restore_moments(optimizer, content["optimizer_weights"])
     state = TrainingState.from_plain(content["state"])
     if any(change.startswith(("training.loss:", "training.tmp_info:")) for change in changes):
-        state.recent.clear()  # of other terms
-    # Of an epoch that was left inside, as many images are passed over as were seen.
+        state.recent.clear()  # they have other terms
+    # A changed batch size: skip as many images of a broken epoch as were seen.
     state.batch = state.batch * before["training.batch_size"] // config.training.batch_size
     return state
 
 
 def _restore_moments(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-    """What the optimiser has seen; its settings are the configuration's, which may be others by now."""
+    """Restore the optimiser's moments, but keep its settings: the configuration may have changed them."""
     groups = [
         own | {key: before[key] for key in ("params", "lr")}  # the rate is set before each step
         for own, before in zip(optimizer.param_groups, saved["param_groups"], strict=True)

@@ -10,18 +10,18 @@ from src.data_handlers.samples.samples import Samples
 
 @dataclass(frozen=True)
 class Stage:
-    """What a training has from those before it, and what comes after it.
+    """What a training takes from the trainings before it.
 
     Attributes
     ----------
     name : str
         For messages, such as `2 of 3, teacher`.
     later : float
-        Work that is left after it, in parts of its own.
+        Work of the stages after it, as a multiple of its own work.
     images : Samples or None
-        What is trained on; None = the configuration's training images.
+        The training set; None = that of the configuration.
     weights : mapping of str to Tensor, or None
-        What the network begins with; None = as `training.init` says.
+        Initial weights; None = those of `training.init`.
     """
 
     name: str

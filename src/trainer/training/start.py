@@ -1,4 +1,4 @@
-"""The weights that a training begins with, where they are those of another."""
+"""Initial weights from a checkpoint."""
 
 import os
 from pathlib import Path
@@ -10,19 +10,19 @@ from src.util.errors import CheckpointError
 
 
 def start_from(network: Network, init: str) -> None:
-    """Put a checkpoint's weights into a network.
+    """Load a checkpoint's weights into a network.
 
     Parameters
     ----------
     network : Network
-        Of the same layers.
+        With the same layers.
     init : str
         `training.init`: a checkpoint's path, or `general`.
 
     Raises
     ------
     CheckpointError
-        When there is no such checkpoint, or it is of another network: the first layer that differs is named.
+        When there is no such checkpoint, or with the first layer that differs when it has another network.
     """
     path = PATH if init == NAME and not os.path.lexists(init) else Path(init)
     given = load_verified(path, network.device)["model_weights"]

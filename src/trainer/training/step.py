@@ -1,4 +1,4 @@
-"""One training step: a task for the network, its answer, how far that is off, an update."""
+"""One training step: make a task, run the network, compute the loss, update the weights."""
 
 from collections.abc import Callable
 
@@ -21,21 +21,21 @@ class TrainingStep:
     Parameters
     ----------
     network : Network
-        Being trained.
+        The network to train.
     objective : Objective
-        Says what the network is given, and what is expected of it.
+        Makes the network's input, target and mask from a batch.
     loss : Loss
-        Compares the two.
+        Compares output and target.
     optimizer : torch.optim.Optimizer
-        Over the network's parameters.
+        Updates the network's parameters.
     stopwatch : Stopwatch
-        Takes the time of the objective's part, called masking, and of the network's.
+        Times the objective, as `masking`, and the rest, as `network`.
     grad_clip : float or None
-        Largest norm of the gradient.
+        Largest norm of the gradient; None = no limit.
     processes : Processes
-        Those that share each batch; all take every step together.
+        The processes that share each batch.
     mean : WeightMean or None
-        Of the weights after each step; None = the last weights are what counts.
+        Mean of the weights after each step; None = use the last weights.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class TrainingStep:
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def __call__(
-        self, images: Images, progress: float, generator: torch.Generator, say: Callable[[], str],
+        self, images: Images, progress: float, generator: torch.Generator, where: Callable[[], str],
         share: Share | None = None,
     ) -> LossValue:  # fmt: skip
         """Update the network once.
@@ -62,66 +62,62 @@ class TrainingStep:
         Parameters
         ----------
         images : mapping of str to Tensor
-            The batch on the network's device, see `Objective`.
+            The batch on the network's device; see `Objective`.
         progress : float
-            Fraction of training done, for the loss.
+            Fraction of training done, 0 to 1.
         generator : torch.Generator
-            Of the CPU, the objective's source of randomness.
-        say : callable
-            Gives the words for where training is, should it have to stop here.
+            Random numbers of the objective; on the CPU.
+        where : callable
+            Returns the epoch, step and images for an error message.
         share : Share, optional
-            Which images of the whole batch these are; None = all.
+            This process's part of the whole batch; None = all of it.
 
         Returns
         -------
         LossValue
-            Detached, on the device; of several processes what this one adds to the whole batch's loss.
+            Detached, on the device; with several processes, this one's part of the whole batch's loss.
 
         Raises
         ------
         NonFiniteError
-            On the CPU before the update; a GPU is not made to wait, there the trainer looks before it saves.
+            On the CPU, before the update. A GPU would have to wait; the trainer checks before it saves.
         """
         with self.stopwatch.part("masking"):
             count = len(images["noisy"])
             task = self.objective.task(images, generator, share or Share(0, count, count))
         with self.stopwatch.part("network"):
             denoised = self.network(task.input)
-            value = self.loss(denoised, task.target, _counted(task.mask, images), progress)
+            mask = task.mask.masked_fill(images["missing"], 0) if "missing" in images else task.mask
+            value = self.loss(denoised, task.target, mask, progress)
             if share is not None:
                 value = _part_of_mean(value, denoised, share)
             if denoised.device.type == "cpu":
                 total = self.processes.sum(value.total.detach())
                 if not torch.isfinite(total):
-                    raise NonFiniteError(f"{say()}: the loss is {total.item()}; try a smaller init_lr")
+                    raise NonFiniteError(f"{where()}: the loss is {total.item()}; try a smaller init_lr")
             self.optimizer.zero_grad(set_to_none=True)
             with self.network.arithmetic():
                 value.total.backward()
             self.processes.sum_gradients(self._parameters)
-            self._check_and_clip(denoised.device, say)
+            self._check_and_clip(denoised.device, where)
             self.optimizer.step()
         return LossValue(value.total.detach(), value.terms)
 
-    def _check_and_clip(self, device: torch.device, say: Callable[[], str]) -> None:
+    def _check_and_clip(self, device: torch.device, where: Callable[[], str]) -> None:
         on_host = device.type == "cpu"
         if not on_host and self.grad_clip is None:
             return
         norm = torch.nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
         if on_host and not torch.isfinite(norm):
             raise NonFiniteError(
-                f"{say()}: the gradient's norm is {norm.item()}; lower init_lr or set training.grad_clip"
+                f"{where()}: the gradient's norm is {norm.item()}; lower init_lr or set training.grad_clip"
             )
         if self.grad_clip is not None:
             torch.nn.utils.clip_grads_with_norm_(self._parameters, self.grad_clip, norm)
 
 
-def _counted(mask: Tensor, images: Images) -> Tensor:
-    """A mask without the pixels that were filled in."""
-    return mask.masked_fill(images["missing"], 0) if "missing" in images else mask
-
-
 def _part_of_mean(value: LossValue, denoised: Tensor, share: Share) -> LossValue:
-    """What the images of a share add to the mean over the whole batch; its gradient is zero without any."""
+    """Scale the mean over a share to its part of the mean over the whole batch; an empty share gives zero."""
     if not share.images:
         return LossValue(denoised.sum(), {name: torch.zeros_like(term) for name, term in value.terms.items()})
     weight = share.images / share.total

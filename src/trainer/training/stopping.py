@@ -1,21 +1,21 @@
-"""Signals that ask a training to stop: remembered when they come, obeyed after the step."""
+"""Signals that stop a training after the current step."""
 
 import signal
 import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-# A cluster announces the end of a job's time by SIGTERM or, if asked to, by SIGUSR1.
+# Clusters announce the end of a job with SIGTERM or SIGUSR1.
 _NAMES = ("SIGINT", "SIGTERM", "SIGUSR1")
 
 
 class StopRequest:
-    """Whether a signal has asked to stop, while the `with` block runs.
+    """Records signals while the `with` block runs, instead of being interrupted by them.
 
     Attributes
     ----------
     signal : signal.Signals or None
-        The last one of SIGINT, SIGTERM, SIGUSR1 that came. None of them interrupts what is being done.
+        The latest SIGINT, SIGTERM or SIGUSR1; None = none has arrived.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class StopRequest:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopRequest":
-        if threading.current_thread() is threading.main_thread():  # others may not set handlers
+        if threading.current_thread() is threading.main_thread():  # other threads cannot set handlers
             wanted = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
             self._before = {number: signal.signal(number, self._remember) for number in wanted}
         return self

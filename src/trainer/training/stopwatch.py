@@ -1,4 +1,4 @@
-"""How long each part of a step takes, without making a GPU wait for the answer."""
+"""Time each part of a step, without synchronising with the GPU."""
 
 import time
 from collections import defaultdict
@@ -14,7 +14,7 @@ class Stopwatch:
     Parameters
     ----------
     device : torch.device
-        On a CUDA device the parts are timed by events in its queue, which are read only by `report`.
+        A CUDA device is timed by events in its queue, which only `report` reads.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -24,7 +24,7 @@ class Stopwatch:
 
     @contextmanager
     def part(self, name: str, host: bool = False) -> Iterator[None]:
-        """Time a `with` block as `name`; `host` marks work that never enters the device's queue."""
+        """Time a `with` block as `name`; `host` marks work outside the device's queue."""
         if self.on_gpu and not host:
             start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
             start.record()
@@ -37,7 +37,7 @@ class Stopwatch:
             self.seconds[name] += time.perf_counter() - begin
 
     def report(self) -> dict[str, float]:
-        """Seconds by part since the last report; waits for the device once."""
+        """Return seconds by part since the last report; synchronise with the device once."""
         if self.events:
             torch.cuda.synchronize()
             for name, start, end in self.events:

@@ -36,33 +36,33 @@ from src.util.seed import make_generator
 
 
 class Trainer:
-    """Trains one network; everything it needs is built and checked beforehand (`src.trainer.config.build`).
+    """Trains one network; `src.trainer.config.build` builds its parts.
 
     Parameters
     ----------
     config : RunConfig
         The run's configuration.
     store : CheckpointStore
-        Where checkpoints go.
+        Saves checkpoints.
     reporter : Reporter
-        Told how it goes.
+        Reports progress.
     step : TrainingStep
-        What happens to one batch.
+        Updates the network from one batch.
     scheduler : Scheduler
-        Of the learning rate.
+        Schedule of the learning rate.
     loader : Loader
         Training batches.
     validation : Loader or None
-        Images to score, one at a time; None when nothing is validated.
+        Images to score, one at a time; None = no validation.
     masked_loss : MaskedLoss or None
-        Scores images that have no clean one; None where nothing is hidden.
+        Scores images without ground truth; None if the objective hides nothing.
     state : TrainingState
-        Where to go on; a fresh one at the start.
+        Where training starts or resumes.
     stop : StopRequest
-        Looked at after each step and each validated image.
+        Checked after each step and each validated image.
     processes : Processes
-        Those that train together. Each runs all of this, with its share of every batch and of the validation
-        images; the reporter and the store of the first alone do something.
+        The processes that train together. Each has a trainer of its own, with its share of every batch and of
+        the validation images; only the first has a reporter and a store that write.
     """
 
     def __init__(
@@ -92,13 +92,13 @@ class Trainer:
         Raises
         ------
         Stopped
-            When a signal asked for it; the state is saved.
+            After a signal; the state is saved.
         DataError
-            When images are lost that are not to be left out; the state is saved.
+            When images are lost and `unreadable` is `stop`; the state is saved.
         NonFiniteError
-            When a loss, gradient or weight is not finite; what was saved before stays.
+            When a loss, gradient or weight is not finite; earlier checkpoints stay.
         """
-        with self.reporter:
+        with self.stop, self.reporter:
             if validation_is_missing(self.config, self.state):
                 self.validate(self.state.epoch)
                 self.save_if_due(self.state.epoch)
@@ -111,12 +111,12 @@ class Trainer:
                     self.save_if_due(epoch)  # now with its scores
 
     def train_epoch(self, epoch: int) -> None:
-        """One pass over the training images, or what is left of it."""
+        """Train on the batches of an epoch that are left."""
         self.loader.set_epoch(epoch, self.state.batch)
         self.network.module.train()
         if self.state.batch >= len(self.loader):
             LOG.warning(
-                "epoch %d ends without another step: of its %d batches, fewer now, all were seen before",
+                "epoch %d ends without another step: it has only %d batches now, all of them seen before",
                 epoch, len(self.loader),
             )  # fmt: skip
         batches = agreed(iter(self.loader), self.loader, self.processes, partial(self._save_now, epoch))
@@ -131,16 +131,18 @@ class Trainer:
         self.state.epoch, self.state.batch = epoch, 0
 
     def train_batch(self, epoch: int, batch: Sample) -> None:
-        """One step, reported when due."""
+        """Train on one batch, and report when due."""
         share = self.loader.share(self.state.batch)
         wanted = {*self.step.objective.images, "missing"} & batch.keys()
         images = {
             name: batch[name][: share.images].to(self.network.device, non_blocking=True) for name in wanted
         }
-        # Not by the steps done: where the run was resumed with another batch size, they are of two sizes.
+        # Steps done would be wrong here: a resumed run may have changed its batch size.
         seen = (epoch - 1) * len(self.loader) + self.state.batch
         progress = seen / (self.config.training.max_epochs * len(self.loader))
-        rate = self._set_learning_rate(epoch, progress)
+        rate = self.config.training.init_lr * self.scheduler(epoch, progress)
+        for group in self.step.optimizer.param_groups:
+            group["lr"] = rate
         frozen_from = self.config.training.freeze_norm
         if frozen := frozen_from is not None and progress >= frozen_from:
             freeze_norm(self.network.module)
@@ -159,7 +161,7 @@ class Trainer:
             self.reporter.training(self._where(epoch), self.state.step, self.state.running_means(), rate)
 
     def validate(self, epoch: int) -> None:
-        """Score the validation images, show and save some, and keep the best network by each metric."""
+        """Score the validation images, save some of them, and keep the best network by each metric."""
         assert self.validation is not None
         began = time.perf_counter()
         saved = epoch in self._image_epochs()
@@ -179,7 +181,7 @@ class Trainer:
                 self.store.save_best(self.content(), epoch, metric, value)
 
     def _evaluated(self, epoch: int, images: Loader, saved: bool) -> Iterator[Evaluated]:
-        """The validation's images in their order; all of them at the first process, none at the others."""
+        """Yield the scored images in order: all of them in the first process, none in the others."""
         results = evaluate(self.network, images, self.masked_loss)
         save = partial(self._save_now, epoch)
         for number, result in enumerate(agreed(results, images, self.processes, save)):
@@ -193,7 +195,7 @@ class Trainer:
             self.stop_if_asked(epoch)
 
     def save_if_due(self, epoch: int) -> None:
-        """By the `checkpoint` block; the last epoch always."""
+        """Save an epoch if the `checkpoint` block says so, and always the last one."""
         block = self.config.checkpoint
         due = block.save and is_due(epoch, block.start_epoch, block.interval_epoch)
         if due or epoch == self.config.training.max_epochs:
@@ -201,19 +203,19 @@ class Trainer:
             self._saved = (self.state.step, path)
 
     def save_inside_if_due(self, epoch: int) -> None:
-        """Save inside an epoch by `checkpoint.interval_steps`."""
+        """Save inside an epoch, every `checkpoint.interval_steps` steps."""
         interval = self.config.checkpoint.interval_steps
         if interval and self.state.step % interval == 0:
             self._save_now(epoch)
         self.stop_if_asked(epoch)
 
     def stop_if_asked(self, epoch: int) -> None:
-        """Raise if a signal came to any of the processes, or torchrun is gone, when all is saved."""
+        """Save and raise `Stopped` if any process received a signal or has lost torchrun."""
         asked = self.stop.signal or (signal.SIGTERM if self.processes.deserted else 0)
         number = self.processes.all_reduce_max(asked)
         if number:
             path = self._save_now(epoch)
-            self.processes.barrier()  # torchrun ends the others as soon as one has ended
+            self.processes.barrier()  # torchrun ends all processes when one ends
             raise Stopped(signal.Signals(number), path)
 
     def _save_now(self, epoch: int) -> Path:
@@ -225,11 +227,11 @@ class Trainer:
         return path
 
     def content(self) -> dict[str, Any]:
-        """What a checkpoint holds: plain types and tensors."""
+        """Return the content of a checkpoint: plain types and tensors."""
         mean = self.step.mean
         weights = self.network.module.state_dict() if mean is None else mean.state_dict()
         if not all(torch.isfinite(value).all() for value in weights.values() if value.is_floating_point()):
-            raise NonFiniteError(f"{self._where(self.state.epoch)}: a weight is not finite; it is not saved")
+            raise NonFiniteError(f"{self._where(self.state.epoch)}: a weight is not finite; nothing is saved")
         return {
             "epoch": self.state.epoch,
             "model_weights": weights,
@@ -241,14 +243,8 @@ class Trainer:
             "environment": environment(self.network.device, self.processes.count),
         }
 
-    def _set_learning_rate(self, epoch: int, progress: float) -> float:
-        rate = self.config.training.init_lr * self.scheduler(epoch, progress)
-        for group in self.step.optimizer.param_groups:
-            group["lr"] = rate
-        return rate
-
     def _read_losses(self, epoch: int) -> None:
-        """Bring the losses of the latest steps from the device, all at once."""
+        """Fetch the losses of the latest steps from the device, and check that they are finite."""
         values = self._losses.take()
         if not len(values):
             return
@@ -261,7 +257,7 @@ class Trainer:
             )
 
     def _image_epochs(self) -> set[int]:
-        """The validations that save images: `num_of_saves` of them, evenly spread, the last included."""
+        """Return the epochs whose validation saves images: `num_of_saves`, evenly spread, with the last."""
         block = self.config.validation
         epochs = [
             e for e in range(1, self.config.training.max_epochs + 1) if validation_is_due(self.config, e)
@@ -270,7 +266,7 @@ class Trainer:
         return {epochs[math.ceil((i + 1) * len(epochs) / saves) - 1] for i in range(saves)}
 
     def _where(self, epoch: int, batch: Sample | None = None) -> str:
-        """Where training is, and what it is looking at."""
+        """Return the epoch and step for messages and, if given, the values and names of a batch."""
         epochs = self.config.training.max_epochs
         where = f"epoch {epoch}/{epochs}, step {self.state.step}/{self.total_steps}"
         if batch is None:

@@ -1,4 +1,4 @@
-"""What is built of a configuration: images of each part, networks, maskers, losses."""
+"""What is built from a configuration: images of each part, networks, maskers, losses."""
 
 import pytest
 import torch
@@ -16,8 +16,8 @@ from tests.trainer.conftest import DEMO, config, problem
 # Images
 
 
-def test_whole_images_that_cannot_be_masked_are_refused_one_of_each_size(tiny_config):
-    """Three images, of two numbers of pixels: 64x64, 64x80 and 80x64."""
+def test_whole_images_that_cannot_be_masked_are_refused_once_for_each_size(tiny_config):
+    """The images have 64x64, 64x80 and 80x64 px."""
     settings = ["training.dataset_args.crop_size=null", "training.batch_size=1"]
     assert build_images(tiny_config(*settings), "training")
     dense = tiny_config(*settings, "masker.masker_args.pixel_perc=0.0037")
@@ -28,10 +28,10 @@ def test_whole_images_that_cannot_be_masked_are_refused_one_of_each_size(tiny_co
     assert build_images(dense, "validation")
 
 
-# A part that names no dataset
+# A part without a dataset
 
 
-def test_a_folder_is_enough_validation_and_test_look_at_it_too(noisy_folder):
+def test_validation_and_test_default_to_the_training_folder(noisy_folder):
     loaded = config(
         f"training: {{dataset: Folder, dataset_args: {{data_dir: '{noisy_folder}', crop_size: 48,"
         " repeat_times: 4, augmentations: [flip, rotate]}}"
@@ -46,22 +46,22 @@ def test_a_folder_is_enough_validation_and_test_look_at_it_too(noisy_folder):
         assert torch.equal(sample["noisy"], images[5, 0]["noisy"])
 
 
-def test_a_part_changes_what_it_says_of_the_dataset_before_it(tiny_config):
+def test_a_part_overrides_arguments_of_the_dataset_before_it(tiny_config):
     loaded = tiny_config("validation.dataset_args={crop_size: null}", "test.dataset_args={n_data: 1}")
     assert build_images(loaded, "validation")[0, 1]["noisy"].shape == (3, 64, 80)
     assert len(build_images(loaded, "test")) == 1
     assert build_images(loaded, "test")[0, 0]["noisy"].shape == (3, 64, 64)
 
 
-def test_an_oblong_validation_crop_goes_with_turned_training_crops(tiny_config):
+def test_validation_crops_may_be_oblong_although_training_crops_are_rotated(tiny_config):
     loaded = tiny_config(
         "training.dataset_args.augmentations=[rotate]", "validation.dataset_args={crop_size: [64, 48]}"
     )
     assert build_images(loaded, "validation")[0, 0]["noisy"].shape == (3, 64, 48)
 
 
-def test_a_part_without_a_name_follows_the_folder_when_that_is_changed(tiny_config):
-    """What is saved with a run must not hold a copy of the old folder."""
+def test_a_part_without_a_dataset_follows_a_changed_folder(tiny_config):
+    """The stored configuration of a run must not repeat the folder."""
     again = parse_yaml(to_yaml(tiny_config()), "config.yaml")
     moved = check_config(override(again, ["training.dataset_args.data_dir=elsewhere"]))
     with pytest.raises(DataError, match="elsewhere"):
@@ -112,7 +112,7 @@ def test_building_a_network_leaves_the_global_generator_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_seed_of_any_size_is_taken():
+def test_a_seed_may_have_any_size():
     assert weights(TINY.format(10**30))
 
 
@@ -149,7 +149,7 @@ def test_every_network_is_built_with_the_arguments_of_the_file(name, network):
     assert denoised.shape == image.shape
 
 
-def test_the_loss_and_what_is_only_logged():
+def test_the_loss_has_only_its_own_terms():
     loss = build_loss(config("training: {loss: 1*self_L2 + r0.5*self_L1, tmp_info: self_L1}"))
     assert [term.name for term in loss.terms] == ["self_L2", "self_L1"]
 

@@ -1,4 +1,4 @@
-"""A type that a later layer changes: what the earlier layers said of the old one."""
+"""A later layer changes a type: which arguments of the old type stay."""
 
 import pytest
 import yaml
@@ -16,7 +16,7 @@ def changed(text, *settings):
 
 
 def stored(text):
-    """As a run keeps it: with every default written out."""
+    """Return the configuration as a run stores it, with every default."""
     return to_yaml(check_config(parse_yaml(text, "my.yaml")))
 
 
@@ -41,7 +41,7 @@ def test_a_shipped_configuration_takes_the_other_masker(name, messages):
         ("training.dataset=SIDD_train", "training.dataset_args", {"data_dir", "clean_folder"}),
     ],
 )
-def test_the_defaults_that_a_run_keeps_of_another_type_go_in_silence(setting, key, expected, messages):
+def test_stored_defaults_of_the_old_type_are_dropped_without_a_warning(setting, key, expected, messages):
     resolved = yaml.safe_load(to_yaml(changed(stored(CROP), setting)))
     for part in key.split("."):
         resolved = resolved[part]
@@ -51,19 +51,19 @@ def test_the_defaults_that_a_run_keeps_of_another_type_go_in_silence(setting, ke
     assert messages == []
 
 
-def test_what_was_chosen_and_has_no_place_any_more_is_named_with_its_line(messages):
+def test_a_chosen_argument_that_the_new_type_does_not_take_is_named_with_its_line(messages):
     text = (
         CROP
         + "masker:\n  masker_args:\n    sim_patch_edge: 15\n    speedup_factor: 5\n    pixel_perc: 0.001\n"
     )
     loaded = changed(text, "masker.masker_type=N2V_Masker")
-    assert loaded.masker.masker_args["pixel_perc"] == 0.001  # both know it
+    assert loaded.masker.masker_args["pixel_perc"] == 0.001  # both take it
     assert messages == [
-        "WARNING masker.masker_args: left out, N2V_Masker has none: sim_patch_edge (my.yaml, line 4)"
+        "WARNING masker.masker_args: dropped, N2V_Masker does not take: sim_patch_edge (my.yaml, line 4)"
     ]
 
 
-def test_what_is_said_together_with_the_new_type_is_checked_against_it():
+def test_arguments_given_together_with_the_new_type_are_checked_against_it():
     with pytest.raises(ConfigError) as error:
         changed(CROP, "masker.masker_type=N2V_Masker", "masker.masker_args.sim_patch_edge=15")
     (line,) = error.value.problems
@@ -73,38 +73,38 @@ def test_what_is_said_together_with_the_new_type_is_checked_against_it():
     assert changed(CROP, *settings).masker.masker_args["prox_radius"] == 5
 
 
-def test_a_configuration_laid_over_another_changes_types_too(messages):
+def test_an_overriding_configuration_changes_types_too(messages):
     loaded = over(stored(CROP), "masker: {masker_type: N2V_Masker, masker_args: {prox_radius: 2}}")
     assert loaded.masker.masker_args["prox_radius"] == 2
     assert "sim_patch_edge" not in loaded.masker.masker_args
     assert messages == []
 
 
-def test_a_schedule_that_was_chosen_is_named_when_another_takes_its_place(messages):
+def test_a_chosen_schedule_is_named_when_another_replaces_it(messages):
     text = CROP.replace("64}", "64}, scheduler: {type: step, step_size: 7}")
     assert changed(text, "training.scheduler.type=cosine").training.scheduler.arguments == {"warm_up": 0}
     assert messages == [
-        "WARNING training.scheduler.step: left out, cosine has none: step_size (my.yaml, line 1)"
+        "WARNING training.scheduler.step: dropped, cosine does not take: step_size (my.yaml, line 1)"
     ]
     again = changed(text, "training.scheduler.gamma=0.1").training.scheduler
     assert again.arguments == {"step_size": 7, "gamma": 0.1}
 
 
-def test_what_two_datasets_know_stays():
+def test_arguments_that_both_datasets_take_stay():
     text = "training: {dataset: Folder, dataset_args: {data_dir: mine, crop_size: 32, clean_folder: null}}"
     arguments = changed(text, "training.dataset=DND_train").training.dataset_args
     assert (arguments["data_dir"], arguments["crop_size"]) == ("mine", 32)
 
 
-def test_a_name_that_is_not_known_hides_nothing():
-    with pytest.raises(ConfigError, match=r"masker\.masker_type: no 'N2V_Maskr' is known; did you mean"):
+def test_an_unknown_type_is_refused_with_a_hint():
+    with pytest.raises(ConfigError, match=r"masker\.masker_type: unknown name 'N2V_Maskr'; did you mean"):
         changed(stored(CROP), "masker.masker_type=N2V_Maskr")
 
 
 @pytest.mark.parametrize(
     ("name", "features"), [("sidd_train", None), ("nl_folder", [32, 64])], ids=["default", "chosen"]
 )
-def test_another_network_has_its_own_widths_unless_some_were_chosen(name, features, messages):
+def test_another_network_has_its_own_default_widths_unless_widths_were_chosen(name, features, messages):
     kwargs = read_config(name, ["model.kwargs.bsn=UNet"]).model.kwargs
     assert (kwargs["bsn"], kwargs["features"], kwargs["in_channels"]) == ("UNet", features, 3)
     again = read_config(name, ["model.kwargs.bsn=UNet", "model.kwargs.features=[4, 8]"]).model.kwargs
@@ -112,7 +112,7 @@ def test_another_network_has_its_own_widths_unless_some_were_chosen(name, featur
     assert messages == []
 
 
-def test_a_key_that_neither_type_knows_is_an_unknown_key():
+def test_a_key_that_neither_type_takes_is_unknown():
     text = CROP + "masker: {masker_args: {sim_patch_egde: 9}}"
     with pytest.raises(ConfigError, match=r"masker_args\.sim_patch_egde: unknown key.*my\.yaml, line 2"):
         changed(text, "masker.masker_type=N2V_Masker")

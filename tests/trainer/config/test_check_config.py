@@ -1,4 +1,4 @@
-"""All mistakes of a configuration in one report, each at its line, before anything begins."""
+"""One report lists all mistakes of a configuration with their lines, before anything is built."""
 
 import time
 
@@ -40,7 +40,7 @@ masker:
         "training.tmp_info": (8, "got 'self_L9'"),
         "masker.masker_args.sim_patch_edge": (18, "expected an odd number, got 20"),
         "masker.masker_args.pixel_prec": (18, "did you mean 'pixel_perc'?"),
-        "training.optimizer.type": (9, "no 'SGD' is known; choose from Adam"),
+        "training.optimizer.type": (9, "unknown name 'SGD'; choose from Adam"),
         "training.dataset_args.data_dir": (11, "missing: noisy images: a folder of them"),
         "training.dataset_args.crop_sise": (11, "did you mean 'crop_size'?"),
         "training.dataset_args.repeat_times": (11, "expected an integer of at least 1 or None, got 0"),
@@ -59,10 +59,10 @@ masker:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("model: {type: NL_BNS}", "model.type: no 'NL_BNS' is known; did you mean 'NL_BSN'?"),
+        ("model: {type: NL_BNS}", "model.type: unknown name 'NL_BNS'; did you mean 'NL_BSN'?"),
         (
             "masker: {masker_type: Maskr}",
-            "masker.masker_type: no 'Maskr' is known; did you mean 'Masker'?",
+            "masker.masker_type: unknown name 'Maskr'; did you mean 'Masker'?",
         ),
         ("training: {dataset: SIDD_trian}", "did you mean 'SIDD_train'?"),
         ("validation: {dataset: zzz}", "choose from BSD68_test"),
@@ -77,7 +77,8 @@ def test_c16_a_name_that_is_not_registered_is_refused_with_the_nearest(text, wor
     [("gpu", "-g"), ("thread", "--thread"), ("run_name", "-s"), ("resume", "-r"), ("config", "-c")],
 )
 def test_c13_flags_in_a_file_are_refused_with_the_flag_to_use(key, flag):
-    assert problem(f"seed: 1\n{key}: 8") == f"{key}: is said on the command line, by {flag} (my.yaml, line 2)"
+    line = problem(f"seed: 1\n{key}: 8")
+    assert line.startswith(f"{key}: ") and line.endswith(f"flag {flag} (my.yaml, line 2)")
 
 
 def test_a_problem_of_a_setting_is_placed_there():
@@ -85,7 +86,7 @@ def test_a_problem_of_a_setting_is_placed_there():
     assert line.endswith("(--set training.batch_size=x)")
 
 
-# What single keys cannot tell
+# Keys that must fit together
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_m2_m4_blind_spots_that_cannot_be_placed_are_refused_at_once(arguments, 
     assert line.startswith("masker.masker_args.")
     assert expected in line
     assert line.endswith("(my.yaml, line 2)")
-    assert time.process_time() - begin < 10  # the original hangs for ever
+    assert time.process_time() - begin < 10  # the original never ends
 
 
 def test_the_largest_feasible_share_of_blind_spots_is_accepted():
@@ -131,12 +132,12 @@ def test_d4_turning_crops_that_are_not_square_is_refused():
     )
 
 
-def test_u4_widths_that_do_not_suit_the_network_are_refused():
+def test_u4_widths_that_do_not_fit_the_network_are_refused():
     assert "expected two widths for UNet2" in problem("model: {kwargs: {features: [4, 8, 16]}}")
     assert config("model: {kwargs: {bsn: UNet, features: [4, 8, 16]}}")
 
 
-def test_noise_is_checked_to_its_last_key():
+def test_every_key_of_the_noise_is_checked():
     noise = "training: {dataset: Demo, dataset_args: {crop_size: 64, add_noise: {kernel_edge: 4, sigam: 3}}}"
     first, second = problems(noise)
     assert "add_noise.kernel_edge: expected an odd number of pixels, got 4" in first
@@ -161,7 +162,7 @@ def test_an_unknown_key_hides_no_other_mistake_of_its_block():
     ]
 
 
-def test_mistakes_in_what_a_part_says_are_found(tiny_config):
+def test_mistakes_in_a_part_without_a_dataset_are_found(tiny_config):
     with pytest.raises(ConfigError) as caught:
         tiny_config("validation.dataset_args={crop_sise: 64, n_data: 0}")
     lines = caught.value.problems

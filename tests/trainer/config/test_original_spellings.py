@@ -1,4 +1,4 @@
-"""What users of the original write: text for numbers and truth values, None, keys that nothing reads."""
+"""Files of the original load with their meaning."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Keys, values and defaults of the configuration, and the files that the original's users have."""
+"""Keys, values and defaults of the configuration."""
 
 import ast
 import inspect
@@ -88,7 +88,7 @@ def test_the_defaults_are_the_published_training():
         "training: {optimizer: {type: Adam, Adam: [1]}}",
     ],
 )
-def test_t3_t8_a_value_that_cannot_be_run_is_refused_in_one_line_before_anything_is_built(text):
+def test_t3_t8_an_invalid_value_is_refused_in_one_line(text):
     (line,) = problems(text)
     assert line.endswith("(my.yaml, line 1)")
     assert "expected" in line
@@ -102,7 +102,7 @@ def test_t3_t8_a_value_that_cannot_be_run_is_refused_in_one_line_before_anything
     ],
     ids=["nested", "flat"],
 )
-def test_arguments_of_optimizer_and_scheduler_stand_in_their_types_block_or_beside_it(text):
+def test_arguments_of_optimizer_and_scheduler_may_stand_in_the_types_block_or_beside_it(text):
     training = config(f"training:\n  {text}\n").training
     assert training.scheduler.model_dump() == {"type": "step", "step": {"step_size": 7, "gamma": 0.1}}
     assert training.optimizer.model_dump() == {
@@ -117,10 +117,10 @@ def test_a_mistake_in_either_is_reported_at_its_line(text):
     assert line.endswith("(my.yaml, line 4)")
 
 
-def test_an_argument_said_in_both_places_is_refused():
+def test_an_argument_given_in_both_places_is_refused():
     (line,) = problems("training:\n  scheduler:\n    step_size: 7\n    step: {step_size: 8}\n")
     assert line == (
-        "training.scheduler.step_size: said twice, also as training.scheduler.step.step_size: keep one"
+        "training.scheduler.step_size: given twice, also as training.scheduler.step.step_size: keep one"
         " (my.yaml, line 3)"
     )
 
@@ -134,11 +134,11 @@ def test_c12_checkpoint_save_false_is_honoured():
     assert config("checkpoint: {save: 'False'}").checkpoint.save is False
 
 
-def test_no_terms_for_the_log_alone_may_be_said_as_none():
+def test_none_means_no_terms_for_the_log_alone():
     assert config("training: {tmp_info: None}") == config("training: {}")
 
 
-def test_a_file_without_dead_keys_is_loaded_in_silence(messages):
+def test_a_file_without_dead_keys_logs_nothing(messages):
     config("seed: 3")
     assert messages == []
 
@@ -154,7 +154,7 @@ def _blocks(module):
 
 @pytest.mark.parametrize("block", _blocks(run_config), ids=lambda node: node.name)
 def test_every_key_has_its_description(block):
-    """Blocks among the keys are described by their class."""
+    """Nested blocks are described by their class."""
     for field, after in zip(block.body, [*block.body[1:], None], strict=True):
         if isinstance(field, ast.AnnAssign) and not ast.unparse(field.annotation).endswith("Block"):
             described = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
@@ -199,10 +199,10 @@ def test_unknown_keys_are_refused_in_every_block():
     ],
 )
 def test_a_key_of_another_name_is_refused_with_the_right_one(text, key, name):
-    assert problems(text) == [f"{key}: unknown key; it is called {name} (my.yaml, line 1)"]
+    assert problems(text) == [f"{key}: unknown key; its name is {name} (my.yaml, line 1)"]
 
 
-def test_a_space_that_is_missing_after_a_colon_is_pointed_out():
+def test_a_missing_space_after_a_colon_is_reported():
     (line,) = problems("training:\n  max_epochs:5\n")
     assert line == (
         "training: expected keys and values, got 'max_epochs:5'; add a space after the key's colon"

@@ -19,7 +19,7 @@ PUBLISHED = {
 }
 
 
-def test_the_promised_files_are_there():
+def test_the_documented_files_exist():
     assert {*PUBLISHED, "demo", "folder", "nl_folder", "n2v_folder"} <= {*NAMES}
 
 
@@ -29,7 +29,7 @@ def shipped(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_shipped_file_loads_in_silence(name, messages):
+def test_a_shipped_file_loads_without_a_warning(name, messages):
     shipped(name)
     assert messages == []
 
@@ -43,10 +43,10 @@ def test_a_resolved_configuration_written_out_loads_to_the_same(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_a_shipped_file_names_can_be_built_and_takes_its_crop(name):
+def test_the_parts_of_a_shipped_file_can_be_built_and_take_its_crop(name):
     config = shipped(name)
     training = config.training
-    # Autocast, which a local mean is kept out of, knows no device without values.
+    # A local mean disables autocast, which does not support the meta device.
     device = torch.device("cpu" if config.model.kwargs["local_mean"] else "meta")
     network = build_model(config, device)
     adapted = None if config.adapt is None else config.adapt.size
@@ -94,7 +94,7 @@ def test_the_published_values(name):
 
 
 @pytest.mark.parametrize("name", sorted({*NAMES} - {*OVERLAYS}))
-def test_the_fast_overlay_changes_how_a_network_is_computed_and_nothing_else(name, messages):
+def test_the_fast_overlay_changes_only_how_a_network_is_computed(name, messages):
     plain, fast = (read_config(names).model_dump() for names in (name, [name, "fast"]))
     assert messages == []
     training = fast["training"]
@@ -107,7 +107,7 @@ def test_the_fast_overlay_changes_how_a_network_is_computed_and_nothing_else(nam
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_the_published_configurations_compute_in_32_bits_as_they_are(name):
+def test_the_published_configurations_compute_in_32_bits(name):
     training = read_config(name).training
     assert training.precision == "fp32"
     assert not (training.channels_last or training.compile or training.cudnn_benchmark)
@@ -115,7 +115,7 @@ def test_the_published_configurations_compute_in_32_bits_as_they_are(name):
 
 
 def test_nl_n2v_and_n2v_are_trained_alike():
-    """A comparison of the two is one of the maskers alone."""
+    """Only the masker differs, so that the two can be compared."""
     for one, other in (
         ("sidd_train", "n2v_sidd_train"),
         ("dnd_train", "n2v_dnd_train"),

@@ -63,5 +63,5 @@ def test_a_checkpoint_without_a_configuration_needs_one(run, tmp_path, load):
 
 
 def test_k19_no_network_has_random_weights():
-    with pytest.raises(ConfigError, match="say which network: --pretrained"):
+    with pytest.raises(ConfigError, match="name a network: --pretrained"):
         load_trained(CPU, [], "demo", None, None, None)

@@ -74,8 +74,8 @@ def test_imitate_without_clean_images_is_refused(tiny_config, dataset):
     with pytest.raises(ConfigError) as caught:
         build_images(loaded, "training")
     assert caught.value.problems == [
-        f"training.objective: imitate needs clean images, {dataset} has none here: say where they are"
-        " (clean_folder) or put noise onto clean ones (add_noise)"
+        f"training.objective: imitate needs clean images, {dataset} has none here: name their folder"
+        " (clean_folder) or add noise to clean images (add_noise)"
     ]
 
 
@@ -113,8 +113,8 @@ def test_a_crop_that_cannot_be_masked_can_be_imitated(tiny_config):
             "{tmp_info: [target_L2]}",
             "training.tmp_info: with `objective: hide` expected self_L1 or self_L2, got target_L2",
         ),
-        ("{objective: imitat}", "training.objective: no 'imitat' is known; did you mean 'imitate'?"),
-        ("{objective: guess}", "training.objective: no 'guess' is known; choose from hide, imitate"),
+        ("{objective: imitat}", "training.objective: unknown name 'imitat'; did you mean 'imitate'?"),
+        ("{objective: guess}", "training.objective: unknown name 'guess'; choose from hide, imitate"),
     ],
 )
 def test_a_loss_that_does_not_suit_the_objective_is_refused(text, message):

@@ -32,8 +32,8 @@ def test_with_clean_images_the_best_by_psnr_and_by_ssim_are_kept(new_run, clean_
     )
 
 
-def told_scores(monkeypatch, scores):
-    """Let the validations give these PSNR values, one after the other."""
+def fake_scores(monkeypatch, scores):
+    """Make the validations return these PSNR values in order."""
     coming, image = iter(scores), torch.zeros(3, 8, 8)
 
     def evaluate(*arguments):
@@ -48,23 +48,23 @@ def test_k10_the_best_is_compared_unrounded(new_run, monkeypatch):
         ("equal", [29.44, 29.44], 1),
         ("better", [29.436, 29.438], 2),
     ):
-        told_scores(monkeypatch, scores)
+        fake_scores(monkeypatch, scores)
         run = new_run(name)
         run.train()
         assert run.best == [f"{name}_{best:03d}_psnr_29.44.pth"]
 
 
-def test_k10_a_resumed_run_knows_its_best(new_run, monkeypatch):
+def test_k10_a_resumed_run_keeps_its_best(new_run, monkeypatch):
     run = new_run("run")
-    told_scores(monkeypatch, [29.0, 28.0])
+    fake_scores(monkeypatch, [29.0, 28.0])
     run.train()
-    told_scores(monkeypatch, [28.5])
+    fake_scores(monkeypatch, [28.5])
     run.resume("training.max_epochs=3")
     assert run.best == ["run_001_psnr_29.00.pth"]
 
 
-def test_k11_k13_a_run_named_after_metrics_and_a_stray_file_do_no_harm(new_run, monkeypatch):
-    told_scores(monkeypatch, [20.0, 21.0])
+def test_k11_k13_a_run_named_after_metrics_and_a_stray_file_change_nothing(new_run, monkeypatch):
+    fake_scores(monkeypatch, [20.0, 21.0])
     run = new_run("psnr_ssim_99.99")
     run.train("training.max_epochs=1")
     stray = run.files.best_checkpoints / "psnr_notes.txt"

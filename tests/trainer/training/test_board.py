@@ -11,7 +11,7 @@ from src.trainer.training.board import Board
 
 @pytest.fixture
 def read(tmp_path):
-    """What TensorBoard itself reads from the folder."""
+    """Read the folder with TensorBoard itself."""
 
     def accumulate():
         events = EventAccumulator(str(tmp_path))
@@ -47,7 +47,7 @@ def test_curves_can_be_read_while_the_run_goes_on(tmp_path, read):
     board.close()
 
 
-def test_a_resumed_run_draws_no_point_twice_and_loses_none(tmp_path, read):
+def test_a_resumed_run_draws_each_point_once(tmp_path, read):
     first = Board(tmp_path, 0)
     for step in (10, 20, 30):
         first.curves({"loss/total": float(step)}, step)
@@ -58,7 +58,7 @@ def test_a_resumed_run_draws_no_point_twice_and_loses_none(tmp_path, read):
     assert points(read(), "loss/total") == [(10, 10.0), (20, 20.0), (30, 31.0)]
 
 
-def test_a_image_shows_noisy_denoised_residual_and_clean_side_by_side(tmp_path, read):
+def test_an_image_shows_noisy_denoised_residual_and_clean_side_by_side(tmp_path, read):
     noisy, denoised, clean = (
         torch.full((3, 8, 8), 0.6),
         torch.full((3, 8, 8), 0.5),
@@ -87,7 +87,7 @@ def test_images_of_any_number_of_channels_are_shown_in_grey_or_colour(tmp_path, 
     assert (shown == shown[..., :1]).all() == (channels < 3)
 
 
-def test_of_a_large_image_the_middle_is_shown(tmp_path, read):
+def test_a_large_image_is_cut_to_its_middle(tmp_path, read):
     noisy = torch.zeros(3, 600, 700)
     noisy[:, 44:556, 94:606] = 1
     board = Board(tmp_path, 0)

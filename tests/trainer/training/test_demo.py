@@ -37,24 +37,24 @@ def trained(tmp_path, messages):
 def test_the_demo_trains_both_methods_alike_and_compares_them(trained, tmp_path, messages):
     rows, image = trained
     assert [row.method for row in rows] == ["noisy", "NLM", "N2V", "NL-N2V", "general"]
-    assert rows[-1].metrics == rows[0].metrics, "a network that changes nothing"
+    assert rows[-1].metrics == rows[0].metrics, "this network returns its input"
     assert rows[1].mean("psnr") > rows[0].mean("psnr")
     assert all(
         (tmp_path / name / "checkpoint" / f"{name}_001.pth").is_file() for name in ("tiny_n2v", "tiny_nl_n2v")
     )
-    said = "\n".join(messages)
+    log = "\n".join(messages)
     for row in rows:
-        assert re.search(rf"{row.method} +{row.mean('psnr'):.2f} +{row.mean('ssim'):.4f}", said)
+        assert re.search(rf"{row.method} +{row.mean('psnr'):.2f} +{row.mean('ssim'):.4f}", log)
     count = len(rows[0].images)
-    assert f"mean of all {count} photographs; rounded to 8 bits" in said
-    assert f"(noisy, NLM, N2V, NL-N2V, general, clean): {image}" in said
+    assert f"mean of all {count} photographs; rounded to 8 bits" in log
+    assert f"(noisy, NLM, N2V, NL-N2V, general, clean): {image}" in log
 
 
-def test_a_demo_without_clean_photographs_is_refused_before_it_trains(tmp_path):
+def test_a_demo_without_ground_truth_is_refused_before_it_trains(tmp_path):
     config = read_config(
         "demo", [f"output_folder={tmp_path / 'runs'}", *TINY, "training.dataset_args.add_noise=null"]
     )
-    with pytest.raises(ConfigError, match="no clean images, with which the demo compares"):
+    with pytest.raises(ConfigError, match="the demo needs clean images"):
         demo.run_demo(config, "tiny", CPU, 0)
     assert not (tmp_path / "runs").exists()
 
@@ -71,7 +71,7 @@ def test_the_two_runs_differ_in_the_masker_alone(trained, tmp_path):
     assert others(one) == others(other)
 
 
-def test_the_image_shows_all_side_by_side_whole_where_they_are_small(trained):
+def test_the_panel_shows_small_images_whole_and_side_by_side(trained):
     rows, path = trained
     image = read_image(path)
     heights, widths = zip(*(p.shape[1:] for p in rows[0].images), strict=True)
@@ -93,7 +93,7 @@ def test_a_large_photograph_is_cut_to_its_middle(tmp_path):
     assert (shown[CAPTION_HEIGHT:] == 255).all()
 
 
-def test_the_table_tells_the_gain_on_the_noisy_images():
+def test_the_table_lists_the_gain_over_the_noisy_images():
     def row(method, *psnr):
         return demo.Row(method, [torch.zeros(3, 8, 8)] * 2, [{"psnr": p, "ssim": 0.5} for p in psnr])
 
@@ -107,8 +107,8 @@ def test_the_table_tells_the_gain_on_the_noisy_images():
 
 
 @pytest.mark.parametrize("stopped_in", [1, 5])
-def test_a_demo_that_was_stopped_goes_on_by_its_name(tmp_path, stop_at_step, stopped_in):
-    """In its first or its second training, which have four steps each; it ends as an unbroken one."""
+def test_a_stopped_demo_resumes_by_its_name(tmp_path, stop_at_step, stopped_in):
+    """Stopped in its first or second training of four steps each, it ends like an unbroken one."""
     folder = f"output_folder={tmp_path}"
     config = read_config("demo", [folder, *TINY, "training.batch_size=1"])
     whole = demo.run_demo(config, "whole", CPU, 0)
@@ -120,7 +120,7 @@ def test_a_demo_that_was_stopped_goes_on_by_its_name(tmp_path, stop_at_step, sto
     assert [row.metrics for row in again] == [row.metrics for row in whole]
 
 
-def test_a_name_that_is_taken_is_said_before_anything_is_trained(tmp_path):
+def test_a_name_that_is_taken_is_refused_before_anything_is_trained(tmp_path):
     (tmp_path / "tiny_nl_n2v").mkdir()
     config = read_config("demo", [f"output_folder={tmp_path}", *TINY])
     with pytest.raises(RunExistsError, match="tiny_nl_n2v exists"):

@@ -1,7 +1,7 @@
-"""The first losses of a training, written down once: what a run is a function of has not moved.
+"""The first losses of a training equal stored ones.
 
-Order, crops, flips, noise, blind spots, weights, loss and schedule all enter into them. On the same PyTorch
-and processor they are equal to the last digit; others round otherwise.
+They depend on order, crops, flips, noise, blind spots, weights, loss and schedule. Another PyTorch version or
+processor changes only the last digits.
 """
 
 import json
@@ -23,7 +23,7 @@ MASKERS = {
 
 
 @pytest.mark.parametrize("masker", MASKERS)
-def test_k15_the_first_losses_are_those_that_were_written_down(new_run, masker):
+def test_k15_the_first_losses_equal_the_stored_ones(new_run, masker):
     run = new_run("run")
     run.train(f"masker.masker_type={masker}", *MASKERS[masker], *SETTINGS)
     losses = [losses["total"] for losses in run.last["state"]["recent"]]

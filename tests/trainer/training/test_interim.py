@@ -1,4 +1,4 @@
-"""Stopping inside an epoch, by a kill or by a signal, and going on as if nothing had been."""
+"""A run that is killed or stopped by a signal inside an epoch resumes exactly."""
 
 import os
 import signal
@@ -7,11 +7,10 @@ import pytest
 import torch
 
 from src.trainer.training.reporter import Reporter
-from src.trainer.training.step import TrainingStep
 from src.trainer.training.stopping import StopRequest
-from src.util.errors import Stopped
+from src.util.errors import NonFiniteError, Stopped
 
-# Epochs of three steps of an image each; everything depends on where the training stands.
+# Epochs have three steps of one image; everything depends on epoch and step.
 SETTINGS = [
     "training.batch_size=1",
     "training.max_epochs=3",
@@ -29,22 +28,9 @@ def names(run):
     return sorted(path.name for path in run.files.checkpoints.iterdir())
 
 
-def send(monkeypatch, number, times=1, at=4):
-    """A signal comes to this process within the step number `at`, counted from 0."""
-    original, steps = TrainingStep.__call__, iter(range(10**9))
-
-    def signalled(self, *arguments):
-        if next(steps) == at:
-            for _ in range(times):
-                os.kill(os.getpid(), number)
-        return original(self, *arguments)
-
-    monkeypatch.setattr(TrainingStep, "__call__", signalled)
-
-
 @pytest.fixture(scope="module")
 def whole():
-    """What a run that never stopped ends with; made by the first test that asks."""
+    """Result of an unbroken run; the first test that needs it makes it."""
     return {}
 
 
@@ -108,13 +94,12 @@ def test_k8_a_damaged_one_falls_back_to_the_one_before(new_run, stop_at_step, di
     ("name", "code", "times"),
     [("SIGTERM", 143, 1), ("SIGUSR1", 143, 1), ("SIGINT", 130, 1), ("SIGTERM", 143, 3)],
 )
-def test_b5_a_signal_ends_the_step_saves_and_stops(whole, new_run, differing, monkeypatch, name, code, times):
+def test_b5_a_signal_ends_the_step_saves_and_stops(whole, new_run, differing, at_step, name, code, times):
     number = getattr(signal, name)
     run, before = new_run("stopped"), signal.getsignal(number)
-    with monkeypatch.context() as patch:
-        send(patch, number, times)
-        with pytest.raises(Stopped, match=f"by {name}; saved .*/stopped_001_step_000005.pth") as stop:
-            run.train(*SETTINGS, workers=2)
+    at_step(lambda: [os.kill(os.getpid(), number) for _ in range(times)], 4)
+    with pytest.raises(Stopped, match=f"by {name}; saved .*/stopped_001_step_000005.pth") as stop:
+        run.train(*SETTINGS, workers=2)
     assert stop.value.exit_code == code
     assert run.last["state"]["step"] == 5
     assert signal.getsignal(number) == before
@@ -123,13 +108,12 @@ def test_b5_a_signal_ends_the_step_saves_and_stops(whole, new_run, differing, mo
 
 
 @pytest.mark.parametrize("save", ["true", "false"])
-def test_b5_a_signal_in_the_last_step_of_an_epoch_stops_before_the_next(new_run, monkeypatch, save):
-    """At once, also where the epoch itself is not to be saved and nothing is validated."""
+def test_b5_a_signal_in_the_last_step_of_an_epoch_stops_before_the_next(new_run, at_step, save):
+    """Also without a validation, and if the epoch itself would not be saved."""
     run, settings = new_run("run"), [*SETTINGS, "validation.val=false", f"checkpoint.save={save}"]
-    with monkeypatch.context() as patch:
-        send(patch, signal.SIGTERM, at=2)
-        with pytest.raises(Stopped):
-            run.train(*settings)
+    at_step(lambda: os.kill(os.getpid(), signal.SIGTERM), 2)
+    with pytest.raises(Stopped):
+        run.train(*settings)
     state = run.last["state"]
     assert (state["epoch"], state["step"], state["batch"]) == (1, 3, 0)
 
@@ -154,8 +138,8 @@ def test_b5_a_signal_in_validation_stops_there_and_the_resumed_run_validates(
     compare(whole, new_run, differing, run)
 
 
-def test_a_signal_outside_the_block_is_the_systems_again():
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+def test_after_the_block_signals_have_their_former_handlers():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
     with StopRequest() as stop:
         os.kill(os.getpid(), signal.SIGINT)
     assert stop.signal == signal.SIGINT
@@ -164,9 +148,7 @@ def test_a_signal_outside_the_block_is_the_systems_again():
 
 
 def test_b6_a_gradient_that_is_not_finite_stops_before_the_update(new_run, monkeypatch):
-    """Weights and moments stay; a finite loss can have such a gradient."""
-    from src.util.errors import NonFiniteError
-
+    """A finite loss can have such a gradient."""
     run = new_run("run")
     run.train("training.max_epochs=1")
     good = run.files.checkpoint_file(1).read_bytes()
@@ -179,7 +161,7 @@ def test_b6_a_gradient_that_is_not_finite_stops_before_the_update(new_run, monke
     assert run.epochs == [1]
 
 
-def test_a_run_that_was_killed_before_it_saved_anything_begins_again(whole, new_run, differing, stop_at_step):
+def test_a_run_killed_before_its_first_checkpoint_starts_again(whole, new_run, differing, stop_at_step):
     run = new_run("stopped")
     stop_at_step(1)
     with pytest.raises(KeyboardInterrupt):
@@ -190,8 +172,8 @@ def test_a_run_that_was_killed_before_it_saved_anything_begins_again(whole, new_
     compare(whole, new_run, differing, run)
 
 
-def test_k22_another_batch_size_goes_on_behind_the_images_that_were_seen(new_run, stop_at_step):
-    """Eight images of an epoch's twelve: two batches of two are left, and the change is said."""
+def test_k22_with_another_batch_size_a_run_resumes_after_the_images_that_were_seen(new_run, stop_at_step):
+    """Eight of twelve images were seen, so two batches of two are left; the log lists the change."""
     settings = ["training.dataset_args.repeat_times=4", "training.max_epochs=1"]
     run = new_run("run")
     stop_at_step(9)
@@ -205,7 +187,7 @@ def test_k22_another_batch_size_goes_on_behind_the_images_that_were_seen(new_run
     assert run.last["state"]["step"] == 8 + 2
 
 
-def test_what_an_epoch_lacks_is_not_made_of_weights_from_inside_the_next_one(new_run, stop_at_step):
+def test_a_missing_validation_is_not_made_up_for_inside_the_next_epoch(new_run, stop_at_step):
     run = new_run("run")
     stop_at_step(4)
     with pytest.raises(KeyboardInterrupt):
@@ -217,8 +199,8 @@ def test_what_an_epoch_lacks_is_not_made_of_weights_from_inside_the_next_one(new
     assert [row["epoch"] for row in run.scores] == ["2", "3"]
 
 
-def test_a_run_that_is_cut_short_inside_an_epoch_makes_nothing_of_the_epoch_before(new_run, stop_at_step):
-    """With fewer epochs than it has begun it is finished; the weights are no epoch's."""
+def test_a_run_shortened_to_fewer_epochs_than_it_began_writes_nothing_more(new_run, stop_at_step):
+    """It is finished, and its weights belong to no epoch."""
     run = new_run("run")
     stop_at_step(4)
     with pytest.raises(KeyboardInterrupt):

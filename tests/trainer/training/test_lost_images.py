@@ -1,10 +1,9 @@
-"""An image that is lost while a network is trained, and what the run comes to."""
+"""Images that are lost during a training, or between stop and resume."""
 
 import json
 
 import pytest
 
-from src.trainer.training.step import TrainingStep
 from src.util.errors import DataError
 from src.util.images.io import read_image, write_image
 
@@ -16,30 +15,12 @@ SETTINGS = [
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_cached(monkeypatch):
+def no_cache(monkeypatch):
     monkeypatch.setattr("src.data_handlers.samples.samples.CACHE_BYTES", 0)
 
 
-@pytest.fixture
-def at_step(monkeypatch):
-    """Do something before the step number so many, from 0, of the next training."""
-    original = TrainingStep.__call__
-
-    def patch(number, happen):
-        steps = iter(range(10**9))
-
-        def patched(self, *arguments):
-            if next(steps) == number:
-                happen()
-            return original(self, *arguments)
-
-        monkeypatch.setattr(TrainingStep, "__call__", patched)
-
-    return patch
-
-
 def break_pixels(path):
-    """Leave the header whole."""
+    """Damage an image but not its header."""
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
@@ -52,7 +33,7 @@ def test_d7_a_lost_image_stops_the_run_saved_and_back_again_it_goes_on_exactly(
     whole, stopped = new_run("whole"), new_run("stopped")
     whole.train(*SETTINGS)
     place, aside = noisy_folder / "b.png", noisy_folder.parent / "aside.png"
-    at_step(2, lambda: place.rename(aside))
+    at_step(lambda: place.rename(aside), 2)
     with pytest.raises(DataError) as caught:
         stopped.train(*SETTINGS, workers=workers)
     assert str(place) in str(caught.value) and caught.value.exit_code == 7
@@ -60,7 +41,6 @@ def test_d7_a_lost_image_stops_the_run_saved_and_back_again_it_goes_on_exactly(
     assert f"stopped: {place}: cannot be read" in stopped.log
     assert 3 <= stopped.last["state"]["step"] < 15
     aside.rename(place)
-    at_step(-1, None)
     stopped.resume(*SETTINGS)
     assert differing(whole.last, {**stopped.last, "config": whole.last["config"]}) == []
     assert stopped.losses == whole.losses
@@ -69,7 +49,7 @@ def test_d7_a_lost_image_stops_the_run_saved_and_back_again_it_goes_on_exactly(
 def test_d7_left_out_the_run_goes_on_and_stopped_in_between_it_ends_the_same(
     new_run, noisy_folder, stop_at_step, differing
 ):
-    """Damaged pixels are met when they are decoded; then the file is even deleted."""
+    """Damaged pixels are found by decoding; before the run is resumed the file is deleted."""
     break_pixels(noisy_folder / "b.png")
     whole, stopped = new_run("whole"), new_run("stopped")
     whole.train(*SETTINGS, SKIP)
@@ -89,15 +69,15 @@ def test_d7_left_out_the_run_goes_on_and_stopped_in_between_it_ends_the_same(
 def test_all_images_lost_stop_the_run_saved(new_run, noisy_folder, at_step):
     run = new_run("run")
     aside = noisy_folder.with_name("unmounted")
-    at_step(2, lambda: noisy_folder.rename(aside))
+    at_step(lambda: noisy_folder.rename(aside), 2)
     with pytest.raises(DataError, match=r"none of 3 images can be read any more.*; saved .*; -r goes on"):
         run.train(*SETTINGS, SKIP)
     assert 3 <= run.last["state"]["step"] <= 5  # the latest image is kept in memory
 
 
-def test_a_image_lost_in_validation_is_not_scored(new_run, noisy_folder, clean_folder, at_step):
+def test_an_image_lost_in_validation_is_not_scored(new_run, noisy_folder, clean_folder, at_step):
     run = new_run("run")
-    at_step(1, (noisy_folder / "c.png").unlink)
+    at_step((noisy_folder / "c.png").unlink, 1)
     run.train(
         SKIP, "training.max_epochs=1", "training.dataset_args.crop_size=32", "validation.dataset=Folder",
         f"validation.dataset_args={{data_dir: {noisy_folder}, clean_folder: {clean_folder}}}",
@@ -108,15 +88,15 @@ def test_a_image_lost_in_validation_is_not_scored(new_run, noisy_folder, clean_f
     assert len(run.best) == 2
 
 
-def test_a_image_lost_in_validation_stops_the_run_saved(new_run, noisy_folder, clean_folder, at_step):
+def test_an_image_lost_in_validation_stops_the_run_saved(new_run, noisy_folder, clean_folder, at_step):
     run = new_run("run")
-    at_step(1, (clean_folder / "c.png").unlink)
+    at_step((clean_folder / "c.png").unlink, 1)
     with pytest.raises(DataError, match=r"clean/c\.png: cannot be read.*; saved .*run_001\.pth; -r goes on"):
         run.train(f"validation.dataset_args.clean_folder={clean_folder}")
     assert run.last["state"]["validated_epoch"] == 0
 
 
-# Images that come and go while it is stopped
+# Images added or removed while the run is stopped
 
 
 def own_images(run):
@@ -124,7 +104,7 @@ def own_images(run):
     return {part: known["pictures"] for part, known in content.items()}
 
 
-def test_a_image_that_is_gone_is_named_before_the_first_step(new_run, noisy_folder):
+def test_an_image_that_is_gone_is_named_before_the_first_step(new_run, noisy_folder):
     run = new_run("run")
     run.train("training.max_epochs=1")
     (noisy_folder / "b.png").unlink()
@@ -135,7 +115,7 @@ def test_a_image_that_is_gone_is_named_before_the_first_step(new_run, noisy_fold
     assert run.last["state"]["step"] == 4
 
 
-def test_a_image_that_is_new_is_not_used(new_run, noisy_folder, differing):
+def test_an_image_that_is_new_is_not_used(new_run, noisy_folder, differing):
     whole, stopped = new_run("whole"), new_run("stopped")
     whole.train(*SETTINGS)
     stopped.train(*SETTINGS, "training.max_epochs=1")
@@ -155,16 +135,9 @@ def test_another_folder_is_another_set_of_images(new_run, noisy_folder, clean_fo
 
 @pytest.mark.parametrize(
     "content",
-    [
-        "",
-        "{",
-        "[]",
-        '{"training": {"chosen": {}, "images": [1]}}',
-        '{"training": {"images": []}}',
-        "[1]",
-    ],
+    ["", "{", "[]", "[1]", '{"training": {"chosen": {}, "pictures": [1]}}', '{"training": {"pictures": []}}'],
 )
-def test_a_damaged_list_is_said(new_run, content):
+def test_a_damaged_list_is_replaced_with_a_warning(new_run, content):
     run = new_run("run")
     run.train("training.max_epochs=1")
     run.files.images_file.write_text(content)

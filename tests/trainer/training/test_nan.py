@@ -1,4 +1,4 @@
-"""Images in which NaN is no data, through training, validation, test and files."""
+"""Images in which NaN marks missing values: training, validation, test and files."""
 
 import math
 import re
@@ -26,7 +26,7 @@ MASKERS = {
 
 
 def scene(seed, noise=0.1, missing=True):
-    """Waves (64, 64, 3) with NaN in a corner, in stripes, and somewhere in one channel alone."""
+    """Return waves (64, 64, 3) with NaN in a corner, in stripes, and in part of one channel."""
     waves = 0.5 + 0.3 * np.sin(np.mgrid[:64, :64].sum(axis=0) / 9 + seed)
     values = waves[..., None] + noise * np.random.default_rng(seed).normal(size=(64, 64, 3))
     values = values.clip(0, 1).astype(np.float32)
@@ -37,15 +37,15 @@ def scene(seed, noise=0.1, missing=True):
     return values
 
 
-def write(path, values, said=None):
+def write(path, values, no_data=None):
     path.parent.mkdir(exist_ok=True)
-    tags = [] if said is None else [(42113, 2, 0, said, True)]
+    tags = [] if no_data is None else [(42113, 2, 0, no_data, True)]
     tifffile.imwrite(path, values, photometric="rgb", metadata=None, extratags=tags)
 
 
 @pytest.fixture
 def folders(tmp_path):
-    """Noisy and clean images; of the second clean one other values are missing, too."""
+    """Noisy and clean images; the second clean one has no NaN."""
     for seed in range(2):
         write(tmp_path / "holed" / f"{seed}.tif", scene(seed))
         write(tmp_path / "holed_clean" / f"{seed}.tif", scene(seed, noise=0, missing=seed == 0))
@@ -97,14 +97,14 @@ def test_tiles_give_the_whole_images_result(new_run, load, folders, tmp_path):
 
 
 @pytest.mark.parametrize("cache", ["null", "ram"])
-def test_a_training_crop_says_what_was_filled_in_of_files_and_caches_alike(tiny_config, folders, cache):
+def test_a_training_crop_marks_what_was_filled_in_with_and_without_a_cache(tiny_config, folders, cache):
     args = ["training.dataset_args.augmentations=[flip, rotate]", f"training.dataset_args.cache={cache}"]
     loader = build_loader(build_images(tiny_config(*settings(folders[0], *args)), "training"), 2)
     (batch,) = loader
     assert batch["missing"].shape == (2, 1, 64, 64) and batch["noisy"].isfinite().all()
     assert batch["missing"].sum().item() == 2 * np.isnan(scene(0)).any(axis=2).sum()
     blank = (batch["noisy"][:, :, 1:] == batch["noisy"][:, :, :-1]).all(1)
-    assert not blank.any()  # filled in by what is around, at its own place
+    assert not blank.any()  # filled in from nearby
 
 
 def test_images_without_nan_train_to_the_same_bits(new_run, differing):
@@ -115,7 +115,7 @@ def test_images_without_nan_train_to_the_same_bits(new_run, differing):
     assert differing(runs[0].last["model_weights"], runs[1].last["model_weights"]) == []
 
 
-def test_images_of_nan_alone_give_no_loss_and_are_said(new_run, tmp_path, messages):
+def test_images_of_nan_alone_give_no_loss_and_a_warning(new_run, tmp_path, messages):
     for name in "ab":
         write(tmp_path / "empty" / f"{name}.tif", np.full((64, 64, 3), np.nan, np.float32))
     run = new_run("empty")
@@ -125,7 +125,7 @@ def test_images_of_nan_alone_give_no_loss_and_are_said(new_run, tmp_path, messag
     assert not any("NaN or" in line for line in messages)
 
 
-def test_a_scored_image_of_nan_alone_is_left_out_and_said(new_run, load, folders, tmp_path, messages):
+def test_a_scored_image_of_nan_alone_is_left_out_with_a_warning(new_run, load, folders, tmp_path, messages):
     run = new_run("holed")
     run.train(*settings(folders[0]))
     write(folders[0] / "2.tif", np.full((64, 64, 3), np.nan, np.float32))
@@ -148,7 +148,7 @@ def test_no_prediction_under_nan_counts_in_the_masked_loss(tiny_config):
     assert math.isnan(score.of(lambda seen: seen, torch.full((3, 64, 64), math.nan), 0))
 
 
-def test_gdals_nan_is_no_data_too_and_without_keep_as_it_was(tiny_config, tmp_path):
+def test_gdals_no_data_value_may_be_nan(tiny_config, tmp_path):
     values = scene(0)
     values[np.isnan(values).any(axis=2)] = np.nan
     write(tmp_path / "geo" / "a.tif", values, "nan")
@@ -179,7 +179,7 @@ def test_nan_is_refused_unless_it_is_kept_and_infinity_always(tiny_config, folde
         build_images(tiny_config("nan=keep", data), "training")[1, 0]
 
 
-def test_another_word_is_refused():
+def test_another_value_is_refused():
     line = problem("{}", "nan=drop")
     assert line.startswith("nan: expected") and "stop" in line and "keep" in line and "drop" in line
     with pytest.raises(ConfigError, match=r"^nan: expected 'stop' or 'keep', got 'drop'$"):

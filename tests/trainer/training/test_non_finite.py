@@ -1,4 +1,4 @@
-"""What is not finite stops the training, says where, and is not saved."""
+"""A loss, gradient or weight that is not finite stops the training and is not saved."""
 
 import math
 
@@ -24,13 +24,13 @@ def test_t1_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_good_che
     assert run.last["epoch"] == 3
 
 
-def test_t1_a_image_of_which_a_batch_has_several_crops_is_named_once(new_run):
+def test_t1_an_image_with_several_crops_in_a_batch_is_named_once(new_run):
     one = ["training.dataset_args.n_data=1", "training.dataset_args.repeat_times=4"]
     with pytest.raises(NonFiniteError, match=r" of a\.png: the loss is"):
         new_run("run").train(*one, "training.init_lr=1e20")
 
 
-def test_t1_a_loss_that_a_gpu_did_not_look_at_is_found_before_it_is_saved(new_run, monkeypatch):
+def test_t1_a_loss_that_the_step_did_not_check_is_found_before_anything_is_saved(new_run, monkeypatch):
     monkeypatch.setattr(TrainingStep, "__call__", lambda *a: LossValue(torch.tensor(math.nan), {}))
     run = new_run("run")
     with pytest.raises(NonFiniteError, match="step 2/4: the loss of one of the last 2 steps is not"):
@@ -50,7 +50,7 @@ def test_t1_k12_weights_that_are_not_finite_are_never_saved(new_run, monkeypatch
     run.train("training.max_epochs=1")
     best = run.best
     monkeypatch.setattr(trainer.Trainer, "train_epoch", poisoned)
-    with pytest.raises(NonFiniteError, match="a weight is not finite; it is not saved"):
+    with pytest.raises(NonFiniteError, match="a weight is not finite; nothing is saved"):
         run.resume("training.max_epochs=2")
     assert (run.epochs, run.best) == ([1], best)
 

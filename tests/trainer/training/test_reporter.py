@@ -10,7 +10,6 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from src.trainer.training import reporter, trainer
-from src.trainer.training.step import TrainingStep
 from src.util.images.formats.stored import open_stream
 from src.util.images.io import read_image
 from src.util.logger import start_console
@@ -53,7 +52,7 @@ def test_f13_tensorboard_reads_back_all_curves(trained):
     assert rate[2] > rate[4]
 
 
-def test_a_part_of_the_set_is_shouted_in_curves_and_table(new_run, clean_folder):
+def test_curves_and_table_show_when_part_of_the_set_is_scored(new_run, clean_folder):
     run = new_run("run")
     run.train(f"validation.dataset_args={{clean_folder: {clean_folder}, n_data: 2}}")
     names = [name for name in board(run).Tags()["scalars"] if name.startswith("validation")]
@@ -85,7 +84,7 @@ def test_the_shown_noisy_image_is_the_noisy_image(trained, tmp_path, noisy_folde
 
 @pytest.mark.parametrize("done", [3, 1])
 def test_f13_a_resumed_run_draws_each_step_once(new_run, stop_at_step, done):
-    """Also where nothing was saved before, and it begins again."""
+    """Also if nothing was saved before, and the run starts again."""
     run = new_run("run")
     stop_at_step(done)
     with pytest.raises(KeyboardInterrupt):
@@ -123,7 +122,7 @@ def test_f4_a_resumed_run_adds_to_its_log_and_scores(trained):
 
 
 def test_an_epoch_that_is_validated_again_has_one_row(new_run, monkeypatch):
-    """Killed between its row and its checkpoint."""
+    """The run is killed between writing the row and the checkpoint."""
     run, save = new_run("run"), trainer.CheckpointStore.save_best
 
     def killed(self, content, epoch, *arguments):
@@ -140,22 +139,20 @@ def test_an_epoch_that_is_validated_again_has_one_row(new_run, monkeypatch):
     assert run.scores == before
 
 
-def test_images_per_second_counts_images_not_full_batches_and_no_time_of_validation(new_run, monkeypatch):
-    clock, step = SimpleNamespace(now=0.0), TrainingStep.__call__
+def test_images_per_second_counts_images_not_full_batches_and_no_time_of_validation(
+    new_run, monkeypatch, at_step
+):
+    clock = SimpleNamespace(now=0.0)
     clock.perf_counter = lambda: clock.now
 
-    def takes_a_second(*arguments):
-        clock.now += 1
-        return step(*arguments)
-
-    def takes_longer(*arguments):
-        clock.now += 100
+    def take(seconds):
+        clock.now += seconds
         return iter(())
 
     for module in (reporter, trainer):
         monkeypatch.setattr(module, "time", clock)
-    monkeypatch.setattr(TrainingStep, "__call__", takes_a_second)
-    monkeypatch.setattr(trainer, "evaluate", takes_longer)
+    at_step(lambda: take(1))
+    monkeypatch.setattr(trainer, "evaluate", lambda *arguments: take(100))
     run = new_run("run")
     run.train("training.max_epochs=2")
     assert curve(board(run), "images_per_second") == {1: 2, 2: 1, 3: 2, 4: 1}

@@ -1,4 +1,4 @@
-"""A run that was stopped goes on as if it never had been, or says why it cannot."""
+"""A resumed run equals an unbroken one, or is refused with a reason."""
 
 import re
 import shutil
@@ -20,7 +20,7 @@ MASKER = {
     "Masker": [],
     "N2V_Masker": ["masker.masker_type=N2V_Masker", "masker.masker_args={prox_radius: 2}"],
 }
-# Everything depends on where the training stands: the rate, the loss weights, the order, crops and spots.
+# Learning rate, loss weights, order, crops and spots all depend on epoch and step.
 MOVING = [
     "training.dataset_args.crop_size=48",
     "training.dataset_args.augmentations=[flip, rotate]",
@@ -49,7 +49,7 @@ def test_k14_a_run_stopped_within_an_epoch_and_resumed_equals_one_that_never_sto
     assert stopped.best == [name.replace("whole", "stopped") for name in whole.best]
 
 
-def test_k14_so_it_does_with_the_fast_overlay(new_run, differing, stop_at_step):
+def test_k14_a_resumed_run_with_the_fast_overlay_equals_an_unbroken_one(new_run, differing, stop_at_step):
     fast = read_yaml(CONFIGS / "fast.yaml").data["training"]
     settings = [*MOVING, *(f"training.{key}={value}" for key, value in fast.items())]
     whole, stopped = new_run("whole"), new_run("stopped")
@@ -71,7 +71,7 @@ def test_k14_two_epochs_and_two_more_equal_four(new_run, differing):
     assert two.last["state"]["step"] == 8
 
 
-def test_k14_k15_the_comparison_sees_another_seed_and_another_step(new_run, differing):
+def test_k14_k15_runs_of_different_seeds_differ(new_run, differing):
     one, other = new_run("one"), new_run("other")
     one.train("seed=1")
     other.train("seed=2")
@@ -107,13 +107,13 @@ def test_k25_a_crash_in_the_last_validation_is_made_up_for_too(new_run, monkeypa
     assert len(run.best) == 1
 
 
-def test_k23_a_finished_run_says_so_and_trains_no_further(new_run, differing):
+def test_k23_a_finished_run_trains_no_further(new_run, differing):
     run = new_run("run")
     run.train()
     before = run.last
     run.resume()
     assert "already finished: 2 epochs; raise training.max_epochs to train on" in run.log
-    assert run.log.count("steps are few for a network that starts from nothing") == 1
+    assert run.log.count("steps are few for a network") == 1
     assert differing(before, run.last) == []
 
 
@@ -125,7 +125,7 @@ def test_resume_without_a_run_is_refused_and_makes_none(new_run):
 
 
 @pytest.mark.parametrize("epochs", [1, 2])
-def test_resume_without_the_checkpoints_that_there_were_is_refused(new_run, epochs):
+def test_resume_after_all_checkpoints_were_deleted_is_refused(new_run, epochs):
     run = new_run("emptied")
     run.train(f"training.max_epochs={epochs}")
     for path in run.files.checkpoints.iterdir():
@@ -208,9 +208,9 @@ def test_f14_a_run_that_is_being_trained_is_not_resumed_by_another(new_run, stop
 
 
 @pytest.mark.parametrize("content", [{"state": 3}, {"state": {}}, {"optimizer_weights": []}], ids=str)
-def test_a_checkpoint_with_another_state_is_refused(new_run, content):
+def test_a_checkpoint_of_unknown_layout_is_refused(new_run, content):
     run = new_run("run")
     run.train("training.max_epochs=1")
     CheckpointStore(run.files).save_last(run.last | content, 1, keep_all=False)
-    with pytest.raises(CheckpointError, match=r"run_001\.pth: its state is not one of this program"):
+    with pytest.raises(CheckpointError, match=r"run_001\.pth: its training state has an unknown layout"):
         run.resume()

@@ -1,4 +1,4 @@
-"""A run is resumed with other settings, or on another machine."""
+"""Runs that are resumed with other settings, or on another machine."""
 
 import math
 
@@ -14,7 +14,7 @@ from src.util.errors import CheckpointError
 from tests.trainer.conftest import CPU
 
 
-def test_k22_a_changed_network_is_refused_and_the_run_left_as_it_was(new_run, differing):
+def test_k22_a_changed_network_is_refused_and_the_run_is_unchanged(new_run, differing):
     run = new_run("run")
     run.train()
     config, before = run.files.config_file.read_bytes(), run.last
@@ -54,7 +54,7 @@ def test_k22_changed_settings_of_the_optimiser_take_effect(new_run):
     ("setting", "names"),
     [("training.loss=1*self_L1", ["self_L1"]), ("training.tmp_info=[self_L1]", ["self_L2", "self_L1"])],
 )
-def test_k22_a_run_goes_on_with_other_terms_of_the_loss(new_run, setting, names):
+def test_k22_a_run_resumes_with_other_terms_of_the_loss(new_run, setting, names):
     run = new_run("run")
     run.train()
     run.resume("training.max_epochs=3", setting)
@@ -63,8 +63,8 @@ def test_k22_a_run_goes_on_with_other_terms_of_the_loss(new_run, setting, names)
     assert run.losses[3, 5].startswith(f"loss {recent[0]['total']:.4e} ")
 
 
-def test_k22_with_another_batch_size_the_schedule_goes_on_where_it_was(new_run):
-    """Epochs of six steps, then of two: half of the training is done when it is resumed, not all."""
+def test_k22_another_batch_size_does_not_shift_the_schedule(new_run):
+    """Epochs have six steps, then two: half of the training is done when it is resumed, not all."""
     run = new_run("run")
     settings = ["training.dataset_args.repeat_times=4", "training.scheduler.type=cosine"]
     run.train(*settings)
@@ -73,10 +73,10 @@ def test_k22_with_another_batch_size_the_schedule_goes_on_where_it_was(new_run):
     rates = [float(text.rpartition("rate ")[2]) for (epoch, _), text in run.losses.items() if epoch > 2]
     expected = [1e-3 * (1 + math.cos(math.pi * done / 8)) / 2 for done in range(4, 8)]
     assert rates == pytest.approx(expected, rel=1e-3)
-    assert "images/s, -" not in run.log  # time that is left
+    assert "images/s, -" not in run.log  # the remaining time is not negative
 
 
-def test_another_machine_is_said_when_a_run_is_resumed(new_run, monkeypatch):
+def test_another_machine_is_logged_when_a_run_is_resumed(new_run, monkeypatch):
     run = new_run("run")
     run.train("training.max_epochs=1")
     threads = torch.get_num_threads()
@@ -86,9 +86,7 @@ def test_another_machine_is_said_when_a_run_is_resumed(new_run, monkeypatch):
 
 
 @pytest.mark.parametrize("where", ["ram", "disk"])
-def test_a_run_goes_on_with_its_images_kept_decoded_as_if_nothing_had_changed(
-    new_run, differing, tmp_path, where
-):
+def test_a_cache_of_decoded_images_does_not_change_a_resumed_run(new_run, differing, tmp_path, where):
     one, other = new_run("whole"), new_run("resumed")
     one.train()
     other.train("training.max_epochs=1")
@@ -98,7 +96,7 @@ def test_a_run_goes_on_with_its_images_kept_decoded_as_if_nothing_had_changed(
     assert differing(one.last, {**other.last, "config": one.last["config"]}) == []
 
 
-def test_k22_a_run_goes_on_with_another_masker_which_is_said(new_run, messages):
+def test_k22_a_run_resumes_with_another_masker_and_the_log_lists_the_change(new_run, messages):
     run = new_run("run")
     run.train("masker.masker_args.pixel_perc=0.003")
     kept = run.files.config_file
@@ -107,8 +105,8 @@ def test_k22_a_run_goes_on_with_another_masker_which_is_said(new_run, messages):
     changed = next(line for line in run.log.splitlines() if "resumed with changed settings" in line)
     assert "masker.masker_type: Masker -> N2V_Masker" in changed
     assert "masker.masker_args.prox_radius: 3; " in changed
-    assert "sim_patch_edge" not in changed  # it went with its masker
-    assert "masker.masker_args.pixel_perc" not in changed  # both know it
+    assert "sim_patch_edge" not in changed  # only the old masker takes it
+    assert "masker.masker_args.pixel_perc" not in changed  # both take it
     stored = yaml.safe_load(kept.read_text())["masker"]
     assert (stored["masker_type"], stored["masker_args"]["pixel_perc"]) == ("N2V_Masker", 0.003)
     assert "sim_patch_edge" not in stored["masker_args"]

@@ -1,4 +1,4 @@
-"""A run begins: what is refused before anything is made, what is said once, what a seed gives."""
+"""The start of a run: what is refused before its folder is made, warnings, and the seed."""
 
 import shutil
 
@@ -23,7 +23,7 @@ def test_k15_the_same_seed_gives_the_same_weights_whatever_was_drawn_before(new_
 
 
 def test_the_largest_gradient_of_the_configuration_takes_effect(new_run):
-    """Adam's first moment is a mean of gradients, none of them longer than that."""
+    """Adam's first moment is a mean of clipped gradients."""
     run = new_run("run")
     run.train("training.max_epochs=1", "training.grad_clip=1e-6")
     moments = [state["exp_avg"] for state in run.last["optimizer_weights"]["state"].values()]
@@ -48,7 +48,7 @@ def test_t6_an_empty_training_folder_is_refused_and_no_run_is_made(new_run, tmp_
 
 
 @pytest.mark.parametrize("part", ["training", "validation"])
-def test_f3_a_file_that_is_no_image_is_named_before_anything_is_made(new_run, tmp_path, noisy_folder, part):
+def test_f3_a_file_that_is_no_image_is_named_before_a_folder_is_made(new_run, tmp_path, noisy_folder, part):
     shutil.copytree(noisy_folder, tmp_path / "mixed")
     (tmp_path / "mixed" / "broken.png").write_text("no image")
     settings = [f"{part}.dataset_args.data_dir={tmp_path / 'mixed'}"]
@@ -58,9 +58,7 @@ def test_f3_a_file_that_is_no_image_is_named_before_anything_is_made(new_run, tm
     assert not run.files.folder.parent.exists()
 
 
-def test_what_is_said_of_a_folder_is_said_once_though_validation_looks_at_it_too(
-    new_run, noisy_folder, messages
-):
+def test_a_folder_for_training_and_validation_is_described_once(new_run, noisy_folder, messages):
     start_console()
     grey = read_image(noisy_folder / "a.png")[..., :1]
     write_image(noisy_folder / "grey.png", grey)
@@ -86,7 +84,7 @@ def test_validation_can_be_left_out(new_run):
     "error", [torch.OutOfMemoryError("CUDA out of memory."), MemoryError(),
               RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")],
 )  # fmt: skip
-def test_out_of_memory_says_what_to_lower_and_leaves_the_last_checkpoint(new_run, stop_at_step, error):
+def test_out_of_memory_names_settings_to_lower_and_leaves_the_last_checkpoint(new_run, stop_at_step, error):
     run = new_run("run")
     stop_at_step(3, lambda: error)
     with pytest.raises(OutOfMemoryError, match=r"out of memory on cpu: lower training\.batch_size"):
@@ -96,7 +94,7 @@ def test_out_of_memory_says_what_to_lower_and_leaves_the_last_checkpoint(new_run
     assert run.last["epoch"] == 2
 
 
-def test_out_of_memory_while_the_network_is_built_leaves_no_folder_in_the_way(new_run, monkeypatch):
+def test_out_of_memory_while_the_network_is_built_leaves_no_folder(new_run, monkeypatch):
     def scarce(*arguments):
         raise MemoryError
 
@@ -109,21 +107,21 @@ def test_out_of_memory_while_the_network_is_built_leaves_no_folder_in_the_way(ne
     assert run.epochs == [1]
 
 
-def test_out_of_memory_before_anything_is_saved_does_not_promise_a_checkpoint(new_run, stop_at_step):
+def test_out_of_memory_before_the_first_checkpoint_says_that_nothing_was_saved(new_run, stop_at_step):
     run = new_run("run")
     stop_at_step(0, MemoryError)
-    with pytest.raises(OutOfMemoryError, match="nothing was saved before: with -r it begins anew"):
+    with pytest.raises(OutOfMemoryError, match="nothing was saved before, so -r starts from the beginning"):
         run.train()
     run.resume("training.batch_size=1")
     assert run.last["epoch"] == 2
 
 
-def test_an_epoch_that_ends_without_a_step_is_said(new_run, stop_at_step):
-    """It was stopped inside an epoch of three batches and goes on with images for one."""
+def test_an_epoch_that_ends_without_a_step_is_logged(new_run, stop_at_step):
+    """The run is stopped inside an epoch of three batches and resumed with images for one."""
     run = new_run("run")
     stop_at_step(2)
     with pytest.raises(KeyboardInterrupt):
         run.train("training.batch_size=1", "checkpoint.interval_steps=1")
     run.resume("training.batch_size=1", "training.dataset_args.n_data=1")
-    assert "epoch 1 ends without another step: of its 1 batches, fewer now, all were seen before" in run.log
+    assert "epoch 1 ends without another step: it has only 1 batches now" in run.log
     assert run.last["epoch"] == 2

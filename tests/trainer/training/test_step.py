@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 
 
 class LeftHalf(Masker):
-    """Hides the left half under values the generator draws."""
+    """Replaces the left half with random values."""
 
     def mask(self, batch, generator=None):
         mask = torch.zeros_like(batch[:, :1])
@@ -107,8 +107,8 @@ def test_a_gradient_longer_than_grad_clip_is_scaled_down_to_it():
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 @pytest.mark.parametrize("masker", [NonLocalMasker(), N2VMasker()])
-def test_a_step_asks_its_device_for_no_value(masker, dtype, monkeypatch):
-    """The meta device has shapes but no values, so that whatever would make a GPU's host wait fails on it."""
+def test_a_step_never_waits_for_its_device(masker, dtype, monkeypatch):
+    """The meta device has no values, so reading one, which would make the host wait for a GPU, fails."""
     monkeypatch.setattr(torch, "autocast", lambda *arguments: contextlib.nullcontext())
     network = Network(NL_BSN("UNet2", 3, [4, 8]), torch.device("meta"))
     optimizer = torch.optim.Adam(network.module.parameters(), lr=1e-3)
@@ -163,15 +163,15 @@ def test_on_a_gpu_a_step_waits_for_nothing(masker, dtype):
     assert torch.isfinite(record.take()).all()
 
 
-def test_what_was_filled_in_is_no_target(network):
+def test_filled_in_pixels_do_not_count_in_the_loss(network):
     missing = torch.zeros(2, 1, 8, 8, dtype=torch.bool)
     missing[:, :, :3, :3] = True
     noisy = batch()
     losses = []
-    for seen, said in ((noisy, missing), (noisy.lerp(1 - noisy, missing.float()), missing), (noisy, None)):
+    for seen, filled in ((noisy, missing), (noisy.lerp(1 - noisy, missing.float()), missing), (noisy, None)):
         optimizer = torch.optim.Adam(network.module.parameters(), lr=0.0)
         step = TrainingStep(network, Hide(LeftHalf()), Loss("1*self_L2"), optimizer, Stopwatch(CPU))
-        images = {"noisy": seen} | ({} if said is None else {"missing": said})
+        images = {"noisy": seen} | ({} if filled is None else {"missing": filled})
         losses.append(step(images, 0.0, make_generator(1, "mask"), str).total.item())
     assert losses[0] == losses[1] < losses[2]
     optimizer = torch.optim.SGD(network.module.parameters(), lr=1.0)

@@ -4,7 +4,6 @@ import gc
 import itertools
 import math
 import multiprocessing
-from statistics import mean
 
 import pytest
 import torch
@@ -12,7 +11,6 @@ import torch
 from src.masker import NonLocalMasker
 from src.trainer.checkpoints.state import TrainingState
 from src.trainer.training import trainer
-from src.trainer.training.step import TrainingStep
 from src.util.logger import LOG
 
 
@@ -20,28 +18,19 @@ def images_saved(run):
     return sorted(folder.name for folder in run.files.images.iterdir())
 
 
-def test_k9_the_last_epoch_is_saved_whatever_the_interval(new_run):
+@pytest.mark.parametrize(
+    ("settings", "epochs"),
+    [
+        (["max_epochs=5", "interval_epoch=3", "save_all=true"], [1, 4, 5]),  # and the last, always
+        (["max_epochs=4", "start_epoch=2"], [3, 4]),  # the last two stay
+        (["max_epochs=5", "interval_epoch=3"], [4, 5]),
+        (["max_epochs=3", "save=false"], [3]),
+    ],
+)
+def test_k6_k9_c12_checkpoints_that_are_kept(new_run, settings, epochs):
     run = new_run("run")
-    run.train("training.max_epochs=5", "checkpoint.interval_epoch=3", "checkpoint.save_all=true")
-    assert run.epochs == [1, 4, 5]
-
-
-def test_k6_the_last_two_checkpoints_stay(new_run):
-    run = new_run("run")
-    run.train("training.max_epochs=4", "checkpoint.start_epoch=2")
-    assert run.epochs == [3, 4]
-
-
-def test_k9_checkpoints_of_an_interval_and_the_last_epoch_share_the_two_places(new_run):
-    run = new_run("run")
-    run.train("training.max_epochs=5", "checkpoint.interval_epoch=3")
-    assert run.epochs == [4, 5]
-
-
-def test_c12_save_false_leaves_the_last_epoch_and_the_best(new_run):
-    run = new_run("run")
-    run.train("training.max_epochs=3", "checkpoint.save=false")
-    assert run.epochs == [3]
+    run.train(f"training.{settings[0]}", *(f"checkpoint.{setting}" for setting in settings[1:]))
+    assert run.epochs == epochs
     assert len(run.best) == 1
 
 
@@ -64,15 +53,10 @@ def test_validation_images_too_small_to_be_masked_do_not_end_the_training(new_ru
     assert "validation after epoch 1: no score (all 3 images)" in run.log
 
 
-def test_t2_more_saves_than_validations_save_each(new_run):
-    run = new_run("run")
-    run.train("training.max_epochs=3", "validation.num_of_saves=10")
-    assert images_saved(run) == ["val_001", "val_002", "val_003"]
-
-
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
+        (["training.max_epochs=3", "validation.num_of_saves=10"], ["val_001", "val_002", "val_003"]),
         (["validation.num_of_saves=2"], ["val_003", "val_006"]),
         (["validation.num_of_saves=1"], ["val_006"]),
         (["validation.num_of_saves=4"], ["val_002", "val_003", "val_005", "val_006"]),
@@ -102,67 +86,50 @@ def test_the_cosine_schedule_follows_the_steps(new_run):
     assert rates == pytest.approx([1e-3 * (1 + math.cos(math.pi * i / 4)) / 2 for i in range(4)], rel=1e-3)
 
 
-def recorded(monkeypatch):
-    """The loss of each step that is trained from now on."""
-    values, original = [], TrainingStep.__call__
-
-    def listen(self, *arguments):
-        value = original(self, *arguments)
-        values.append(value.total.item())
-        return value
-
-    monkeypatch.setattr(TrainingStep, "__call__", listen)
-    return values
-
-
-def test_the_logged_loss_is_the_mean_of_the_last_hundred_steps(new_run, monkeypatch):
-    values = recorded(monkeypatch)
+def test_the_logged_loss_is_the_mean_of_the_last_hundred_steps(new_run):
     run = new_run("run")
     run.train("training.max_epochs=52", "validation.val=false", "checkpoint.save=false")
     logged = [float(text.split()[1]) for text in run.losses.values()]
-    expected = [mean(values[max(0, step - 100) : step]) for step in range(1, 105)]
-    assert logged == pytest.approx(expected, rel=1e-4)
+    last = [losses["total"] for losses in run.last["state"]["recent"]]
+    assert (len(logged), len(last)) == (104, 100)
+    assert logged[-1] == pytest.approx(sum(last) / 100, rel=1e-4)
+    expected = [(4 * logged[3] + sum(last[: step - 4])) / step for step in range(5, 101)]
+    assert logged[4:100] == pytest.approx(expected, rel=1e-3)  # the first four are known from the log alone
 
 
-def test_each_epoch_has_its_own_order_and_crops_and_each_step_its_own_spots(new_run, monkeypatch):
-    batches, seeds, original = [], [], TrainingStep.__call__
+@pytest.fixture
+def masked(monkeypatch):
+    """Batch and seed of each call of the masker."""
+    calls, original = [], NonLocalMasker.mask_share
 
-    def listen(self, images, progress, generator, *rest):
-        batches.append(images["noisy"].clone())
-        seeds.append(generator.initial_seed())
-        return original(self, images, progress, generator, *rest)
+    def listen(self, batch, generator, *rest):
+        calls.append((batch.clone(), generator.initial_seed()))
+        return original(self, batch, generator, *rest)
 
-    monkeypatch.setattr(TrainingStep, "__call__", listen)
-    new_run("run").train("training.max_epochs=3", "training.dataset_args.crop_size=48")
+    monkeypatch.setattr(NonLocalMasker, "mask_share", listen)
+    return calls
+
+
+def test_each_epoch_has_its_own_order_and_crops_and_each_step_its_own_spots(new_run, masked):
+    settings = ["training.max_epochs=3", "training.dataset_args.crop_size=48", "validation.val=false"]
+    new_run("run").train(*settings)
+    batches, seeds = zip(*masked[:6], strict=True)  # later calls check the result
     full = [batch for batch in batches if len(batch) == 2]
     assert len(full) == 3
     assert not any(torch.equal(one, other) for one, other in itertools.combinations(full, 2))
     assert len(set(seeds)) == 6
 
 
-def test_images_of_8_bits_reach_the_masker_as_bytes(new_run, monkeypatch):
-    """A GPU's search by levels is several times as fast, and is not taken for floats."""
-    seen, original = [], NonLocalMasker.mask_share
-
-    def listen(self, batch, *rest):
-        seen.append(batch.dtype)
-        return original(self, batch, *rest)
-
-    monkeypatch.setattr(NonLocalMasker, "mask_share", listen)
+def test_images_of_8_bits_reach_the_masker_as_bytes(new_run, masked):
+    """On a GPU the search over 8-bit levels is several times as fast."""
     new_run("run").train("training.max_epochs=1", "validation.val=false")
-    assert seen[:2] == [torch.uint8] * 2  # the steps; what follows looks at the result
+    assert [batch.dtype for batch, _ in masked[:2]] == [torch.uint8] * 2
 
 
 def test_the_log_tells_each_interval_and_the_last_step(new_run):
     run = new_run("run")
     run.train("training.max_epochs=4", "log.iter_interval=3")
     assert list(run.losses) == [(2, 3), (3, 6), (4, 8)]
-
-
-def test_t10_the_last_batch_of_an_epoch_holds_what_is_left(new_run):
-    run = new_run("run")
-    run.train("training.max_epochs=1")
-    assert list(run.losses) == [(1, 1), (1, 2)]
 
 
 def test_a_batch_larger_than_the_set_trains(new_run):
@@ -172,19 +139,19 @@ def test_a_batch_larger_than_the_set_trains(new_run):
 
 
 def test_t4_terms_that_are_only_logged_change_nothing_else(new_run, differing):
-    plain, told = new_run("plain"), new_run("told")
+    plain, more = new_run("plain"), new_run("more")
     plain.train()
-    told.train("training.tmp_info=[self_L1]")
-    assert differing(plain.last["model_weights"], told.last["model_weights"]) == []
-    assert "self_L1" in told.losses[1, 1] and "self_L1" not in plain.losses[1, 1]
-    assert told.losses[1, 1].split()[1] == plain.losses[1, 1].split()[1]
+    more.train("training.tmp_info=[self_L1]")
+    assert differing(plain.last["model_weights"], more.last["model_weights"]) == []
+    assert "self_L1" in more.losses[1, 1] and "self_L1" not in plain.losses[1, 1]
+    assert more.losses[1, 1].split()[1] == plain.losses[1, 1].split()[1]
 
 
 @pytest.mark.parametrize(
     ("epoch", "batch", "last"), [(0, 0, 22), (1, 0, 18), (1, 3, 15), (1, 5, 14), (3, 0, 10), (4, 0, 10)]
 )
-def test_steps_that_are_left_are_counted_from_where_training_stands(tiny_config, epoch, batch, last):
-    """Epochs of 4 batches; of more than those were done in one that was begun with other images."""
+def test_steps_that_are_left_are_counted_from_the_current_position(tiny_config, epoch, batch, last):
+    """Epochs have 4 batches; a batch number of 5 is from an epoch that began with other images."""
     state = TrainingState(epoch=epoch, step=10, batch=batch)
     assert trainer.last_step(tiny_config("training.max_epochs=3"), state, 4) == last
 
@@ -196,7 +163,7 @@ def test_validation_changes_nothing_in_training(new_run, differing):
     assert differing(validated.last["model_weights"], alone.last["model_weights"]) == []
 
 
-def test_f16_ten_thousand_epochs_can_be_told(new_run, stop_at_step):
+def test_f16_the_log_has_room_for_ten_thousand_epochs(new_run, stop_at_step):
     run = new_run("run")
     stop_at_step(2)
     with pytest.raises(KeyboardInterrupt):
@@ -235,16 +202,15 @@ def test_t9_every_group_of_the_optimiser_follows_the_schedule(new_run, monkeypat
     assert [group["lr"] for group in run.last["optimizer_weights"]["param_groups"]] == [1e-4, 1e-4]
 
 
-def test_no_step_leaves_a_tensor_behind(new_run, monkeypatch):
-    original, tensors = TrainingStep.__call__, []
+def test_no_step_leaves_a_tensor_behind(new_run, at_step):
+    tensors = []
 
-    def counted(self, *arguments):
+    def count():
         gc.collect()
         tensors.append(sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects()))
-        return original(self, *arguments)
 
-    monkeypatch.setattr(TrainingStep, "__call__", counted)
-    gc.freeze()  # what is there already, a million objects, is not looked through
+    at_step(count)
+    gc.freeze()  # do not search the million objects that exist already
     try:
         new_run("run").train(
             "training.max_epochs=1", "training.dataset_args.repeat_times=6", "log.iter_interval=100",
@@ -253,4 +219,4 @@ def test_no_step_leaves_a_tensor_behind(new_run, monkeypatch):
     finally:
         gc.unfreeze()
     assert len(tensors) == 9
-    assert len(set(tensors[2:])) == 1  # the first takes what lasts: moments of the optimiser, room for losses
+    assert len(set(tensors[2:])) == 1  # the first step allocates the optimiser's moments and the losses

@@ -1,4 +1,4 @@
-"""Runs with a mean of weights, a rate that rises first and frozen batch norms: saved, resumed, validated."""
+"""Runs with a mean of weights, a warm-up and frozen batch norm: saved, resumed, validated."""
 
 import os
 import signal
@@ -8,12 +8,11 @@ import torch
 
 from src.trainer.config.build import build_images, build_model
 from src.trainer.training.reporter import Reporter
-from src.trainer.training.step import TrainingStep
 from src.util.errors import Stopped
 
 CPU = torch.device("cpu")
 EMA = "training.ema=0.9"
-# Epochs of three steps; all that depends on where the training stands, and the freeze amid the second epoch.
+# Epochs have three steps; everything depends on epoch and step; the freeze is inside the second epoch.
 SETTINGS = [
     EMA, "training.freeze_norm=0.5", "training.optimizer={type: AdamW, weight_decay: 0.1}",
     "training.scheduler={type: cosine, warm_up: 0.3}", "training.batch_size=1", "training.max_epochs=3",
@@ -23,7 +22,7 @@ SETTINGS = [
 
 @pytest.fixture(scope="module")
 def whole():
-    """What a run that never stopped ends with; made by the first test that asks."""
+    """Result of an unbroken run; the first test that needs it makes it."""
     return {}
 
 
@@ -38,17 +37,11 @@ def compare(whole, new_run, differing, stopped):
 
 @pytest.mark.parametrize("at", [2, 4, 6])
 def test_k14_a_run_stopped_by_sigterm_and_resumed_equals_the_unbroken_one(
-    whole, new_run, differing, monkeypatch, at
+    whole, new_run, differing, at_step, at
 ):
-    run, original, steps = new_run("stopped"), TrainingStep.__call__, iter(range(10**9))
-
-    def signalled(self, *arguments):
-        if next(steps) == at:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return original(self, *arguments)
-
-    with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr(TrainingStep, "__call__", signalled)
+    run = new_run("stopped")
+    at_step(lambda: os.kill(os.getpid(), signal.SIGTERM), at)
+    with pytest.raises(Stopped):
         run.train(*SETTINGS)
     run.resume(*SETTINGS)
     compare(whole, new_run, differing, run)
@@ -63,10 +56,8 @@ def test_k14_so_does_one_that_was_killed(whole, new_run, differing, stop_at_step
     compare(whole, new_run, differing, run)
 
 
-def test_k14_a_stop_in_a_validation_saves_mean_and_weights_each_for_what_it_is(
-    whole, new_run, differing, monkeypatch
-):
-    """While it validates, the network has the mean for its weights; nothing was saved before."""
+def test_k14_a_stop_in_a_validation_saves_both_mean_and_weights(whole, new_run, differing, monkeypatch):
+    """During a validation the network has the mean as its weights; nothing was saved before."""
     run, original = new_run("stopped"), Reporter.image
 
     def signalled(self, result, *arguments):
@@ -81,29 +72,19 @@ def test_k14_a_stop_in_a_validation_saves_mean_and_weights_each_for_what_it_is(
     compare(whole, new_run, differing, run)
 
 
-def test_a_checkpoint_has_the_mean_for_its_weights_and_the_latest_beside_it(new_run, differing):
-    """Made again from the weights after each step, which training without a mean has, too."""
+def test_a_checkpoint_has_the_mean_as_its_weights_and_the_latest_beside_it(new_run, differing):
+    """Epochs have one step: a run without a mean saves the weights after each step."""
     plain, run = new_run("plain"), new_run("run")
-    every = ["training.max_epochs=1", "training.batch_size=1", "checkpoint.interval_steps=1"]
-    kept = []
-    weights = build_model(plain.configure(), CPU).module.state_dict()
-    with pytest.MonkeyPatch.context() as patch:
-        original = TrainingStep.__call__
-
-        def watched(self, *arguments):
-            value = original(self, *arguments)
-            kept.append({n: v.clone() for n, v in self.network.module.state_dict().items()})
-            return value
-
-        patch.setattr(TrainingStep, "__call__", watched)
-        plain.train(*every)
+    every = ["training.max_epochs=3", "training.batch_size=3", "checkpoint.save_all=true"]
+    plain.train(*every)
     run.train(*every, EMA)
     assert differing(plain.last["model_weights"], run.last["raw_weights"]) == []
     assert "raw_weights" not in plain.last
-    for name, mean in weights.items():
+    for name, mean in build_model(plain.configure(), CPU).module.state_dict().items():
         if mean.is_floating_point():
-            for step, after in enumerate(kept, 1):
-                mean = torch.lerp(mean, after[name], 1 - min(0.9, (1 + step) / (10 + step)))
+            for step in (1, 2, 3):
+                after = plain.epoch(step)["model_weights"][name]
+                mean = torch.lerp(mean, after, 1 - min(0.9, (1 + step) / (10 + step)))
             torch.testing.assert_close(run.last["model_weights"][name], mean, rtol=1e-6, atol=1e-8)
     assert differing(run.last["model_weights"], run.last["raw_weights"]) != []
 
@@ -125,13 +106,13 @@ def test_the_mean_is_what_is_validated_kept_as_best_and_given_back(new_run, diff
     assert not torch.equal(saved.denoise(noisy, "a"), seen[0])
 
 
-def test_a_mean_may_be_begun_and_left_off_when_a_run_goes_on(new_run, differing):
+def test_a_resumed_run_may_start_a_mean_or_drop_it(new_run, differing):
     run = new_run("run")
     run.train("training.max_epochs=1")
     run.resume("training.max_epochs=2", EMA)
     weights = run.last["raw_weights"]
     assert differing(run.last["model_weights"], weights) != []
-    run.resume("training.max_epochs=2")  # nothing is left to train: only what it goes on with is seen
+    run.resume("training.max_epochs=2")  # nothing is left to train
     run.resume("training.max_epochs=3")
     whole = new_run("whole")
     whole.train("training.max_epochs=3")
