@@ -52,11 +52,11 @@ def main() -> int:
         if demo is not None or (flags.config is None and not flags.resume):
             if not processes.alone:
                 raise ConfigError("the demo trains in one process; choose what to train with -c")
-            from src.trainer.training.demo import run_demo
+            from src.trainer.demo.demo import run_demo
 
             general = _general(device)
             known = general.network, general.config.test.finish
-            run_demo(config, _run_name(flags), device, flags.thread, flags.resume, known)
+            run_demo(config, _run_name(flags), device, flags.thread, known, flags.resume)
             return 0
         files = FileManager(config.output_folder, _run_name(flags))
         # A run that torchrun restarts (--max-restarts) is resumed, but only if these processes began it.

@@ -25,11 +25,11 @@ MAY_IMPORT = {
 LAYERS = {
     "trainer": [
         "network", "finish", "checkpoints", "optim", "objective", "parallel", "config", "evaluation",
-        "report", "training", "inference", "adapt",
+        "report", "training", "inference", "adapt", "demo",
     ],
     "data_handlers": ["datasets", "samples", "loading", "preparation", "submission"],
 }  # fmt: skip
-NEVER_TOGETHER, ABOVE_BOTH = {"training", "inference"}, {"adapt"}
+NEVER_TOGETHER, ABOVE_BOTH = {"training", "inference"}, {"adapt", "demo"}
 # Names of distributions that differ from their modules.
 DISTRIBUTION = {
     "cv2": "opencv-python-headless",

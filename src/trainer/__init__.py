@@ -14,6 +14,7 @@ report        pages and panels to look at
 training      the loop, its log, and resuming
 inference     images to denoised images: files, folders, datasets, Python
 adapt         adapts a network to images in stages (train, denoise, train); noise measurements as text
+demo          trains, adapts and compares on photographs
 
 Training and inference never import each other. For the method read `training.trainer`, then `training.step`.
 """

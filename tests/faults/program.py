@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 TRAIN = ("main.py", "-c", "tiny.yaml", "-s", "run", "-g", "cpu")
 _CONTEXT = multiprocessing.get_context("forkserver")
 _IMPORTS = (
-    "pytest torch src.trainer.training.session src.trainer.training.demo src.trainer.inference.testing"
+    "pytest torch src.trainer.training.session src.trainer.demo.demo src.trainer.inference.testing"
     " torch._dynamo scipy.stats skimage.metrics.simple_metrics"
 )
 _CONTEXT.set_forkserver_preload([*_IMPORTS.split(), __name__])

@@ -77,8 +77,8 @@ def _document(configs: Sequence[str] | None, settings: Sequence[str]) -> Documen
 
 
 def demo_runs(output_folder: Path, name: str) -> dict[str, FileManager]:
-    """Return the two runs of a demo by method, in the order of their training."""
-    names = {"N2V": f"{name}_n2v", "NL-N2V": f"{name}_nl_n2v"}
+    """Return the runs of a demo by method, in the order of their training."""
+    names = {"N2V": f"{name}_n2v", "NL-N2V": f"{name}_nl_n2v", "adapted": f"{name}_adapted"}
     return {method: FileManager(output_folder, run) for method, run in names.items()}
 
 

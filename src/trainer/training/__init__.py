@@ -6,5 +6,5 @@ to keep a run to the images that it began with. `stage` passes data between trai
 
 `reporter` writes the log and the scores, with `loss_record`, `stopwatch` and `board` (TensorBoard).
 `bystander` replaces it in processes other than the first. `due` decides when to save and validate, `best`
-which score is the best, and `stopping` handles signals. `demo` runs when no configuration is named.
+which score is the best, and `stopping` handles signals.
 """

@@ -7,10 +7,10 @@ import torch
 from src.model import DenoisingNetwork
 from src.trainer.config.names import begun_demo
 from src.trainer.config.reading import demo_config, read_config
+from src.trainer.demo import demo
 from src.trainer.finish import Finish
 from src.trainer.network.network import Network
 from src.trainer.report.panel import CAPTION_HEIGHT, GAP
-from src.trainer.training import demo
 from src.util.errors import ConfigError, RunExistsError
 from src.util.images.io import read_image, to_float
 from tests.trainer.conftest import CPU
@@ -21,33 +21,46 @@ TINY = [
 ]  # fmt: skip
 
 
+SHORTEST = [
+    "training.max_epochs=1", "training.batch_size=2", "adapt.crops=2", "adapt.size=32",
+    "adapt.megapixels=0.01", "adapt.teacher=null", "adapt.first_length=null", "validation.val=false",
+]  # fmt: skip
+
+
 class Unchanging(DenoisingNetwork):
     def forward(self, x):
         return x
 
 
+GENERAL = Network(Unchanging(), CPU), Finish(strength=0.5)
+
+
+@pytest.fixture(autouse=True)
+def _shortened(monkeypatch):
+    monkeypatch.setattr(demo, "ADAPTED", SHORTEST)
+
+
 @pytest.fixture
 def trained(tmp_path, messages):
     config = read_config("demo", [f"output_folder={tmp_path}", *TINY])
-    known = Network(Unchanging(), CPU), Finish(strength=0.5)
-    rows = demo.run_demo(config, "tiny", CPU, 0, general=known)
+    rows = demo.run_demo(config, "tiny", CPU, 0, GENERAL)
     return rows, tmp_path / "tiny_nl_n2v" / "img" / "comparison.png"
 
 
 def test_the_demo_trains_both_methods_alike_and_compares_them(trained, tmp_path, messages):
     rows, image = trained
-    assert [row.method for row in rows] == ["noisy", "NLM", "N2V", "NL-N2V", "general"]
-    assert rows[-1].metrics == rows[0].metrics, "this network returns its input"
+    assert [row.method for row in rows] == ["noisy", "NLM", "N2V", "NL-N2V", "general", "adapted"]
+    assert rows[4].metrics == rows[0].metrics, "this network returns its input"
+    assert rows[5].mean("psnr") > rows[1].mean("psnr"), "the shipped network is adapted"
     assert rows[1].mean("psnr") > rows[0].mean("psnr")
-    assert all(
-        (tmp_path / name / "checkpoint" / f"{name}_001.pth").is_file() for name in ("tiny_n2v", "tiny_nl_n2v")
-    )
+    for run in ("tiny_n2v", "tiny_nl_n2v", "tiny_adapted"):
+        assert (tmp_path / run / "checkpoint" / f"{run}_001.pth").is_file()
     log = "\n".join(messages)
     for row in rows:
         assert re.search(rf"{row.method} +{row.mean('psnr'):.2f} +{row.mean('ssim'):.4f}", log)
     count = len(rows[0].images)
     assert f"mean of all {count} photographs; rounded to 8 bits" in log
-    assert f"(noisy, NLM, N2V, NL-N2V, general, clean): {image}" in log
+    assert f"(noisy, NLM, N2V, NL-N2V, general, adapted, clean): {image}" in log
 
 
 def test_a_demo_without_ground_truth_is_refused_before_it_trains(tmp_path):
@@ -55,7 +68,7 @@ def test_a_demo_without_ground_truth_is_refused_before_it_trains(tmp_path):
         "demo", [f"output_folder={tmp_path / 'runs'}", *TINY, "training.dataset_args.add_noise=null"]
     )
     with pytest.raises(ConfigError, match="the demo needs clean images"):
-        demo.run_demo(config, "tiny", CPU, 0)
+        demo.run_demo(config, "tiny", CPU, 0, GENERAL)
     assert not (tmp_path / "runs").exists()
 
 
@@ -76,7 +89,7 @@ def test_the_panel_shows_small_images_whole_and_side_by_side(trained):
     image = read_image(path)
     heights, widths = zip(*(p.shape[1:] for p in rows[0].images), strict=True)
     assert image.shape[0] == sum(h + CAPTION_HEIGHT + GAP for h in heights) - GAP
-    assert image.shape[1] == 6 * max(widths) + 5 * GAP
+    assert image.shape[1] == 7 * max(widths) + 6 * GAP
     first = rows[0].images[0]
     shown = to_float(image[CAPTION_HEIGHT:][: first.shape[1], : first.shape[2]])
     assert torch.allclose(shown, first.clamp(0, 1), atol=0.5 / 255 + 1e-6)
@@ -111,12 +124,12 @@ def test_a_stopped_demo_resumes_by_its_name(tmp_path, stop_at_step, stopped_in):
     """Stopped in its first or second training of four steps each, it ends like an unbroken one."""
     folder = f"output_folder={tmp_path}"
     config = read_config("demo", [folder, *TINY, "training.batch_size=1"])
-    whole = demo.run_demo(config, "whole", CPU, 0)
+    whole = demo.run_demo(config, "whole", CPU, 0, GENERAL)
     stop_at_step(stopped_in)
     with pytest.raises(KeyboardInterrupt):
-        demo.run_demo(config, "dd", CPU, 0)
+        demo.run_demo(config, "dd", CPU, 0, GENERAL)
     assert demo_config(begun_demo("dd", [folder]), []) == config
-    again = demo.run_demo(config, "dd", CPU, 0, resume=True)
+    again = demo.run_demo(config, "dd", CPU, 0, GENERAL, resume=True)
     assert [row.metrics for row in again] == [row.metrics for row in whole]
 
 
@@ -124,5 +137,5 @@ def test_a_name_that_is_taken_is_refused_before_anything_is_trained(tmp_path):
     (tmp_path / "tiny_nl_n2v").mkdir()
     config = read_config("demo", [f"output_folder={tmp_path}", *TINY])
     with pytest.raises(RunExistsError, match="tiny_nl_n2v exists"):
-        demo.run_demo(config, "tiny", CPU, 0)
+        demo.run_demo(config, "tiny", CPU, 0, GENERAL)
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["tiny_nl_n2v"]

@@ -1,4 +1,4 @@
-"""The demo: train N2V and NL-N2V alike on noisy photographs, then compare them with other denoisers."""
+"""The demo: N2V, NL-N2V and an adapted network learn from noisy photographs, and are compared with others."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +9,9 @@ from torch import Tensor
 
 from src.data_handlers.loading.sampling import build_loader
 from src.data_handlers.samples.samples import Samples
+from src.trainer.adapt.stages import adapt
 from src.trainer.config.build import build_images
-from src.trainer.config.names import demo_runs
+from src.trainer.config.names import CONFIGS, demo_runs
 from src.trainer.config.reading import check_config
 from src.trainer.config.run_config import RunConfig
 from src.trainer.evaluation.evaluate import compare, evaluate
@@ -19,13 +20,15 @@ from src.trainer.finish import Finish
 from src.trainer.network.network import Network
 from src.trainer.report.panel import panel
 from src.trainer.training.session import train
-from src.util.config.yaml_document import Document
+from src.util.config.yaml_document import Document, override, read_yaml
 from src.util.errors import ConfigError
 from src.util.images.io import to_uint8, write_image
 from src.util.logger import LOG
 
 # As published; the two trainings have everything else in common.
 N2V = {"masker_type": "N2V_Masker", "masker_args": {"strat_name": "uniform_withoutCP", "prox_radius": 3}}
+# The adapted network: the recipe of `folder`, shortened to three minutes on two CPU cores.
+ADAPTED = ("training.max_epochs=1", "adapt.crops=1440", "adapt.megapixels=1", "validation.val=false")
 PANEL_EDGE = 256
 
 Finished = tuple[Network, Finish]
@@ -46,30 +49,29 @@ class Row:
 
 
 def run_demo(
-    config: RunConfig, name: str, device: torch.device, workers: int, resume: bool = False,
-    general: Finished | None = None,
-) -> list[Row]:  # fmt: skip
-    """Train both methods, then print a table and write a panel of images.
+    config: RunConfig, name: str, device: torch.device, workers: int, general: Finished, resume: bool = False
+) -> list[Row]:
+    """Train all methods, then print a table and write a panel of images.
 
     Parameters
     ----------
     config : RunConfig
         Configuration of NL-N2V; that of N2V has another masker.
     name : str
-        The runs are NAME_n2v and NAME_nl_n2v.
+        The runs are NAME_n2v, NAME_nl_n2v and NAME_adapted.
     device : torch.device
         Device of the networks.
     workers : int
         Processes that load images.
+    general : (Network, Finish)
+        A network that was not trained on these photographs, for comparison.
     resume : bool
         Resume a demo of this name.
-    general : (Network, Finish), optional
-        A network that was not trained on these photographs, for comparison.
 
     Returns
     -------
     list of Row
-        Noisy, NLM, N2V, NL-N2V and, if given, general.
+        Noisy, NLM, N2V, NL-N2V, general and adapted.
 
     Raises
     ------
@@ -88,12 +90,13 @@ def run_demo(
         for files in runs.values():  # before minutes are spent on the first one
             files.expect_free()
     networks: dict[str, Finished] = {}
-    for method, its_config in {"N2V": n2v, "NL-N2V": config}.items():
+    for method, its_config in {"N2V": n2v, "NL-N2V": config, "adapted": _adapted(config)}.items():
         LOG.info("training %s", method)
-        files = runs[method]
-        network = train(its_config, files, device, workers, resume and files.folder.is_dir())
+        files, fit = runs[method], train if its_config.adapt is None else adapt
+        network = fit(its_config, files, device, workers, resume and files.folder.is_dir())
         networks[method] = network, its_config.test.finish
-    rows, clean = _compare(images, networks | ({} if general is None else {"general": general}))
+    adapted = networks.pop("adapted")
+    rows, clean = _compare(images, networks | {"general": general, "adapted": adapted})
     image = runs["NL-N2V"].images / "comparison.png"
     _write_panel(image, rows, clean)
     for line in table(rows):
@@ -112,9 +115,24 @@ def table(rows: list[Row]) -> list[str]:
     count = len(rows[0].images)
     lines.append(f"mean of all {count} photographs; rounded to 8 bits, SSIM of 7x7 uniform windows")
     lines.append("NLM: scikit-image's denoise_nl_means, given the true standard deviation of the noise")
-    if rows[-1].method == "general":
-        lines.append("general: comes with the program, trained on other images (test.py --test_img PATH)")
+    lines.append("general: comes with the program, trained on other images (test.py --test_img PATH)")
+    lines.append(
+        "adapted: the general network, adapted to these noisy photographs (main.py -c folder, shortened)"
+    )
     return lines
+
+
+def _adapted(config: RunConfig) -> RunConfig:
+    """The recipe of `folder` for the images of another configuration."""
+    recipe = read_yaml(CONFIGS / "folder.yaml")
+    whole = {"crop_size": None, "augmentations": None, "repeat_times": 1}
+    images = {"dataset": config.training.dataset, "dataset_args": config.training.dataset_args | whole}
+    data = recipe.data | {
+        "training": recipe.data["training"] | images,
+        "output_folder": str(config.output_folder),
+        "seed": config.seed,
+    }
+    return check_config(override(Document(data, {}, "adapted"), ADAPTED))
 
 
 def _compare(images: Samples, networks: dict[str, Finished]) -> tuple[list[Row], list[Tensor]]:
