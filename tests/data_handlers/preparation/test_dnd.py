@@ -9,7 +9,6 @@ import pytest
 from src.data_handlers.datasets.base import Box
 from src.data_handlers.datasets.dnd import dnd_test, dnd_train
 from src.data_handlers.datasets.dnd_mat import DndImage
-from src.data_handlers.preparation import room
 from src.data_handlers.preparation.dnd import prepare_dnd
 from src.util.errors import DataError, RunExistsError
 from src.util.images.io import ImageWarning, read_image
@@ -55,11 +54,10 @@ def test_p8_pieces_to_train_on_are_cut_on_the_grid_and_rounded(source, new):
     assert len(dnd_train(str(new))) == 18
 
 
-def test_crops_above_each_other_come_of_one_reading(source, new, monkeypatch):
+def test_crops_above_each_other_are_read_together(source, new, monkeypatch):
     read = []
     real = DndImage.read
     monkeypatch.setattr(DndImage, "read", lambda image, box: read.append(box) or real(image, box))
-    monkeypatch.setattr(room, "_SAMPLES", 0)
     prepare(source, new, "train", 400, 100)
     assert read == 2 * [Box(0, left, 540, 400) for left in (0, 100, 160)]
 

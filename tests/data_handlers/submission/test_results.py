@@ -104,13 +104,13 @@ def test_s4_results_with_their_psnr_in_the_name_are_found_and_companions_passed_
 
 def test_a_name_that_metrics_csv_has_twice_is_refused(small_sidd):
     small_sidd.write_metrics(["0000", "0001", "0002", "0003", "0001", "0005"])
-    with pytest.raises(DataError, match="0001 is named 2 times"):
+    with pytest.raises(DataError, match="0001 is listed 2 times"):
         find_results(small_sidd.results, small_sidd.layout)
 
 
 def test_another_table_under_the_name_of_metrics_csv_is_refused(small_sidd):
     (small_sidd.results / "metrics.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(DataError, match="expected the columns image and name"):
+    with pytest.raises(DataError, match="expected the columns picture and name"):
         find_results(small_sidd.results, small_sidd.layout)
 
 
@@ -153,7 +153,7 @@ def test_a_mix_of_float_and_images_is_said(small_sidd, messages):
 def test_a_float_result_that_its_image_contradicts_is_stale(small_sidd):
     small_sidd.write_float(2, small_sidd.clean[2] / np.float32(255) + 0.004)
     (result,) = [r for r in find_results(small_sidd.results, small_sidd.layout) if r.is_float]
-    with pytest.raises(DataError, match=r"0002_DN\.npy: shows other values than .*0002_DN\.png"):
+    with pytest.raises(DataError, match=r"0002_DN\.npy: differs from .*0002_DN\.png"):
         result.as_uint8()
 
 
