@@ -26,7 +26,7 @@ def files_in(folder):
 
 
 def as_floats(made):
-    """Leave float results alone, with values that 8 bits cannot hold and some outside [0, 1]."""
+    """Replace all results by floats, with values between the 8-bit levels and some outside [0, 1]."""
     exact = made.clean / np.float32(255) + np.float32(1 / 3000)
     exact[:, :3, :3] = [-0.25, 1.25, 0.5]
     for number in range(6):
@@ -53,7 +53,7 @@ def test_8_bit_results_become_fractions_of_255_with_a_warning(submit, small_dnd,
     assert any(m.startswith("WARNING 8-bit results: test.save_float") for m in messages)
 
 
-def test_the_kits_other_variables_have_matlabs_classes(submit):
+def test_the_variables_have_the_types_of_dnds_kit(submit):
     kinds = {name: (shape, kind) for name, shape, kind in io.whosmat(submit() / "0001.mat")}
     assert kinds == {
         "Idenoised": ((1, 3), "cell"),

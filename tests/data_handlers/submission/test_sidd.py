@@ -195,13 +195,14 @@ def test_an_earlier_submission_is_replaced_only_when_asked(submit, small_sidd):
     submit(overwrite=True)
     assert file.read_bytes() != before
     small_sidd.write(1, small_sidd.clean[3])
+    small_sidd.write(3, small_sidd.clean[1])
     kept = file.read_bytes()
     with pytest.raises(DataError):
         submit(overwrite=True)
     assert file.read_bytes() == kept and files_in(file.parent) == ["sidd.csv"]
 
 
-def test_a_name_that_is_taken_is_said_before_the_results_are_read(submit, small_sidd):
+def test_an_existing_file_is_refused_before_the_results_are_read(submit, small_sidd):
     file = submit()
     (small_sidd.results / "0004_DN.png").write_bytes(b"damaged")
     with pytest.raises(ConfigError, match=f"{file}: exists"):
@@ -230,6 +231,6 @@ def test_noisy_blocks_of_another_number_are_refused(submit, small_sidd):
         submit()
 
 
-def test_the_csv_must_be_called_so(small_sidd, tmp_path):
+def test_the_name_of_the_csv_must_end_with_csv(small_sidd, tmp_path):
     with pytest.raises(ConfigError, match=r"ends with \.csv"):
         submit_sidd(small_sidd.noisy_folder, small_sidd.results, tmp_path / "sidd.mat")

@@ -12,7 +12,7 @@ def everything_in(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
 
 
-def test_a_file_gets_its_name_when_all_went_well(tmp_path):
+def test_a_file_gets_its_name_if_the_block_succeeds(tmp_path):
     with staged_file(tmp_path / "a.csv", overwrite=False) as temporary:
         temporary.write_text("right")
         assert not (tmp_path / "a.csv").exists()
@@ -30,7 +30,7 @@ def test_nothing_is_left_of_a_file_or_folder_that_was_wrong(tmp_path, error):
     assert everything_in(tmp_path) == []
 
 
-def test_what_stood_there_stays_when_the_new_one_is_wrong(tmp_path):
+def test_an_existing_file_stays_if_the_new_one_is_wrong(tmp_path):
     (tmp_path / "a.csv").write_text("old")
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "0001.mat").write_text("old")
@@ -55,12 +55,12 @@ def test_a_folder_under_the_files_name_is_left_alone(tmp_path):
         pytest.raises(ConfigError, match=r"a\.csv: expected a file or nothing, found a folder"),
         staged_file(tmp_path / "a.csv", overwrite=True),
     ):
-        pytest.fail("work that can have no end")
+        pytest.fail("the block must not run")
     assert everything_in(tmp_path) == ["a.csv"]
 
 
 @pytest.mark.parametrize("exists", [True, False])
-def test_a_folder_gets_its_files_when_all_went_well(tmp_path, exists):
+def test_a_folder_gets_its_files_if_the_block_succeeds(tmp_path, exists):
     old = tmp_path / "bundled"
     if exists:
         old.mkdir()
