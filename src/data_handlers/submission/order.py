@@ -14,7 +14,6 @@ from src.data_handlers.submission.layout import Layout
 from src.data_handlers.submission.resemblance import (
     RESEMBLES,
     Signatures,
-    concordance,
     structural_concordance,
     structure,
 )
@@ -22,7 +21,7 @@ from src.data_handlers.submission.resemblance import (
 Finding = tuple[str, np.ndarray]  # a mistake, and the numbers of the blocks that have it
 
 _GAIN = 0.3  # of a concordance or correlation, by which another order must be better
-_COLOURED = 4.0  # grey levels, rms of R - B, below which red and blue cannot be told apart
+_COLOURED = 6.0  # grey levels, rms of R - B, below which red and blue cannot be told apart
 _NAMED_AT_MOST = 8
 
 _TURNS = {
@@ -63,21 +62,25 @@ def compare(denoised: Signatures, noisy: Signatures, layout: Layout) -> list[Fin
     if _is_bgr(seen, target):
         seen = seen[..., ::-1]
         findings.append(("BGR: red and blue are swapped", numbers))
-    shown = _shown(seen, target, noise)
-    if concordance(seen, target[shown], noise[shown]).mean() < RESEMBLES:
-        return []
-    return findings + _name_moved(numbers, numbers[shown], layout)
+    if _alike(seen, target) < -RESEMBLES:  # inverted blocks may resemble others
+        return findings
+    shown = numbers[_shown(seen, target, noise)]
+    return findings + _name_moved(numbers, shown, layout)
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> float:
     return float((first * second).sum() / np.sqrt(max((first**2).sum() * (second**2).sum(), 1e-9)))
 
 
+def _alike(seen: np.ndarray, target: np.ndarray) -> float:
+    """Return the correlation of the grey structure of all blocks."""
+    return _correlation(*(structure(means).mean(axis=3) for means in (seen, target)))
+
+
 def _turn(seen: np.ndarray, target: np.ndarray) -> str | None:
-    """Return how all blocks are turned, from their grey structure."""
-    shapes, wanted = (structure(means).mean(axis=3) for means in (seen, target))
-    upright = abs(_correlation(shapes, wanted))  # an inverted image resembles one turned by 180 degrees
-    found = {name: _correlation(turn(shapes), wanted) for name, turn in _TURNS.items()}
+    """Return how all blocks are turned."""
+    upright = abs(_alike(seen, target))  # an inverted image resembles one turned by 180 degrees
+    found = {name: _alike(turn(seen), target) for name, turn in _TURNS.items()}
     best = max(found, key=lambda name: found[name])
     return best if found[best] > max(RESEMBLES, upright + _GAIN) else None
 
@@ -87,17 +90,20 @@ def _is_bgr(seen: np.ndarray, target: np.ndarray) -> bool:
     found, wanted = (means[..., 0] - means[..., 2] for means in (seen, target))
     if np.sqrt(np.mean(wanted**2)) < _COLOURED or _correlation(found, wanted) > -RESEMBLES:
         return False
-    return _correlation(*(structure(means).mean(axis=3) for means in (seen, target))) > 0
+    return _alike(seen, target) > RESEMBLES
 
 
 def _shown(seen: np.ndarray, target: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """Return the noisy block that each block shows: its own, unless another fits clearly better.
 
     All blocks are assigned at once. Looking for each block's best match alone would accuse networks that
-    make all blocks alike. Blocks moved only if all that changed places with one another gain on average.
+    make all blocks alike. Blocks moved only if all that changed places with one another gain on average, and
+    all blocks resemble those that they are assigned to.
     """
     fits = structural_concordance(seen, target, noise)
     own, places = np.arange(len(seen)), linear_sum_assignment(fits, maximize=True)[1]
+    if fits[own, places].mean() < RESEMBLES:
+        return own
     gains = fits[own, places] - fits[own, own]
     cycles = connected_components(coo_array((np.ones(len(own)), (own, places))))[1]
     cycle_gains = (np.bincount(cycles, gains) / np.bincount(cycles))[cycles]
