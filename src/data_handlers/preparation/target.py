@@ -70,7 +70,7 @@ def claim_targets(plan: Plan) -> None:
         sizes = _recorded(folder / RECORD, recipe)
         _refuse_foreign(folder, present, sizes, frames)
         sizes |= {frame.stem: frame.source.stat().st_size for frame in frames}
-        lines = [recipe, *({"begun": stem, "size": size} for stem, size in sizes.items())]
+        lines = [recipe, *({"begun": stem, "size": size} for stem, size in sorted(sizes.items()))]
         records[folder / RECORD] = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
         pieces = {piece.name for frame in frames for piece in frame.pieces}
         matches = (_LEFTOVER.fullmatch(name) for name in present)
