@@ -1,4 +1,4 @@
-"""Cut DND's images into pieces to train on, or into the official boxes: `python prep_DND.py --split test`."""
+"""Cut DND's images into pieces to train on or the official boxes: `python prep_DND.py --split test`."""
 
 import argparse
 import sys
@@ -11,14 +11,14 @@ from src.util.script import run
 
 
 def main() -> int:
-    """Read the flags, then cut."""
+    """Read the flags and cut."""
     flags = _flags()
-    # What reads images takes a second to load, which no help nor wrong flag should take.
+    # Imported late, so that --help and wrong flags do not wait for it.
     from src.data_handlers.preparation.dnd import prepare_dnd
 
     new_folder = flags.new_folder or Path(f"datasets/DND_{flags.split}")
     if flags.split == "test" and (flags.crop_size or flags.step):
-        LOG.warning("-c, -s: of no effect on --split test, whose boxes are those of info.mat")
+        LOG.warning("-c, -s: ignored with --split test, whose boxes come from info.mat")
     problems = prepare_dnd(
         flags.data_folder, new_folder, flags.split, flags.crop_size or 512, flags.step or 256, jobs=flags.jobs
     )

@@ -10,9 +10,9 @@ from src.util.script import run
 
 
 def main() -> int:
-    """Read the flags, then cut."""
+    """Read the flags and cut."""
     flags = _flags()
-    # What reads images takes a second to load, which no help nor wrong flag should take.
+    # Imported late, so that --help and wrong flags do not wait for it.
     from src.data_handlers.preparation.sidd import prepare_sidd
 
     folders = flags.data_folder, flags.new_folder
@@ -26,7 +26,7 @@ def _flags() -> argparse.Namespace:
     )
     parser.set_defaults(crop_size=512, step=256, new_folder=Path("datasets/SIDD_train"))
     parser.add_argument(
-        "--gt", action="store_true", help="cut the ground truth alike, into the folder NEW_GT beside NEW"
+        "--gt", action="store_true", help="also cut the ground truth, into the folder NEW_GT beside NEW"
     )
     return parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""Make DND's submission of what test.py wrote: `python prep_submission_DND.py --help` says how."""
+"""Make DND's submission from the output of test.py; see `python prep_submission_DND.py --help`."""
 
 import argparse
 import sys
@@ -12,9 +12,9 @@ EXAMPLE = """example: python prep_submission_DND.py --noisy datasets/DND_test \\
 
 
 def main() -> int:
-    """Read the flags, then make a submission or check one."""
+    """Read the flags and make or check a submission."""
     flags = _flags()
-    # What reads images takes a second to load, which no help nor wrong flag should take.
+    # Imported late, so that --help and wrong flags do not wait for it.
     from src.data_handlers.submission.dnd import check_dnd, submit_dnd
 
     if flags.check is not None:
@@ -29,9 +29,9 @@ def _flags() -> argparse.Namespace:
         description="Make the folder `bundled` that DND's server takes, and check it.",
         epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--denoised", type=Path, metavar="DIR", help="folder that test.py wrote")
+    parser.add_argument("--denoised", type=Path, metavar="DIR", help="output folder of test.py")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write bundled/ into")
-    parser.add_argument("--noisy", type=Path, metavar="DIR", help="what was denoised, to compare with")
+    parser.add_argument("--noisy", type=Path, metavar="DIR", help="noisy boxes to compare with")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier bundled/")
     parser.add_argument("--check", type=Path, metavar="DIR", help="only check this bundled/")
     return parse_task(parser, "check", ("denoised", "out"))

@@ -1,4 +1,4 @@
-"""Make SIDD's submission of what test.py wrote: `python prep_submission_SIDD.py --help` says how."""
+"""Make SIDD's submission from the output of test.py; see `python prep_submission_SIDD.py --help`."""
 
 import argparse
 import sys
@@ -12,9 +12,9 @@ EXAMPLE = """example: python prep_submission_SIDD.py --test datasets/SIDD_test \
 
 
 def main() -> int:
-    """Read the flags, then make a submission or check one."""
+    """Read the flags and make or check a submission."""
     flags = _flags()
-    # What reads images takes a second to load, which no help nor wrong flag should take.
+    # Imported late, so that --help and wrong flags do not wait for it.
     from src.data_handlers.submission.sidd import check_sidd, submit_sidd
 
     if flags.check is not None:
@@ -30,10 +30,10 @@ def _flags() -> argparse.Namespace:
         epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("--test", type=Path, metavar="DIR", help="folder of BenchmarkNoisyBlocksSrgb.mat")
-    parser.add_argument("--denoised", type=Path, metavar="DIR", help="folder that test.py wrote")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the CSV to write")
-    parser.add_argument("--mat", action="store_true", help="write SubmitSrgb.mat beside it, too")
-    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+    parser.add_argument("--denoised", type=Path, metavar="DIR", help="output folder of test.py")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="CSV to write")
+    parser.add_argument("--mat", action="store_true", help="also write SubmitSrgb.mat beside it")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     parser.add_argument("--check", type=Path, metavar="FILE", help="only check this CSV or .mat")
     return parse_task(parser, "check", ("test", "denoised", "out"))
 

@@ -63,7 +63,7 @@ def test_p7_boxes_are_named_by_image_and_box_and_missing_images_are_listed(prep,
 def test_crop_flags_without_effect_give_a_warning(prep, source):
     prep("-df", "DND", "-nf", "NEW", "--split", "test")
     ended = prep("-c", 256, "-s", 128, "-df", "DND", "-nf", "NEW", "--split", "test")
-    assert "warning: -c, -s: of no effect on --split test" in ended.err
+    assert "warning: -c, -s: ignored with --split test" in ended.err
     assert "40 of 40 pieces are there: 0 made now" in ended.out
 
 

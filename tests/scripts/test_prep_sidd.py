@@ -55,7 +55,7 @@ def wait_for_pieces(folder):
 def test_p1_p2_the_documented_call_works(prep, source, tmp_path):
     ended = prep("-c", 200, "-s", 100, "-df", "SIDD", "-nf", "NEW", "--jobs", 2)
     assert (ended.code, ended.err) == (0, "")
-    assert "SIDD: 8 images give 48 pieces in NEW" in ended.out
+    assert "SIDD: 8 images give 48 pieces in NEW; 48 are missing" in ended.out
     assert "at most 6.0 MB" in ended.out  # 48 of 200x200 px in three colours, and 4 KB for each file
     assert "48 of 48 pieces are there: 48 made now" in ended.out
     assert len(pieces(tmp_path / "NEW")) == 48

@@ -1,6 +1,6 @@
-"""DND's own files (MAT 7.3, which is HDF5): the noisy sRGB images and the boxes that count.
+"""Read DND's own files (MAT 7.3, which is HDF5): the noisy sRGB images and the boxes that are scored.
 
-Every image is stored transposed, (3, W, H); what leaves this module is (H, W, 3).
+Images are stored transposed, (3, W, H); this module returns (H, W, 3).
 """
 
 import re
@@ -16,28 +16,28 @@ from src.util.images.formats.base import check_size
 from src.util.images.formats.known import MAX_PIXELS
 
 if TYPE_CHECKING:
-    import h5py  # loaded where it is needed: every command knows all datasets
+    import h5py  # imported late: every command imports all datasets
 
 PAGE = "https://noise.visinf.tu-darmstadt.de/"
 """Where the files come from."""
 
 IMAGES, BOXES_PER_IMAGE, BOX_EDGE = 50, 20, 512
-"""What the benchmark consists of: images, boxes in each, and the edge of a box in px."""
+"""The number of images, of boxes in each, and the edge of a box in px."""
 
 DATASET = "InoisySRGB"
 _IMAGE = re.compile(r"(\d{4})\.mat", re.IGNORECASE)
-_BEYOND = 0.5  # values may leave [0, 1] so far; on another scale, such as 0 to 255, they leave it further
+_BEYOND = 0.5  # values may leave [0, 1] by this; of another data range, such as 255, they leave it further
 
 Result = TypeVar("Result")
 
 
 def find_images(folder: Path) -> dict[int, Path]:
-    """The downloaded images: number, 1 to 50, -> file `0001.mat` to `0050.mat`; those that are there.
+    """Return the downloaded images: number, 1 to 50, -> file `0001.mat` to `0050.mat`.
 
     Parameters
     ----------
     folder : Path
-        The download, whose `images_srgb` is looked into, or that folder itself.
+        The download, or its folder `images_srgb`.
     """
     inner = folder / "images_srgb"
     files = sorted((inner if inner.is_dir() else folder).iterdir())
@@ -47,13 +47,13 @@ def find_images(folder: Path) -> dict[int, Path]:
 
 
 def find_info(folder: Path) -> Path:
-    """Where the download's `info.mat` is or should be; see `find_images`."""
+    """Return the path of the download's `info.mat`, which may be missing; see `find_images`."""
     beside = folder.parent / "info.mat"
     return beside if folder.name == "images_srgb" and beside.is_file() else folder / "info.mat"
 
 
 def read_boxes(info_file: Path) -> list[list[Box]]:
-    """The benchmark's boxes.
+    """Read the benchmark's boxes.
 
     Parameters
     ----------
@@ -63,12 +63,12 @@ def read_boxes(info_file: Path) -> list[list[Box]]:
     Returns
     -------
     list of list of Box
-        For each of the 50 images its 20 boxes: image `0001`, box `01` is at [0][0].
+        The 20 boxes of each of the 50 images; box `01` of image `0001` is at [0][0].
 
     Raises
     ------
     DataError
-        When the file is missing, damaged, or holds anything else.
+        If the file is missing, damaged, or of another kind.
     """
     return _with_file(info_file, lambda file: _boxes(file, info_file))
 
@@ -91,7 +91,7 @@ def _boxes_of_image(file: "h5py.File", reference: "h5py.Reference", image: int, 
     shape = getattr(corners, "shape", None)
     if corners is None or shape != (4, BOXES_PER_IMAGE):
         raise DataError(f"{where}: expected shape {(4, BOXES_PER_IMAGE)}, found {shape}")
-    rows = np.asarray(corners[()], dtype=np.float64).T  # row1, col1, row2, col2 from 1 on, both ends inside
+    rows = np.asarray(corners[()], dtype=np.float64).T  # row1, col1, row2, col2 from 1 on, inclusive
     sizes = rows[:, 2:] - rows[:, :2] + 1
     if (rows != np.rint(rows)).any() or (rows < 1).any() or (sizes != BOX_EDGE).any():
         raise DataError(f"{where}: expected {BOX_EDGE}x{BOX_EDGE} px at whole numbers from 1 on")
@@ -99,14 +99,14 @@ def _boxes_of_image(file: "h5py.File", reference: "h5py.Reference", image: int, 
 
 
 class DndImage:
-    """One noisy sRGB image, `0001.mat` to `0050.mat`, of which parts can be read.
+    """A noisy sRGB image, `0001.mat` to `0050.mat`, read in parts.
 
-    The file is opened for each reading and closed after it: an open HDF5 file does not survive a fork.
+    The file is opened for each read and then closed: an open HDF5 file does not survive a fork.
 
     Parameters
     ----------
     path : Path
-        Nothing is read before it is asked for.
+        The file; it is not opened here.
     """
 
     def __init__(self, path: Path) -> None:
@@ -120,14 +120,14 @@ class DndImage:
         Raises
         ------
         DataError
-            When the file is missing, damaged, or holds anything else than such an image.
+            If the file is missing, damaged, or not such an image.
         """
         if self._shape is None:
             self._shape = _with_file(self.path, lambda file: _stored(file, self.path).shape[:0:-1])
         return self._shape
 
     def read(self, box: Box) -> np.ndarray:
-        """A part of the image; only that part is read from the disk.
+        """Read a part of the image; only this part is read from the disk.
 
         Parameters
         ----------
@@ -137,12 +137,12 @@ class DndImage:
         Returns
         -------
         ndarray of float32, shape (H, W, 3)
-            R, G, B as they are stored; data range 1.
+            The stored R, G, B; data range 1.
 
         Raises
         ------
         DataError
-            As `shape`, and when the box leaves the image or a value is no colour.
+            As for `shape`; also if the box leaves the image, or values are not of data range 1.
         """
         return _with_file(self.path, lambda file: self._slice(_stored(file, self.path), box))
 
@@ -153,7 +153,7 @@ class DndImage:
             raise DataError(f"{self.path}: {box} is not inside its {whole[0]}x{whole[1]} px")
         values = stored[:, left : left + width, top : top + height].transpose(2, 1, 0)
         low, high = values.min(), values.max()
-        if not (-_BEYOND <= low and high <= 1 + _BEYOND):  # false for NaN, too
+        if not (-_BEYOND <= low and high <= 1 + _BEYOND):  # also rejects NaN
             raise DataError(f"{self.path}: expected values from 0 to 1, found {low:g} to {high:g} in {box}")
         return np.ascontiguousarray(values)
 
@@ -177,7 +177,7 @@ def _with_file(path: Path, use: "Callable[[h5py.File], Result]") -> Result:
     if not path.is_file():
         raise DataError(f"{path}: no such file; download it from {PAGE}")
     try:
-        # Without a lock, which network mounts refuse: nobody writes to these files.
+        # Without a lock, which network mounts refuse; nobody writes to these files.
         with h5py.File(path, "r", locking=False) as file:
             return use(file)
     except (DataError, MemoryError):

@@ -1,5 +1,5 @@
-"""Cutting downloads into pieces: `sidd` and `dnd` plan, `execute` does it.
+"""Cut downloaded benchmarks into pieces.
 
-A `plan` says which pieces (on the `grid`) come from which image; `target` and its `manifest` keep to files of
-our own, `room` asks for the disk's, and `workers` are the processes that cut.
+`sidd` and `dnd` make a `plan` of pieces, on a `grid` or in the official boxes. `execute` carries it out in
+the processes of `workers`, and `target` guards the folders that it writes to.
 """

@@ -1,6 +1,7 @@
-"""DND's images: pieces to train on, and the boxes that the benchmark scores."""
+"""Plan and cut DND: pieces to train on, or the boxes that the benchmark scores."""
 
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
@@ -17,16 +18,12 @@ from src.data_handlers.datasets.dnd_mat import (
     read_boxes,
 )
 from src.data_handlers.preparation.execute import prepare
-from src.data_handlers.preparation.grid import strips, surrounding
-from src.data_handlers.preparation.plan import Frame, Piece, Plan, frame_of, grid_pieces
+from src.data_handlers.preparation.plan import Frame, Piece, Plan, grid_pieces
 from src.util.errors import DataError
 from src.util.images.folder import raise_together
 from src.util.images.io import to_uint8
 
 Split = Literal["train", "test"]
-
-# Of an image of 5,500 rows a column of crops 512 px wide; what is read at once, 3 float32 values each.
-_MOST_PIXELS = 3_000_000
 
 
 def prepare_dnd(
@@ -38,39 +35,37 @@ def prepare_dnd(
     *,
     jobs: int | None = None,
 ) -> list[str]:
-    """Cut DND's noisy sRGB images: into pieces to train on, `IMAGE_sNNN.png`, or into the 20 official boxes
-    of each, `IMAGE_BOX.png`.
+    """Cut DND's noisy sRGB images into pieces, `IMAGE_sNNN.png`, or the official boxes, `IMAGE_BOX.png`.
 
     Parameters
     ----------
     data_folder : Path
-        The download: `images_srgb` and, for the boxes, `info.mat` are in it.
+        The download with `images_srgb` and, for the boxes, `info.mat`.
     new_folder : Path
         Folder for the pieces.
     split : "train" or "test"
-        Pieces on a grid, or the boxes.
+        Pieces on a grid, or the 20 boxes of each image.
     crop_size, step : int
-        Edge of a piece, and from one to the next, px, both at least 1; of no effect on the boxes.
+        Edge of a piece, and distance from one to the next, px, both at least 1; not used for the boxes.
     jobs : int, optional
-        Worker processes; without it one for each core. Each reads a part of an image at a time.
+        Worker processes; one for each core by default. Each reads a part of an image at a time.
 
     Returns
     -------
     list of str
-        A line for each image that could not be cut; the pieces of all others are there.
+        A line for each image that could not be cut; the pieces of all others are complete.
 
     Raises
     ------
     DataError
-        When there is not one usable image, or no usable `info.mat` for the boxes.
+        If there is no usable image, or no usable `info.mat` for the boxes.
     UserError
         See `src.data_handlers.preparation.execute.prepare`.
     """
-    return prepare(plan_dnd(data_folder, new_folder, split, crop_size, step), jobs)
+    return prepare(_plan(data_folder, new_folder, split, crop_size, step), jobs)
 
 
-def plan_dnd(data_folder: Path, new_folder: Path, split: Split, crop_size: int, step: int) -> Plan:
-    """What `prepare_dnd` is going to do."""
+def _plan(data_folder: Path, new_folder: Path, split: Split, crop_size: int, step: int) -> Plan:
     problems: list[str] = []
     images = _images(data_folder, problems)
     if split == "train":
@@ -83,7 +78,7 @@ def plan_dnd(data_folder: Path, new_folder: Path, split: Split, crop_size: int, 
     for number, path in sorted(images.items()):
         try:
             pieces = pieces_of(number, DndImage(path))
-            tasks.append((frame_of(path, data_folder, new_folder, f"{number:04d}", pieces),))
+            tasks.append((Frame(path, f"{number:04d}", new_folder, pieces),))
         except DataError as error:
             problems.append(str(error))
     if not tasks:
@@ -92,10 +87,10 @@ def plan_dnd(data_folder: Path, new_folder: Path, split: Split, crop_size: int, 
 
 
 def _images(folder: Path, problems: list[str]) -> dict[int, Path]:
-    """Number of each image -> its file; by its name, because a missing one must not shift the others."""
+    """Return each image's file by its number; numbers come from names, so a missing file shifts no other."""
     images = find_images(folder) if folder.is_dir() else {}
     if not images:
-        raise DataError(f"-df: {folder}: no images_srgb/0001.mat to 0050.mat; DND is got from {PAGE}")
+        raise DataError(f"-df: {folder}: no images_srgb/0001.mat to 0050.mat; download DND from {PAGE}")
     missing = [f"{number:04d}.mat" for number in range(1, IMAGES + 1) if number not in images]
     if missing:
         problems.append(
@@ -111,7 +106,7 @@ def _grid(crop_size: int, step: int) -> Callable[[int, DndImage], list[Piece]]:
         if min(height, width) < crop_size:
             raise DataError(f"{image.path}: {height}x{width} px are less than the crop of {crop_size}")
         found = grid_pieces(f"{number:04d}", height, width, crop_size, step)
-        # Column by column: crops above each other come of one reading.
+        # Column by column, which `cut_image` reads at once.
         return sorted(found, key=lambda piece: (piece.box.left, piece.box.top))
 
     return pieces
@@ -130,14 +125,14 @@ def _official(boxes: list[list[Box]]) -> Callable[[int, DndImage], list[Piece]]:
 
 
 def cut_image(source: Path, boxes: list[Box]) -> Iterator[np.ndarray]:
-    """Pieces of one of DND's images, a part of which is read at a time.
+    """Cut one of DND's images; boxes above each other are read together.
 
     Parameters
     ----------
     source : Path
         Such as `0001.mat`.
     boxes : list of Box
-        Inside it.
+        Inside the image; neighbours in the list with the same left edge have the same width.
 
     Yields
     ------
@@ -145,9 +140,10 @@ def cut_image(source: Path, boxes: list[Box]) -> Iterator[np.ndarray]:
         Rounded from [0, 1].
     """
     image = DndImage(source)
-    for group in strips(boxes, _MOST_PIXELS):
-        around = surrounding(group)
-        values = image.read(around)
+    for left, column in groupby(boxes, key=lambda box: box.left):
+        group = list(column)
+        top = min(box.top for box in group)
+        bottom = max(box.top + box.height for box in group)
+        values = image.read(Box(top, left, bottom - top, group[0].width))
         for box in group:
-            top = box.top - around.top
-            yield to_uint8(values[top : top + box.height].transpose(2, 0, 1))
+            yield to_uint8(values[box.top - top : box.top - top + box.height].transpose(2, 0, 1))

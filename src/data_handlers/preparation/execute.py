@@ -1,183 +1,167 @@
-"""A plan carried out: pieces cut by several processes, each checked, written whole, and written down."""
+"""Carry out a plan: cut the missing pieces in several processes, each written whole or not at all."""
 
-import hashlib
 import os
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from src.data_handlers.preparation.manifest import Entry
-from src.data_handlers.preparation.plan import Cut, Frame, Piece, Plan
-from src.data_handlers.preparation.room import announce
-from src.data_handlers.preparation.target import Target, refuse_overlap
+from src.data_handlers.preparation.plan import Cut, Frame, Plan
+from src.data_handlers.preparation.target import claim_targets, locked, names_in, refuse_overlap
 from src.data_handlers.preparation.workers import run_tasks, stopped
-from src.util.atomic_file import write_atomically
+from src.util.atomic_file import free_bytes, write_atomically
 from src.util.cores import usable_cores
-from src.util.errors import DataError, NonFiniteError
+from src.util.errors import DataError, NonFiniteError, StorageError
 from src.util.images.io import encode_image
 from src.util.logger import LOG, PROGRESS_LOG, progress_bar
 
-
-@dataclass(frozen=True)
-class Task:
-    """Frames for one worker.
-
-    Attributes
-    ----------
-    frames : tuple of Frame
-        In order; the first that fails ends the task.
-    known : tuple of dict
-        For each frame the SHA-256 of its pieces that were made before.
-    """
-
-    frames: tuple[Frame, ...]
-    known: tuple[dict[str, str], ...]
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+_FILE_OVERHEAD = 4096  # bytes: a file's name, headers and last block
+_BEST_COMPRESSION = 0.5  # PNG hardly makes real images smaller than this; SIDD's noisy frames need 0.7
 
 
 class Done(NamedTuple):
-    """How a task ended.
+    """The result of a task.
 
     Attributes
     ----------
-    task : Task
-        The task.
-    made : list of list of Entry
-        For each frame the pieces that were made now.
-    kept : int
-        How many were there.
+    total, kept, made : int
+        Its pieces, those that were there before, and those that were written now.
     problem : str or None
         Why a frame could not be cut.
     """
 
-    task: Task
-    made: list[list[Entry]]
+    total: int
     kept: int
+    made: int
     problem: str | None
 
 
 def prepare(plan: Plan, jobs: int | None = None) -> list[str]:
-    """Carry a plan out, or what is left of it.
+    """Cut all pieces of a plan that are not there yet.
 
     Parameters
     ----------
     plan : Plan
         What to cut and where to write it.
     jobs : int, optional
-        Worker processes; without it one for each core.
+        Worker processes; one for each core by default.
 
     Returns
     -------
     list of str
-        A line for each frame that could not be cut; all others are there, whole.
+        A line for each frame that could not be cut; the pieces of all others are complete.
 
     Raises
     ------
     ConfigError
-        When a target lies in the source or the source in a target.
+        If a target is inside the source or the source inside a target.
     RunExistsError
-        When a target is in use, of another kind, or holds files that must not be overwritten.
+        If a target is in use, was made in another way, or holds files that must not be overwritten.
     StorageError
-        When there is no room. Whatever is raised: the same call goes on from there.
+        If there is no room. After any error the same call continues with the missing pieces.
     """
     for target in plan.recipes:
         for source in {plan.source, *(frame.source.parent for task in plan.tasks for frame in task)}:
             refuse_overlap(source, target)
     for problem in plan.problems:
         LOG.error("%s", problem)
-    announce(plan)
+    _expect_room(plan)
     with ExitStack() as stack:
-        targets = {
-            folder: stack.enter_context(Target(folder, recipe, plan.pieces(folder)))
-            for folder, recipe in plan.recipes.items()
-        }
+        for target in plan.recipes:
+            stack.enter_context(locked(target))
+        claim_targets(plan)
         try:
-            problems = _carry_out(plan, targets, jobs or usable_cores())
+            problems = _carry_out(plan, jobs or usable_cores())
         except KeyboardInterrupt:
             LOG.info("the same command goes on from here")
             raise
     if hasattr(os, "sync"):
-        os.sync()  # pieces are written without waiting for the disk
+        os.sync()  # single pieces are written without waiting for the disk
     return [*plan.problems, *problems]
 
 
-def _carry_out(plan: Plan, targets: dict[Path, Target], jobs: int) -> list[str]:
+def _expect_room(plan: Plan) -> None:
+    """Log the number and size of the pieces; raise StorageError if the disk cannot hold them."""
+    needed = 0
+    for target in plan.recipes:
+        present = names_in(target)
+        frames = plan.frames(target)
+        pieces = [piece for frame in frames for piece in frame.pieces]
+        missing = [piece for piece in pieces if piece.name not in present]
+        size = sum(3 * piece.box.height * piece.box.width + _FILE_OVERHEAD for piece in missing)
+        LOG.info(
+            "%s: %d images give %s pieces in %s; %s are missing: at most %s (%s are free)",
+            plan.source, len(frames), f"{len(pieces):,}", target,
+            f"{len(missing):,}", _size(size), _size(free_bytes(target)),
+        )  # fmt: skip
+        needed += size
+    for target in plan.recipes:
+        free = free_bytes(target)
+        if _BEST_COMPRESSION * needed > free:
+            raise StorageError(
+                f"{target}: the pieces need {_size(_BEST_COMPRESSION * needed)} to {_size(needed)},"
+                f" {_size(free)} are free; make room, or choose another -nf"
+            )
+        if needed > free:
+            LOG.warning("%s: the disk may get full; the same command goes on from there", target)
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def _carry_out(plan: Plan, jobs: int) -> list[str]:
     problems = []
     total = sum(len(frame.pieces) for task in plan.tasks for frame in task)
     seen = made = kept = 0
     jobs = max(1, min(jobs, len(plan.tasks)))
     with (
         progress_bar(total, "piece") as bar,
-        closing(run_tasks(partial(_do, plan.cut), _tasks(plan, targets), jobs)) as outcomes,
+        closing(run_tasks(partial(_do, plan.cut), plan.tasks, jobs)) as outcomes,
     ):
         for number, done in enumerate(outcomes, 1):
-            for frame, entries in zip(done.task.frames, done.made, strict=False):
-                targets[frame.target].manifest.add(entries)
-                made += len(entries)
+            made += done.made
             kept += done.kept
+            seen += done.total
             if done.problem is not None:
                 problems.append(done.problem)
                 LOG.error("%s", done.problem)
-            count = sum(len(frame.pieces) for frame in done.task.frames)
-            seen += count
-            bar.update(count)
+            bar.update(done.total)
             if number * 10 // len(plan.tasks) > (number - 1) * 10 // len(plan.tasks):
                 PROGRESS_LOG.info("%s of %s pieces", f"{seen:,}", f"{total:,}")
     LOG.info("%s of %s pieces are there: %s made now", f"{made + kept:,}", f"{total:,}", f"{made:,}")
     return problems
 
 
-def _tasks(plan: Plan, targets: dict[Path, Target]) -> Iterator[Task]:
-    for frames in plan.tasks:
-        for frame in frames:
-            targets[frame.target].manifest.begin(frame)
-        yield Task(frames, tuple(targets[frame.target].manifest.known(frame) for frame in frames))
-
-
-def _do(cut: Cut, task: Task) -> Done:
-    """In a worker: make what is missing of a task's pieces."""
-    made: list[list[Entry]] = []
-    kept = 0
-    for frame, known in zip(task.frames, task.known, strict=True):
-        missing = [p for p in frame.pieces if not _is_as_known(frame.target / p.name, known.get(p.name))]
+def _do(cut: Cut, task: tuple[Frame, ...]) -> Done:
+    """Make the missing pieces of a task; runs in a worker."""
+    total = sum(len(frame.pieces) for frame in task)
+    kept = made = 0
+    for frame in task:
+        missing = [piece for piece in frame.pieces if not _is_whole(frame.target / piece.name)]
         kept += len(frame.pieces) - len(missing)
-        made.append([])
         try:
-            for entry in _make(frame, missing, cut):
-                made[-1].append(entry)
+            images = cut(frame.source, [piece.box for piece in missing]) if missing else ()
+            for piece, image in zip(missing, images, strict=True):
+                if stopped():
+                    return Done(total, kept, made, None)
+                path = frame.target / piece.name
+                content = encode_image(path, image)
+                # Not durable: `_is_whole` finds pieces that a power cut left unfinished.
+                with write_atomically(path, durable=False) as file:
+                    file.write(content)
+                made += 1
         except (DataError, NonFiniteError) as error:
-            return Done(task, made, kept, str(error))
-    return Done(task, made, kept, None)
+            return Done(total, kept, made, str(error))
+    return Done(total, kept, made, None)
 
 
-def _is_as_known(path: Path, sha256: str | None) -> bool:
-    return sha256 is not None and _sha256(path) == sha256
-
-
-def _make(frame: Frame, pieces: list[Piece], cut: Cut) -> Iterator[Entry]:
-    images = cut(frame.source, [piece.box for piece in pieces]) if pieces else ()
-    for piece, image in zip(pieces, images, strict=True):
-        if stopped():
-            return
-        path = frame.target / piece.name
-        content = encode_image(path, image)
-        sha256 = hashlib.sha256(content).hexdigest()
-        if _sha256(path) != sha256:
-            _write(path, content)
-        yield Entry(piece.name, frame.name, frame.size, frame.changed, piece.box, sha256)
-
-
-def _write(path: Path, content: memoryview) -> None:
-    # The disk need not be waited for: what a power cut damages is found by its hash, and made again.
-    with write_atomically(path, durable=False) as file:
-        file.write(content)
-
-
-def _sha256(path: Path) -> str | None:
-    """Of a file; None where there is none that can be read."""
+def _is_whole(path: Path) -> bool:
+    """Return whether a file ends as a PNG does."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return None
+        with open(path, "rb") as file:
+            file.seek(-len(_PNG_END), os.SEEK_END)
+            return file.read() == _PNG_END
+    except OSError:  # missing, or shorter
+        return False

@@ -1,10 +1,10 @@
-"""Tasks done by processes, which end with the process that started them."""
+"""Run tasks in worker processes that end with the process that started them."""
 
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
 from multiprocessing.synchronize import Event
@@ -17,33 +17,33 @@ from src.util.images.io import use_one_thread
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-# Of a worker process: set when its preparation stops.
+# In a worker process: set when its preparation stops.
 _stop: Event | None = None
 
 
 def run_tasks(
-    work: Callable[[Task], Result], tasks: Iterable[Task], jobs: int
+    work: Callable[[Task], Result], tasks: Sequence[Task], jobs: int
 ) -> Generator[Result, None, None]:
-    """Do tasks, `jobs` of them at a time; close the generator to stop.
+    """Run tasks, `jobs` of them at a time; close the generator to stop.
 
     Parameters
     ----------
     work : callable
-        Can be sent to a process. In a long task it asks `stopped` now and then.
-    tasks : iterable
-        Asked for the next one only when a worker is about to need it.
+        Can be sent to a process. A long task must check `stopped` now and then.
+    tasks : sequence
+        Its arguments.
     jobs : int
         Worker processes; 1 = this process.
 
     Yields
     ------
     object
-        Results of `work`, in any order; what it raises is raised here.
+        The results of `work`, in any order; what it raises is raised here.
 
     Raises
     ------
     StorageError
-        When a worker was ended from outside, or memory ran out.
+        If a worker was killed or memory ran out.
     """
     if jobs == 1:
         yield from map(work, tasks)
@@ -51,20 +51,13 @@ def run_tasks(
     context = multiprocessing.get_context()
     stop = context.Event()
     pool = ProcessPoolExecutor(jobs, context, _start_worker, (stop,))
-    pending: set[Future[Result]] = set()
     try:
-        for task in tasks:
-            pending.add(pool.submit(work, task))
-            if len(pending) >= 2 * jobs:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        while pending:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
+        for future in as_completed([pool.submit(work, task) for task in tasks]):
+            yield future.result()
     except (BrokenProcessPool, MemoryError):
         raise StorageError(
-            f"a worker process was ended, most likely because memory ran out; run the same command with a"
-            f" --jobs below {jobs}: it goes on from here"
+            "a worker process was killed, most likely because memory ran out; run the same command with a"
+            f" --jobs below {jobs}: finished pieces are kept"
         ) from None
     finally:
         stop.set()
@@ -72,14 +65,14 @@ def run_tasks(
 
 
 def stopped() -> bool:
-    """Whether the preparation that this worker belongs to stops."""
+    """Return whether this worker's preparation is stopping."""
     return _stop is not None and _stop.is_set()
 
 
 def _start_worker(stop: Any) -> None:
     global _stop
     _stop = stop
-    # They reach all, from a terminal or a cluster; the first process tells the others.
+    # A terminal or cluster sends these to all processes; the main process sets `stop`.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     use_one_thread()
@@ -87,7 +80,7 @@ def _start_worker(stop: Any) -> None:
 
 
 def _end_with_parent() -> None:
-    """Otherwise workers of a killed preparation would wait for ever, and hold its lock."""
+    """End this worker when its parent is killed; it would wait forever and hold the lock."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])

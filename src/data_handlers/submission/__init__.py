@@ -1,6 +1,6 @@
-"""What the servers of benchmarks take: `sidd` and `dnd` make the files and check them.
+"""Make and check the files that the benchmarks' servers take: `sidd` and `dnd`.
 
-`results` finds the denoised images; `order` tells whether they are in order, `resemblance` how much they
-resemble the noisy ones, and `check` asks both. `layout` says how many there must be, `matlab` reads files
-back, and `staging` gives a submission its name when it is whole.
+`results` finds the denoised images. `check` compares a submission with the noisy blocks: `order` finds blocks
+out of order, `resemblance` measures how alike blocks are. `layout` numbers and names the blocks, `matlab`
+reads MAT files, and `staging` renames a submission to its final name once it is complete.
 """

@@ -1,4 +1,4 @@
-"""DND's submission: a folder `bundled` of `0001.mat` to `0050.mat`, as the benchmark's own kit makes it.
+"""Make and check DND's submission: a folder `bundled` of `0001.mat` to `0050.mat`, as DND's own kit makes it.
 
 Each file holds `Idenoised`, a 1x20 cell of single (512, 512, 3), RGB in [0, 1], one for each official box;
 `israw` = false; `eval_version` = '1.0'.
@@ -10,13 +10,14 @@ import numpy as np
 from scipy import io
 
 from src.data_handlers.datasets.dnd import PAGE, dnd_test
-from src.data_handlers.submission.check import Check, digest, noisy_signatures
+from src.data_handlers.submission.check import Check, noisy_signatures
 from src.data_handlers.submission.layout import DndLayout, Layout
 from src.data_handlers.submission.matlab import declared, load
 from src.data_handlers.submission.resemblance import Signatures
 from src.data_handlers.submission.results import Result, find_results, read_all
-from src.data_handlers.submission.staging import expect_free, expect_room, staged_folder
+from src.data_handlers.submission.staging import expect_room, staged_folder
 from src.util.errors import DataError
+from src.util.file_manager import expect_free
 from src.util.logger import LOG, progress_bar
 
 BUNDLE, CELL, VERSION = "bundled", "Idenoised", "1.0"
@@ -24,54 +25,55 @@ LAYOUT = DndLayout()
 
 
 def submit_dnd(denoised: Path, out: Path, noisy: Path | None = None, overwrite: bool = False) -> None:
-    """Make a submission from a network's results, and check it.
+    """Make a submission from denoised images, and check it.
 
     Parameters
     ----------
     denoised : Path
-        The folder of the results; see `find_results`.
+        The folder of the denoised images; see `find_results`.
     out : Path
-        The folder in which `bundled` is made.
+        The folder to make `bundled` in.
     noisy : Path or None
-        The folder of DND's boxes or original files; None leaves the comparison out, with a warning.
+        The folder of DND's boxes or original files; without it boxes are not compared, with a warning.
     overwrite : bool
-        Whether an earlier `bundled` may be replaced.
+        Whether to replace an earlier `bundled`.
 
     Raises
     ------
     DataError
-        When anything is missing or wrong: nothing is left under this name then.
+        If anything is missing or wrong; nothing is written under this name then.
     ConfigError, StorageError
-        When `bundled` is taken or the disk has no room.
+        If `bundled` exists or the disk has no room.
     """
     layout, bundle = LAYOUT, out / BUNDLE
-    expect_free([bundle], overwrite)
+    if not overwrite:
+        expect_free(bundle)
     results = find_results(denoised, layout)
     if not all(result.is_float for result in results):
-        LOG.warning("8-bit results: test.save_float: true in test.py keeps what rounding loses")
+        LOG.warning("8-bit results: run test.py with test.save_float: true to keep the unrounded values")
     signatures = _noisy(noisy, layout)
     expect_room(out, int(4 * len(layout) * np.prod(layout.shape)) + 10_000 * layout.images)
     with staged_folder(bundle, overwrite, frozenset(_file_names(layout))) as folder:
-        written = _write(folder, results, layout)
-        _read(folder, check := Check(layout, signatures, written))
+        _write(folder, results, layout)
+        _read(folder, check := Check(layout, signatures))
         check.conclude(str(bundle))
     LOG.info("upload the %d files in %s at %s", layout.images, bundle, PAGE)
 
 
 def check_dnd(folder: Path, noisy: Path | None) -> None:
-    """Check a submission that is there.
+    """Check an existing submission.
 
     Parameters
     ----------
     folder : Path
-        `bundled`, or the folder it is in.
+        `bundled`, or its parent folder.
     noisy : Path or None
         As for `submit_dnd`.
 
     Raises
     ------
     DataError
-        When anything is wrong: all of it is named.
+        If anything is wrong; all problems are named.
     """
     bundle = folder / BUNDLE if (folder / BUNDLE).is_dir() else folder
     if not bundle.is_dir():
@@ -89,23 +91,21 @@ def _file_names(layout: Layout) -> list[str]:
     return [f"{image + 1:04d}.mat" for image in range(layout.images)]
 
 
-def _write(folder: Path, results: list[Result], layout: Layout) -> list[bytes]:
-    written, names = [], _file_names(layout)
-    cells = np.empty(layout.blocks, object)  # SciPy writes it as one row
+def _write(folder: Path, results: list[Result], layout: Layout) -> None:
+    names = _file_names(layout)
+    cells = np.empty(layout.blocks, object)  # SciPy writes it as a row
     for number, block in read_all(results, Result.as_float):
         image, box = divmod(number, layout.blocks)
         cells[box] = block
-        written.append(digest(block))
         if box == layout.blocks - 1:
             variables = {CELL: cells, "israw": False, "eval_version": VERSION}
             io.savemat(folder / names[image], variables, appendmat=False)
-    return written
 
 
 def _read(folder: Path, check: Check) -> None:
     names = _file_names(check.layout)
     for stray in sorted({file.name for file in folder.iterdir()} - set(names)):
-        check.problem(f"{stray}: is not part of a submission")
+        check.problem(f"{stray}: not part of a submission")
     with progress_bar(len(names), "file") as bar:
         for image, name in enumerate(names):
             try:

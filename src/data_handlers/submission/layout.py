@@ -1,4 +1,4 @@
-"""How a benchmark counts and names its blocks."""
+"""The number, size and names of a benchmark's blocks."""
 
 import re
 from abc import ABC, abstractmethod
@@ -10,14 +10,14 @@ from src.data_handlers.datasets.dnd_mat import BOX_EDGE, BOXES_PER_IMAGE, IMAGES
 
 @dataclass(frozen=True)
 class Layout(ABC):
-    """Square RGB blocks, so many of each image; block j of image i has the number i * blocks + j.
+    """The same number of square RGB blocks of each image; block j of image i has the number i * blocks + j.
 
     Attributes
     ----------
     images, blocks : int
-        How many images, and blocks in each.
+        Images, and blocks of each image.
     edge : int
-        Of a block, px.
+        Edge of a block, px.
     """
 
     images: int
@@ -29,19 +29,19 @@ class Layout(ABC):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of a block: (H, W, 3)."""
+        """Shape of a block: (H, W, 3)."""
         return self.edge, self.edge, 3
 
     @abstractmethod
     def number(self, name: str) -> int | None:
-        """The number of the block that an image of this name shows; None for any other name."""
+        """Return the number of the block that an image of this name shows; None for any other name."""
 
     @abstractmethod
     def label(self, number: int) -> str:
-        """How the benchmark calls the block."""
+        """Return the benchmark's name of a block."""
 
     def labels(self, numbers: Iterable[int]) -> str:
-        """How messages call some blocks: neighbours as `FIRST to LAST`."""
+        """Return the names of blocks for a message; runs are shortened to `FIRST to LAST`."""
         runs: list[list[int]] = []
         for number in sorted(set(numbers)):
             if runs and runs[-1][-1] == number - 1:
@@ -53,39 +53,39 @@ class Layout(ABC):
 
 @dataclass(frozen=True)
 class SiddLayout(Layout):
-    """SIDD's benchmark: blocks are named by their number, `0000` to `1279`, the server's ID."""
+    """SIDD's benchmark: a block's name is its number, `0000` to `1279`, the server's ID."""
 
     images: int = 40
     blocks: int = 32
     edge: int = 256
 
     def number(self, name: str) -> int | None:
-        """Of a name such as `0033` or `0033.png`."""
+        """Parse a name such as `0033` or `0033.png`."""
         found = re.fullmatch(r"(\d{4})(\.\w+)?", name, re.ASCII)
         number = int(found[1]) if found else len(self)
         return number if number < len(self) else None
 
     def label(self, number: int) -> str:
-        """`ID 33`."""
+        """Return such as `ID 33`."""
         return f"ID {number}"
 
 
 @dataclass(frozen=True)
 class DndLayout(Layout):
-    """DND: blocks are the official boxes, named IMAGE_BOX, both counted from 1."""
+    """DND: the official boxes, named IMAGE_BOX, both counted from 1."""
 
     images: int = IMAGES
     blocks: int = BOXES_PER_IMAGE
     edge: int = BOX_EDGE
 
     def number(self, name: str) -> int | None:
-        """Of a name such as `0002_14`, `0002_14.png` or `0002_14_noisy.png`."""
+        """Parse a name such as `0002_14`, `0002_14.png` or `0002_14_noisy.png`."""
         found = re.fullmatch(r"(\d{4})_(\d{2})(_noisy)?(\.\w+)?", name, re.ASCII)
         image, box = (int(found[1]) - 1, int(found[2]) - 1) if found else (-1, -1)
         inside = 0 <= image < self.images and 0 <= box < self.blocks
         return image * self.blocks + box if inside else None
 
     def label(self, number: int) -> str:
-        """`0002_14`."""
+        """Return such as `0002_14`."""
         image, box = divmod(number, self.blocks)
         return f"{image + 1:04d}_{box + 1:02d}"

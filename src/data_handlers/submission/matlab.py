@@ -1,4 +1,4 @@
-"""MAT files of version 5, read with the classes that MATLAB sees."""
+"""Read MAT files of version 5 with the types that MATLAB sees."""
 
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,12 @@ from src.util.errors import DataError
 
 
 def declared(file: Path) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Name -> (size, MATLAB's class) of the file's variables.
+    """Return the size and MATLAB class of each variable in a file, by its name.
 
     Raises
     ------
     DataError
-        When it is missing, damaged, or of another version.
+        If the file is missing, damaged, or of another version.
     """
     if not file.is_file():
         raise DataError(f"{file}: no such file")
@@ -22,12 +22,12 @@ def declared(file: Path) -> dict[str, tuple[tuple[int, ...], str]]:
         return {name: (tuple(shape), kind) for name, shape, kind in io.whosmat(file, appendmat=False)}
     except NotImplementedError:
         raise DataError(f"{file}: expected a MAT file of version 5, got version 7.3") from None
-    except Exception as error:  # SciPy raises anything on a damaged file
+    except Exception as error:  # SciPy raises any type on a damaged file
         raise DataError(f"{file}: not a MAT file of version 5, or damaged ({error})") from None
 
 
 def load(file: Path) -> dict[str, Any]:
-    """The variables, in the types that MATLAB gives them; see `declared` for what is raised."""
+    """Read the variables in MATLAB's types; raise DataError if the file is damaged."""
     try:
         return io.loadmat(file, mat_dtype=True, appendmat=False)
     except Exception as error:  # as above

@@ -1,4 +1,4 @@
-"""The results of a network in a folder, each put in its place by its name, never by its rank in a listing."""
+"""Find denoised images in a folder. Their places come from their names, never from the order of a listing."""
 
 import csv
 import re
@@ -20,21 +20,20 @@ from src.util.logger import LOG, progress_bar
 FLOAT_ENDING, IMAGE_ENDING = ".npy", ".png"
 _RESULT = re.compile(r"(?P<stem>.+)_DN(_(\d+\.\d+|inf|nan))?(?P<ending>\.png|\.npy)", re.IGNORECASE)
 _COMPANION = re.compile(r"panel\.png|.+_(NOISY|CLEAN)\.png", re.IGNORECASE)
-# A network oversteps [0, 1], a bad one far and often; an image of 0 to 255 lies beyond nearly everywhere.
+# A network leaves [0, 1], a bad one by far; of an image of data range 255 most values are this far outside.
 _OVERSTEP, _OVERSTEPPING = 1.0, 0.5
 
 
 @dataclass(frozen=True)
 class Result:
-    """One block's result.
+    """The denoised image of one block.
 
     Attributes
     ----------
     shape : tuple of int
-        Of the benchmark's blocks.
+        Shape of the benchmark's blocks.
     files : tuple of Path
-        The file that is used: the float one, where there is one, since it holds what the network gave; then
-        the image of the same values, if there are both.
+        The file that is used, the unrounded float one if there is one; then its image, if there are both.
     """
 
     shape: tuple[int, int, int]
@@ -46,28 +45,28 @@ class Result:
         return self.files[0].suffix.lower() == FLOAT_ENDING
 
     def as_uint8(self) -> np.ndarray:
-        """RGB of the benchmark's shape, 0 to 255; float results are rounded.
+        """Read RGB of the benchmark's shape, 0 to 255; float results are rounded.
 
         Raises
         ------
         DataError
-            When a file is damaged or of the wrong shape, kind or scale, or the two do not agree.
+            If a file is damaged, has the wrong shape, type or data range, or the two files do not agree.
         """
         values = self._read()
         return values if values.dtype == np.uint8 else to_uint8(_unit(values).transpose(2, 0, 1))
 
     def as_float(self) -> np.ndarray:
-        """RGB of the benchmark's shape as float32, clipped to [0, 1]; see `as_uint8`."""
+        """Read RGB of the benchmark's shape as float32, clipped to [0, 1]; see `as_uint8`."""
         return _unit(self._read())
 
     def _read(self) -> np.ndarray:
         used, *others = (_read_values(file, self.shape) for file in self.files)
         for other in others:
-            # Rounding moved it by half a level, and the arithmetic by a little more.
+            # Rounding changes values by half a grey level, and arithmetic by a little more.
             if np.abs(_unit(used) - _unit(other)).max() > 0.51 / data_range_of(other.dtype):
                 raise DataError(
-                    f"{self.files[0]}: shows other values than {self.files[1]}; one of them is of an earlier"
-                    " test: denoise again into an empty folder"
+                    f"{self.files[0]}: differs from {self.files[1]}; one of them is stale: denoise again into"
+                    " an empty folder"
                 )
         return used
 
@@ -94,13 +93,13 @@ def _read_values(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def find_results(folder: Path, layout: Layout) -> list[Result]:
-    """The result of every block.
+    """Return the result of every block.
 
     Parameters
     ----------
     folder : Path
-        What `test.py` wrote: `NNNN_DN.png`, `NNNN_DN_PP.PP.png`, `NNNN_DN.npy` with `metrics.csv`, which
-        knows their names, or `NAME_DN.png`.
+        The output of `test.py`: `NNNN_DN.png`, `NNNN_DN_PP.PP.png`, `NNNN_DN.npy` with their names in
+        `metrics.csv`, or `NAME_DN.png`.
     layout : Layout
         Of the benchmark.
 
@@ -112,14 +111,14 @@ def find_results(folder: Path, layout: Layout) -> list[Result]:
     Raises
     ------
     DataError
-        When a block has no result or more than one of a kind, or a file belongs to no block: all are named.
+        If a block has no result or two of a kind, or a file belongs to no block; all are named.
     """
     files = list_files(folder, recursive=False)
     names = _names(folder / "metrics.csv")
     found: dict[tuple[int, str], Path] = {}
     problems = []
     for file in files:
-        if not _may_be_result(file):
+        if file.suffix.lower() not in ENDINGS or _COMPANION.fullmatch(file.name):
             continue
         number, kind = _place(file, names, layout), file.suffix.lower()
         if number is None:
@@ -138,16 +137,12 @@ def find_results(folder: Path, layout: Layout) -> list[Result]:
         Result(layout.shape, tuple(found[number, kind] for kind in kinds if (number, kind) in found))
         for number in range(len(layout))
     ]
-    _say_kind(results)
+    _log_kinds(results)
     return results
 
 
-def _may_be_result(file: Path) -> bool:
-    return file.suffix.lower() in ENDINGS and not _COMPANION.fullmatch(file.name)
-
-
 def _place(file: Path, names: dict[str, str] | None, layout: Layout) -> int | None:
-    """The number of the block of which the file is a result."""
+    """Return the number of a result's block; None if it belongs to none."""
     match = _RESULT.fullmatch(file.name)
     if match is None:
         return None
@@ -158,45 +153,45 @@ def _place(file: Path, names: dict[str, str] | None, layout: Layout) -> int | No
 
 
 def _names(metrics: Path) -> dict[str, str] | None:
-    """NNNN of a result's file -> the image's name in its dataset; None where no table says so."""
+    """Return the image's name for each NNNN of a file name; None if there is no metrics.csv."""
     if not metrics.is_file():
         return None
     with open(metrics, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if not rows or not {"picture", "name"} <= rows[0].keys():
-        raise DataError(f"{metrics}: expected the columns image and name, as test.py writes them")
+        raise DataError(f"{metrics}: expected the columns picture and name, as test.py writes them")
     images = [row for row in rows if re.fullmatch(r"\d{4,}", row["picture"] or "")]
     counts = Counter(row["name"] for row in images)
-    raise_together([f"{metrics}: {name} is named {n} times" for name, n in counts.items() if n > 1])
+    raise_together([f"{metrics}: {name} is listed {n} times" for name, n in counts.items() if n > 1])
     return {row["picture"]: row["name"] for row in images}
 
 
-def _say_kind(results: list[Result]) -> None:
+def _log_kinds(results: list[Result]) -> None:
     floats = sum(result.is_float for result in results)
     LOG.info("results: %d as float, %d as images", floats, len(results) - floats)
     if 0 < floats < len(results):
-        LOG.warning("only some results are float: is part of the folder of an earlier test?")
+        LOG.warning("only some results are float; are files of an earlier test in the folder?")
 
 
 def read_all(results: list[Result], read: Callable[[Result], np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
-    """Read the results one by one.
+    """Yield the values of all results.
 
     Parameters
     ----------
     results : list of Result
-        Of `find_results`.
+        From `find_results`.
     read : callable
         `Result.as_uint8` or `Result.as_float`.
 
     Yields
     ------
     tuple of int and ndarray
-        The block's number and values; none after a result that cannot be used.
+        The block's number and values; nothing after the first result that cannot be used.
 
     Raises
     ------
     DataError
-        At the end, naming every result that cannot be used.
+        At the end; names every result that cannot be used.
     """
     problems: list[str] = []
     with progress_bar(len(results), "block") as bar:

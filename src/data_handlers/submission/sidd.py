@@ -1,8 +1,8 @@
-"""SIDD's submissions: the CSV of the Kaggle competitions, and `SubmitSrgb.mat` of the older server.
+"""Make and check SIDD's submissions: the CSV for Kaggle, and `SubmitSrgb.mat` for the older server.
 
 The CSV has the header `ID,BLOCK` and a row for each of the 1,280 blocks: ID is image * 32 + block, BLOCK the
-base64 of the uint8 values (256, 256, 3), RGB, in C order. `SubmitSrgb.mat` holds a 40x32 cell of
-them, `DenoisedBlocksSrgb`.
+base64 of the uint8 values (256, 256, 3), RGB, in C order. `SubmitSrgb.mat` holds them in a 40x32 cell,
+`DenoisedBlocksSrgb`.
 """
 
 import base64
@@ -15,13 +15,14 @@ import numpy as np
 from scipy import io
 
 from src.data_handlers.datasets.sidd import PAGE, sidd_test
-from src.data_handlers.submission.check import Check, digest, noisy_signatures
+from src.data_handlers.submission.check import Check, noisy_signatures
 from src.data_handlers.submission.layout import Layout, SiddLayout
 from src.data_handlers.submission.matlab import declared, load
 from src.data_handlers.submission.resemblance import Signatures
 from src.data_handlers.submission.results import Result, find_results, read_all
-from src.data_handlers.submission.staging import expect_free, expect_room, staged_file
+from src.data_handlers.submission.staging import expect_room, staged_file
 from src.util.errors import ConfigError, DataError
+from src.util.file_manager import expect_free
 from src.util.logger import LOG
 
 HEADER = b"ID,BLOCK"
@@ -30,63 +31,64 @@ LAYOUT = SiddLayout()
 
 
 def submit_sidd(test: Path, denoised: Path, out: Path, mat: bool = False, overwrite: bool = False) -> None:
-    """Make a submission from a network's results, and check it.
+    """Make a submission from denoised images, and check it.
 
     Parameters
     ----------
     test : Path
         The folder of `BenchmarkNoisyBlocksSrgb.mat`.
     denoised : Path
-        The folder of the results; see `find_results`.
+        The folder of the denoised images; see `find_results`.
     out : Path
         The CSV file.
     mat : bool
-        Whether to write `SubmitSrgb.mat` beside it.
+        Whether to also write `SubmitSrgb.mat` beside it.
     overwrite : bool
-        Whether they may replace files of these names.
+        Whether to replace files of these names.
 
     Raises
     ------
     DataError
-        When anything is missing or wrong: nothing is left under these names then.
+        If anything is missing or wrong; nothing is written under these names then.
     ConfigError, StorageError
-        When `out` is taken or the disk has no room.
+        If a file exists or the disk has no room.
     """
     layout = LAYOUT
     files = [out, out.with_name(MAT_NAME)] if mat else [out]
     if out.suffix.lower() != ".csv":
-        raise ConfigError(f"--out: expected a name that ends with .csv, got {out}")
-    expect_free(files, overwrite)
+        raise ConfigError(f"--out: expected a file name that ends with .csv, got {out}")
+    for file in files if not overwrite else ():
+        expect_free(file)
     results = find_results(denoised, layout)
     noisy = _noisy(test, layout)
     pixels = len(layout) * np.prod(layout.shape)
     expect_room(out.parent, int(pixels * (4 / 3 + mat)) + 100 * len(layout))
     with ExitStack() as stack:
         csv_file, *mat_file = [stack.enter_context(staged_file(file, overwrite)) for file in files]
-        written = _write_csv(csv_file, results)
-        _read_csv(csv_file, check := Check(layout, noisy, written))
+        _write_csv(csv_file, results)
+        _read_csv(csv_file, check := Check(layout, noisy))
         check.conclude(str(out))
         for file in mat_file:
             _write_mat(file, results, layout)
-            _read_mat(file, check := Check(layout, noisy, written))
+            _read_mat(file, check := Check(layout, noisy))
             check.conclude(str(files[1]))
-    LOG.info("upload %s to the competition that %s links to", out, PAGE)
+    LOG.info("upload %s to the Kaggle competition linked on %s", out, PAGE)
 
 
 def check_sidd(file: Path, test: Path | None) -> None:
-    """Check a submission that is there: a CSV, or a `.mat` of the older server.
+    """Check an existing submission: a CSV, or a `.mat` for the older server.
 
     Parameters
     ----------
     file : Path
         The submission.
     test : Path or None
-        The folder of `BenchmarkNoisyBlocksSrgb.mat`; None leaves the comparison out, with a warning.
+        The folder of `BenchmarkNoisyBlocksSrgb.mat`; without it blocks are not compared, with a warning.
 
     Raises
     ------
     DataError
-        When anything is wrong: all of it is named.
+        If anything is wrong; all problems are named.
     """
     layout = LAYOUT
     if not file.is_file():
@@ -101,14 +103,11 @@ def _noisy(test: Path, layout: Layout) -> Signatures:
     return noisy_signatures(sidd_test(str(test)), layout)
 
 
-def _write_csv(file: Path, results: list[Result]) -> list[bytes]:
-    written = []
+def _write_csv(file: Path, results: list[Result]) -> None:
     with open(file, "wb") as stream:
         stream.write(HEADER + b"\n")
         for number, block in read_all(results, Result.as_uint8):
             stream.write(b"%d,%b\n" % (number, base64.b64encode(block.tobytes())))
-            written.append(digest(block))
-    return written
 
 
 def _read_csv(file: Path, check: Check) -> None:
@@ -131,7 +130,7 @@ def _take_text(number: int, text: bytes, check: Check) -> None:
     try:
         values = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
     except binascii.Error:
-        check.reject(number, "no base64")
+        check.reject(number, "not base64")
         return
     if values.size != np.prod(shape):
         check.reject(number, f"expected {np.prod(shape)} bytes, uint8 of shape {shape}, got {values.size}")

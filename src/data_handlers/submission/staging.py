@@ -1,66 +1,46 @@
-"""Output that takes its name only once it was found right."""
+"""Write output under a hidden name and rename it once it is found right."""
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from src.util.atomic_file import free_bytes, refused
 from src.util.errors import LOST, ConfigError, StorageError
-from src.util.file_manager import made_folder
-
-
-def expect_free(paths: Iterable[Path], overwrite: bool) -> None:
-    """Refuse to write over what is there, unless it was asked for.
-
-    Raises
-    ------
-    ConfigError
-        When one of the paths exists.
-    """
-    taken = [f"{path}: exists; add --overwrite to replace it" for path in paths if os.path.lexists(path)]
-    if taken and not overwrite:
-        raise ConfigError(taken)
+from src.util.file_manager import expect_free, made_folder
 
 
 def expect_room(folder: Path, size: int) -> None:
-    """Refuse to start what the disk cannot hold.
-
-    Parameters
-    ----------
-    folder : Path
-        Made if it is not there.
-    size : int
-        Bytes that will be written into it.
+    """Make a folder if it is missing, and check that it can hold `size` more bytes.
 
     Raises
     ------
     StorageError
-        When they do not fit.
+        If the disk has no room for them.
     """
     free = free_bytes(made_folder(folder))
     if free < size:
-        raise StorageError(f"{folder}: {size / 1e6:,.0f} MB are to be written, {free / 1e6:,.0f} MB are free")
+        raise StorageError(f"{folder}: {size / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free")
 
 
 @contextmanager
 def staged_file(path: Path, overwrite: bool) -> Iterator[Path]:
-    """A hidden name beside `path`; what is written there takes its name when the block ends well.
+    """Yield a hidden name beside `path`; the file written there is renamed to `path` if the block succeeds.
 
     Parameters
     ----------
     path : Path
         Its folder exists.
     overwrite : bool
-        Whether it may replace a file that has come to stand there.
+        Whether to replace an existing file.
 
     Raises
     ------
     ConfigError
-        When one has come to stand there, or a folder stands there.
+        If a folder has this name, or a file has appeared there that must not be replaced.
     StorageError
-        When the disk refuses, also what is written in the block.
+        If the disk refuses, also in the block.
     """
     if path.is_dir():
         raise ConfigError(f"{path}: expected a file or nothing, found a folder; choose another name")
@@ -68,7 +48,8 @@ def staged_file(path: Path, overwrite: bool) -> Iterator[Path]:
     try:
         yield temporary
         _flush(temporary)
-        expect_free([path], overwrite)
+        if not overwrite:
+            expect_free(path)
         os.replace(temporary, path)
     except OSError as error:
         raise _named(error, path) from None
@@ -77,35 +58,41 @@ def staged_file(path: Path, overwrite: bool) -> Iterator[Path]:
 
 
 @contextmanager
-def staged_folder(path: Path, overwrite: bool, ours: frozenset[str]) -> Iterator[Path]:
-    """A hidden folder beside `path`, which takes its name when the block ends well.
+def staged_folder(path: Path, overwrite: bool, names: frozenset[str]) -> Iterator[Path]:
+    """Yield a hidden folder beside `path`; its files are moved to `path` if the block succeeds.
 
     Parameters
     ----------
     path : Path
-        Its folder exists.
+        Its parent folder exists.
     overwrite : bool
-        Whether it may replace a folder of that name.
-    ours : frozenset of str
-        Names of files which the replaced folder may hold; only these are ever deleted.
+        Whether to replace files in an existing folder.
+    names : frozenset of str
+        The files that the block writes; the existing folder may hold no others. Nothing else is replaced.
 
     Raises
     ------
     ConfigError
-        When the folder that is to be replaced holds anything else.
+        If the existing folder holds other files, or has appeared and must not be replaced.
     StorageError
-        When the disk refuses, also what is written in the block.
+        If the disk refuses, also in the block.
     """
-    _expect_only(path, ours)
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise ConfigError(f"{path}: expected a folder or nothing; move it elsewhere")
+    for file in path.iterdir() if path.is_dir() else ():
+        if file.name not in names:
+            raise ConfigError(f"{file}: not part of a submission; move it out of {path}")
     temporary = _hidden(path)
     temporary.mkdir()
     try:
         yield temporary
-        for file in temporary.iterdir():
-            _flush(file)
-        expect_free([path], overwrite)
-        _expect_only(path, ours)
-        _swap(temporary, path, ours)
+        for name in names:
+            _flush(temporary / name)
+        if not overwrite:
+            expect_free(path)
+        path.mkdir(exist_ok=True)
+        for name in names:
+            os.replace(temporary / name, path / name)
     except OSError as error:
         raise _named(error, path) from None
     finally:
@@ -114,26 +101,6 @@ def staged_folder(path: Path, overwrite: bool, ours: frozenset[str]) -> Iterator
 
 def _named(error: OSError, path: Path) -> Exception:
     return refused(path, error) if error.errno in LOST else error
-
-
-def _swap(temporary: Path, path: Path, ours: frozenset[str]) -> None:
-    old = _hidden(path.with_name(f"{path.name}.old"))
-    replaced = path.is_dir()
-    if replaced:
-        path.rename(old)
-    temporary.rename(path)
-    if replaced:
-        for name in ours:
-            (old / name).unlink(missing_ok=True)
-        old.rmdir()
-
-
-def _expect_only(path: Path, ours: frozenset[str]) -> None:
-    if path.is_symlink() or (path.exists() and not path.is_dir()):
-        raise ConfigError(f"{path}: expected a folder or nothing; move it elsewhere")
-    foreign = [] if not path.is_dir() else [file for file in path.iterdir() if file.name not in ours]
-    if foreign:
-        raise ConfigError(f"{foreign[0]}: is not part of a submission; move it out of {path}")
 
 
 def _hidden(path: Path) -> Path:

@@ -54,7 +54,7 @@ def replaced(file, name, value):
         (damage(lambda f: f["boxes/0007"].__setitem__((slice(None), 3), np.nan)), "0007: expected 512"),
     ],
 )
-def test_anything_wrong_with_the_boxes_is_said_and_where(write_info, tmp_path, harm, message):
+def test_wrong_boxes_are_refused_with_their_place(write_info, tmp_path, harm, message):
     path = write_info(tmp_path)
     harm(path)
     with pytest.raises(DataError, match=rf"info\.mat: .*{message}"):
@@ -90,7 +90,7 @@ def test_a_box_outside_the_image_is_never_a_smaller_image(write_dnd_image, tmp_p
         (damage(lambda f: f["InoisySRGB"].__setitem__((0, 0, 0), np.nan)), "from 0 to 1, found nan"),
     ],
 )
-def test_anything_wrong_with_an_image_is_said(write_dnd_image, tmp_path, harm, message):
+def test_a_wrong_image_is_refused(write_dnd_image, tmp_path, harm, message):
     path, _ = write_dnd_image(tmp_path / "0001.mat", (40, 60))
     harm(path)
     with pytest.raises(DataError, match=rf"0001\.mat: .*({message})"):
@@ -127,7 +127,7 @@ def test_an_image_goes_to_other_processes(write_dnd_image, tmp_path):
 
 
 def test_only_the_box_is_in_memory(tmp_path):
-    with h5py.File(tmp_path / "0001.mat", "w") as file:  # nothing is written: 430 MB of zeros take no room
+    with h5py.File(tmp_path / "0001.mat", "w") as file:  # 430 MB of zeros, only the header is written
         file.create_dataset("InoisySRGB", (3, 7300, 4900), "f4", chunks=(1, 256, 256))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     image = DndImage(tmp_path / "0001.mat")

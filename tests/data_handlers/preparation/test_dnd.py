@@ -9,7 +9,6 @@ import pytest
 from src.data_handlers.datasets.base import Box
 from src.data_handlers.datasets.dnd import dnd_test, dnd_train
 from src.data_handlers.datasets.dnd_mat import DndImage
-from src.data_handlers.preparation import room
 from src.data_handlers.preparation.dnd import prepare_dnd
 from src.util.errors import DataError, RunExistsError
 from src.util.images.io import ImageWarning, read_image
@@ -19,7 +18,7 @@ SIZE = (540, 560)
 
 
 def image(number, size=SIZE):
-    """Values between the 8-bit levels, other ones for each image."""
+    """Random values between the 8-bit levels, different for each image."""
     values = np.random.default_rng(number).uniform(0, 1, (*size, 3)).astype(np.float32)
     values[0, 0] = (0.5 / 255 + 1e-6, 1.49 / 255, 0.9999)  # truncated they would be 0, 1, 254
     return values
@@ -55,11 +54,10 @@ def test_p8_pieces_to_train_on_are_cut_on_the_grid_and_rounded(source, new):
     assert len(dnd_train(str(new))) == 18
 
 
-def test_crops_above_each_other_come_of_one_reading(source, new, monkeypatch):
+def test_crops_above_each_other_are_read_together(source, new, monkeypatch):
     read = []
     real = DndImage.read
     monkeypatch.setattr(DndImage, "read", lambda image, box: read.append(box) or real(image, box))
-    monkeypatch.setattr(room, "_SAMPLES", 0)
     prepare(source, new, "train", 400, 100)
     assert read == 2 * [Box(0, left, 540, 400) for left in (0, 100, 160)]
 
@@ -154,7 +152,7 @@ def test_a_second_run_skips_what_is_done_and_the_splits_are_not_mixed(source, ne
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux's /proc")
 def test_an_image_of_40_megapixels_takes_less_than_300_mb_of_memory(make_dnd, tmp_path, new):
-    """All of it is 480 MB. Nothing is written but its header: what is not there is read as black."""
+    """It takes 480 MB as a whole. Only its header is written; missing chunks are read as black."""
     make_dnd(tmp_path / "DND", {})
     with h5py.File(tmp_path / "DND" / "images_srgb" / "0001.mat", "w") as file:
         file.create_dataset("InoisySRGB", (3, 7300, 5500), np.float32, chunks=(1, 115, 172))
@@ -173,7 +171,7 @@ def test_an_image_of_40_megapixels_takes_less_than_300_mb_of_memory(make_dnd, tm
     assert torch == "False"  # its import alone takes 200 MB
 
 
-def test_the_folder_of_the_images_will_do(source, new):
+def test_the_folder_of_the_images_is_enough(source, new):
     (problem,) = prepare(source / "images_srgb", new, "test")
     assert "48 of DND's" in problem
     assert len(names(new)) == 40

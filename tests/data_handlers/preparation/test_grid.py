@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from src.data_handlers.datasets.base import Box
-from src.data_handlers.preparation.grid import crop_boxes, offsets, strips, surrounding
+from src.data_handlers.preparation.grid import crop_boxes, offsets
 
 
 @pytest.mark.parametrize(
@@ -43,12 +42,3 @@ def test_every_pixel_is_in_a_crop_and_no_crop_comes_twice_or_leaves_the_image(he
     assert seen.min() >= 1
     assert len(set(boxes)) == len(boxes)
     assert boxes == sorted(boxes)  # rows first
-
-
-def test_boxes_above_each_other_are_read_together_as_far_as_memory_allows():
-    boxes = [Box(top, left, 10, 10) for left in (0, 5) for top in (0, 5, 10, 15)]
-    assert [len(group) for group in strips(boxes, 10_000)] == [4, 4]
-    assert [len(group) for group in strips(boxes, 200)] == [3, 1, 3, 1]
-    assert [len(group) for group in strips(boxes, 1)] == [1] * 8
-    assert [box for group in strips(boxes, 200) for box in group] == boxes
-    assert surrounding(boxes[1:3]) == Box(5, 0, 15, 10)

@@ -1,6 +1,5 @@
 import multiprocessing
 import os
-from contextlib import closing
 from time import sleep
 
 import pytest
@@ -12,14 +11,6 @@ from src.util.errors import StorageError
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_every_task_is_done_once(jobs):
     assert sorted(run_tasks(abs, range(-20, 0), jobs)) == list(range(1, 21))
-
-
-def test_tasks_are_asked_for_only_when_they_are_about_to_be_needed():
-    asked = []
-    results = run_tasks(abs, (asked.append(i) or i for i in range(100)), 2)
-    with closing(results):
-        next(results)
-        assert len(asked) <= 4
 
 
 def test_a_worker_that_is_killed_is_a_clear_message_and_no_hang():

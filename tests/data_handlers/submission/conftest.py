@@ -19,7 +19,7 @@ EDGE = 64
 
 
 def soft_blocks(count, edge=EDGE, seed=0):
-    """Colourful blocks, each another, and the same with noise; uint8 (count, edge, edge, 3)."""
+    """Return different colourful blocks, and the same with noise; uint8 (count, edge, edge, 3)."""
     random = np.random.default_rng(seed)
     grids = random.uniform(20, 230, (count, 5, 5, 3)).astype(np.float32)
     clean = np.stack([cv2.resize(grid, (edge, edge), interpolation=cv2.INTER_LINEAR) for grid in grids])
@@ -39,7 +39,7 @@ def signatures(blocks):
 
 
 class Benchmark(NamedTuple):
-    """A small benchmark: its noisy blocks on disk, and what denoised them as test.py would leave it."""
+    """A small benchmark: its noisy blocks on disk, and the output of test.py."""
 
     layout: Layout
     clean: np.ndarray
@@ -48,16 +48,16 @@ class Benchmark(NamedTuple):
     results: Path
 
     def write(self, number, block=None, suffix="_DN.png"):
-        """The result of a block, by its number in the benchmark."""
+        """Write the result of a block."""
         write_image(self.results / f"{number:04d}{suffix}", self.clean[number] if block is None else block)
 
     def write_float(self, number, values=None):
         values = self.clean[number] / np.float32(255) if values is None else values
         np.save(self.results / f"{number:04d}_DN.npy", values)
 
-    def write_all(self, names, kind="png"):
+    def write_all(self, names):
         for number in range(len(self.layout)):
-            self.write(number) if kind == "png" else self.write_float(number)
+            self.write(number)
         self.write_metrics(names)
 
     def write_metrics(self, names):
@@ -100,11 +100,10 @@ def small_dnd(tmp_path, monkeypatch):
 
 @pytest.fixture
 def find():
-    """What a user hears of denoised blocks beside noisy ones: mistakes of order, or else which are poor."""
+    """Return the mistakes of order of denoised blocks, or else those that are poor."""
 
-    def found(denoised, noisy, per_image=None):
-        per_image = per_image or len(noisy)
-        layout = SiddLayout(len(noisy) // per_image, per_image, len(noisy[0]))
+    def found(denoised, noisy):
+        layout = SiddLayout(1, len(noisy), len(noisy[0]))
         seen, target = signatures(denoised), signatures(noisy)
         poor = np.flatnonzero(concordance(seen.means, target.means, target.noise) < RESEMBLES)
         findings = compare(seen, target, layout) or [("poor", poor)] * bool(len(poor))
@@ -124,19 +123,14 @@ def soft():
 
 
 @pytest.fixture
-def sign():
-    return signatures
-
-
-@pytest.fixture
 def real():
-    """Real images of a folder of the data that the environment names."""
+    """Read real images from a folder of NLN2V_DATA."""
     return read_real
 
 
 @pytest.fixture(params=["phone", "camera", "simulated"])
 def scene(request):
-    """20 denoised blocks and the noisy ones: of one dark scene of a phone, of cameras, or simulated."""
+    """20 denoised blocks and the noisy ones: a dark scene of a phone, scenes of cameras, or simulated."""
     if request.param == "simulated":
         clean, noisy = soft_blocks(20)
     elif request.param == "phone":

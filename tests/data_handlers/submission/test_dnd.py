@@ -26,7 +26,7 @@ def files_in(folder):
 
 
 def as_floats(made):
-    """Leave float results alone, with values that 8 bits cannot hold and some outside [0, 1]."""
+    """Replace all results by floats, with values between the 8-bit levels and some outside [0, 1]."""
     exact = made.clean / np.float32(255) + np.float32(1 / 3000)
     exact[:, :3, :3] = [-0.25, 1.25, 0.5]
     for number in range(6):
@@ -50,10 +50,10 @@ def test_the_bundle_holds_exactly_what_the_network_gave_clipped(submit, small_dn
 def test_8_bit_results_become_fractions_of_255_with_a_warning(submit, small_dnd, messages):
     cells = io.loadmat(submit() / "0002.mat")["Idenoised"]
     assert np.array_equal(cells[0, 1] * np.float32(255), small_dnd.clean[4])
-    assert any(m.startswith("WARNING 8-bit results: test.save_float") for m in messages)
+    assert any(m.startswith("WARNING 8-bit results") and "test.save_float" in m for m in messages)
 
 
-def test_the_kits_other_variables_have_matlabs_classes(submit):
+def test_the_variables_have_the_types_of_dnds_kit(submit):
     kinds = {name: (shape, kind) for name, shape, kind in io.whosmat(submit() / "0001.mat")}
     assert kinds == {
         "Idenoised": ((1, 3), "cell"),
@@ -121,8 +121,6 @@ def with_nan(block):
         ({"Idenoised": in_cell(lambda block: block.astype(np.float64))}, "0002_02: expected single.*float64"),
         ({"Idenoised": in_cell(lambda block: block[:60])}, r"0002_02: expected single .* \(60, 64, 3\)"),
         ({"Idenoised": in_cell(with_nan)}, "0002_02: NaN or infinite"),
-        ({"Idenoised": in_cell(lambda block: block[..., ::-1])}, "0002_02: BGR"),
-        ({"Idenoised": in_cell(lambda block: block.transpose(1, 0, 2))}, "0002_02: rows and columns swapped"),
         ({"Idenoised": lambda cells: cells[:2]}, r"0002\.mat: expected .*got .*\(1, 2\)"),
         ({"Idenoised": lambda cells: cells[::-1]}, "0002_01 shows 0002_03, 0002_03 shows 0002_01"),
         ({"israw": True}, "0002.mat: expected israw = false"),
@@ -145,7 +143,7 @@ def test_files_that_are_missing_damaged_or_surplus_are_named(submit, small_dnd):
     with pytest.raises(DataError) as caught:
         check_dnd(bundle, small_dnd.noisy_folder)
     for part in (
-        "0003.mat: is not part",
+        "0003.mat: not part",
         "0001.mat: no such file",
         "0002.mat: ",
         "0001_01 to 0002_03: missing",
@@ -186,16 +184,9 @@ def test_a_missing_noisy_box_is_named(small_dnd, submit):
         submit()
 
 
-def test_without_noisy_boxes_the_form_is_checked_and_the_rest_said(small_dnd, tmp_path, messages):
+def test_without_noisy_boxes_only_the_form_is_checked_with_a_warning(small_dnd, tmp_path, messages):
     submit_dnd(small_dnd.results, tmp_path / "out")
-    assert [m.split(": ", 2)[2] for m in messages if m.startswith("WARNING") and "bundled" in m] == [
-        "say where they are"
-    ]
-    small_dnd.write(1, small_dnd.clean[1] * 0)
-    small_dnd.write(4, small_dnd.clean[3])
-    submit_dnd(small_dnd.results, tmp_path / "out", overwrite=True)
-    doubtful = "3 of 6 blocks (0001_02, 0002_01 to 0002_02) have one value throughout, or show what another"
-    assert any(message.startswith("WARNING") and doubtful in message for message in messages)
+    assert any(m.startswith("WARNING") and "not compared with the noisy" in m for m in messages)
 
 
 def test_an_earlier_bundle_is_replaced_only_when_asked_and_foreign_files_never(submit, small_dnd):
@@ -204,6 +195,6 @@ def test_an_earlier_bundle_is_replaced_only_when_asked_and_foreign_files_never(s
         submit()
     submit(overwrite=True)
     (bundle / "notes.txt").write_text("mine")
-    with pytest.raises(ConfigError, match=r"notes\.txt: is not part of a submission"):
+    with pytest.raises(ConfigError, match=r"notes\.txt: not part of a submission"):
         submit(overwrite=True)
     assert files_in(bundle) == ["0001.mat", "0002.mat", "notes.txt"]

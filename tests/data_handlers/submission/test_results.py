@@ -38,7 +38,7 @@ def test_many_blocks_are_named_as_runs():
 
 
 def test_a_result_takes_its_place_by_the_name_that_metrics_csv_knows(small_dnd):
-    order = [4, 0, 5, 2, 1, 3]  # as of a dataset that lists its files in another order
+    order = [4, 0, 5, 2, 1, 3]  # of a dataset that lists its files in another order
     small_dnd.write_metrics([f"{DND.label(number)}.png" for number in order])
     assert np.array_equal(values(small_dnd.results, DND)[order], small_dnd.clean)
 
@@ -59,7 +59,7 @@ def test_s2_a_missing_result_shifts_no_other_and_is_named(small_dnd):
         find_results(small_dnd.results, DND)
 
 
-def test_s2_a_image_that_the_test_left_out_is_missing(small_dnd):
+def test_s2_an_image_that_the_test_left_out_is_missing(small_dnd):
     small_dnd.write_metrics([f"{DND.label(number)}.png" for number in (0, 1, 2, 3, 5)])
     (small_dnd.results / "0005_DN.png").unlink()
     with pytest.raises(DataError, match="1 of 6 missing: 0002_02"):
@@ -104,13 +104,13 @@ def test_s4_results_with_their_psnr_in_the_name_are_found_and_companions_passed_
 
 def test_a_name_that_metrics_csv_has_twice_is_refused(small_sidd):
     small_sidd.write_metrics(["0000", "0001", "0002", "0003", "0001", "0005"])
-    with pytest.raises(DataError, match="0001 is named 2 times"):
+    with pytest.raises(DataError, match="0001 is listed 2 times"):
         find_results(small_sidd.results, small_sidd.layout)
 
 
-def test_another_table_under_the_name_of_metrics_csv_is_refused(small_sidd):
+def test_a_metrics_csv_with_other_columns_is_refused(small_sidd):
     (small_sidd.results / "metrics.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(DataError, match="expected the columns image and name"):
+    with pytest.raises(DataError, match="expected the columns picture and name"):
         find_results(small_sidd.results, small_sidd.layout)
 
 
@@ -143,7 +143,7 @@ def test_16_bit_images_keep_their_bits(small_sidd):
     assert np.array_equal(results[2].as_uint8(), np.rint(deep / 257).astype(np.uint8))
 
 
-def test_a_mix_of_float_and_images_is_said(small_sidd, messages):
+def test_a_mix_of_float_and_images_gives_a_warning(small_sidd, messages):
     small_sidd.write_float(2)
     find_results(small_sidd.results, small_sidd.layout)
     assert "INFO results: 1 as float, 5 as images" in messages
@@ -153,7 +153,7 @@ def test_a_mix_of_float_and_images_is_said(small_sidd, messages):
 def test_a_float_result_that_its_image_contradicts_is_stale(small_sidd):
     small_sidd.write_float(2, small_sidd.clean[2] / np.float32(255) + 0.004)
     (result,) = [r for r in find_results(small_sidd.results, small_sidd.layout) if r.is_float]
-    with pytest.raises(DataError, match=r"0002_DN\.npy: shows other values than .*0002_DN\.png"):
+    with pytest.raises(DataError, match=r"0002_DN\.npy: differs from .*0002_DN\.png"):
         result.as_uint8()
 
 

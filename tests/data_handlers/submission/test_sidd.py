@@ -109,7 +109,7 @@ def set_cell(row, column, text):
         (lambda rows: rows.pop(0), r"first line: expected ID,BLOCK"),
         (set_cell(2, 0, "6"), r"line 3: expected an ID of 0 to 5, got b'6'(.|\n)*ID 1: missing"),
         (set_cell(2, 0, "one"), r"line 3: expected an ID"),
-        (set_cell(2, 1, "no base64!"), r"ID 1: no base64"),
+        (set_cell(2, 1, "no base64!"), r"ID 1: not base64"),
         (set_cell(2, 1, block_of(np.zeros((64, 64), np.uint8))), r"ID 1: expected 12288 bytes.* got 4096"),
     ],
 )
@@ -195,13 +195,14 @@ def test_an_earlier_submission_is_replaced_only_when_asked(submit, small_sidd):
     submit(overwrite=True)
     assert file.read_bytes() != before
     small_sidd.write(1, small_sidd.clean[3])
+    small_sidd.write(3, small_sidd.clean[1])
     kept = file.read_bytes()
     with pytest.raises(DataError):
         submit(overwrite=True)
     assert file.read_bytes() == kept and files_in(file.parent) == ["sidd.csv"]
 
 
-def test_a_name_that_is_taken_is_said_before_the_results_are_read(submit, small_sidd):
+def test_an_existing_file_is_refused_before_the_results_are_read(submit, small_sidd):
     file = submit()
     (small_sidd.results / "0004_DN.png").write_bytes(b"damaged")
     with pytest.raises(ConfigError, match=f"{file}: exists"):
@@ -217,7 +218,7 @@ def test_the_older_servers_file_is_read_back_too(submit, tmp_path, monkeypatch):
         save(file, variables, **options)
 
     monkeypatch.setattr(io, "savemat", save_otherwise)
-    with pytest.raises(DataError, match=r"SubmitSrgb\.mat: .*was written otherwise"):
+    with pytest.raises(DataError, match=r"SubmitSrgb\.mat: .*not in its place"):
         submit(mat=True)
     assert files_in(tmp_path / "out") == []
 
@@ -230,15 +231,6 @@ def test_noisy_blocks_of_another_number_are_refused(submit, small_sidd):
         submit()
 
 
-def test_what_was_written_is_compared_with_what_was_meant(submit, small_sidd, tmp_path, monkeypatch):
-    """A disk that returns other bytes than it was given."""
-    encode = base64.b64encode
-    monkeypatch.setattr("base64.b64encode", lambda data: encode(bytes([data[0] ^ 1]) + data[1:]))
-    with pytest.raises(DataError, match="was written otherwise"):
-        submit()
-    assert files_in(tmp_path / "out") == []
-
-
-def test_the_csv_must_be_called_so(small_sidd, tmp_path):
+def test_the_name_of_the_csv_must_end_with_csv(small_sidd, tmp_path):
     with pytest.raises(ConfigError, match=r"ends with \.csv"):
         submit_sidd(small_sidd.noisy_folder, small_sidd.results, tmp_path / "sidd.mat")
