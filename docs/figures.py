@@ -27,7 +27,8 @@ PHOTOGRAPH = 1
 """Which one of the demo's photographs: the cat."""
 EDGE, SCALE = 128, 2
 """Edge of the crops, px, and how much larger they are drawn."""
-PLACE = (slice(None), slice(60, 60 + EDGE), slice(120, 120 + EDGE))
+PLACE = 60, 120
+"""Top and left of the crops, px: an eye."""
 RED, GREEN, YELLOW, BLUE = (220, 30, 30), (30, 170, 30), (240, 200, 20), (40, 90, 230)
 GAIN = 8
 """How much stronger differences are shown, around mid-grey."""
@@ -42,10 +43,10 @@ def main() -> None:
     flags.add_argument("--run", type=Path, required=True, help="folder of a run of -c folder")
     run = flags.parse_args().run
     noisy, _ = _photograph("{sigma: 8, shot: 10, correlate: true, kernel_sigma: 0.8, fixed: true}")
-    _write("method_masker", panel([_masker(noisy[PLACE])]))
-    _write("method_stages", _row(_stages(*_photograph(None), run)))
+    _write("method_masker", panel([_masker(_crop(noisy, 1))]))
+    _write("method_stages", _row(_stages(*_photograph(None), run), 2))
     sensor = "{camera: {raw: 1, mosaic: 1, reduced: 0, shot: [0.0008, 0.0008], jpeg: 0}, fixed: true}"
-    _write("method_finish", _row(_finish(*_photograph(sensor))))
+    _write("method_finish", _row(_finish(*_photograph(sensor)), 1))
 
 
 def _photograph(noise: str | None) -> tuple[Tensor, Tensor]:
@@ -56,8 +57,14 @@ def _photograph(noise: str | None) -> tuple[Tensor, Tensor]:
     return sample["noisy"], sample["clean"]
 
 
-def _row(images: list[tuple[str, Tensor]]) -> np.ndarray:
-    return panel([[(name, _tile(image[PLACE])) for name, image in images]])
+def _row(images: list[tuple[str, Tensor]], scale: int) -> np.ndarray:
+    return panel([[(name, _tile(_crop(image, scale))) for name, image in images]])
+
+
+def _crop(image: Tensor, scale: int) -> Tensor:
+    """Return the crop at `PLACE` of a photograph that was enlarged by `scale`."""
+    top, left = (scale * (start + EDGE // 2) - EDGE // 2 for start in PLACE)
+    return image[:, top : top + EDGE, left : left + EDGE]
 
 
 def _masker(noisy: Tensor) -> list[tuple[str, np.ndarray]]:

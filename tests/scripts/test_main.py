@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from src.trainer.config import reading
+from src.trainer.demo import demo
 from src.trainer.training.trainer import Trainer
 from tests.scripts.conftest import unexpected
 
@@ -227,13 +228,15 @@ def test_without_arguments_the_demo_is_trained(call, monkeypatch, tmp_path):
         "training.dataset_args.scale=0.25",
     ]  # fmt: skip
     monkeypatch.setattr(reading, "read_config", lambda name, settings: original(name, [*settings, *tiny]))
+    shortest = ("adapt.crops=2", "adapt.megapixels=0.01", "adapt.first_length=null", "adapt.teacher=null")
+    monkeypatch.setattr(demo, "ADAPTED", (*demo.ADAPTED, *shortest, "training.batch_size=2"))
     ended = call("main", device=(), workers=())
     assert ended.code == 0
     lines = ended.out.splitlines()
     table = next(i for i, line in enumerate(lines) if line.split()[:1] == ["method"])
-    methods = [line.split()[0] for line in lines[table + 1 : table + 6]]
-    assert methods == ["noisy", "NLM", "N2V", "NL-N2V", "general"]
-    image = Path(lines[-1].removeprefix("side by side (noisy, NLM, N2V, NL-N2V, general, clean): "))
+    methods = [line.split()[0] for line in lines[table + 1 : table + 7]]
+    assert methods == ["noisy", "NLM", "N2V", "NL-N2V", "general", "adapted"]
+    image = Path(lines[-1].removeprefix("side by side (noisy, NLM, N2V, NL-N2V, general, adapted, clean): "))
     assert image.suffix == ".png" and (tmp_path / image).is_file()
     assert re.fullmatch(r"output/demo_\d{8}_\d{6}_nl_n2v", str(image.parents[1]))
 

@@ -132,6 +132,12 @@ def test_the_log_tells_each_interval_and_the_last_step(new_run):
     assert list(run.losses) == [(2, 3), (3, 6), (4, 8)]
 
 
+def test_t10_the_last_batch_of_an_epoch_may_be_smaller(new_run):
+    run = new_run("run")
+    run.train("training.max_epochs=1")
+    assert list(run.losses) == [(1, 1), (1, 2)]
+
+
 def test_a_batch_larger_than_the_set_trains(new_run):
     run = new_run("run")
     run.train("training.batch_size=32")
