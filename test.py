@@ -23,7 +23,9 @@ def main() -> int:
     if flags.test_dir is not None and not os.path.isdir(flags.test_dir):
         raise DataError(f"--test_dir {flags.test_dir}: there is no such folder")
     if not (flags.test_img or flags.test_dir or flags.session or flags.pretrained or flags.export):
-        raise ConfigError("say what to denoise: --test_img PATH, --test_dir DIR, or -s RUN (its test images)")
+        raise ConfigError(
+            "choose what to denoise: --test_img PATH, --test_dir DIR, or -s RUN (its test images)"
+        )
     # Importing PyTorch takes seconds, so mistakes in the flags are reported first.
     from src.trainer.inference.denoise_files import FileDenoiser, FileOptions
     from src.trainer.inference.export import export_weights

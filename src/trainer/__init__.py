@@ -3,7 +3,7 @@
 The packages, from the bottom up; each imports only from those above it in this list:
 
 network       calls the network: precision, tiles, whole images
-finish        restores what a network removed besides noise
+finish        restores light and detail that a network removed
 checkpoints   what is saved, and how it is loaded
 optim         optimisers, learning rates, the mean of weights
 objective     what a network is trained to do: predict hidden pixels, or imitate targets

@@ -59,7 +59,7 @@ class Stopped(Exception):  # noqa: N818
     """Training was stopped by a signal, after its state was saved to `checkpoint`."""
 
     def __init__(self, number: signal.Signals, checkpoint: Path) -> None:
-        super().__init__(f"stopped by {number.name}; saved {checkpoint}; -r goes on from there")
+        super().__init__(f"stopped by {number.name}; saved {checkpoint}; -r continues from there")
         # The convention of shells: 128 plus the signal's number.
         self.exit_code = 128 + (signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
 

@@ -36,7 +36,7 @@ REFUSED = {
     "main -s absent -r": "there is no run output/absent to resume",
     "main -c sidd_train --set nothing": "expected KEY.PATH=VALUE",
     "main -c broken.yaml": "broken.yaml, line 2: not valid YAML",
-    "test": "say what to denoise: --test_img PATH",
+    "test": "choose what to denoise: --test_img PATH",
     "test -e 3 --test_img some.pth": "name a network",
     "test --pretrained gone.pth": "gone.pth: there is no such checkpoint",
     "test -s absent": "-s absent: there is no run output/absent",

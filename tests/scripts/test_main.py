@@ -280,7 +280,7 @@ def test_k16_a_process_stopped_by_ctrl_c_saves_and_prints_no_traceback(tiny_yaml
     training.send_signal(signal.SIGINT)
     _, err = training.communicate(timeout=60)
     assert training.returncode == 130
-    assert re.fullmatch(r"stopped by SIGINT; saved \S+\.pth; -r goes on from there\n", err)
+    assert re.fullmatch(r"stopped by SIGINT; saved \S+\.pth; -r continues from there\n", err)
     epochs = int(re.search(r"run_(\d{3,})", checkpoints(tmp_path / "output" / "run")[-1])[1]) + 1
     ended = call("main", "-s", "run", "-r", "--set", f"training.max_epochs={epochs}")
     assert ended.code == 0, ended.err

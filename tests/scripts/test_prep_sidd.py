@@ -147,7 +147,7 @@ def test_a_signal_stops_all_processes_and_leaves_only_complete_files(
     os.killpg(process.pid, getattr(signal, number))  # as a terminal or cluster does
     out, err = process.communicate(timeout=60)
     assert process.returncode == code, err
-    assert "the same command goes on from here" in out
+    assert "the same command continues from here" in out
     assert err == f"stopped by {name}\n"
     left = pieces(new)
     time.sleep(0.3)

@@ -74,7 +74,7 @@ def prepare(plan: Plan, jobs: int | None = None) -> list[str]:
         try:
             problems = _carry_out(plan, jobs or usable_cores())
         except KeyboardInterrupt:
-            LOG.info("the same command goes on from here")
+            LOG.info("the same command continues from here")
             raise
     if hasattr(os, "sync"):
         os.sync()  # single pieces are written without waiting for the disk
@@ -104,7 +104,7 @@ def _expect_room(plan: Plan) -> None:
                 f" {_size(free)} are free; make room, or choose another -nf"
             )
         if needed > free:
-            LOG.warning("%s: the disk may get full; the same command goes on from there", target)
+            LOG.warning("%s: the disk may get full; the same command continues from there", target)
 
 
 def _size(count: float) -> str:

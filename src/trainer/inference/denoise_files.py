@@ -197,7 +197,7 @@ class FileDenoiser:
         if trained_data_range is not None and data_range != trained_data_range:
             self._warn_once(
                 ("white", data_range),
-                f"{name}: white is {data_range:g} ({page.pixels.dtype}), but {trained_data_range:g} in the"
+                f"{name}: data range {data_range:g} ({page.pixels.dtype}), but {trained_data_range:g} in the"
                 " images that the network was trained on, or in most of them",
             )
         if hint := dark_hint(page.pixels, data_range):

@@ -51,7 +51,7 @@ def agreed(
             if failures := [failure for failure, _ in reports if failure]:
                 path = save()
                 processes.barrier()  # torchrun kills the others when one has ended
-                raise DataError(f"{failures[0]}; saved {path}; -r goes on from there")
+                raise DataError(f"{failures[0]}; saved {path}; -r continues from there")
         if not item:
             return
         yield from item

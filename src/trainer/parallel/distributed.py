@@ -162,8 +162,8 @@ class Processes:
             LOG.debug("%s", error)
             raise ProcessLostError(
                 self._failure().get("message")
-                or "another process of this training has ended or cannot be reached; -r goes on from the last"
-                " checkpoint"
+                or "another process of this training has ended or cannot be reached; -r continues from the"
+                " last checkpoint"
             ) from error
 
     def leave(self, error: BaseException) -> None:

@@ -197,7 +197,7 @@ def test_grey_images_other_data_ranges_and_dark_images_are_warned_about_once(unc
     warned = [line for line in messages if line.startswith("WARNING")]
     assert len(warned) == 3
     assert "a.png: grey is denoised as 3 equal channels" in warned[0]
-    assert "white is 65535 (uint16), but 255 in the images that the network" in warned[1]
+    assert "data range 65535 (uint16), but 255 in the images that the network" in warned[1]
     assert "was trained on, or in most of them" in warned[1]
     assert "largest value, 4095, is far below the data range" in warned[2]
 
