@@ -22,11 +22,6 @@ class Here(Protocol):
         ...
 
 
-def at_once(call: Callable[[], Result], last: bool = False) -> Result:
-    """Run a call directly: the `Here` of work in a single thread."""
-    return call()
-
-
 def overlapped(
     work: Callable[[Item, Here], Result], items: Iterable[Item], count: int = AT_ONCE,
     may_join: Callable[[Sequence[Item], Item], bool] = lambda held, item: True,

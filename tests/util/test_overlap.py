@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from src.util.overlap import at_once, overlapped
+from src.util.overlap import overlapped
 
 PATIENCE = 30
 
@@ -75,7 +75,6 @@ def test_work_in_progress_is_limited_by_count_and_by_may_join(sizes, count, limi
 def test_work_need_not_make_calls():
     assert list(overlapped(lambda item, here: item * item, iter([1, 2, 3]))) == [1, 4, 9]
     assert list(overlapped(lambda item, here: item, [])) == []
-    assert at_once(lambda: 3, last=True) == 3
 
 
 def test_an_error_is_raised_in_its_place_and_cancels_the_rest():
