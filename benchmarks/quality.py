@@ -3,6 +3,7 @@
     python -m benchmarks.quality            # eight kinds of noise, and the demo
     python -m benchmarks.quality --pairs PolyU=polyu/noisy,polyu/gt --every 6 --sheet sheet.png
     python -m benchmarks.quality --checkpoint output/mine/checkpoint/mine_012.pth
+    python -m benchmarks.quality --write sets    # the images themselves, to adapt networks to
 
 All methods get the same images. Results are rounded to 8 bits. Colour is the mean absolute error of an
 image's mean colour, in grey levels. Rho is the share of the noise left in the result,
@@ -22,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_wavelet, estimate_sigma
 
-from benchmarks.quality_sets import KINDS, Pair, PairSet, built_in, demo_set, folders
+from benchmarks.quality_sets import KINDS, Pair, PairSet, built_in, demo_set, folders, write
 from src.trainer.evaluation.metrics import psnr, ssim
 from src.trainer.finish import found_gamma
 from src.trainer.inference.denoiser import Denoiser
@@ -200,6 +201,10 @@ def main() -> None:
     sets = [folders(name, noisy, clean, options.every) for name, noisy, clean in options.pairs]
     if not sets:
         sets = [built_in(kind) for kind in KINDS] + [demo_set()]
+    if options.write is not None:
+        for pairs in sets:
+            write(pairs, options.write)
+        return
     known = methods(options.checkpoint, not options.networks_alone)
     crops = []
     for pairs in sets:
@@ -226,6 +231,12 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--networks-alone", action="store_true", help="skip scikit-image's methods")
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="write crops side by side")
+    parser.add_argument(
+        "--write",
+        type=Path,
+        metavar="DIR",
+        help="write the images to DIR/SET/noisy and DIR/SET/clean, and stop",
+    )
     return parser.parse_args()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from src.data_handlers.datasets.camera_noise import CameraNoise, add_camera_noise
 from src.data_handlers.datasets.demo import Demo
 from src.data_handlers.datasets.folder import Folder
-from src.util.images.io import to_uint8
+from src.util.images.io import to_uint8, write_image
 from src.util.seed import derive_seed, numpy_generator
 
 EDGE = 256
@@ -118,3 +118,12 @@ def folders(name: str, noisy: Path, clean: Path, every: int) -> PairSet:
     source = Folder(str(noisy), str(clean))
     read = (source.read(number) for number in range(0, len(source), every))
     return PairSet(name, [Pair(each.name, each.noisy, np.asarray(each.clean)) for each in read])
+
+
+def write(pairs: PairSet, folder: Path) -> None:
+    """Write the images of a set as PNGs into `folder/SET/noisy` and `folder/SET/clean`."""
+    for kind in ("noisy", "clean"):
+        target = folder / pairs.name / kind
+        target.mkdir(parents=True, exist_ok=True)
+        for pair in pairs.pairs:
+            write_image(target / f"{pair.name}.png", getattr(pair, kind))

@@ -30,6 +30,17 @@ def test_each_kind_of_noise_is_reproducible(kind):
     assert (first.pairs[0].clean.shape[2] == 1) == kind.endswith("grey")
 
 
+def test_the_images_of_a_set_are_written(monkeypatch, tmp_path):
+    monkeypatch.setattr(quality, "KINDS", {"row stripes": KINDS["row stripes"]})
+    monkeypatch.setattr(quality, "demo_set", lambda: PairSet("the demo", []))
+    monkeypatch.setattr(sys, "argv", ["quality.py", "--write", str(tmp_path)])
+    quality.main()
+    for pair in built_in("row stripes").pairs:
+        for kind in ("noisy", "clean"):
+            read = read_image(tmp_path / "row stripes" / kind / f"{pair.name}.png")
+            assert np.array_equal(read, getattr(pair, kind))
+
+
 def test_row_stripes_vary_between_rows_only():
     noise = [pair.noisy.astype(float) - pair.clean for pair in built_in("row stripes").pairs]
     rows = np.mean([part.mean(axis=1).std() for part in noise])
