@@ -49,7 +49,7 @@ def test_an_error_of_one_process_is_reported_once_and_logged(new_run, pair, monk
     started = pair(run, wait=False)
     assert started.ended() == [7, 7]
     assert started.text().count("b.png: cannot be read") == 1
-    assert re.search(r"stopped: b\.png: cannot be read; saved .*/run_001.*pth; -r goes on", run.log)
+    assert re.search(r"stopped: b\.png: cannot be read; saved .*/run_001.*pth; -r continues", run.log)
     assert run.last["epoch"] == 1
 
 

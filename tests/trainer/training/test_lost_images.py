@@ -70,7 +70,7 @@ def test_all_images_lost_stop_the_run_saved(new_run, noisy_folder, at_step):
     run = new_run("run")
     aside = noisy_folder.with_name("unmounted")
     at_step(lambda: noisy_folder.rename(aside), 2)
-    with pytest.raises(DataError, match=r"none of 3 images can be read any more.*; saved .*; -r goes on"):
+    with pytest.raises(DataError, match=r"none of 3 images can be read any more.*; saved .*; -r continues"):
         run.train(*SETTINGS, SKIP)
     assert 3 <= run.last["state"]["step"] <= 5  # the latest image is kept in memory
 
@@ -91,7 +91,7 @@ def test_an_image_lost_in_validation_is_not_scored(new_run, noisy_folder, clean_
 def test_an_image_lost_in_validation_stops_the_run_saved(new_run, noisy_folder, clean_folder, at_step):
     run = new_run("run")
     at_step((clean_folder / "c.png").unlink, 1)
-    with pytest.raises(DataError, match=r"clean/c\.png: cannot be read.*; saved .*run_001\.pth; -r goes on"):
+    with pytest.raises(DataError, match=r"clean/c\.png: cannot be read.*; saved .*run_001\.pth; -r continues"):
         run.train(f"validation.dataset_args.clean_folder={clean_folder}")
     assert run.last["state"]["validated_epoch"] == 0
 
