@@ -91,7 +91,9 @@ def test_an_image_lost_in_validation_is_not_scored(new_run, noisy_folder, clean_
 def test_an_image_lost_in_validation_stops_the_run_saved(new_run, noisy_folder, clean_folder, at_step):
     run = new_run("run")
     at_step((clean_folder / "c.png").unlink, 1)
-    with pytest.raises(DataError, match=r"clean/c\.png: cannot be read.*; saved .*run_001\.pth; -r continues"):
+    with pytest.raises(
+        DataError, match=r"clean/c\.png: cannot be read.*; saved .*run_001\.pth; -r continues"
+    ):
         run.train(f"validation.dataset_args.clean_folder={clean_folder}")
     assert run.last["state"]["validated_epoch"] == 0
 
