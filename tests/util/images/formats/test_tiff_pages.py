@@ -36,7 +36,7 @@ def stack(request, tmp_path):
 
 
 def test_every_page_is_found(stack):
-    assert count_pages(stack) == PAGES
+    assert count_pages(stack) == count_pages(str(stack)) == PAGES
     assert [read_image(stack, number).max() for number in range(PAGES)] == list(range(PAGES))
 
 
