@@ -61,10 +61,8 @@ def page() -> str:
 
 def _section(heading: str, text: str, rows: Iterator[Row]) -> str:
     head = [f"## {heading}\n", *([f"{text}\n"] if text else [])]
-    return (
-        "\n".join([*head, "| key | default | values | meaning |", "|---|---|---|---|", *map(_row, rows)])
-        + "\n"
-    )
+    table = ["| key | default | values | meaning |", "|---|---|---|---|", *map(_row, rows)]
+    return "\n".join([*head, *table, ""])
 
 
 def _row(row: Row) -> str:

@@ -1,6 +1,6 @@
 """Find flat places of an image, where the difference to the denoised image is only noise.
 
-Shape letters: P places, C channels, N pixels of a place.
+Shape letters: P places, C channels.
 """
 
 import math
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from src.trainer.finish.strips import EDGE, Pair
+from src.util.images.places import cut_places
 
 MIN_PLACES = 16
 """With fewer places the noise counts as unknown."""
@@ -45,17 +46,11 @@ def flat_places(pair: Pair) -> FlatPlaces:
 def _strip_places(pair: Pair, top: int, bottom: int) -> tuple[np.ndarray, ...]:
     """Return corner (P, 2), and level, structure and noise variance (P, C) of all places of a strip."""
     noisy, denoised = pair.strip(top, bottom)
-    rows, columns, channels = (bottom - top) // EDGE, noisy.shape[1] // EDGE, noisy.shape[2]
+    rows, columns = (bottom - top) // EDGE, noisy.shape[1] // EDGE
     down, across = np.divmod(np.arange(rows * columns), max(columns, 1))
     corners = np.stack([down * EDGE + top, across * EDGE], axis=1)
-
-    def places(values: np.ndarray) -> np.ndarray:
-        """(P, C, N)."""
-        cut = values[: rows * EDGE, : columns * EDGE].reshape(rows, EDGE, columns, EDGE, channels)
-        return cut.transpose(0, 2, 4, 1, 3).reshape(rows * columns, channels, EDGE * EDGE)
-
-    level = places(denoised)
-    return corners, level.mean(axis=2), level.var(axis=2), places(noisy - denoised).var(axis=2)
+    level, removed = (cut_places(values, EDGE) for values in (denoised, noisy - denoised))
+    return corners, level.mean(axis=2), level.var(axis=2), removed.var(axis=2)
 
 
 class NoiseCurve:
