@@ -1,8 +1,9 @@
 # `make demo` and `make test` need python3 (3.10 or newer, with venv), make and git; everything else goes into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test faults
+.PHONY: demo test long faults
 
 demo: .venv/installed
 	$(BIN)/python main.py
@@ -11,7 +12,11 @@ test: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+	$(PYTEST) -m "not minutes"
+
+# What takes minutes a test: SIDD and DND in full size, the demo, an installed package, kills while adapting.
+long: .venv/installed-dev
+	$(PYTEST) -m minutes
 
 # The injected faults in full: an hour or so. NLN2V_SEED=N for other ones, NLN2V_TRIALS=N for fewer.
 faults: .venv/installed-dev

@@ -1,8 +1,10 @@
-"""Draw the figures of docs/method.md.
+"""Draw the figures of docs/method.md and README's real photograph.
 
 python -m docs.figures --run output/RUN
+python -m docs.figures --photo Kleiber_by_Lukas_Baubkus.jpg
 
-RUN is a run of `-c folder`. The figures show the demo's photographs; their networks come from the run.
+RUN is a run of `-c folder`. The figures of the method show the demo's photographs; their networks come from the run.
+The photograph is by Lukas Baubkus, from Debian's package `lomiri-wallpapers-20.04` (CC BY-SA 3.0).
 """
 
 import argparse
@@ -19,7 +21,7 @@ from src.trainer.config.build import build_images
 from src.trainer.config.reading import read_config
 from src.trainer.inference.denoiser import Denoiser
 from src.trainer.report.panel import enlarged, panel
-from src.util.images.io import encode_image, to_uint8
+from src.util.images.io import encode_image, read_image, to_uint8
 from src.util.seed import make_generator
 
 FOLDER = Path(__file__).parent
@@ -30,6 +32,8 @@ EDGE, SCALE = 128, 2
 PLACE = 60, 120
 """Top and left of the crops, px: an eye."""
 RED, GREEN, YELLOW, BLUE = (220, 30, 30), (30, 170, 30), (240, 200, 20), (40, 90, 230)
+PHOTO_PLACES = (1990, 2950), (1860, 2740), (1900, 2410)
+"""Tops and lefts of the crops of the real photograph, px: head, back, and belly of the nuthatch."""
 GAIN = 8
 """How much stronger differences are shown, around mid-grey."""
 
@@ -38,15 +42,35 @@ CHANGED = NonLocalMasker(speedup_factor=3, exclude=21, similar=4, core_edge=5, s
 
 
 def main() -> None:
-    """Draw all figures into docs."""
-    flags = argparse.ArgumentParser(description="Draw the figures of docs/method.md.")
-    flags.add_argument("--run", type=Path, required=True, help="folder of a run of -c folder")
-    run = flags.parse_args().run
+    """Draw the chosen figures into docs."""
+    parser = argparse.ArgumentParser(description="Draw the figures of docs/method.md, or README's photograph.")
+    chosen = parser.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("--run", type=Path, help="folder of a run of -c folder")
+    chosen.add_argument("--photo", type=Path, help="README's photograph")
+    flags = parser.parse_args()
+    if flags.photo is not None:
+        _write("photo", panel([_real(read_image(flags.photo))]))
+    else:
+        _draw_method(flags.run)
+
+
+def _draw_method(run: Path) -> None:
     noisy, _ = _photograph("{sigma: 8, shot: 10, correlate: true, kernel_sigma: 0.8, fixed: true}")
     _write("method_masker", panel([_masker(_crop(noisy, 1))]))
     _write("method_stages", _row(_stages(*_photograph(None), run), 2))
     sensor = "{camera: {raw: 1, mosaic: 1, reduced: 0, shot: [0.0008, 0.0008], jpeg: 0}, fixed: true}"
     _write("method_finish", _row(_finish(*_photograph(sensor)), 1))
+
+
+def _real(photo: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """Denoise a photograph with the general network and return its crops, each before and after."""
+    denoised = Denoiser.load(device="cpu")(photo)
+    tiles = []
+    for top, left in PHOTO_PLACES:
+        for name, image in (("photograph", photo), ("denoised", denoised)):
+            crop = image[top : top + EDGE, left : left + EDGE]
+            tiles.append((name, np.ascontiguousarray(enlarged(crop, SCALE * EDGE))))
+    return tiles
 
 
 def _photograph(noise: str | None) -> tuple[Tensor, Tensor]:

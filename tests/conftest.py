@@ -1,4 +1,4 @@
-"""For all tests: order, one thread, restored logging, tiny images and networks."""
+"""For all tests: one thread, restored logging, tiny images and networks."""
 
 import logging
 import os
@@ -23,10 +23,6 @@ from src.util.logger import LOG
 FULL = os.environ.get("NLN2V_FAULTS") == "full"
 SEED = int(os.environ.get("NLN2V_SEED", "2026"))
 TRIED = "trials of a fault"
-
-
-def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.get_closest_marker("minutes") is None)
 
 
 def pytest_terminal_summary(terminalreporter):
