@@ -14,7 +14,7 @@ test: .venv/installed-dev
 	$(BIN)/mypy
 	$(PYTEST) -m "not minutes"
 
-# What takes minutes a test: SIDD and DND in full size, the demo, an installed package, kills while adapting.
+# What takes minutes a test: SIDD and DND in full size, an installed package, kills while adapting.
 long: .venv/installed-dev
 	$(PYTEST) -m minutes
 

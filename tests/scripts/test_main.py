@@ -221,7 +221,6 @@ def test_k16_ctrl_c_exits_130_and_the_run_can_be_resumed(call, tiny_yaml, tmp_pa
     assert call("main", "-s", "run", "-r").code == 0
 
 
-@pytest.mark.minutes
 def test_without_arguments_the_demo_is_trained(call, monkeypatch, tmp_path):
     original = reading.read_config
     tiny = [
