@@ -14,7 +14,7 @@ test: .venv/installed-dev
 	$(BIN)/mypy
 	$(PYTEST) -m "not minutes"
 
-# What takes minutes a test: SIDD and DND in full size, an installed package, kills while adapting.
+# SIDD and DND in full size, CONTRIBUTING's recipes, kills at random moments, torchrun, an installed package.
 long: .venv/installed-dev
 	$(PYTEST) -m minutes
 

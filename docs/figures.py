@@ -3,7 +3,7 @@
 python -m docs.figures --run output/RUN
 python -m docs.figures --photo Kleiber_by_Lukas_Baubkus.jpg
 
-RUN is a run of `-c folder`. The figures of the method show the demo's photographs; their networks come from the run.
+RUN is a run of `-c folder`. The figures of the method show the demo's photographs and its networks.
 The photograph is by Lukas Baubkus, from Debian's package `lomiri-wallpapers-20.04` (CC BY-SA 3.0).
 """
 
@@ -43,7 +43,7 @@ CHANGED = NonLocalMasker(speedup_factor=3, exclude=21, similar=4, core_edge=5, s
 
 def main() -> None:
     """Draw the chosen figures into docs."""
-    parser = argparse.ArgumentParser(description="Draw the figures of docs/method.md, or README's photograph.")
+    parser = argparse.ArgumentParser(description="Draw the figures of the method, or of a photograph.")
     chosen = parser.add_mutually_exclusive_group(required=True)
     chosen.add_argument("--run", type=Path, help="folder of a run of -c folder")
     chosen.add_argument("--photo", type=Path, help="README's photograph")

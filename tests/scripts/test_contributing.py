@@ -14,6 +14,8 @@ import yaml
 from src.util.images.io import read_image, write_image
 from tests.scripts.conftest import ROOT
 
+pytestmark = pytest.mark.minutes
+
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r'```python\n# (src/\S+\.py), "(\w+)": (\w+) in (\w+)\n(.*?)```', PAGE, re.DOTALL)
 REGISTRIES = dict(re.findall(r"\| `([A-Z]+)` in `(src/\S+\.py)` \|", PAGE))

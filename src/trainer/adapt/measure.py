@@ -24,8 +24,12 @@ MIN_PLACES = 8
 _BRIGHTNESS_BINS = 8
 _FLATTEST_OF_BIN = 0.3
 _FLATTEST_OF_ALL = 0.1
-_FLAT = 0.5
-"""Ratio of the denoised image's variance to the noise's. Above it the variation counts as image content."""
+_FLAT, _FLAT_OF_FEW = 0.5, 0.15
+"""Largest variance of the denoised image, as a share of the noisy image's, at which a place counts as flat.
+
+The rest may be noise that the network left, or texture. Few images may have texture everywhere.
+"""
+_FEW_IMAGES = 8
 _PLACES_PER_IMAGE = 64
 _CLIPPED, _MAX_CLIPPED = 0.02, 0.4
 _ROUNDS = 30
@@ -43,6 +47,8 @@ class NoisePlaces:
         Variance of the denoised image over that of the noisy image.
     removed : ndarray, shape (P, C)
         Variance of what the network removed.
+    residual : ndarray, shape (P, C, E, E)
+        What the network removed, in linear light.
     noise : ndarray, shape (P, C, E, E)
         Noisy image in linear light, minus the plane that fits it best.
     """
@@ -50,6 +56,7 @@ class NoisePlaces:
     level: np.ndarray
     structure: np.ndarray
     removed: np.ndarray
+    residual: np.ndarray
     noise: np.ndarray
 
     def __len__(self) -> int:
@@ -102,14 +109,16 @@ def _join(parts: Sequence[NoisePlaces]) -> NoisePlaces:
 def _strip_places(pair: Pair, gamma: float, top: int, bottom: int) -> NoisePlaces:
     noisy, denoised = (cut_places(values, EDGE) for values in pair.strip(top, bottom))
     light, denoised_light = to_light(noisy, gamma), to_light(denoised, gamma)
-    removed = _variance(light - denoised_light, noisy)
+    residual = light - denoised_light
+    removed = _variance(residual, noisy)
     noise, content = remove_plane(light), remove_plane(denoised_light)
     level, variance = denoised.mean(axis=2), noise.var(axis=2)
     step = slope_of_light(level, gamma) * pair.step
     clipped = pair.clipped(noisy).mean(axis=(1, 2))
     usable = (clipped <= _MAX_CLIPPED) & (variance > step**2 / 4).all(axis=1) & (removed > 0).all(axis=1)
     structure = content.var(axis=2).mean(axis=1) / variance.mean(axis=1).clip(1e-12)
-    return NoisePlaces(level, structure, removed, noise.reshape(*noise.shape[:2], EDGE, EDGE))[usable]
+    residual, noise = (values.reshape(*values.shape[:2], EDGE, EDGE) for values in (residual, noise))
+    return NoisePlaces(level, structure, removed, residual, noise)[usable]
 
 
 def _variance(noise: np.ndarray, noisy: np.ndarray) -> np.ndarray:
@@ -145,7 +154,8 @@ def measure_noise(found: Sequence[NoisePlaces], gamma: float, step: float) -> Me
     -----
     The variance of what the network removed is hardly affected by texture, but a network leaves part of
     coarse noise in the image. The flattest places of the noisy image show how large this part is, and how
-    pixels are correlated. Only a plane is removed there, so that coarse noise stays.
+    pixels are correlated. Only a plane is removed there, so that coarse noise stays. Where even these places
+    are not flat, texture would count as noise, so the noise is what the network removed.
     """
     places = _join(found)
     if len(places) < MIN_PLACES:
@@ -153,14 +163,14 @@ def measure_noise(found: Sequence[NoisePlaces], gamma: float, step: float) -> Me
     image = np.repeat(np.arange(len(found)), [len(each) for each in found])
     order = np.argsort(places.structure, kind="stable")
     flattest = places[order[: max(MIN_PLACES, int(_FLATTEST_OF_ALL * len(places)))]]
-    whole = flattest.noise.var(axis=(2, 3))
-    left = 1.0
-    if np.median(flattest.structure) < _FLAT:
-        left = max(1.0, float(np.median(whole / flattest.removed)))
+    noise, left = flattest.residual, 1.0
+    if np.median(flattest.structure) < (_FLAT_OF_FEW if len(found) < _FEW_IMAGES else _FLAT):
+        noise = flattest.noise
+        left = max(1.0, float(np.median(noise.var(axis=(2, 3)) / flattest.removed)))
     rounding = (slope_of_light(places.level, gamma) * step) ** 2 / 12
     variance = np.maximum(places.removed * left - rounding, 1e-12)
     levels, variances, strengths = _fit_curves(places, variance, image, len(found))
-    shared = _correlation(flattest.noise / np.sqrt(whole)[..., None, None])
+    shared = _correlation(noise / noise.std(axis=(2, 3), keepdims=True))
     return MeasuredNoise(gamma, levels, np.sqrt(variances), shared, np.sqrt(strengths), step)
 
 

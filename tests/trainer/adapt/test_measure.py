@@ -60,10 +60,10 @@ def along_rows(noise, lag, channel=1):
 def test_strength_and_correlation_do_not_depend_on_noise_that_the_network_leaves(
     left, kind, neighbour, farther
 ):
-    pairs = [pair(clean := scene(seed), kind(clean, seed), left) for seed in range(6)]
+    pairs = [pair(clean := scene(seed), kind(clean, seed), left) for seed in range(8)]
     noise = measured(pairs)
     for level in (0.3, 0.5, 0.7):
-        assert deviation_at(noise, level) == pytest.approx(0.04, rel=0.12)
+        assert deviation_at(noise, level) == pytest.approx(0.04, rel=0.16)
     assert along_rows(noise, 1) == pytest.approx(neighbour, abs=0.05)
     assert along_rows(noise, 4) == pytest.approx(farther, abs=0.15)
     assert abs(noise.shared[MAX_LAG, MAX_LAG, 0, 1]) < 0.1
@@ -120,6 +120,13 @@ def test_texture_everywhere_is_not_taken_for_noise():
         texture = blurred(clean, 100 + seed, 0.1, 1.5)
         pairs.append(pair(clean + texture, white(clean, seed, 0.02)))
     assert deviation_at(measured(pairs), 0.5) < 0.025
+
+
+def test_texture_everywhere_in_few_images_does_not_count_as_noise():
+    texture = blurred(clean := np.full((256, 256, 3), 0.5, np.float32), 1, sigma=0.03)
+    noise = measured([pair(clean + texture, white(clean, 0))])
+    assert deviation_at(noise, 0.5) == pytest.approx(0.04, rel=0.1)
+    assert abs(along_rows(noise, 1)) < 0.05
 
 
 @pytest.mark.parametrize("channels", [1, 5])

@@ -72,7 +72,7 @@ def test_a_demo_without_ground_truth_is_refused_before_it_trains(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_the_two_runs_differ_in_the_masker_alone(trained, tmp_path):
+def test_the_two_runs_differ_in_the_masker_alone_and_are_shown_side_by_side(trained, tmp_path):
     one, other = ((tmp_path / f"tiny_{m}" / "config.yaml").read_text() for m in ("n2v", "nl_n2v"))
     assert "masker_type: N2V_Masker" in one and "masker_type: Masker" in other
     assert "uniform_withoutCP" in one and "prox_radius: 3" in one
@@ -82,9 +82,6 @@ def test_the_two_runs_differ_in_the_masker_alone(trained, tmp_path):
         return re.sub(r"masker:\n  masker_type: \w+\n  masker_args:.*?\n(?=\w)", "", text, flags=re.DOTALL)
 
     assert others(one) == others(other)
-
-
-def test_the_panel_shows_small_images_whole_and_side_by_side(trained):
     rows, path = trained
     image = read_image(path)
     heights, widths = zip(*(p.shape[1:] for p in rows[0].images), strict=True)
@@ -119,15 +116,15 @@ def test_the_table_lists_the_gain_over_the_noisy_images():
     ]
 
 
-@pytest.mark.parametrize("stopped_in", [1, 5])
-def test_a_stopped_demo_resumes_by_its_name(tmp_path, stop_at_step, stopped_in):
-    """Stopped in its first or second training of four steps each, it ends like an unbroken one."""
+def test_a_stopped_demo_resumes_by_its_name(tmp_path, stop_at_step):
+    """Stopped in its first and second training of four steps each, it ends like an unbroken one."""
     folder = f"output_folder={tmp_path}"
     config = read_config("demo", [folder, *TINY, "training.batch_size=1"])
     whole = demo.run_demo(config, "whole", CPU, 0, GENERAL)
-    stop_at_step(stopped_in)
-    with pytest.raises(KeyboardInterrupt):
-        demo.run_demo(config, "dd", CPU, 0, GENERAL)
+    for resume in (False, True):
+        stop_at_step(1 if not resume else 4)  # the first training has three steps left
+        with pytest.raises(KeyboardInterrupt):
+            demo.run_demo(config, "dd", CPU, 0, GENERAL, resume=resume)
     assert demo_config(begun_demo("dd", [folder]), []) == config
     again = demo.run_demo(config, "dd", CPU, 0, GENERAL, resume=True)
     assert [row.metrics for row in again] == [row.metrics for row in whole]

@@ -20,10 +20,8 @@ def restarts(run):
     [
         ("training.loss=1*self_L1", "loss"),
         ("masker.masker_args.pixel_perc=0.003", "masker"),
-        ("masker.masker_type=N2V_Masker", "masker"),
         ("seed=1", "seed"),
         ("validation.dataset_args.crop_size=48", "images"),
-        ("validation.dataset_args.n_data=2", "images"),
     ],
 )
 def test_the_loss_of_another_measure_neither_beats_nor_is_beaten(new_run, setting, other):
