@@ -141,6 +141,16 @@ def test_agrees_with_brute_force_in_small_chunks(
         assert torch.equal(found, brute_force(image, spots, 9, 5, 3, *options))
 
 
+def test_levels_agree_with_brute_force_in_chunks_of_many_candidates(
+    generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = photograph(1, 64, 64, generator=generator)
+    points = random_points(20, image, 3, generator)
+    monkeypatch.setattr(by_levels, "chunk_bytes", lambda device: 800_000)  # eleven rows of 56 candidates
+    found = find_similar(image[None], points[None], 9, 3, 1, 1, 2)[0]
+    assert torch.equal(found, brute_force(image, points, 9, 3, 1, 1, 2))
+
+
 # The integer product of CPUs, and the float products of GPUs and of CPUs without it.
 BY_BYTES = pytest.mark.parametrize("by_bytes", [True, False], ids=["bytes", "floats"])
 
