@@ -29,7 +29,7 @@ _FLAT, _FLAT_OF_FEW = 0.5, 0.15
 
 The rest may be noise that the network left, or texture. Few images may have texture everywhere.
 """
-_FEW_IMAGES = 8
+_FEW_IMAGES = 4
 _PLACES_PER_IMAGE = 64
 _CLIPPED, _MAX_CLIPPED = 0.02, 0.4
 _ROUNDS = 30
