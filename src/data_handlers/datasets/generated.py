@@ -38,7 +38,9 @@ class Generated(DrawnSource):
         count: Annotated[int, Field(ge=1, description="images in an epoch; each epoch has new ones")] = 2_880,
         size: Annotated[int, Field(ge=16, le=4096, description="height and width, px")] = 128,
         textured: Annotated[float, Field(ge=0, le=1, description="share of textured shapes")] = 0.35,
-        grey: Annotated[float, Field(ge=0, le=1, description="share of grey images")] = 0.08,
+        grey: Annotated[
+            float, Field(ge=0, le=1, description="share of grey images; 1: of one channel")
+        ] = 0.08,
         dark: Annotated[float, Field(ge=0, le=1, description="share of dark images")] = 0.3,
         photographs: Annotated[
             str | None,
@@ -52,7 +54,7 @@ class Generated(DrawnSource):
         self._count = count
         self._size = size
         self._textured = textured
-        self._grey = grey
+        self._grey, self._channels = grey, 1 if grey == 1 else 3
         self._dark = dark
         self._photographs = Photographs(photographs, size) if photographs else None
         self._photographed = photographed
@@ -66,7 +68,7 @@ class Generated(DrawnSource):
 
     def inspect(self, number: int) -> ImageInfo:
         """Return size and channels without drawing the image."""
-        return ImageInfo(self._size, self._size, 3)
+        return ImageInfo(self._size, self._size, self._channels)
 
     def draw(self, number: int, rng: np.random.Generator) -> Image:
         """Draw an 8-bit image."""
@@ -78,7 +80,7 @@ class Generated(DrawnSource):
         if rng.random() < self._dark:
             image = np.clip(image, 0, 1) * rng.uniform(0.15, 0.7)
         if rng.random() < self._grey:
-            image = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
+            image = np.repeat(image.mean(axis=2, keepdims=True), self._channels, axis=2)
         return Image(self.name(number), np.rint(image.clip(0, 1) * 255).astype(np.uint8))
 
     def _dead_leaves(self, rng: np.random.Generator) -> np.ndarray:

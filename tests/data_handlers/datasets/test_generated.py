@@ -111,10 +111,17 @@ def test_images_have_edges_and_flat_areas_and_fill_the_range():
     assert images.mean(axis=(1, 2)).std() > 20
 
 
-@pytest.mark.parametrize(("share", "is_grey"), [(0.0, False), (1.0, True)])
-def test_grey_is_the_share_of_grey_images(share, is_grey):
+@pytest.mark.parametrize(("share", "channels"), [(0.0, {3}), (0.999, {1}), (1.0, {1})])
+def test_grey_is_the_share_of_grey_images(share, channels):
     images = drawn(grey=share, dark=0.0)
-    assert all((p == p[..., :1]).all() == is_grey for p in images)
+    assert {1 if (p == p[..., :1]).all() else 3 for p in images} == channels
+
+
+def test_only_grey_images_have_one_channel_for_a_network_of_one():
+    for share, channels in ((0.5, 3), (1.0, 1)):
+        source = Generated(count=4, size=32, grey=share)
+        assert source.inspect(0).channels == channels
+        assert {source.draw(n, np.random.default_rng(n)).noisy.shape[2] for n in range(4)} == {channels}
 
 
 def test_dark_images_are_the_same_but_darker():
