@@ -12,11 +12,11 @@ test: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(PYTEST) -m "not minutes"
+	$(PYTEST) -m "not long"
 
-# SIDD and DND in full size, CONTRIBUTING's recipes, kills at random moments, torchrun, an installed package.
+# SIDD and DND in full size, CONTRIBUTING's recipes, some faults of each kind, torchrun, an installed package.
 long: .venv/installed-dev
-	$(PYTEST) -m minutes
+	$(PYTEST) -m long
 
 # The injected faults in full: an hour or so. NLN2V_SEED=N for other ones, NLN2V_TRIALS=N for fewer.
 faults: .venv/installed-dev

@@ -1,4 +1,4 @@
-"""Fixtures of the fault tests: few trials in `make test`, many in `make faults` (NLN2V_FAULTS=full)."""
+"""Fixtures of the fault tests: few trials in `make long`, many in `make faults` (NLN2V_FAULTS=full)."""
 
 import os
 import random
@@ -22,6 +22,12 @@ from tests.faults.program import TRAIN, run
 
 if sys.platform == "win32":
     collect_ignore_glob = ["test_*.py"]  # need POSIX signals, limits and links
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.long)
 
 
 class Trials:

@@ -4,8 +4,6 @@ import signal
 import time
 from functools import partial
 
-import pytest
-
 from src.trainer.checkpoints.checkpoint import CheckpointStore
 from src.util.file_manager import FileManager
 from tests.faults.conftest import values
@@ -14,7 +12,6 @@ from tests.faults.killing import go_on, kill_at_random
 from tests.faults.program import TRAIN, run
 
 
-@pytest.mark.minutes
 def test_k1_b1_killed_at_random_moments_a_run_ends_as_the_undisturbed_one(
     tmp_path, write_config, outcome, undisturbed, trials
 ):
@@ -58,7 +55,6 @@ PHASES = {
 }
 
 
-@pytest.mark.minutes
 def test_k16_b5_a_signal_in_any_phase_saves_and_the_resumed_run_is_exact(
     tmp_path, write_config, outcome, undisturbed, trials
 ):

@@ -27,7 +27,6 @@ def begin(images):
     return write
 
 
-@pytest.mark.minutes
 def test_killed_in_any_stage_an_adaptation_ends_as_the_undisturbed_run(tmp_path, begin, outcome, trials):
     undisturbed = begin(tmp_path / "whole")
     began = time.perf_counter()

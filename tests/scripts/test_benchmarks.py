@@ -20,7 +20,7 @@ from src.trainer.evaluation.masked_loss import MaskedLoss
 from src.trainer.inference.trained import load_trained
 from src.util.images.io import read_image, to_float, to_uint8, write_image
 
-pytestmark = pytest.mark.minutes
+pytestmark = pytest.mark.long
 
 # Trained for one small epoch. `sensible` then turns it into a denoiser.
 TINY = """

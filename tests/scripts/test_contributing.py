@@ -14,7 +14,7 @@ import yaml
 from src.util.images.io import read_image, write_image
 from tests.scripts.conftest import ROOT
 
-pytestmark = pytest.mark.minutes
+pytestmark = pytest.mark.long
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r'```python\n# (src/\S+\.py), "(\w+)": (\w+) in (\w+)\n(.*?)```', PAGE, re.DOTALL)

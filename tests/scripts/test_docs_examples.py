@@ -27,7 +27,7 @@ def test_the_python_examples_run(trained, tmp_path):
     assert losses[-1] < losses[0] / 3
 
 
-@pytest.mark.minutes
+@pytest.mark.long
 def test_the_training_loop_of_the_example_learns_to_denoise(tmp_path):
     """With real crops in place of its random ones, and more steps."""
     waves = torch.linspace(0, 3, 64).mul(torch.arange(1, 5)[:, None]).sin()

@@ -20,7 +20,7 @@ print(read_config("folder").training.init)
 """
 
 
-@pytest.mark.minutes
+@pytest.mark.long
 def test_an_installed_package_denoises_and_finds_the_configurations(tmp_path):
     tree, wheels, site = (tmp_path / name for name in ("tree", "wheels", "site"))
     ignored = shutil.ignore_patterns("__pycache__")

@@ -40,7 +40,7 @@ def scene(rng):
     return image.clip(20, 235)
 
 
-@pytest.mark.minutes
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("masker", "arguments", "blur"),
     [("N2V_Masker", {"pixel_perc": 0.004}, 0), ("Masker", PATCHES, 0.5)],

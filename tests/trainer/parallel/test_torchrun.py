@@ -54,7 +54,7 @@ def test_processes_without_their_torchrun_save_and_end(new_run, pair, in_step, m
     assert run.last["state"]["step"] == 4
 
 
-@pytest.mark.minutes
+@pytest.mark.long
 def test_after_torchrun_is_killed_its_processes_save_and_end(new_run, tmp_path):
     run = new_run("run")
     settings = ("training.max_epochs=10000", "validation.val=false")
@@ -97,7 +97,7 @@ sys.exit(run(main.main))
 """
 
 
-@pytest.mark.minutes
+@pytest.mark.long
 def test_a_run_restarted_by_torchrun_equals_an_uninterrupted_one(whole, new_run, tmp_path, differing):
     killed = new_run("killed")
     result = torchrun(tmp_path, killed, WRAPPER, "--nproc_per_node=2", "--max-restarts=1")
@@ -144,7 +144,7 @@ def test_no_thread_of_gloo_is_left_at_the_end(new_run, tmp_path):
     assert (result.returncode, result.stdout.split()) == (0, []), result.stderr
 
 
-@pytest.mark.minutes
+@pytest.mark.long
 def test_torchrun_restarts_a_single_process_before_and_after_its_run_exists(new_run, tmp_path):
     run = new_run("killed")
     result = torchrun(tmp_path, run, IN_ITS_FIRST_STEP, "--nproc_per_node=1", "--max-restarts=2")
@@ -152,7 +152,7 @@ def test_torchrun_restarts_a_single_process_before_and_after_its_run_exists(new_
     assert "nothing was saved before: from the beginning" in run.log and run.epochs == [1, 2]
 
 
-@pytest.mark.minutes
+@pytest.mark.long
 def test_f4_a_restart_after_a_refusal_does_not_resume_the_earlier_run(new_run, tmp_path, differing):
     earlier = new_run("earlier")
     earlier.train("training.max_epochs=1")
