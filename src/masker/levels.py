@@ -129,7 +129,7 @@ def _smallest_keys(distances: Tensor, first: int, count: int) -> Tensor:
     in_runs = number - number % _RUN
     if in_runs < _FEWEST_RUNS * _RUN * count:
         return _sorted_keys(distances, index + first, count)
-    # The K smallest keys lie in the K runs of candidates with the smallest least keys, or after all runs.
+    # The K smallest keys lie in the K runs with the smallest least keys, or in the rest after the last run.
     least = distances[..., :in_runs].unflatten(-1, (-1, _RUN)).amin(-1)
     runs = _sorted_keys(least, index[: least.shape[-1]], count).remainder_(_KEY_SCALE)
     within = (runs[..., None] * _RUN + index[:_RUN]).flatten(-2)
