@@ -86,6 +86,12 @@ def run(folder, *words):
     return ended.stdout + ended.stderr
 
 
+@pytest.fixture(scope="module")
+def trained(project):
+    """Train the run `run` with the recipes. Return its output."""
+    return run(project, "main.py", "-c", "mine.yaml", "-s", "run")
+
+
 def test_every_interface_of_the_page_has_its_recipe_or_is_one_line(project):
     for name, path in INTERFACES:
         assert re.search(rf"^(class )?{name}\b", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE), (
@@ -103,10 +109,9 @@ def test_the_recipes_pass_the_checks(project):
         assert ended.returncode == 0, ended.stdout
 
 
-def test_the_recipes_train_are_resumed_cached_scored_and_reported(project):
-    said = run(project, "main.py", "-c", "mine.yaml", "-s", "run")
-    assert "NL_BSN Plain" in said and "; Dropped; seed 0" in said and "charbonnier" in said
-    assert re.search(r"validation after epoch 2: PSNR \d+\.\d+ dB", said), said
+def test_the_recipes_train_are_resumed_cached_scored_and_reported(project, trained):
+    assert "NL_BSN Plain" in trained and "; Dropped; seed 0" in trained and "charbonnier" in trained
+    assert re.search(r"validation after epoch 2: PSNR \d+\.\d+ dB", trained), trained
     (cache,) = (project / "cache").glob("*.pictures")
     written = cache.stat().st_mtime_ns
     run(project, "main.py", "-s", "run", "-r", "--set", "training.max_epochs=3")
@@ -116,9 +121,8 @@ def test_the_recipes_train_are_resumed_cached_scored_and_reported(project):
     assert len(list((project / "scored").glob("*_DN_*.png"))) == 4
 
 
+@pytest.mark.usefixtures("trained")
 def test_the_network_of_the_page_is_cut_into_tiles_that_give_the_whole(project):
-    if not (project / "output" / "run").exists():
-        run(project, "main.py", "-c", "mine.yaml", "-s", "run")
     image = np.random.default_rng(1).integers(0, 256, (150, 170, 3), dtype=np.uint8)
     write_image(project / "large.png", image)
     results = []
