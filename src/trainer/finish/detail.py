@@ -13,8 +13,8 @@ from src.trainer.finish.flat_places import NoiseCurve
 _THRESHOLD = 2.0
 """A squared difference above this multiple of the noise variance counts as detail."""
 _MEDIANS = 3.0
-"""A pixel's difference is limited to this multiple of the median difference in 5x5 px, plus the standard
-deviation of the noise: texture covers many pixels, an impulse only one."""
+"""A pixel's difference is limited to this multiple of the median difference in 5x5 px: texture covers many
+pixels, an impulse only one."""
 
 
 def detail_radius(sigma: float) -> int:
@@ -43,7 +43,7 @@ def with_detail(noisy: np.ndarray, denoised: np.ndarray, sigma: float, noise: No
     difference = noisy - denoised
     planes = np.moveaxis(np.abs(difference), 2, 0)
     around = np.stack([cv2.medianBlur(np.ascontiguousarray(plane), 5) for plane in planes], axis=2)
-    limit = np.float32(_MEDIANS) * around + np.sqrt(variance)
+    limit = np.float32(_MEDIANS) * around
     difference = np.clip(difference, -limit, limit)
     ratio = difference**2 / variance
     mean = sum(ratio[..., channel] for channel in range(ratio.shape[2])) / np.float32(ratio.shape[2])
