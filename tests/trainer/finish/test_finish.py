@@ -147,6 +147,15 @@ def test_lost_texture_is_not_mistaken_for_strong_noise():
     assert ((result - clean - stripes) ** 2).mean() < 0.5 * (stripes**2).mean()
 
 
+def test_detail_does_not_restore_impulses():
+    rng, clean = np.random.default_rng(0), np.tile(scene(64), (2, 2, 1))
+    noisy = clean + 0.02 * rng.standard_normal(clean.shape)
+    hit = rng.random((128, 128)) < 0.02
+    noisy[hit] = 1
+    result = finished(pair(noisy.astype(np.float32), clean), detail=3)
+    assert np.abs(result - clean)[hit].max() < 0.1
+
+
 def test_detail_needs_enough_flat_places():
     """Without them the noise is unknown."""
     given = anything((48, 48, 3), np.uint8)
