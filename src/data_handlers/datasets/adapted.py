@@ -18,7 +18,6 @@ from src.util.errors import DataError
 from src.util.images.io import ImageInfo
 
 LIST = "targets.json"
-NOISE = "noise.npz"
 _STRENGTH_SPREAD = 0.15
 
 
@@ -48,17 +47,22 @@ class Targets:
     ----------
     images : list of Target
         At least one.
-    noise : MeasuredNoise or None
-        Noise of these images, with one strength for each; None if it could not be measured.
+    noises : list of MeasuredNoise or None
+        The noise of each image; None if it could not be measured.
     """
 
     images: list[Target]
-    noise: MeasuredNoise | None
+    noises: list[MeasuredNoise] | None
 
 
 def target_files(number: int) -> tuple[str, str]:
     """Return the file names of a noisy image and of its target."""
     return f"{number:05d}_noisy.npy", f"{number:05d}_target.npy"
+
+
+def noise_file(number: int) -> str:
+    """Return the file name of the measured noise of an image."""
+    return f"{number:05d}_noise.npz"
 
 
 def open_targets(folder: Path) -> Targets:
@@ -81,11 +85,15 @@ def open_targets(folder: Path) -> Targets:
         Target(name, *(np.load(folder / file, mmap_mode="r") for file in target_files(number)))
         for number, name in enumerate(listed["images"])
     ]
-    noise = None
-    if NOISE in listed["files"]:
-        with open(folder / NOISE, "rb") as file:
-            noise = load_measured_noise(file)
-    return Targets(images, noise)
+    noises = None
+    if listed["measured"]:
+        noises = [_load_noise(folder / noise_file(number)) for number in range(len(images))]
+    return Targets(images, noises)
+
+
+def _load_noise(path: Path) -> MeasuredNoise:
+    with open(path, "rb") as file:
+        return load_measured_noise(file)
 
 
 class Shares(NamedTuple):
@@ -137,18 +145,18 @@ class Adapted(DrawnSource):
 
     def draw(self, number: int, rng: np.random.Generator) -> Image:
         """Draw a noisy crop and its target."""
-        noise, kind = self._targets.noise, rng.random()
+        noises, kind = self._targets.noises, rng.random()
         which = int(rng.integers(len(self._targets.images)))
         image = self._targets.images[which]
         count = image.noisy.shape[2]
         channels = list(range(count)) if count in (1, 3) else [int(rng.integers(count))]
         noisy, clean = self._crop(image, channels, rng)
-        if noise is None or kind < self._shares.real:
+        if noises is None or kind < self._shares.real:
             return Image(self.name(number), noisy, clean, dtype="float32")
         if kind >= self._shares.real + self._shares.own:
             clean = self._generate(len(channels), rng)
-        strength = float(noise.strengths[which] * np.exp(rng.normal(0, _STRENGTH_SPREAD)))
-        noisy = noise.of_channels(channels).added_to(clean.clip(0, 1), strength, rng)
+        strength = float(np.exp(rng.normal(0, _STRENGTH_SPREAD)))
+        noisy = noises[which].of_channels(channels).added_to(clean.clip(0, 1), strength, rng)
         return Image(self.name(number), noisy, clean, dtype="float32")
 
     def _crop(

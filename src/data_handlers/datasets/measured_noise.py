@@ -1,6 +1,6 @@
 """Noise measured in real images: strength by brightness, and correlation of pixels and channels.
 
-Shape letters: I images, C channels, L brightness levels, R largest lag, H rows, W columns.
+Shape letters: C channels, L brightness levels, R largest lag, H rows, W columns.
 
 References
 ----------
@@ -15,6 +15,9 @@ from typing import BinaryIO
 import numpy as np
 
 from src.util.images.light import from_light, to_light
+
+_CACHED = 128
+"""Noises whose spectra are kept, about 0.6 MB each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +35,6 @@ class MeasuredNoise:
     shared : ndarray of float32, shape (2 R + 1, 2 R + 1, C, C)
         `shared[R + dy, R + dx, i, j]` is the correlation of channel i of a pixel with channel j of the pixel
         dy rows below and dx columns to the right.
-    strengths : ndarray of float32, shape (I,)
-        Factor of the deviations for each measured image.
     step : float
         Distance between two possible values of the images; 0 for floating-point images.
     """
@@ -42,7 +43,6 @@ class MeasuredNoise:
     levels: np.ndarray
     deviations: np.ndarray
     shared: np.ndarray
-    strengths: np.ndarray
     step: float
 
     def added_to(self, clean: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
@@ -53,7 +53,7 @@ class MeasuredNoise:
         clean : ndarray of float32, shape (H, W, C)
             Image with data range 1.
         strength : float
-            Factor of the standard deviation, such as one of `strengths`.
+            Factor of the standard deviation.
         rng : Generator
             Random numbers.
 
@@ -86,6 +86,10 @@ class MeasuredNoise:
         window = np.cos(np.pi / 2 * np.arange(-radius, radius + 1) / (radius + 1)) ** 2
         return np.asarray(self.shared * np.outer(window, window)[..., None, None])
 
+    def scaled(self, strength: float) -> "MeasuredNoise":
+        """Return noise whose standard deviation is `strength` times as large."""
+        return replace(self, deviations=self.deviations * np.float32(strength))
+
     def of_channels(self, channels: list[int]) -> "MeasuredNoise":
         """Return the noise of some channels. The result is cached."""
         return _of_channels(self, tuple(channels))
@@ -98,13 +102,11 @@ class MeasuredNoise:
 def load_measured_noise(file: BinaryIO) -> MeasuredNoise:
     """Read a file of `MeasuredNoise.save`."""
     with np.load(file) as content:
-        gamma, levels, deviations, shared, strengths, step = (
-            content[each.name] for each in fields(MeasuredNoise)
-        )
-    return MeasuredNoise(float(gamma), levels, deviations, shared, strengths, float(step))
+        gamma, levels, deviations, shared, step = (content[each.name] for each in fields(MeasuredNoise))
+    return MeasuredNoise(float(gamma), levels, deviations, shared, float(step))
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=_CACHED)
 def _of_channels(noise: MeasuredNoise, channels: tuple[int, ...]) -> MeasuredNoise:
     selected = list(channels)
     if selected == list(range(len(noise.levels))):
@@ -113,14 +115,14 @@ def _of_channels(noise: MeasuredNoise, channels: tuple[int, ...]) -> MeasuredNoi
     return replace(noise, levels=noise.levels[selected], deviations=noise.deviations[selected], shared=shared)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=_CACHED)
 def _roots(noise: MeasuredNoise, height: int, width: int) -> np.ndarray:
     """Return square roots (H, W // 2 + 1, C, C) of the cross-spectrum, the filter for white noise."""
     radius, channels = len(noise.shared) // 2, len(noise.levels)
     lags = np.arange(-radius, radius + 1)
     wrapped = np.zeros((height, width, channels, channels))
     np.add.at(wrapped, (lags[:, None] % height, lags % width), noise.tapered)
-    spectrum = np.fft.rfft2(wrapped, axes=(0, 1)).conj()
+    spectrum = np.fft.rfft2(wrapped, axes=(0, 1)).conj().astype(np.complex64)
     # Measurement errors make some powers negative.
     powers, axes = np.linalg.eigh((spectrum + spectrum.conj().swapaxes(2, 3)) / 2)
     roots = (axes * np.sqrt(powers.clip(0))[..., None, :]) @ axes.conj().swapaxes(2, 3)

@@ -2,6 +2,6 @@
 
 `plan` decides the stages, and `stages` runs them: a first student, a teacher that learns from these images
 alone, a final student. `targets` are what the students imitate; they are made from `parts` of the images.
-`measure` measures the noise that is added to clean images. `noise_report` shows this noise before a training:
-as a `noise_table` and as a `noise_image`.
+`measure` measures the noise that is added to clean images, and `relatives` that of each image. `noise_report`
+shows the noise before a training: as a `noise_table` and as a `noise_image`.
 """

@@ -6,6 +6,7 @@ Shape letters: P places, C channels, E edge of a place in px, I images, L bright
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 
@@ -66,6 +67,40 @@ class NoisePlaces:
         """Select places by their numbers or by a mask."""
         return NoisePlaces(*(getattr(self, field.name)[index] for field in fields(self)))
 
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return self.level.shape[1]
+
+    def with_channels(self, channels: int) -> "NoisePlaces":
+        """Return grey places as places of equal channels, and places that have these channels as they are."""
+
+        def repeated(values: np.ndarray) -> np.ndarray:
+            return np.broadcast_to(values, (len(values), channels, *values.shape[2:]))
+
+        return NoisePlaces(
+            repeated(self.level), self.structure, *map(repeated, (self.removed, self.residual, self.noise))
+        )
+
+
+class PooledNoise(NamedTuple):
+    """Noise of several images: one correlation and one curve over brightness.
+
+    Attributes
+    ----------
+    noise : MeasuredNoise
+        What the images share.
+    strengths : ndarray of float32, shape (I,)
+        Factor of the noise's standard deviation in each image.
+    """
+
+    noise: MeasuredNoise
+    strengths: np.ndarray
+
+    def of_image(self, number: int) -> MeasuredNoise:
+        """Return the noise of one of the images."""
+        return self.noise.scaled(float(self.strengths[number]))
+
 
 def noise_places(pair: Pair, gamma: float) -> NoisePlaces:
     """Find the flattest places of an image at each brightness.
@@ -94,16 +129,11 @@ def noise_places(pair: Pair, gamma: float) -> NoisePlaces:
 
 
 def _join(parts: Sequence[NoisePlaces]) -> NoisePlaces:
-    """Join places. Grey ones among coloured ones count as places of equal channels."""
-    channels = max(part.level.shape[1] for part in parts)
-
-    def joined(name: str) -> np.ndarray:
-        values = [getattr(part, name) for part in parts]
-        if name != "structure":
-            values = [np.broadcast_to(each, (len(each), channels, *each.shape[2:])) for each in values]
-        return np.concatenate(values)
-
-    return NoisePlaces(*(joined(field.name) for field in fields(NoisePlaces)))
+    channels = max(part.channels for part in parts)
+    parts = [part.with_channels(channels) for part in parts]
+    return NoisePlaces(
+        *(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(NoisePlaces))
+    )
 
 
 def _strip_places(pair: Pair, gamma: float, top: int, bottom: int) -> NoisePlaces:
@@ -133,7 +163,7 @@ def _variance(noise: np.ndarray, noisy: np.ndarray) -> np.ndarray:
     return np.where(black + white > _CLIPPED, one_sided, noise.var(axis=2))
 
 
-def measure_noise(found: Sequence[NoisePlaces], gamma: float, step: float) -> MeasuredNoise | None:
+def measure_noise(found: Sequence[NoisePlaces], gamma: float, step: float) -> PooledNoise | None:
     """Measure strength and correlation of the noise of several images.
 
     Parameters
@@ -147,7 +177,7 @@ def measure_noise(found: Sequence[NoisePlaces], gamma: float, step: float) -> Me
 
     Returns
     -------
-    MeasuredNoise or None
+    PooledNoise or None
         None if there are fewer than `MIN_PLACES` places.
 
     Notes
@@ -161,8 +191,7 @@ def measure_noise(found: Sequence[NoisePlaces], gamma: float, step: float) -> Me
     if len(places) < MIN_PLACES:
         return None
     image = np.repeat(np.arange(len(found)), [len(each) for each in found])
-    order = np.argsort(places.structure, kind="stable")
-    flattest = places[order[: max(MIN_PLACES, int(_FLATTEST_OF_ALL * len(places)))]]
+    flattest = _flattest(places)
     noise, left = flattest.residual, 1.0
     if np.median(flattest.structure) < (_FLAT_OF_FEW if len(found) < _FEW_IMAGES else _FLAT):
         noise = flattest.noise
@@ -171,7 +200,17 @@ def measure_noise(found: Sequence[NoisePlaces], gamma: float, step: float) -> Me
     variance = np.maximum(places.removed * left - rounding, 1e-12)
     levels, variances, strengths = _fit_curves(places, variance, image, len(found))
     shared = _correlation(noise / noise.std(axis=(2, 3), keepdims=True))
-    return MeasuredNoise(gamma, levels, np.sqrt(variances), shared, np.sqrt(strengths), step)
+    return PooledNoise(MeasuredNoise(gamma, levels, np.sqrt(variances), shared, step), np.sqrt(strengths))
+
+
+def is_flat(places: NoisePlaces) -> bool:
+    """Return whether the flattest places of one image show nothing but noise."""
+    return len(places) >= MIN_PLACES and bool(np.median(_flattest(places).structure) < _FLAT_OF_FEW)
+
+
+def _flattest(places: NoisePlaces) -> NoisePlaces:
+    order = np.argsort(places.structure, kind="stable")
+    return places[order[: max(MIN_PLACES, int(_FLATTEST_OF_ALL * len(places)))]]
 
 
 def _fit_curves(

@@ -75,7 +75,7 @@ def example(measured: Measurement) -> Example:
     # Simulated noise is periodic, so draw it on a larger place and crop.
     padded = np.pad(place.clean.clip(0, 1), ((0, edge), (0, edge), (0, 0)), mode="edge")
     noise = measured.noise.of_channels(list(range(channels)))
-    noisy = noise.added_to(padded, float(noise.strengths[place.number]), numpy_generator(0))
+    noisy = noise.added_to(padded, float(measured.strengths[place.number]), numpy_generator(0))
     simulated = _square(remove_plane(cut_places(noisy[:edge, :edge], edge))[0])
     return Example(measured.names[place.number], 255 * float(place.clean.mean()), place.noise, simulated)
 

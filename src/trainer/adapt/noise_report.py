@@ -86,11 +86,11 @@ def measurement(images: Samples, network: WholeImage, finish: Finish, pixels: in
         return "no image can be read any more"
     gamma = noise_gamma(finish, iter(pairs[:: selection.gamma_stride]))
     places = [noise_places(pair, gamma) for pair in pairs]
-    noise = measure_noise(places, gamma, pairs[-1].step)
-    if noise is None:
+    pooled = measure_noise(places, gamma, pairs[-1].step)
+    if pooled is None:
         found = sum(len(each) for each in places)
         return (
             f"{found} flat places of {EDGE}x{EDGE} px were found, {MIN_PLACES} are needed; others are"
             " constant or clipped, or the images are too small"
         )
-    return Measurement(noise, names, pairs, places)
+    return Measurement(*pooled, names, pairs, places)

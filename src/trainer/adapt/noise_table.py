@@ -25,6 +25,8 @@ class Measurement:
     ----------
     noise : MeasuredNoise
         The measured noise.
+    strengths : ndarray
+        Factor of its standard deviation in each image.
     names : list of str
         Names of the images.
     pairs : list of Pair
@@ -34,6 +36,7 @@ class Measurement:
     """
 
     noise: MeasuredNoise
+    strengths: np.ndarray
     names: list[str]
     pairs: list[Pair]
     places: list[NoisePlaces]
@@ -44,12 +47,12 @@ class Measurement:
         known = [number for number, places in enumerate(self.places) if len(places) > 1]
         if not known:
             known = [number for number, places in enumerate(self.places) if len(places)]
-        return sorted(known, key=lambda number: float(self.noise.strengths[number]))
+        return sorted(known, key=lambda number: float(self.strengths[number]))
 
     @property
     def median_strength(self) -> float:
         """Median of the images' noise strengths."""
-        return float(np.median(self.noise.strengths[self.by_strength]))
+        return float(np.median(self.strengths[self.by_strength]))
 
     @property
     def channels(self) -> list[str]:
@@ -81,7 +84,7 @@ def table(measured: Measurement) -> Iterator[str]:
         yield f"{name:15}" + "".join(f"{cell:>6}" for cell in cells)
     if len(order) > 1:
         (weakest, weak), (strongest, strong) = (
-            (measured.names[number], noise.strengths[number] / measured.median_strength)
+            (measured.names[number], measured.strengths[number] / measured.median_strength)
             for number in (order[0], order[-1])
         )
         yield (

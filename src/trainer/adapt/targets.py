@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from src.data_handlers.datasets.adapted import LIST, NOISE, target_files
+from src.data_handlers.datasets.adapted import LIST, noise_file, target_files
 from src.data_handlers.samples.samples import Samples
-from src.trainer.adapt.measure import NoisePlaces, measure_noise, noise_places
+from src.trainer.adapt.measure import NoisePlaces, noise_places
 from src.trainer.adapt.parts import Part, denoise_part, noise_gamma, read_parts, select_parts
+from src.trainer.adapt.relatives import noise_of_each
 from src.trainer.finish import Finish
 from src.trainer.finish.strips import Pair
 from src.trainer.network.whole_image import WholeImage
@@ -75,14 +76,14 @@ class TargetMaker:
                     files[file] = _write(folder / file, values)
                 names.append(part.name)
                 bar.update()
-        noise = measure_noise(places, gamma, part.step)
-        if noise is None:
+        noises = noise_of_each(places, gamma, part.step)
+        if not noises:
             LOG.warning("the noise cannot be measured: there are too few flat places, or they are clipped")
-        else:
+        for number, noise in enumerate(noises):
             content = io.BytesIO()
             noise.save(content)
-            files[NOISE] = _write(folder / NOISE, content.getvalue())
-        listed = {"made_by": made_by, "images": names, "files": files}
+            files[noise_file(number)] = _write(folder / noise_file(number), content.getvalue())
+        listed = {"made_by": made_by, "images": names, "measured": bool(noises), "files": files}
         _write(folder / LIST, json.dumps(listed, indent=0).encode())
 
     def _target(self, part: Part, pair: Pair, finish: Finish) -> np.ndarray:

@@ -7,7 +7,8 @@ has zero mean is estimated from the noise itself: by the exponent (gamma) at whi
 Shape letters: H rows, W columns, C channels, P places, G gammas.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -19,7 +20,14 @@ from src.util.images.light import from_light, to_light
 GAMMAS = np.linspace(1, 3, 21)
 """The gammas to try: 1 leaves the image as it is, 2.2 is about the linear light of sRGB."""
 
+_StripValues = Callable[[np.ndarray, np.ndarray, int], Iterator[np.ndarray]]
+
 _COARSER = 4
+_FADE = 3
+"""Where the share of clipped values is above one in `_FADE`, light is restored by the median alone."""
+_UNKNOWN = 0.6
+"""Where this share is clipped, light is not restored: with half of the values, the median is clipped, too."""
+_MEDIAN_STEPS = 2
 _MOST_PLACES = 400
 _CLEAR = 2.5
 """Smallest distance of a place from black and white, in standard deviations of the noise."""
@@ -94,24 +102,41 @@ class LightCorrection:
 
     Notes
     -----
-    Clipping at black or white changes the mean of the noise, so the correction fades out there. It is smooth
-    and therefore computed on a grid that is `_COARSER` times coarser than the image.
+    Clipping at black or white changes the mean of the noise, but not its median, unless half of the values
+    are clipped. So the more values of a neighbourhood are clipped, the more the correction balances how many
+    noisy values lie above and below. Elsewhere the mean is more exact, also for noise that is not symmetric,
+    such as counts.
+
+    The correction is smooth and therefore computed on a grid that is `_COARSER` times coarser than the image.
     """
 
     def __init__(self, pair: Pair, sigma: float, gamma: float) -> None:
-        height, width, channels = pair.noisy.shape
-        self._shape = height, width
-        grid = -(-height // _COARSER), -(-width // _COARSER)
-        light, result, clipped = (np.empty((*grid, channels), np.float32) for _ in range(3))
-        for top, bottom in pair.strips:
-            noisy, denoised = pair.strip(top, bottom)
-            rows = slice(top // _COARSER, -(-bottom // _COARSER))
-            light[rows] = _coarse(to_light(noisy, gamma))
-            result[rows] = _coarse(to_light(denoised, gamma))
-            clipped[rows] = _coarse(pair.clipped(noisy).astype(np.float32))
-        light, result, clipped = (_blurred(each, sigma / _COARSER) for each in (light, result, clipped))
-        weight = np.maximum(1 - 3 * clipped, 0)
-        self._grid = weight * (from_light(light, gamma) - from_light(result, gamma))
+        self._shape = pair.noisy.shape[:2]
+
+        def light_of(noisy: np.ndarray, denoised: np.ndarray, top: int) -> Iterator[np.ndarray]:
+            yield to_light(noisy, gamma)
+            yield to_light(denoised, gamma)
+            yield pair.clipped(noisy).astype(np.float32)
+            yield np.abs(noisy - denoised)
+
+        light, result, clipped, distance = _local_means(pair, sigma, light_of)
+        weight = np.maximum(1 - _FADE * clipped, 0)
+        by_mean = self._grid = weight * (from_light(light, gamma) - from_light(result, gamma))
+        if weight.min() == 1:
+            return
+        for _ in range(_MEDIAN_STEPS):
+            above, below = _local_means(pair, sigma, self._compare)
+            excess = np.maximum(2 * above - 1, 0) - np.maximum(2 * below - 1, 0)
+            # Newton's step to the median of normal noise, whose mean absolute value is `distance`.
+            self._grid = self._grid + np.float32(math.pi / 2) * distance * excess
+        known = ((_UNKNOWN - clipped) / (_UNKNOWN - 0.5)).clip(0, 1)
+        self._grid = by_mean + (1 - weight) * known * self._grid
+
+    def _compare(self, noisy: np.ndarray, denoised: np.ndarray, top: int) -> Iterator[np.ndarray]:
+        """Yield where a strip of the noisy image is above and below that of the corrected image."""
+        corrected = (denoised + self.rows(top, top + len(noisy))).clip(0, 1)
+        yield (noisy > corrected).astype(np.float32)
+        yield (noisy < corrected).astype(np.float32)
 
     def rows(self, top: int, bottom: int) -> np.ndarray:
         """Return the correction of rows `top` to `bottom` (H, W, C); `top` is a multiple of `_COARSER`."""
@@ -121,6 +146,17 @@ class LightCorrection:
         size = part.shape[1] * _COARSER, part.shape[0] * _COARSER
         finer = cv2.resize(part, size, interpolation=cv2.INTER_LINEAR).reshape(size[1], size[0], -1)
         return finer[top - first * _COARSER : bottom - first * _COARSER, : self._shape[1]]
+
+
+def _local_means(pair: Pair, sigma: float, values: _StripValues) -> list[np.ndarray]:
+    """Return means of values over neighbourhoods, on the coarse grid.
+
+    `values` gets a strip of both images and its first row.
+    """
+    strips = [
+        [_coarse(each) for each in values(*pair.strip(top, bottom), top)] for top, bottom in pair.strips
+    ]
+    return [_blurred(np.concatenate(parts), sigma / _COARSER) for parts in zip(*strips, strict=True)]
 
 
 def _coarse(values: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ def make(shared=None, gamma=1.0, step=0.0, channels=2, levels=(0.2, 0.8), deviat
         shared = np.zeros((3, 3, channels, channels), np.float32)
         shared[1, 1] = np.eye(channels)
     curves = (np.tile(np.array(row, np.float32), (channels, 1)) for row in (levels, deviations))
-    return MeasuredNoise(gamma, *curves, shared, np.ones(1, np.float32), step)
+    return MeasuredNoise(gamma, *curves, shared, step)
 
 
 def coefficient(a, b):

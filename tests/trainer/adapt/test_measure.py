@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from src.data_handlers.datasets.generated import Generated
-from src.data_handlers.datasets.measured_noise import MeasuredNoise
 from src.trainer.adapt.measure import MAX_LAG, measure_noise, noise_places
 from src.trainer.finish.strips import Pair
 
@@ -35,7 +34,7 @@ def white(clean, seed, sigma=0.04):
 
 
 def blurred(clean, seed, sigma=0.04, width=2.0):
-    noise = cv2.GaussianBlur(white(clean, seed, 1), (0, 0), width)
+    noise = cv2.GaussianBlur(white(clean, seed, 1), (0, 0), width).reshape(clean.shape)
     return np.float32(sigma) * noise / noise.std()
 
 
@@ -45,14 +44,14 @@ def measured(pairs, gamma=1.0, step=STEP):
     return found
 
 
-def deviation_at(noise, level, image=0, channel=1):
+def deviation_at(found, level, image=0, channel=1):
     """Standard deviation in the image, if measured with gamma 1."""
-    curve = np.interp(level, noise.levels[channel], noise.deviations[channel])
-    return 1.055 * curve * noise.strengths[image]
+    own = found.of_image(image)
+    return 1.055 * np.interp(level, own.levels[channel], own.deviations[channel])
 
 
-def along_rows(noise, lag, channel=1):
-    return noise.shared[MAX_LAG, MAX_LAG + lag, channel, channel]
+def along_rows(found, lag, channel=1):
+    return found.noise.shared[MAX_LAG, MAX_LAG + lag, channel, channel]
 
 
 @pytest.mark.parametrize("left", [0.0, 0.6])
@@ -61,21 +60,21 @@ def test_strength_and_correlation_do_not_depend_on_noise_that_the_network_leaves
     left, kind, neighbour, farther
 ):
     pairs = [pair(clean := scene(seed), kind(clean, seed), left) for seed in range(6)]
-    noise = measured(pairs)
+    found = measured(pairs)
     for level in (0.3, 0.5, 0.7):
-        assert deviation_at(noise, level) == pytest.approx(0.04, rel=0.12)
-    assert along_rows(noise, 1) == pytest.approx(neighbour, abs=0.05)
-    assert along_rows(noise, 4) == pytest.approx(farther, abs=0.15)
-    assert abs(noise.shared[MAX_LAG, MAX_LAG, 0, 1]) < 0.1
+        assert deviation_at(found, level) == pytest.approx(0.04, rel=0.12)
+    assert along_rows(found, 1) == pytest.approx(neighbour, abs=0.05)
+    assert along_rows(found, 4) == pytest.approx(farther, abs=0.15)
+    assert abs(found.noise.shared[MAX_LAG, MAX_LAG, 0, 1]) < 0.1
 
 
 def test_each_image_has_its_own_strength():
     pairs = [
         pair(clean := scene(seed), white(clean, seed, sigma)) for seed, sigma in enumerate((0.02, 0.04, 0.08))
     ]
-    noise = measured(pairs)
+    found = measured(pairs)
     for image, sigma in enumerate((0.02, 0.04, 0.08)):
-        assert deviation_at(noise, 0.5, image) == pytest.approx(sigma, rel=0.12)
+        assert deviation_at(found, 0.5, image) == pytest.approx(sigma, rel=0.12)
 
 
 def test_strength_follows_brightness():
@@ -83,9 +82,9 @@ def test_strength_follows_brightness():
     for seed in range(6):
         clean = scene(seed)
         pairs.append(pair(clean, white(clean, seed, 1) * np.float32(0.08) * np.sqrt(clean)))
-    noise = measured(pairs)
+    found = measured(pairs)
     for level in (0.3, 0.5, 0.7):
-        assert deviation_at(noise, level) == pytest.approx(0.08 * np.sqrt(level), rel=0.12)
+        assert deviation_at(found, level) == pytest.approx(0.08 * np.sqrt(level), rel=0.12)
 
 
 def test_noise_shared_by_channels_is_correlated():
@@ -93,7 +92,7 @@ def test_noise_shared_by_channels_is_correlated():
     for seed in range(4):
         clean = scene(seed)
         pairs.append(pair(clean, np.repeat(white(clean[..., :1], seed), 3, axis=2)))
-    assert measured(pairs).shared[MAX_LAG, MAX_LAG, 0, 2] == pytest.approx(1, abs=0.02)
+    assert measured(pairs).noise.shared[MAX_LAG, MAX_LAG, 0, 2] == pytest.approx(1, abs=0.02)
 
 
 def test_stripes_are_correlated_in_one_direction_only():
@@ -102,14 +101,14 @@ def test_stripes_are_correlated_in_one_direction_only():
         clean = scene(seed)
         rows = white(clean[:, :1], seed)
         pairs.append(pair(clean, np.broadcast_to(rows, clean.shape).copy()))
-    noise = measured(pairs)
-    assert along_rows(noise, 12) > 0.9 and abs(noise.shared[MAX_LAG + 1, MAX_LAG, 1, 1]) < 0.12
+    found = measured(pairs)
+    assert along_rows(found, 12) > 0.9 and abs(found.noise.shared[MAX_LAG + 1, MAX_LAG, 1, 1]) < 0.12
 
 
 def test_clipped_noise_is_measured_on_its_unclipped_side():
     pairs = [pair(clean := 0.2 * scene(seed) - 0.02, white(clean, seed, 0.06)) for seed in range(6)]
-    noise = measured(pairs)
-    assert deviation_at(noise, 0.06) == pytest.approx(0.06, rel=0.15)
+    found = measured(pairs)
+    assert deviation_at(found, 0.06) == pytest.approx(0.06, rel=0.15)
 
 
 def test_texture_everywhere_is_not_taken_for_noise():
@@ -124,9 +123,9 @@ def test_texture_everywhere_is_not_taken_for_noise():
 
 def test_texture_everywhere_in_few_images_does_not_count_as_noise():
     texture = blurred(clean := np.full((256, 256, 3), 0.5, np.float32), 1, sigma=0.03)
-    noise = measured([pair(clean + texture, white(clean, 0))])
-    assert deviation_at(noise, 0.5) == pytest.approx(0.04, rel=0.1)
-    assert abs(along_rows(noise, 1)) < 0.05
+    found = measured([pair(clean + texture, white(clean, 0))])
+    assert deviation_at(found, 0.5) == pytest.approx(0.04, rel=0.1)
+    assert abs(along_rows(found, 1)) < 0.05
 
 
 @pytest.mark.parametrize("channels", [1, 5])
@@ -135,9 +134,9 @@ def test_any_number_of_channels(channels):
     for seed in range(3):
         clean = np.repeat(scene(seed, channels=1), channels, axis=2)
         pairs.append(pair(clean, white(clean, seed), step=0.0))
-    noise = measured(pairs, step=0.0)
-    assert noise.levels.shape[0] == channels and noise.shared.shape[2:] == (channels, channels)
-    assert deviation_at(noise, 0.5, channel=channels - 1) == pytest.approx(0.04, rel=0.12)
+    found = measured(pairs, step=0.0)
+    assert found.noise.levels.shape[0] == channels and found.noise.shared.shape[2:] == (channels, channels)
+    assert deviation_at(found, 0.5, channel=channels - 1) == pytest.approx(0.04, rel=0.12)
 
 
 def test_grey_images_among_coloured_ones_count_as_equal_channels():
@@ -145,9 +144,9 @@ def test_grey_images_among_coloured_ones_count_as_equal_channels():
         pair(clean := scene(seed, channels=channels), white(clean, seed))
         for seed, channels in enumerate((3, 1, 3, 1))
     ]
-    noise = measured(pairs)
-    assert len(noise.levels) == 3 and len(noise.strengths) == 4
-    assert deviation_at(noise, 0.5) == pytest.approx(0.04, rel=0.12)
+    found = measured(pairs)
+    assert len(found.noise.levels) == 3 and len(found.strengths) == 4
+    assert deviation_at(found, 0.5) == pytest.approx(0.04, rel=0.12)
 
 
 def test_images_without_noise_or_places_give_none():
@@ -158,10 +157,9 @@ def test_images_without_noise_or_places_give_none():
 
 def test_simulated_noise_has_the_measured_strength_and_correlation():
     pairs = [pair(clean := scene(seed), blurred(clean, seed, 0.05, 1.0)) for seed in range(4)]
-    noise = measured(pairs)
-    assert isinstance(noise, MeasuredNoise)
+    found = measured(pairs)
     clean = scene(9)
-    simulated = noise.added_to(clean, float(noise.strengths[0]), np.random.default_rng(0)) - clean
+    simulated = found.of_image(0).added_to(clean, 1.0, np.random.default_rng(0)) - clean
     assert simulated.std() == pytest.approx(0.05, rel=0.1)
     neighbours = (simulated[:, 1:] * simulated[:, :-1]).mean() / (simulated**2).mean()
     assert neighbours == pytest.approx(0.78, abs=0.06)

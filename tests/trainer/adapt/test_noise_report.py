@@ -134,7 +134,7 @@ def test_the_spectrum_of_stripes_is_a_line_through_the_middle():
     along_rows = np.where(lags[:, None] == 0, 1.0, 0.0) * np.ones(11)
     shared = np.repeat(np.repeat(along_rows[..., None, None], 3, axis=2), 3, axis=3)
     flat = np.ones((3, 1), np.float32)
-    found = spectrum(MeasuredNoise(1.0, flat / 2, flat / 25, shared, np.ones(1, np.float32), 0.0))
+    found = spectrum(MeasuredNoise(1.0, flat / 2, flat / 25, shared, 0.0))
     middle = FREQUENCIES // 2
     assert found.shape == (FREQUENCIES, FREQUENCIES) and found.mean() == pytest.approx(1, rel=0.05)
     assert np.ptp(found[:, middle]) < 1e-6 and found[0, middle] > 4 > 0.2 > found[middle, 0]

@@ -138,8 +138,9 @@ def test_grey_16_bit_float_and_many_channel_images(channels, dtype, tmp_path):
     files = run(adapted(folder), tmp_path / "output")
     targets = open_targets(files.folder / TARGETS)
     assert targets.images[0].noisy.shape == (64, 64, channels)
-    assert targets.noise is not None and targets.noise.levels.shape[0] == channels
-    assert targets.noise.step == {np.uint8: 1 / 255, np.uint16: 1 / 65535}.get(dtype, 0)
+    assert targets.noises is not None and len(targets.noises) == len(targets.images)
+    assert {len(noise.levels) for noise in targets.noises} == {channels}
+    assert targets.noises[0].step == {np.uint8: 1 / 255, np.uint16: 1 / 65535}.get(dtype, 0)
     assert (files.folder / TEACHER).is_dir() == (channels != 5)
 
 

@@ -101,17 +101,26 @@ def test_a_given_gamma_is_used():
     np.testing.assert_allclose(results[0].mean(axis=(0, 1)), with_one, atol=2e-3)
 
 
-def test_light_is_not_changed_where_values_are_clipped():
-    """Clipping changes the mean of the noise."""
-    clean = np.full((64, 160, 3), 0.5)
-    clean[:, 80:] = 1.0
-    noisy = stored(clean + 0.1 * np.random.default_rng(0).standard_normal(clean.shape))
-    denoised = clean - 0.05
-    result = finished(pair(noisy, denoised), light=4, gamma=1)
-    np.testing.assert_allclose(result[:, :40].mean(), 0.5, atol=0.005)
-    assert np.array_equal(result[:, 120:], denoised.astype(np.float32)[:, 120:])
-    of_floats = finished(pair(noisy.astype(np.float32) / 255, denoised), light=4, gamma=1)
-    assert (of_floats[:, 120:] != denoised.astype(np.float32)[:, 120:]).any()  # floats are not clipped
+@pytest.mark.parametrize(("value", "wrong"), [(0.02, 0.05), (0.02, 0.0), (0.98, 0.95), (1.0, 0.95)])
+def test_light_is_right_where_values_are_clipped(value, wrong):
+    """Clipping changes the mean of the noise, but not its median."""
+    clean = np.full((64, 192, 3), 0.5)
+    clean[:, 64:] = value
+    denoised = np.where(clean == 0.5, 0.45, wrong)
+    noisy = clean + 0.1 * np.random.default_rng(0).standard_normal(clean.shape)
+    result = finished(pair(stored(noisy), denoised), light=6, gamma=1).clip(0, 1)
+    assert result[:, :32].mean() == pytest.approx(0.5, abs=0.005)
+    assert result[:, 128:].mean() == pytest.approx(value, abs=0.02)
+    mean = noisy.clip(0, 1)[:, 128:].mean()
+    assert abs(mean - value) > 0.025
+    of_floats = finished(pair(noisy.clip(0, 1).astype(np.float32), denoised), light=6, gamma=1)
+    assert of_floats[:, 128:].mean() == pytest.approx(mean, abs=0.005)  # floats are not clipped
+
+
+def test_counts_keep_their_mean_where_most_are_zero():
+    counts = np.random.default_rng(0).poisson(0.2, (64, 64, 1))
+    result = finished(pair((20 * counts).astype(np.uint8), np.full((64, 64, 1), 4 / 255)), light=6, gamma=1)
+    assert 255 * result.mean() == pytest.approx(4, abs=0.5)
 
 
 def test_light_adds_no_noise():

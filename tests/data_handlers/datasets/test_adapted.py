@@ -1,0 +1,58 @@
+"""`Adapted` draws crops with real and with measured noise."""
+
+import numpy as np
+import pytest
+
+from src.data_handlers.datasets.adapted import Adapted, Shares, Target, Targets
+from src.data_handlers.datasets.measured_noise import MeasuredNoise
+
+LEVELS = (0.25, 0.75)
+"""Values of the two targets."""
+DEVIATIONS = (0.01, 0.04)
+"""Standard deviation of the noise of each."""
+
+
+def noise(deviation):
+    shared = np.zeros((3, 3, 3, 3), np.float32)
+    shared[1, 1] = np.eye(3)
+    return MeasuredNoise(
+        1.0, np.full((3, 1), 0.5, np.float32), np.full((3, 1), deviation, np.float32), shared, 0.0
+    )
+
+
+def crops(real, own, measured=True):
+    """Draw crops of two flat images, whose real noise is -0.1 everywhere."""
+    images = []
+    for level in LEVELS:
+        target = np.full((64, 64, 3), level, np.float32)
+        images.append(Target(f"{level}", target - np.float32(0.1), target))
+    targets = Targets(images, [noise(each) for each in DEVIATIONS] if measured else None)
+    source = Adapted(targets, 40, 32, Shares(real, own))
+    return [source.draw(number, np.random.default_rng(number)) for number in range(40)]
+
+
+def test_each_target_gets_the_noise_of_its_image():
+    drawn = crops(real=0, own=1)
+    assert {float(crop.clean.mean()) for crop in drawn} == set(LEVELS)
+    for level, deviation in zip(LEVELS, DEVIATIONS, strict=True):
+        found = [(crop.noisy - crop.clean).std() for crop in drawn if crop.clean.mean() == level]
+        assert np.mean(found) == pytest.approx(1.055 * deviation, rel=0.15)  # the slope of light
+        assert 0.05 < np.std(found) / np.mean(found) < 0.3  # strengths vary
+
+
+def test_generated_images_get_the_noise_of_all_images():
+    drawn = crops(real=0, own=0)
+    found = sorted(float((crop.noisy - crop.clean).std()) for crop in drawn)
+    assert found[0] < 0.015 and found[-1] > 0.03
+    assert len({float(crop.clean.mean()) for crop in drawn}) == len(drawn)
+
+
+def test_shares_of_real_noise_targets_and_generated_images():
+    drawn = crops(real=0.5, own=0.25)
+    real = [np.ptp(crop.noisy - crop.clean) < 1e-6 for crop in drawn]
+    own = [float(crop.clean.mean()) in LEVELS for crop in drawn]
+    assert 12 <= sum(real) <= 28 and 18 <= sum(own) <= 38 and sum(own) > sum(real)
+
+
+def test_without_measured_noise_all_crops_are_real():
+    assert all(np.ptp(crop.noisy - crop.clean) < 1e-6 for crop in crops(real=0, own=0, measured=False))
