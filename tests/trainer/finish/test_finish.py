@@ -50,7 +50,8 @@ def anything(shape, dtype, seed=0):
     smooth = np.full(shape, 0.4) + 0.1 * rng.random((1, 1, shape[2]))
     noisy = smooth + 0.05 * rng.standard_normal(shape)
     noisy[20:30, 10:20] += 0.3  # detail that the network removed
-    levels = noisy if dtype == np.float32 else np.rint(noisy * np.iinfo(dtype).max)
+    noisy[:, : shape[1] // 4] -= smooth[0, 0] - 0.04  # a fifth of the values is clipped
+    levels = noisy if dtype == np.float32 else np.rint(noisy.clip(0) * np.iinfo(dtype).max)
     return pair(levels.astype(dtype), smooth + 0.02 * rng.standard_normal(shape))
 
 
