@@ -1,5 +1,7 @@
 """`measure_noise` finds the known strength and correlation of synthetic noise."""
 
+from functools import cache
+
 import cv2
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from src.trainer.finish.strips import Pair
 STEP = 1 / 255
 
 
+@cache
 def scene(seed, size=256, channels=3):
     """Return a clean image: shapes and textures in its upper half, flat squares below, values 0.2 to 0.8."""
     image = Generated(count=1, size=size, textured=0.1, dark=0).draw(0, np.random.default_rng(seed)).noisy
@@ -18,7 +21,9 @@ def scene(seed, size=256, channels=3):
         np.random.default_rng(seed).random((4, 4, 3), np.float32), (size, size), interpolation=0
     )
     image = np.where(np.arange(size)[:, None, None] < size // 2, image / np.float32(255), flat)
-    return np.ascontiguousarray(0.2 + 0.6 * image[..., :channels], np.float32)
+    clean = np.ascontiguousarray(0.2 + 0.6 * image[..., :channels], np.float32)
+    clean.setflags(write=False)
+    return clean
 
 
 def pair(clean, noise, left=0.0, step=STEP):
