@@ -53,7 +53,8 @@ def test_d8_grey_for_a_colour_network_becomes_equal_channels_with_a_warning(memo
         ImageWarning, match="3 equal channels in 1 of 2 images, first memory: image 1"
     ) as warned:
         assert samples.check() == 3
-    assert len(warned) == 1
+    # A file that another test left open may be collected here, with a warning of its own.
+    assert [each.category for each in warned].count(ImageWarning) == 1
     sample = samples[1, 1]
     assert sample["noisy"].shape == (3, 20, 20)
     assert torch.equal(sample["noisy"][0], sample["noisy"][2])
