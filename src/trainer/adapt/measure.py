@@ -199,13 +199,18 @@ def measure_noise(found: Sequence[NoisePlaces], gamma: float, step: float) -> Po
     rounding = (slope_of_light(places.level, gamma) * step) ** 2 / 12
     variance = np.maximum(places.removed * left - rounding, 1e-12)
     levels, variances, strengths = _fit_curves(places, variance, image, len(found))
-    shared = _correlation(noise / noise.std(axis=(2, 3), keepdims=True))
-    return PooledNoise(MeasuredNoise(gamma, levels, np.sqrt(variances), shared, step), np.sqrt(strengths))
+    noise_of_all = MeasuredNoise(gamma, levels, np.sqrt(variances), _correlation(noise), step)
+    return PooledNoise(noise_of_all, np.sqrt(strengths))
 
 
 def is_flat(places: NoisePlaces) -> bool:
     """Return whether the flattest places of one image show nothing but noise."""
     return len(places) >= MIN_PLACES and bool(np.median(_flattest(places).structure) < _FLAT_OF_FEW)
+
+
+def correlation(places: NoisePlaces) -> np.ndarray:
+    """Return the correlation of the noise of one image that is flat; see `MeasuredNoise.shared`."""
+    return _correlation(_flattest(places).noise)
 
 
 def _flattest(places: NoisePlaces) -> NoisePlaces:
@@ -239,7 +244,8 @@ def _fit_curves(
 
 
 def _correlation(noise: np.ndarray) -> np.ndarray:
-    """Return the correlation in places (P, C, E, E) of noise of variance 1; see `MeasuredNoise.shared`."""
+    """Return the correlation of noise in places (P, C, E, E); see `MeasuredNoise.shared`."""
+    noise = noise / noise.std(axis=(2, 3), keepdims=True)
     padded = (2 * EDGE, 2 * EDGE)
     spectra = np.fft.rfft2(noise, padded)
     power = np.einsum("pihw,pjhw->ijhw", spectra.conj(), spectra, optimize=True) / len(noise)

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from src.data_handlers.datasets.measured_noise import MeasuredNoise
-from src.trainer.adapt.measure import NoisePlaces, is_flat, measure_noise
+from src.trainer.adapt.measure import NoisePlaces, correlation, is_flat, measure_noise
 
 RELATIVES = 8
 """Images in which the noise of an image is measured, with itself."""
@@ -21,12 +22,8 @@ def noise_of_each(found: Sequence[NoisePlaces], gamma: float, step: float) -> li
 
     Parameters
     ----------
-    found : sequence of NoisePlaces
-        The places of each image, from `noise_places`.
-    gamma : float
-        Exponent of the linear light in which they were measured.
-    step : float
-        See `MeasuredNoise`.
+    found, gamma, step
+        As for `measure_noise`.
 
     Returns
     -------
@@ -48,11 +45,9 @@ def noise_of_each(found: Sequence[NoisePlaces], gamma: float, step: float) -> li
     flat = [number for number, each in enumerate(found) if is_flat(each)]
     if len(flat) <= RELATIVES:
         return noises
-    alone = (measure_noise([found[number].with_channels(channels)], gamma, step) for number in flat)
-    known = [measured.noise for measured in alone if measured is not None]
+    known = [replace(pooled.noise, shared=correlation(found[n].with_channels(channels))) for n in flat]
     compared = np.stack([noise.tapered.ravel() for noise in known])
-    for index, number in enumerate(flat):
-        distances = ((compared - compared[index]) ** 2).sum(axis=1)
+    for number, distances in zip(flat, cdist(compared, compared), strict=True):
         nearest = np.argsort(distances, kind="stable")[:RELATIVES]
         shared = np.mean([known[relative].shared for relative in nearest], axis=0)
         noises[number] = replace(noises[number], shared=shared)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from src.trainer.adapt.measure import MAX_LAG, noise_places
+from src.trainer.adapt.measure import MAX_LAG, measure_noise, noise_places
 from src.trainer.adapt.relatives import RELATIVES, noise_of_each
 from tests.trainer.adapt.test_measure import STEP, blurred, pair, scene, white
 
@@ -38,6 +38,17 @@ def test_texture_in_one_image_does_not_count_as_its_noise():
     correlations = [noise.shared[MAX_LAG + 6, MAX_LAG, 0, 0] for noise in noises_of(pairs)]
     alone = noises_of(pairs[3:4])[0].shared[MAX_LAG + 6, MAX_LAG, 0, 0]
     assert alone > 0.25 and max(map(abs, correlations)) < 0.5 * alone
+
+
+def test_an_image_that_is_flat_nowhere_has_the_correlation_of_all():
+    pairs = [pair(clean := scene(seed), white(clean, seed)) for seed in range(RELATIVES + 2)]
+    clean = np.full((256, 256, 3), 0.5, np.float32)
+    pairs.append(pair(clean + blurred(clean, 1), white(clean, 0)))
+    places = [noise_places(each, 1.0) for each in pairs]
+    of_all = measure_noise(places, 1.0, STEP).noise.shared
+    *others, last = noise_of_each(places, 1.0, STEP)
+    assert np.array_equal(last.shared, of_all)
+    assert not any(np.array_equal(other.shared, of_all) for other in others)
 
 
 def test_few_images_share_one_correlation():
