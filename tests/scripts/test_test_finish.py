@@ -31,7 +31,7 @@ def test_flags_or_the_configuration_choose_the_finish(denoise):
     flags = {parts: denoise("--finish", parts) for parts in ("none", "light", "detail", "all")}
     assert np.array_equal(flags["none"], denoise())
     assert len({result.tobytes() for result in flags.values()}) == 4
-    own = ["--set", "test.finish={light: 16, detail: 3}"]
+    own = ["--set", "test.finish={light: 16, coarse: 8, detail: 3}"]
     assert np.array_equal(denoise(*own), flags["all"])
     assert np.array_equal(denoise(*own, "--finish", "none"), flags["none"])
 
@@ -54,7 +54,7 @@ def test_strength_blends_the_image_and_the_result(denoise, image):
         (("--strength", "-1"), "strength: expected a number from 0 to 1, got -1"),
         (("--set", "test.finish.light=0"), "test.finish.light: expected a number above 0"),
         (("--set", "test.finish.gamma=9"), "test.finish.gamma: expected"),
-        (("--set", "test.finish.dust=9"), "test.finish.dust: unknown key; choose from detail, gamma, light"),
+        (("--set", "test.finish.dust=9"), "test.finish.dust: unknown key; choose from coarse, detail, gamma"),
     ],
 )
 def test_an_invalid_value_is_refused_in_one_line(call, ckpt, image, tmp_path, words, message):

@@ -5,6 +5,7 @@ Shape letters: H rows, W columns, C channels.
 
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -67,7 +68,7 @@ def denoise_part(network: WholeImage, part: Part) -> Pair:
     """Denoise a part. Channels go through the network one by one unless there are 1 or 3."""
     each_channel = part.values.shape[2] not in (1, 3)
     pair = denoised_pair(network, part.values, 1.0, part.name, each_channel)
-    return Pair(pair.noisy, pair.denoised, 1.0, part.step)
+    return replace(pair, step=part.step)
 
 
 def noise_gamma(finish: Finish, pairs: Iterator[Pair]) -> float:

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,9 @@ class TargetMaker:
             # The teacher never sees a pixel's own value, so it loses detail. This matters most in weak noise.
             noise = 255 * float(np.std(part.values - pair.denoised))
             share = np.float32(noise / (noise + self.half))
-            target = (1 - share) * target + share * _finished(denoise_part(self.teacher, part), finish)
+            # Smaller versions are for the other network: the teacher learned this size, and takes long.
+            hidden = replace(denoise_part(self.teacher, part), denoise=pair.denoise)
+            target = (1 - share) * target + share * _finished(hidden, finish)
         return target
 
 

@@ -9,7 +9,7 @@ NAME = "general"
 """Its name in `--pretrained` and `training.init`."""
 
 PATH = Path(__file__).resolve().parents[2] / "model" / "general.safetensors"
-SHA256 = "c82aa9bdf82c0deb86bdd7275b36076348477071739b22077eeadf69c40ea8a5"
+SHA256 = "35c8f88033bc2b679357b8756a5a63ee5ea619b790573fbfa82fe49965862dae"
 """SHA-256 of the file at `PATH`; `docs/general.md` describes how it was made."""
 
 

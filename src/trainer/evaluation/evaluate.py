@@ -208,10 +208,11 @@ def _evaluated(
     clean = batch["clean"][0] if "clean" in batch else None
     by_loss = masked_loss if clean is None and masked_loss and masked_loss.suits(noisy, name) else None
     seen = filled_in(noisy)
-    denoised = here(lambda: whole.denoise(seen, name), last=by_loss is None)
+    denoised = here(lambda: whole.denoise(seen, name), last=by_loss is None and not finish.denoises)
     dtype, data_range = batch.get("dtype", ["uint8"])[0], float(batch.get("data_range", [255])[0])
     if finish.changes:
-        denoised = finish.tensor(seen, denoised, 0.0 if dtype.startswith("float") else 1 / data_range)
+        step = 0.0 if dtype.startswith("float") else 1 / data_range
+        denoised = finish.tensor(seen, denoised, step, lambda image: here(lambda: whole.denoise(image, name)))
     denoised = denoised if seen is noisy else denoised.masked_fill(noisy.isnan(), math.nan)
     metrics: dict[str, float] = {}
     if clean is not None:

@@ -1,7 +1,8 @@
 """Post-processing of denoised images: `finish` restores light and detail that the network removed.
 
-`flat_places` measures the noise, `light` restores mean brightness and colour, `detail` restores texture;
-`strips` processes large images piece by piece.
+`flat_places` measures the noise, `light` restores mean brightness and colour, on the smooth `field`s that
+`smaller` versions of the image refine, `detail` restores texture; `strips` processes large images piece by
+piece.
 """
 
 from src.trainer.finish.finish import NOTHING, Finish, Parts, found_gamma

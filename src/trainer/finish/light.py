@@ -9,10 +9,12 @@ Shape letters: H rows, W columns, C channels, P places, G gammas.
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import NamedTuple
 
-import cv2
 import numpy as np
 
+from src.trainer.finish.field import SmoothField, blur, shrink
 from src.trainer.finish.flat_places import MIN_PLACES, FlatPlaces
 from src.trainer.finish.strips import Pair
 from src.util.images.light import from_light, to_light
@@ -22,7 +24,8 @@ GAMMAS = np.linspace(1, 3, 21)
 
 _StripValues = Callable[[np.ndarray, np.ndarray, int], Iterator[np.ndarray]]
 
-_COARSER = 4
+_GRID = 4
+"""Edge of the squares of a grid, px, on which the correction is computed: it is smooth."""
 _FADE = 3
 """Where the share of clipped values is above one in `_FADE`, light is restored by the median alone."""
 _UNKNOWN = 0.6
@@ -88,8 +91,23 @@ def gamma_of(found: Iterable[np.ndarray]) -> float:
     return round(float(np.interp(0, np.maximum.accumulate(median), GAMMAS)), 2)
 
 
-class LightCorrection:
-    """The values to add to a denoised image to restore the light of the noisy image.
+class LocalLight(NamedTuple):
+    """What separates the local means of the noisy and of the denoised image.
+
+    Attributes
+    ----------
+    correction : SmoothField
+        What to add to the denoised image to restore the light of the noisy image.
+    clipping : SmoothField
+        What clipping added to the noisy image, estimated from both.
+    """
+
+    correction: SmoothField
+    clipping: SmoothField
+
+
+def local_light(pair: Pair, sigma: float, gamma: float) -> LocalLight:
+    """Compare the light of neighbourhoods.
 
     Parameters
     ----------
@@ -106,69 +124,48 @@ class LightCorrection:
     are clipped. So the more values of a neighbourhood are clipped, the more the correction balances how many
     noisy values lie above and below. Elsewhere the mean is more exact, also for noise that is not symmetric,
     such as counts.
-
-    The correction is smooth and therefore computed on a grid that is `_COARSER` times coarser than the image.
     """
 
-    def __init__(self, pair: Pair, sigma: float, gamma: float) -> None:
-        self._shape = pair.noisy.shape[:2]
+    def light_of(noisy: np.ndarray, denoised: np.ndarray, top: int) -> Iterator[np.ndarray]:
+        yield to_light(noisy, gamma)
+        yield to_light(denoised, gamma)
+        yield pair.clipped(noisy).astype(np.float32)
+        yield np.abs(noisy - denoised)
 
-        def light_of(noisy: np.ndarray, denoised: np.ndarray, top: int) -> Iterator[np.ndarray]:
-            yield to_light(noisy, gamma)
-            yield to_light(denoised, gamma)
-            yield pair.clipped(noisy).astype(np.float32)
-            yield np.abs(noisy - denoised)
+    def field(grid: np.ndarray) -> SmoothField:
+        return SmoothField(grid, _GRID, (pair.noisy.shape[0], pair.noisy.shape[1]))
 
-        light, result, clipped, distance = _local_means(pair, sigma, light_of)
-        weight = np.maximum(1 - _FADE * clipped, 0)
-        by_mean = self._grid = weight * (from_light(light, gamma) - from_light(result, gamma))
-        if weight.min() == 1:
-            return
-        for _ in range(_MEDIAN_STEPS):
-            above, below = _local_means(pair, sigma, self._compare)
-            excess = np.maximum(2 * above - 1, 0) - np.maximum(2 * below - 1, 0)
-            # Newton's step to the median of normal noise, whose mean absolute value is `distance`.
-            self._grid = self._grid + np.float32(math.pi / 2) * distance * excess
-        known = ((_UNKNOWN - clipped) / (_UNKNOWN - 0.5)).clip(0, 1)
-        self._grid = by_mean + (1 - weight) * known * self._grid
+    light, result, clipped, distance = _local_means(pair, sigma, light_of)
+    by_mean = from_light(light, gamma) - from_light(result, gamma)
+    weight = np.maximum(1 - _FADE * clipped, 0)
+    if weight.min() == 1:
+        return LocalLight(field(by_mean), field(np.zeros_like(by_mean)))
+    by_median = weight * by_mean
+    for _ in range(_MEDIAN_STEPS):
+        above, below = _local_means(pair, sigma, partial(_compare, field(by_median)))
+        excess = np.maximum(2 * above - 1, 0) - np.maximum(2 * below - 1, 0)
+        # Newton's step to the median of normal noise, whose mean absolute value is `distance`.
+        by_median = by_median + np.float32(math.pi / 2) * distance * excess
+    known = ((_UNKNOWN - clipped) / (_UNKNOWN - 0.5)).clip(0, 1)
+    correction = weight * by_mean + (1 - weight) * known * by_median
+    return LocalLight(field(correction), field(by_mean - correction))
 
-    def _compare(self, noisy: np.ndarray, denoised: np.ndarray, top: int) -> Iterator[np.ndarray]:
-        """Yield where a strip of the noisy image is above and below that of the corrected image."""
-        corrected = (denoised + self.rows(top, top + len(noisy))).clip(0, 1)
-        yield (noisy > corrected).astype(np.float32)
-        yield (noisy < corrected).astype(np.float32)
 
-    def rows(self, top: int, bottom: int) -> np.ndarray:
-        """Return the correction of rows `top` to `bottom` (H, W, C); `top` is a multiple of `_COARSER`."""
-        # With an extra grid row on either side, a strip is interpolated exactly like the whole image.
-        first, last = max(0, top // _COARSER - 1), min(len(self._grid), -(-bottom // _COARSER) + 1)
-        part = self._grid[first:last]
-        size = part.shape[1] * _COARSER, part.shape[0] * _COARSER
-        finer = cv2.resize(part, size, interpolation=cv2.INTER_LINEAR).reshape(size[1], size[0], -1)
-        return finer[top - first * _COARSER : bottom - first * _COARSER, : self._shape[1]]
+def _compare(
+    correction: SmoothField, noisy: np.ndarray, denoised: np.ndarray, top: int
+) -> Iterator[np.ndarray]:
+    """Yield where a strip of the noisy image is above and below that of the corrected image."""
+    corrected = (denoised + correction.rows(top, top + len(noisy))).clip(0, 1)
+    yield (noisy > corrected).astype(np.float32)
+    yield (noisy < corrected).astype(np.float32)
 
 
 def _local_means(pair: Pair, sigma: float, values: _StripValues) -> list[np.ndarray]:
-    """Return means of values over neighbourhoods, on the coarse grid.
+    """Return means of values over neighbourhoods, on a grid of squares of `_GRID` px.
 
     `values` gets a strip of both images and its first row.
     """
     strips = [
-        [_coarse(each) for each in values(*pair.strip(top, bottom), top)] for top, bottom in pair.strips
+        [shrink(each, _GRID) for each in values(*pair.strip(top, bottom), top)] for top, bottom in pair.strips
     ]
-    return [_blurred(np.concatenate(parts), sigma / _COARSER) for parts in zip(*strips, strict=True)]
-
-
-def _coarse(values: np.ndarray) -> np.ndarray:
-    """Return means over squares of `_COARSER` px; at the border over the part inside the image."""
-    height, width, channels = values.shape
-    missing = -height % _COARSER, -width % _COARSER
-    if any(missing):
-        values = np.pad(values, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
-    size = values.shape[1] // _COARSER, values.shape[0] // _COARSER
-    # For whole squares INTER_AREA is the mean, ten times faster than NumPy.
-    return cv2.resize(values, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], channels)
-
-
-def _blurred(values: np.ndarray, sigma: float) -> np.ndarray:
-    return cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REFLECT).reshape(values.shape)
+    return [blur(np.concatenate(parts), sigma / _GRID) for parts in zip(*strips, strict=True)]

@@ -3,7 +3,7 @@
 Shape letters: H rows, W columns, C channels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +13,9 @@ EDGE = 16
 """Edge of the squares used for statistics, px; strips begin at multiples of it."""
 
 _VALUES = 2**22
+
+Denoise = Callable[[np.ndarray], np.ndarray]
+"""Denoises an image (H, W, C), float32 of data range 1."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Pair:
     """The data range of `noisy`."""
     step: float
     """Distance between adjacent values of `noisy`, scaled to data range 1; 0 for floating-point images."""
+    denoise: Denoise | None = None
+    """Denoises other images of these channels."""
 
     def strip(self, top: int, bottom: int) -> tuple[np.ndarray, np.ndarray]:
         """Return rows `top` to `bottom` of both images, float32 of data range 1."""

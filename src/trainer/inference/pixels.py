@@ -78,6 +78,17 @@ def denoised_pair(
     network: WholeImage, image: np.ndarray, data_range: float, name: str, apart: bool = False
 ) -> Pair:
     """Return an image with the network's float32 result; `apart` denoises each channel by itself."""
+
+    def denoise(other: np.ndarray) -> np.ndarray:
+        return _denoised(network, other, 1.0, name, apart)
+
+    step = 0.0 if image.dtype.kind == "f" else 1 / data_range
+    return Pair(image, _denoised(network, image, data_range, name, apart), data_range, step, denoise)
+
+
+def _denoised(
+    network: WholeImage, image: np.ndarray, data_range: float, name: str, apart: bool
+) -> np.ndarray:
     denoised = np.empty(image.shape, np.float32)
     height, width, channels = image.shape
     together = 1 if apart else channels
@@ -90,7 +101,7 @@ def denoised_pair(
 
         read = _reader(network, image[..., part], data_range, name)
         network.denoise_bands(height, width, read, write, name)
-    return Pair(image, denoised, data_range, 0.0 if image.dtype.kind == "f" else 1 / data_range)
+    return denoised
 
 
 def channels_of(network: WholeImage) -> int:
