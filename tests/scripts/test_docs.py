@@ -24,7 +24,7 @@ TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 FLAG = re.compile(r"(?<![\w-])--?[a-z][\w-]*")
 HARMLESS = ("python3 -m venv", ". .venv/bin/activate", "git clone", "cd ", "tensorboard --logdir")
 LONGEST = {
-    "denoise": 80, "training": 120, "configuration": 180, "datasets": 100, "method": 120, "output": 50,
+    "denoise": 80, "training": 120, "configuration": 185, "datasets": 100, "method": 120, "output": 50,
     "python": 50, "differences": 70, "results": 80,
 }  # fmt: skip
 

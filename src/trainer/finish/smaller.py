@@ -27,7 +27,7 @@ SMALLEST = 32
 """Smallest edge of an image that has a smaller version, px."""
 
 _NEIGHBOURHOOD = 16.0
-"""Sigma of the Gaussian that weights the places where noise is measured, px of the smaller image."""
+"""Sigma of the Gaussian that weights neighbourhoods, px of the smaller image."""
 _SMOOTHING = 1.0
 """Sigma of the Gaussian that removes what the smaller image does not know, px of it."""
 
@@ -64,5 +64,8 @@ def light_of_half(
     variance = blur(removed, _NEIGHBOURHOOD)
     weight = variance / (variance + np.float32(noise**2))
     change = blur(finish(half) - denoised, _SMOOTHING)
-    grid = weight * change + (1 - weight) * local.correction.shrunk(2)
+    by_means = local.correction.shrunk(2)
+    grid = weight * change + (1 - weight) * by_means
+    # The network may shift the light of skewed noise. Over wide neighbourhoods, means have no blotches.
+    grid += blur(by_means - grid, _NEIGHBOURHOOD)
     return SmoothField(grid, 2, (pair.noisy.shape[0], pair.noisy.shape[1]))

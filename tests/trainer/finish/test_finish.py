@@ -2,62 +2,21 @@
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 import torch
 
 from src.trainer.finish import Finish, found_gamma, strips
-from src.trainer.finish.strips import Pair
 from src.util.errors import ConfigError
-
-EDGE = 64  # edge of the flat squares of a scene, px
-
-
-def scene(size, channels=3, seed=0, low=0.15, high=0.7):
-    """Return flat squares, float64 (size, size, channels)."""
-    squares = np.random.default_rng(seed).uniform(low, high, (size // EDGE, size // EDGE, channels))
-    return squares.repeat(EDGE, axis=0).repeat(EDGE, axis=1)
-
-
-def square_means(values):
-    squares = values.reshape(len(values) // EDGE, EDGE, -1, EDGE, values.shape[2]).mean(axis=(1, 3))
-    return squares.repeat(EDGE, axis=0).repeat(EDGE, axis=1)
-
-
-def taken_by_a_sensor(clean, shot=2e-3, seed=1):
-    """Add noise in linear light, before the tone curve; not clipped, not rounded."""
-    light = ((clean + 0.055) / 1.055) ** 2.2
-    noise = np.random.default_rng(seed).standard_normal(clean.shape)
-    return np.maximum(light + np.sqrt(shot * light) * noise, 0) ** (1 / 2.2) * 1.055 - 0.055
-
-
-def stored(values):
-    return np.rint(values.clip(0, 1) * 255).astype(np.uint8)
-
-
-def pair(noisy, denoised):
-    data_range = {"u": np.iinfo(noisy.dtype).max if noisy.dtype.kind == "u" else 1}.get(noisy.dtype.kind, 1)
-    step = 1 / data_range if noisy.dtype.kind == "u" else 0.0
-    return Pair(noisy, denoised.astype(np.float32), data_range, step)
-
-
-def finished(given, **keys):
-    bands = list(Finish(**keys)(given))
-    assert [top for top, _ in bands] == np.cumsum([0, *(len(band) for _, band in bands[:-1])]).tolist()
-    return np.concatenate([band for _, band in bands])
-
-
-def anything(shape, dtype, seed=0):
-    rng = np.random.default_rng(seed)
-    smooth = np.full(shape, 0.4) + 0.1 * rng.random((1, 1, shape[2]))
-    noisy = smooth + 0.05 * rng.standard_normal(shape)
-    noisy[20:30, 10:20] += 0.3  # detail that the network removed
-    noisy[:, : shape[1] // 4] -= smooth[0, 0] - 0.04  # a fifth of the values is clipped
-    levels = noisy if dtype == np.float32 else np.rint(noisy.clip(0) * np.iinfo(dtype).max)
-    given = pair(levels.astype(dtype), smooth + 0.02 * rng.standard_normal(shape))
-    return replace(given, denoise=lambda image: 0.9 * image)
-
+from tests.trainer.finish.conftest import (
+    anything,
+    finished,
+    pair,
+    scene,
+    square_means,
+    stored,
+    taken_by_a_sensor,
+)  # fmt: skip
 
 # Light
 
@@ -244,89 +203,3 @@ def test_chosen_parts_keep_their_settings():
 def test_an_invalid_strength_is_refused(strength):
     with pytest.raises(ConfigError, match=r"^strength: expected a number from 0 to 1, got"):
         Finish().chosen(None, strength)
-
-
-# Smaller versions
-
-
-def blotches(shape, sigma, seed=0):
-    """Return coarse noise (H, W, C) of standard deviation 1."""
-    noise = cv2.GaussianBlur(np.random.default_rng(seed).standard_normal(shape), (0, 0), sigma)
-    return (noise / noise.std()).reshape(shape)
-
-
-def smoother(calls=None):
-    """Return a network that removes fine noise alone. Every image it gets is appended to `calls`."""
-
-    def denoise(image):
-        if calls is not None:
-            calls.append(image.copy())
-        return cv2.GaussianBlur(image, (0, 0), 2.0).reshape(image.shape)
-
-    return denoise
-
-
-def denoised_by(denoise, noisy):
-    """Return the pair of an image of floats or whole numbers."""
-    given = pair(noisy, np.zeros_like(noisy, np.float32))
-    return replace(given, denoised=denoise(given.strip(0, len(noisy))[0]), denoise=denoise)
-
-
-@pytest.mark.parametrize("kind", [np.float32, np.uint8])
-def test_smaller_versions_remove_coarse_noise(kind):
-    clean = np.full((256, 256, 3), 0.5)
-    noisy = clean + 0.08 * blotches(clean.shape, 3)
-    noisy = stored(noisy) if kind == np.uint8 else noisy.astype(np.float32)
-    given = denoised_by(smoother(), noisy)
-    by_means, result = (finished(given, light=16, coarse=coarse, gamma=1) for coarse in (None, 8))
-    assert (result - clean).std() < 0.8 * (by_means - clean).std()
-    assert abs((result - clean).mean()) < 2e-3
-
-
-def test_smaller_versions_hardly_count_in_weak_noise():
-    """Their network would take texture of that size for noise."""
-    rows, columns = np.mgrid[:128, :128] * (2 * np.pi / 24)
-    clean = 0.5 + 0.01 * (np.sin(rows) * np.sin(columns))[..., None]
-    noisy = (clean + 1e-3 * np.random.default_rng(0).standard_normal(clean.shape)).astype(np.float32)
-    given = replace(denoised_by(smoother(), noisy), denoised=clean.astype(np.float32))
-    given = replace(given, denoise=lambda image: cv2.GaussianBlur(image, (0, 0), 3.0)[..., None])
-    errors = [np.abs(finished(given, light=16, coarse=c, gamma=1) - clean).max() for c in (None, 8, 0.01)]
-    assert errors[0] <= errors[1] < 0.25 * errors[2]
-
-
-def test_a_half_and_a_quarter_are_denoised_in_light():
-    calls, clean = [], np.full((100, 67, 3), 0.3)
-    noisy = taken_by_a_sensor(clean, 1e-2)
-    finished(denoised_by(smoother(calls), stored(noisy)), light=16, coarse=8, detail=3, gamma=2.2)
-    assert [image.shape for image in calls] == [(100, 67, 3), (50, 34, 3), (25, 17, 3)]
-    assert abs(noisy.mean() - 0.3) > 0.004  # the tone curve's
-    assert all(abs(image.mean() - 0.3) < 0.002 for image in calls[1:])
-    calls.clear()
-    finished(denoised_by(smoother(calls), stored(noisy)[:31]), light=16, coarse=8, gamma=2.2)
-    assert len(calls) == 1  # too small
-
-
-def test_smaller_versions_are_not_needed_without_light():
-    calls, noisy = [], anything((70, 100, 3), np.uint8).noisy
-    given = denoised_by(smoother(calls), noisy)
-    for keys in ({"detail": 3, "coarse": 8}, {"light": 16}):
-        assert Finish(**keys).denoises is False
-        finished(given, **keys)
-    assert len(calls) == 1
-
-
-@pytest.mark.parametrize("value", [0.02, 0.98])
-def test_smaller_versions_are_right_where_values_are_clipped(value):
-    clean = np.full((128, 128, 1), value)
-    noisy = stored(clean + 0.15 * np.random.default_rng(0).standard_normal(clean.shape))
-    given = denoised_by(smoother(), noisy)
-    assert abs(given.denoised.mean() - value) > 0.03
-    result = finished(given, light=16, coarse=8, gamma=1).clip(0, 1)
-    assert result.mean() == pytest.approx(value, abs=0.015)
-
-
-def test_strength_counts_once():
-    given = denoised_by(smoother(), anything((70, 100, 3), np.uint8).noisy)
-    noisy, _ = given.strip(0, 70)
-    halfway = (noisy + finished(given, light=16, coarse=8)) / 2
-    np.testing.assert_allclose(finished(given, light=16, coarse=8, strength=0.5), halfway, atol=1e-6)

@@ -1,6 +1,7 @@
 """The finish of images of any type, of folders and of scores."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from src.util.errors import ConfigError, DataError
 from src.util.images.io import read_image
 
 CPU = torch.device("cpu")
-ALL = Finish(light=4, gamma=1, detail=2)
+ALL = Finish(light=4, coarse=2, gamma=1, detail=2)
 
 
 class Smoother(DenoisingNetwork):
@@ -46,6 +47,12 @@ def image(dtype=np.uint8, shape=(80, 96, 3)):
     )
 
 
+def denoise_by_channel(values):
+    """Denoise float32 (H, W, C) of data range 1."""
+    channels = [network(1).denoise(torch.from_numpy(v.copy())[None], "a")[0].numpy() for v in values.T]
+    return np.stack(channels).T
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_images_of_any_type_are_finished_in_their_own_values(dtype):
     data_range = 1.0 if dtype == np.float32 else float(np.iinfo(dtype).max)
@@ -58,8 +65,11 @@ def test_images_of_any_type_are_finished_in_their_own_values(dtype):
         data_range,
         0.0 if data_range == 1 else 1 / data_range,
     )
+    without_smaller = np.concatenate([band for _, band in ALL(given)]) * data_range
+    given = replace(given, denoise=denoise_by_channel)
     expected = np.concatenate([band for _, band in ALL(given)]) * data_range
     assert result.dtype == dtype
+    assert np.abs(result - without_smaller).max() > 0.03 * data_range
     np.testing.assert_allclose(result, expected, atol=3 if dtype == np.uint8 else 1e-3 * data_range)
     assert (
         abs(plain.mean() - noisy.mean())
@@ -84,7 +94,11 @@ def test_other_channels_are_denoised_separately_on_request(finish):
         denoise_pixels(network(), noisy, 255, "a", finish)
     result = denoise_pixels(network(), noisy, 255, "a", finish, each_channel=True)
     assert result.shape == noisy.shape
-    if not finish.changes:
+    if finish.changes:
+        together = Pair(noisy, denoise_by_channel(noisy / np.float32(255)), 255, 1 / 255, denoise_by_channel)
+        expected = np.concatenate([band for _, band in finish(together)])
+        np.testing.assert_allclose(result, 255 * expected, atol=1)
+    else:
         for channel in range(5):
             alone = denoise_pixels(network(), noisy[..., channel : channel + 1], 255, "a")
             assert np.array_equal(result[..., channel], alone[..., 0])
@@ -185,6 +199,14 @@ def test_scores_are_of_the_finished_images(run, load, clean_folder, tmp_path):
         clean = read_image(tmp_path / "scored" / f"{number:04d}_CLEAN.png").astype(float)
         psnr = 10 * math.log10(255**2 / ((noisy - clean) ** 2).mean())
         assert float(denoised.stem.rpartition("_")[2]) == pytest.approx(psnr, abs=0.01)
+
+
+def test_scores_and_files_have_the_same_finish():
+    noisy = image()
+    batch = {"noisy": torch.from_numpy(noisy.transpose(2, 0, 1)[None] / np.float32(255)), "name": ["a"]}
+    (result,) = evaluate(network(), [batch], None, finish=ALL)
+    stored = np.rint(255 * result.denoised.permute(1, 2, 0).numpy().clip(0, 1))
+    assert np.abs(stored - denoise_pixels(network(), noisy, 255, "a", ALL)).max() <= 1
 
 
 def test_nan_stays_in_place_with_a_finish():
