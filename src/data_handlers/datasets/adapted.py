@@ -16,6 +16,7 @@ from src.data_handlers.datasets.generated import Generated
 from src.data_handlers.datasets.measured_noise import MeasuredNoise, load_measured_noise
 from src.util.errors import DataError
 from src.util.images.io import ImageInfo
+from src.util.images.shrink import half_size
 
 LIST = "targets.json"
 _STRENGTH_SPREAD = 0.15
@@ -97,10 +98,14 @@ def _load_noise(path: Path) -> MeasuredNoise:
 
 
 class Shares(NamedTuple):
-    """Share of each kind of crop. The rest, up to 1, are generated images with measured noise."""
+    """Share of each kind of crop. The rest, up to 1, are generated images with measured noise.
+
+    `half` is the share of all kinds at half the size of the images, as the finish shows it to the network.
+    """
 
     real: float
     own: float
+    half: float
 
 
 class Adapted(DrawnSource):
@@ -115,12 +120,12 @@ class Adapted(DrawnSource):
     size : int
         Edge of a crop in px, at most that of the smallest image.
     shares : Shares
-        Share of crops with real noise, and of crops of targets with measured noise.
+        Shares of the kinds of crops.
 
     Notes
     -----
     A crop of an image with neither 1 nor 3 channels has one channel, because such images are denoised
-    channel by channel.
+    channel by channel. Images smaller than two crops are not drawn at half the size.
     """
 
     def __init__(self, targets: Targets, count: int, size: int, shares: Shares) -> None:
@@ -129,7 +134,6 @@ class Adapted(DrawnSource):
         self._count = count
         self._size = size
         self._shares = shares
-        self._generated = Generated(count=1, size=size)
 
     def __len__(self) -> int:
         return self._count
@@ -145,30 +149,34 @@ class Adapted(DrawnSource):
 
     def draw(self, number: int, rng: np.random.Generator) -> Image:
         """Draw a noisy crop and its target."""
-        noises, kind = self._targets.noises, rng.random()
+        kind, half = rng.random(), rng.random() < self._shares.half
         which = int(rng.integers(len(self._targets.images)))
         image = self._targets.images[which]
         count = image.noisy.shape[2]
         channels = list(range(count)) if count in (1, 3) else [int(rng.integers(count))]
-        noisy, clean = self._crop(image, channels, rng)
-        if noises is None or kind < self._shares.real:
-            return Image(self.name(number), noisy, clean, dtype="float32")
-        if kind >= self._shares.real + self._shares.own:
-            clean = self._generate(len(channels), rng)
-        strength = float(np.exp(rng.normal(0, _STRENGTH_SPREAD)))
-        noisy = noises[which].of_channels(channels).added_to(clean.clip(0, 1), strength, rng)
+        noise = None if self._targets.noises is None else self._targets.noises[which]
+        half = half and noise is not None and min(image.noisy.shape[:2]) >= 2 * self._size
+        size = 2 * self._size if half else self._size
+        noisy, clean = self._crop(image, channels, size, rng)
+        if noise is not None and kind >= self._shares.real:
+            if kind >= self._shares.real + self._shares.own:
+                clean = self._generate(len(channels), size, rng)
+            strength = float(np.exp(rng.normal(0, _STRENGTH_SPREAD)))
+            noisy = noise.of_channels(channels).added_to(clean.clip(0, 1), strength, rng)
+        if noise is not None and half:
+            noisy, clean = (half_size(values, noise.gamma) for values in (noisy, clean))
         return Image(self.name(number), noisy, clean, dtype="float32")
 
     def _crop(
-        self, image: Target, channels: list[int], rng: np.random.Generator
+        self, image: Target, channels: list[int], size: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        top, left = (int(rng.integers(length - self._size + 1)) for length in image.noisy.shape[:2])
-        place = slice(top, top + self._size), slice(left, left + self._size), channels
+        top, left = (int(rng.integers(length - size + 1)) for length in image.noisy.shape[:2])
+        place = slice(top, top + size), slice(left, left + size), channels
         noisy = np.asarray(image.noisy[place])
         if noisy.dtype == np.uint8:
             noisy = noisy.astype(np.float32) / np.float32(255)
         return noisy, np.asarray(image.target[place])
 
-    def _generate(self, channels: int, rng: np.random.Generator) -> np.ndarray:
-        image = self._generated.draw(0, rng).noisy.astype(np.float32) / 255
+    def _generate(self, channels: int, size: int, rng: np.random.Generator) -> np.ndarray:
+        image = Generated(count=1, size=size).draw(0, rng).noisy.astype(np.float32) / 255
         return image if channels == 3 else image.mean(axis=2, keepdims=True)

@@ -148,7 +148,7 @@ class _Stages:
     def _crops(self, config: RunConfig, targets: Targets) -> Samples:
         block = config.adapt
         assert block is not None
-        source = Adapted(targets, block.crops, self.plan.size, Shares(block.real, block.own))
+        source = Adapted(targets, block.crops, self.plan.size, Shares(block.real, block.own, block.half))
         crops = Samples(
             source, View(augmentations=["flip", "rotate"]), channels=config.model.kwargs["in_channels"],
             seed=config.seed, training=True, data_range=1.0,

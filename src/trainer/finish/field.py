@@ -42,17 +42,6 @@ class SmoothField:
         return SmoothField(self.grid, self.edge // factor, (height, width)).rows(0, height)
 
 
-def shrink(image: np.ndarray, edge: int) -> np.ndarray:
-    """Return the means (h, w, C) of an image over squares of `edge` px; at the border of what is inside."""
-    height, width, channels = image.shape
-    missing = -height % edge, -width % edge
-    if any(missing):
-        image = np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
-    size = image.shape[1] // edge, image.shape[0] // edge
-    # For whole squares INTER_AREA is the mean, ten times faster than NumPy.
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], channels)
-
-
 def blur(image: np.ndarray, sigma: float) -> np.ndarray:
     """Return an image (H, W, C) blurred by a Gaussian of `sigma` px."""
     blurred = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)

@@ -14,10 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from src.trainer.finish.field import SmoothField, blur, shrink
+from src.trainer.finish.field import SmoothField, blur
 from src.trainer.finish.flat_places import MIN_PLACES, FlatPlaces
 from src.trainer.finish.strips import Pair
 from src.util.images.light import from_light, to_light
+from src.util.images.shrink import shrink
 
 GAMMAS = np.linspace(1, 3, 21)
 """The gammas to try: 1 leaves the image as it is, 2.2 is about the linear light of sRGB."""

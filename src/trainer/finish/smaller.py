@@ -16,10 +16,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from src.trainer.finish.field import SmoothField, blur, shrink
+from src.trainer.finish.field import SmoothField, blur
 from src.trainer.finish.light import LocalLight
 from src.trainer.finish.strips import Denoise, Pair
-from src.util.images.light import from_light, to_light
+from src.util.images.shrink import half_size
 
 SIZES = 2
 """Largest number of smaller versions: a half and a quarter of the size."""
@@ -53,11 +53,8 @@ def light_of_half(
     finish : callable
         Finishes the smaller images, and returns (H / 2, W / 2, C).
     """
-    strips = [
-        [shrink(to_light(values, gamma), 2) for values in pair.strip(top, bottom)]
-        for top, bottom in pair.strips
-    ]
-    noisy, denoised = (from_light(np.concatenate(parts), gamma) for parts in zip(*strips, strict=True))
+    strips = [[half_size(values, gamma) for values in pair.strip(*rows)] for rows in pair.strips]
+    noisy, denoised = (np.concatenate(parts) for parts in zip(*strips, strict=True))
     noisy -= local.clipping.shrunk(2)
     half = Pair(noisy, denoise(noisy), 1.0, 0.0, denoise)
     removed = ((noisy - half.denoised) ** 2).mean(axis=2, keepdims=True)

@@ -20,14 +20,14 @@ def noise(deviation):
     )
 
 
-def crops(real, own, measured=True):
+def crops(real, own, measured=True, half=0.0):
     """Draw crops of two flat images, whose real noise is -0.1 everywhere."""
     images = []
     for level in LEVELS:
         target = np.full((64, 64, 3), level, np.float32)
         images.append(Target(f"{level}", target - np.float32(0.1), target))
     targets = Targets(images, [noise(each) for each in DEVIATIONS] if measured else None)
-    source = Adapted(targets, 40, 32, Shares(real, own))
+    source = Adapted(targets, 40, 32, Shares(real, own, half))
     return [source.draw(number, np.random.default_rng(number)) for number in range(40)]
 
 
@@ -56,3 +56,30 @@ def test_shares_of_real_noise_targets_and_generated_images():
 
 def test_without_measured_noise_all_crops_are_real():
     assert all(np.ptp(crop.noisy - crop.clean) < 1e-6 for crop in crops(real=0, own=0, measured=False))
+
+
+def test_crops_of_half_the_size_have_half_the_noise():
+    """White noise: means over 2x2 px."""
+    whole, half = crops(real=0, own=1), crops(real=0, own=1, half=1)
+    spreads = [np.mean([(crop.noisy - crop.clean).std() for crop in drawn]) for drawn in (whole, half)]
+    assert spreads[1] == pytest.approx(spreads[0] / 2, rel=0.1)
+    assert all(crop.noisy.shape == crop.clean.shape == (32, 32, 3) for crop in half)
+    assert all(np.ptp(crop.noisy - crop.clean) < 1e-6 for crop in crops(real=1, own=0, half=1))
+
+
+def test_the_share_of_crops_of_half_the_size():
+    spread = [float((crop.noisy - crop.clean).std()) for crop in crops(real=0, own=1, half=0.5)]
+    weak = [each < 0.008 or 0.015 < each < 0.03 for each in spread]  # half of a deviation of LEVELS' noises
+    assert 12 <= sum(weak) <= 28
+
+
+def test_generated_images_of_half_the_size():
+    found = sorted(float((crop.noisy - crop.clean).std()) for crop in crops(real=0, own=0, half=1))
+    assert found[0] < 0.008 and 0.015 < found[-1] < 0.035
+
+
+def test_small_images_are_not_drawn_at_half_the_size():
+    small = np.full((40, 64, 3), 0.5, np.float32)
+    source = Adapted(Targets([Target("a", small, small)], [noise(0.04)]), 1, 32, Shares(0, 1, 1))
+    drawn = [source.draw(number, np.random.default_rng(number)) for number in range(10)]
+    assert np.mean([(crop.noisy - crop.clean).std() for crop in drawn]) > 0.03
