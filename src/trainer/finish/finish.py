@@ -127,7 +127,10 @@ class Finish(Block):
         whole = self.model_copy(update={"strength": 1.0})
 
         def finished(half: Pair) -> np.ndarray:
-            return np.concatenate([band for _, band in whole._bands(half, flat_places(half), sizes - 1)])
+            result = np.empty_like(half.denoised)
+            for top, band in whole._bands(half, flat_places(half), sizes - 1):
+                result[top : top + len(band)] = band
+            return result
 
         return light_of_half(pair, pair.denoise, local, self.gamma, self.coarse / 255, finished)
 

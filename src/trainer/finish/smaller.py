@@ -57,12 +57,10 @@ def light_of_half(
     noisy, denoised = (np.concatenate(parts) for parts in zip(*strips, strict=True))
     noisy -= local.clipping.shrunk(2)
     half = Pair(noisy, denoise(noisy), 1.0, 0.0, denoise)
-    removed = ((noisy - half.denoised) ** 2).mean(axis=2, keepdims=True)
-    variance = blur(removed, _NEIGHBOURHOOD)
+    variance = blur(((noisy - half.denoised) ** 2).mean(axis=2, keepdims=True), _NEIGHBOURHOOD)
     weight = variance / (variance + np.float32(noise**2))
-    change = blur(finish(half) - denoised, _SMOOTHING)
     by_means = local.correction.shrunk(2)
-    grid = weight * change + (1 - weight) * by_means
+    grid = by_means + weight * (blur(finish(half) - denoised, _SMOOTHING) - by_means)
     # The network may shift the light of skewed noise. Over wide neighbourhoods, means have no blotches.
     grid += blur(by_means - grid, _NEIGHBOURHOOD)
     return SmoothField(grid, 2, (pair.noisy.shape[0], pair.noisy.shape[1]))
