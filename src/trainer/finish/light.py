@@ -131,16 +131,16 @@ def local_light(pair: Pair, sigma: float, gamma: float) -> LocalLight:
         yield to_light(noisy, gamma)
         yield to_light(denoised, gamma)
         yield pair.clipped(noisy).astype(np.float32)
-        yield np.abs(noisy - denoised)
 
     def field(grid: np.ndarray) -> SmoothField:
         return SmoothField(grid, _GRID, (pair.noisy.shape[0], pair.noisy.shape[1]))
 
-    light, result, clipped, distance = _local_means(pair, sigma, light_of)
+    light, result, clipped = _local_means(pair, sigma, light_of)
     by_mean = from_light(light, gamma) - from_light(result, gamma)
     weight = np.maximum(1 - _FADE * clipped, 0)
     if weight.min() == 1:
         return LocalLight(field(by_mean), field(np.zeros_like(by_mean)))
+    (distance,) = _local_means(pair, sigma, lambda noisy, denoised, top: iter([np.abs(noisy - denoised)]))
     by_median = weight * by_mean
     for _ in range(_MEDIAN_STEPS):
         above, below = _local_means(pair, sigma, partial(_compare, field(by_median)))
