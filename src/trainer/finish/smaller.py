@@ -9,7 +9,6 @@ References
 ----------
 .. [1] G. Facciolo, N. Pierazzo and J.-M. Morel, "Conservative Scale Recomposition for Multiscale Denoising
    (The Devil is in the High Frequency Detail)", SIAM Journal on Imaging Sciences 10(3), 2017.
-   :DOI:`10.1137/17M1111826`
 """
 
 from collections.abc import Callable
