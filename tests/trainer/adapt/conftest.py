@@ -12,7 +12,7 @@ training:
   {{dataset: Folder, dataset_args: {{data_dir: {data_dir}}}, objective: imitate, loss: 1*target_L1,
    batch_size: 2, max_epochs: 2, init: general, init_lr: 1.0e-3, freeze_norm: 0, ema: 0.5}}
 validation: {{val: false}}
-test: {{finish: {{light: 16, detail: 3}}, each_channel: true}}
+test: {{finish: {{light: 16, coarse: 8, detail: 3}}, each_channel: true}}
 adapt: {{crops: 4, size: 32, teacher: {teacher}}}
 """
 TEACHER = """

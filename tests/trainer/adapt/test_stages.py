@@ -12,6 +12,8 @@ from src.trainer.checkpoints.checkpoint import load_checkpoint
 from src.trainer.config.build import noisy_images
 from src.trainer.config.reading import read_config
 from src.trainer.inference.trained import load_trained
+from src.trainer.network.masked import Masked
+from src.trainer.network.network import Network
 from src.util.errors import CheckpointError, ConfigError, DataError
 from src.util.file_manager import FileManager
 from tests.trainer.adapt.conftest import TEACHER as A_TEACHER
@@ -120,6 +122,20 @@ def test_the_teachers_weight_in_a_target_grows_with_the_noise(tmp_path):
         noise = 255 * (image.noisy / 255 - image.target).std()
         ratio = (noise + 12) / (noise + 36)
         assert np.median(third / half) == pytest.approx(ratio, rel=0.05)
+
+
+def test_the_teacher_denoises_no_smaller_versions(noisy, tmp_path, monkeypatch):
+    """It did not learn their size; the network that is adapted denoises them."""
+    sizes, originals = {}, {kind: kind.denoise_bands for kind in (Masked, Network)}
+
+    def recorded(self, height, *arguments):
+        sizes.setdefault(type(self), set()).add(height)
+        return originals[type(self)](self, height, *arguments)
+
+    for kind in originals:
+        monkeypatch.setattr(kind, "denoise_bands", recorded)
+    run(adapted(noisy), tmp_path / "output")
+    assert sizes[Masked] == {96} and {96, 48, 24} <= sizes[Network]
 
 
 def test_the_first_student_makes_the_second_ones_targets(noisy, tmp_path):

@@ -16,7 +16,7 @@ from tests.trainer.finish.conftest import (
     square_means,
     stored,
     taken_by_a_sensor,
-)  # fmt: skip
+)
 
 # Light
 
