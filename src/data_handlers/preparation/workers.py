@@ -3,9 +3,10 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import connection
 from multiprocessing.synchronize import Event
 from threading import Thread
@@ -19,6 +20,8 @@ Result = TypeVar("Result")
 
 # In a worker process: set when its preparation stops.
 _stop: Event | None = None
+
+_STOPPING = signal.SIGINT, signal.SIGTERM
 
 
 def run_tasks(
@@ -52,7 +55,9 @@ def run_tasks(
     stop = context.Event()
     pool = ProcessPoolExecutor(jobs, context, _start_worker, (stop,))
     try:
-        for future in as_completed([pool.submit(work, task) for task in tasks]):
+        with _signals_wait():  # this starts the processes
+            futures = [pool.submit(work, task) for task in tasks]
+        for future in as_completed(futures):
             yield future.result()
     except (BrokenProcessPool, MemoryError):
         raise StorageError(
@@ -69,11 +74,27 @@ def stopped() -> bool:
     return _stop is not None and _stop.is_set()
 
 
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Let signals that stop the program wait, also in processes that are started now.
+
+    A new process has the main one's handlers until it ignores these signals, and would raise their errors.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker(stop: Any) -> None:
     global _stop
     _stop = stop
     # A terminal or cluster sends these to all processes; the main process sets `stop`.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _STOPPING:
         signal.signal(number, signal.SIG_IGN)
     use_one_thread()
     Thread(target=_end_with_parent, daemon=True).start()
