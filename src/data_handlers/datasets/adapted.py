@@ -100,12 +100,15 @@ def _load_noise(path: Path) -> MeasuredNoise:
 class Shares(NamedTuple):
     """Share of each kind of crop. The rest, up to 1, are generated images with measured noise.
 
-    `half` is the share of all kinds at half the size of the images, as the finish shows it to the network.
+    `half` is the share of all kinds at half the size of the images, where noise is strong. At noise of standard
+    deviation s of the half-size image (data range 1) it is `half` * s^2 / (s^2 + `coarse`^2), as the finish
+    weighs what the network makes of them.
     """
 
     real: float
     own: float
-    half: float
+    half: float = 0.0
+    coarse: float = 0.0
 
 
 class Adapted(DrawnSource):
@@ -149,13 +152,13 @@ class Adapted(DrawnSource):
 
     def draw(self, number: int, rng: np.random.Generator) -> Image:
         """Draw a noisy crop and its target."""
-        kind, half = rng.random(), rng.random() < self._shares.half
+        kind = rng.random()
         which = int(rng.integers(len(self._targets.images)))
         image = self._targets.images[which]
         count = image.noisy.shape[2]
         channels = list(range(count)) if count in (1, 3) else [int(rng.integers(count))]
         noise = None if self._targets.noises is None else self._targets.noises[which]
-        half = half and noise is not None and min(image.noisy.shape[:2]) >= 2 * self._size
+        half = noise is not None and self._is_at_half(image, channels, noise.gamma, rng)
         size = 2 * self._size if half else self._size
         noisy, clean = self._crop(image, channels, size, rng)
         if noise is not None and kind >= self._shares.real:
@@ -166,6 +169,14 @@ class Adapted(DrawnSource):
         if noise is not None and half:
             noisy, clean = (half_size(values, noise.gamma) for values in (noisy, clean))
         return Image(self.name(number), noisy, clean, dtype="float32")
+
+    def _is_at_half(self, image: Target, channels: list[int], gamma: float, rng: np.random.Generator) -> bool:
+        """Draw whether a crop is at half the size, from the noise of a part of the image at that size."""
+        if rng.random() >= self._shares.half or min(image.noisy.shape[:2]) < 2 * self._size:
+            return False
+        noisy, clean = (half_size(values, gamma) for values in self._crop(image, channels, 2 * self._size, rng))
+        variance = float(((noisy - clean) ** 2).mean())
+        return rng.random() * (variance + self._shares.coarse**2) < variance
 
     def _crop(
         self, image: Target, channels: list[int], size: int, rng: np.random.Generator

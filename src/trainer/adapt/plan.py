@@ -12,6 +12,7 @@ from src.masker import NonLocalMasker
 from src.trainer.config.build import build_masker, build_model
 from src.trainer.config.reading import check_config
 from src.trainer.config.run_config import RunConfig
+from src.trainer.finish import SIZES
 from src.trainer.network.masked import passes
 from src.util.config.yaml_document import Document
 from src.util.errors import ConfigError, DataError
@@ -70,6 +71,8 @@ class Plan:
         if config.adapt is None:
             return self._training_work(config)
         per_pixel = operations(config)
+        if config.test.finish.denoises:
+            per_pixel *= 1 + sum(0.25**size for size in range(1, SIZES + 1))
         if config is self.student and self.teacher is not None:
             per_pixel += passes(masker_of(self.teacher)) * operations(self.teacher)
         return self._training_work(config) + per_pixel * config.adapt.megapixels * 1e6

@@ -148,7 +148,11 @@ class _Stages:
     def _crops(self, config: RunConfig, targets: Targets) -> Samples:
         block = config.adapt
         assert block is not None
-        source = Adapted(targets, block.crops, self.plan.size, Shares(block.real, block.own, block.half))
+        shares = Shares(block.real, block.own)
+        finish = config.test.finish
+        if finish.denoises and finish.coarse is not None:
+            shares = shares._replace(half=block.half, coarse=finish.coarse / 255)
+        source = Adapted(targets, block.crops, self.plan.size, shares)
         crops = Samples(
             source, View(augmentations=["flip", "rotate"]), channels=config.model.kwargs["in_channels"],
             seed=config.seed, training=True, data_range=1.0,

@@ -196,8 +196,9 @@ class AdaptBlock(Block):
     own: Annotated[float, Field(ge=0, le=1)] = 0.3
     """Share of crops that are targets with measured noise; for the first student `real` is added to it. The
     rest are generated images with measured noise."""
-    half: Annotated[float, Field(ge=0, le=1)] = 0.25
-    """Share of all crops at half the size of the images, as `test.finish.coarse` shows it to the network."""
+    half: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of crops at half the size of the images, as `test.finish.coarse` shows it to the network, where
+    noise is strong. If it has the standard deviation s at that size, the share is half s^2 / (s^2 + coarse^2)."""
     crops: Annotated[int, Field(ge=1)] = 2_880
     """Crops in an epoch of the student."""
     size: Annotated[int, Field(ge=16)] = 128

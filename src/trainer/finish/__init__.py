@@ -7,5 +7,6 @@ piece.
 
 from src.trainer.finish.finish import NOTHING, Finish, Parts, found_gamma
 from src.trainer.finish.light import gamma_of
+from src.trainer.finish.smaller import SIZES
 
-__all__ = ["NOTHING", "Finish", "Parts", "found_gamma", "gamma_of"]
+__all__ = ["NOTHING", "SIZES", "Finish", "Parts", "found_gamma", "gamma_of"]

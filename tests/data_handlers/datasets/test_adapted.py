@@ -20,14 +20,14 @@ def noise(deviation):
     )
 
 
-def crops(real, own, measured=True, half=0.0):
+def crops(real, own, measured=True, half=0.0, coarse=0.0):
     """Draw crops of two flat images, whose real noise is -0.1 everywhere."""
     images = []
     for level in LEVELS:
         target = np.full((64, 64, 3), level, np.float32)
         images.append(Target(f"{level}", target - np.float32(0.1), target))
     targets = Targets(images, [noise(each) for each in DEVIATIONS] if measured else None)
-    source = Adapted(targets, 40, 32, Shares(real, own, half))
+    source = Adapted(targets, 40, 32, Shares(real, own, half, coarse))
     return [source.draw(number, np.random.default_rng(number)) for number in range(40)]
 
 
@@ -71,6 +71,14 @@ def test_the_share_of_crops_of_half_the_size():
     spread = [float((crop.noisy - crop.clean).std()) for crop in crops(real=0, own=1, half=0.5)]
     weak = [each < 0.008 or 0.015 < each < 0.03 for each in spread]  # half of a deviation of LEVELS' noises
     assert 12 <= sum(weak) <= 28
+
+
+@pytest.mark.parametrize(("coarse", "expected"), [(0.01, 40), (0.1, 20), (1.0, 0)])
+def test_the_stronger_the_noise_the_more_crops_of_half_the_size(coarse, expected):
+    """The images differ from their targets by 0.1: at `coarse` 0.1, half of the crops."""
+    spread = [float((crop.noisy - crop.clean).std()) for crop in crops(0, 1, half=1, coarse=coarse)]
+    weak = [each < 0.008 or 0.015 < each < 0.03 for each in spread]
+    assert abs(sum(weak) - expected) <= 8
 
 
 def test_generated_images_of_half_the_size():
