@@ -20,6 +20,8 @@ from src.util.images.shrink import half_size
 
 LIST = "targets.json"
 _STRENGTH_SPREAD = 0.15
+_SHARPER = 0.5
+"""Share of the targets' crops at half their size: denoised images are less sharp than clean ones."""
 
 
 class Target(NamedTuple):
@@ -160,15 +162,27 @@ class Adapted(DrawnSource):
         noise = None if self._targets.noises is None else self._targets.noises[which]
         half = noise is not None and self._is_at_half(image, channels, noise.gamma, rng)
         size = 2 * self._size if half else self._size
-        noisy, clean = self._crop(image, channels, size, rng)
-        if noise is not None and kind >= self._shares.real:
-            if kind >= self._shares.real + self._shares.own:
+        if noise is None or kind < self._shares.real:
+            noisy, clean = self._crop(image, channels, size, rng)
+        else:
+            if kind < self._shares.real + self._shares.own:
+                clean = self._own(image, channels, noise.gamma, size, rng)
+            else:
                 clean = self._generate(len(channels), size, rng)
             strength = float(np.exp(rng.normal(0, _STRENGTH_SPREAD)))
-            noisy = noise.of_channels(channels).added_to(clean.clip(0, 1), strength, rng)
+            noisy = noise.of_channels(channels).added_to(clean, strength, rng)
         if noise is not None and half:
             noisy, clean = (half_size(values, noise.gamma) for values in (noisy, clean))
         return Image(self.name(number), noisy, clean, dtype="float32")
+
+    def _own(
+        self, image: Target, channels: list[int], gamma: float, size: int, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Draw a crop of a target, or of the target at half its size, which is sharper."""
+        sharper = rng.random() < _SHARPER and min(image.noisy.shape[:2]) >= 2 * size
+        _, clean = self._crop(image, channels, 2 * size if sharper else size, rng)
+        clean = clean.clip(0, 1)
+        return half_size(clean, gamma) if sharper else clean
 
     def _is_at_half(self, image: Target, channels: list[int], gamma: float, rng: np.random.Generator) -> bool:
         """Draw whether a crop is at half the size, from the noise of a part of the image at that size."""

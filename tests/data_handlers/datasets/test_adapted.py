@@ -81,6 +81,16 @@ def test_the_stronger_the_noise_the_more_crops_of_half_the_size(coarse, expected
     assert abs(sum(weak) - expected) <= 8
 
 
+def test_half_of_the_targets_crops_are_of_the_target_at_half_its_size():
+    """A checkerboard of single pixels is flat at half the size; its noise stays that of the whole size."""
+    board = np.float32(0.4 + 0.2 * (np.indices((64, 64)).sum(0) % 2))[..., None].repeat(3, axis=2)
+    source = Adapted(Targets([Target("a", board, board)], [noise(0.04)]), 40, 32, Shares(0, 1))
+    drawn = [source.draw(number, np.random.default_rng(number)) for number in range(40)]
+    flat = [crop.clean.std() < 0.01 for crop in drawn]
+    assert 12 <= sum(flat) <= 28
+    assert np.mean([(crop.noisy - crop.clean).std() for crop in drawn]) == pytest.approx(0.042, rel=0.15)
+
+
 def test_generated_images_of_half_the_size():
     found = sorted(float((crop.noisy - crop.clean).std()) for crop in crops(real=0, own=0, half=1))
     assert found[0] < 0.008 and 0.015 < found[-1] < 0.035
