@@ -194,11 +194,11 @@ class AdaptBlock(Block):
     real: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of the student's crops that are cut from the noisy images; for the first student none are."""
     own: Annotated[float, Field(ge=0, le=1)] = 0.3
-    """Share of crops that are targets with measured noise; for the first student `real` is added to it. The
-    rest are generated images with measured noise."""
+    """Share of crops that are targets, half of them at half the size, with measured noise; for the first
+    student `real` is added to it. The rest are generated images with measured noise."""
     half: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Share of crops at half the size of the images, as `test.finish.coarse` shows it to the network, where
-    noise is strong. If it has the standard deviation s at that size, the share is half s^2 / (s^2 + coarse^2)."""
+    """Largest share of crops at half the size of the images, as `test.finish.coarse` shows it to the network.
+    It is this, times s^2 / (s^2 + coarse^2) for noise of standard deviation s at that size."""
     crops: Annotated[int, Field(ge=1)] = 2_880
     """Crops in an epoch of the student."""
     size: Annotated[int, Field(ge=16)] = 128
