@@ -13,11 +13,16 @@ from functools import lru_cache
 from typing import BinaryIO
 
 import numpy as np
+from scipy.fft import irfft2, rfft2
 
 from src.util.images.light import from_light, to_light
 
 _CACHED = 128
-"""Noises whose spectra are kept, about 0.6 MB each."""
+"""Spectra that are kept, 0.6 MB each for crops of 128 px."""
+_KERNELS = 512
+"""Kernels that are kept, 0.15 MB each."""
+_GRID = 64
+"""Edge of a kernel, px: noise is correlated over shorter distances."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +78,8 @@ class MeasuredNoise:
     def pattern(self, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
         """Draw noise (H, W, C) with standard deviation 1 and the measured correlation."""
         white = rng.standard_normal((len(self.levels), *shape), np.float32)
-        spectrum = np.einsum("hwij,jhw->ihw", _roots(self, *shape), np.fft.rfft2(white))
-        return np.ascontiguousarray(np.fft.irfft2(spectrum, shape).transpose(1, 2, 0), np.float32)
+        spectrum = np.einsum("hwij,jhw->ihw", _roots(self, *shape), rfft2(white))
+        return np.ascontiguousarray(irfft2(spectrum, shape).transpose(1, 2, 0), np.float32)
 
     @property
     def tapered(self) -> np.ndarray:
@@ -118,15 +123,27 @@ def _of_channels(noise: MeasuredNoise, channels: tuple[int, ...]) -> MeasuredNoi
 @lru_cache(maxsize=_CACHED)
 def _roots(noise: MeasuredNoise, height: int, width: int) -> np.ndarray:
     """Return square roots (H, W // 2 + 1, C, C) of the cross-spectrum, the filter for white noise."""
-    radius, channels = len(noise.shared) // 2, len(noise.levels)
-    lags = np.arange(-radius, radius + 1)
-    wrapped = np.zeros((height, width, channels, channels))
-    np.add.at(wrapped, (lags[:, None] % height, lags % width), noise.tapered)
-    spectrum = np.fft.rfft2(wrapped, axes=(0, 1)).conj().astype(np.complex64)
-    # Measurement errors make some powers negative.
-    powers, axes = np.linalg.eigh((spectrum + spectrum.conj().swapaxes(2, 3)) / 2)
-    roots = (axes * np.sqrt(powers.clip(0))[..., None, :]) @ axes.conj().swapaxes(2, 3)
+    lags = np.arange(-_GRID // 2, _GRID // 2)
+    roots = _spectrum(_kernel(noise), lags, height, width)
     # rfft2 stores half of the spectrum, so all columns but the first and the middle one count twice.
     twice = np.where((np.arange(width // 2 + 1) % (width / 2)) == 0, 1, 2)
     variance = ((np.abs(roots) ** 2).sum(3) * twice[:, None]).mean(axis=0).sum(axis=0) / width
     return np.asarray(roots / np.sqrt(variance)[:, None], np.complex64)
+
+
+@lru_cache(maxsize=_KERNELS)
+def _kernel(noise: MeasuredNoise) -> np.ndarray:
+    """Return the filter as a kernel (_GRID, _GRID, C, C), which does not depend on the size of an image."""
+    radius = len(noise.shared) // 2
+    spectrum = _spectrum(noise.tapered, np.arange(-radius, radius + 1), _GRID, _GRID).conj()
+    # Measurement errors make some powers negative.
+    powers, axes = np.linalg.eigh((spectrum + spectrum.conj().swapaxes(2, 3)) / 2)
+    roots = (axes * np.sqrt(powers.clip(0))[..., None, :]) @ axes.conj().swapaxes(2, 3)
+    return np.asarray(np.fft.fftshift(irfft2(roots, (_GRID, _GRID), axes=(0, 1)), (0, 1)), np.float32)
+
+
+def _spectrum(values: np.ndarray, lags: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return the spectrum (H, W // 2 + 1, C, C) of values at some lags, of periodic images."""
+    wrapped = np.zeros((height, width, *values.shape[2:]), np.float32)
+    np.add.at(wrapped, (lags[:, None] % height, lags % width), values)
+    return np.asarray(rfft2(wrapped, axes=(0, 1)), np.complex64)
