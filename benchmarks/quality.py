@@ -2,7 +2,7 @@
 
     python -m benchmarks.quality            # eight kinds of noise, and the demo
     python -m benchmarks.quality --pairs PolyU=polyu/noisy,polyu/gt --every 6 --sheet sheet.png
-    python -m benchmarks.quality --checkpoint output/mine/checkpoint/mine_012.pth
+    python -m benchmarks.quality --checkpoint output/mine/checkpoint/mine_004.pth
     python -m benchmarks.quality --write sets    # the images themselves, to adapt networks to
 
 All methods get the same images. Results are rounded to 8 bits. Colour is the mean absolute error of an
