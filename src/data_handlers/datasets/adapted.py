@@ -102,9 +102,8 @@ def _load_noise(path: Path) -> MeasuredNoise:
 class Shares(NamedTuple):
     """Share of each kind of crop. The rest, up to 1, are generated images with measured noise.
 
-    `half` is the share of all kinds at half the size of the images, where noise is strong. At noise of standard
-    deviation s of the half-size image (data range 1) it is `half` * s^2 / (s^2 + `coarse`^2), as the finish
-    weighs what the network makes of them.
+    `half` is the largest share of all kinds at half the size of the images. With noise of standard deviation
+    s at that size (data range 1) it is `half` * s^2 / (s^2 + `coarse`^2), as the finish weighs smaller sizes.
     """
 
     real: float
@@ -188,7 +187,8 @@ class Adapted(DrawnSource):
         """Draw whether a crop is at half the size, from the noise of a part of the image at that size."""
         if rng.random() >= self._shares.half or min(image.noisy.shape[:2]) < 2 * self._size:
             return False
-        noisy, clean = (half_size(values, gamma) for values in self._crop(image, channels, 2 * self._size, rng))
+        crop = self._crop(image, channels, 2 * self._size, rng)
+        noisy, clean = (half_size(values, gamma) for values in crop)
         variance = float(((noisy - clean) ** 2).mean())
         return rng.random() * (variance + self._shares.coarse**2) < variance
 
