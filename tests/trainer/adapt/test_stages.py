@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from src.data_handlers.datasets.adapted import LIST, open_targets
+from src.data_handlers.datasets.adapted import LIST, Adapted, open_targets
 from src.trainer.adapt import stages
 from src.trainer.adapt.plan import plan_of
 from src.trainer.adapt.stages import TARGETS, TEACHER, adapt
@@ -195,6 +195,23 @@ def test_the_shipped_recipe_has_three_stages(noisy):
     assert teacher.masker.masker_args["exclude"] >= teacher.masker.masker_args["sim_patch_edge"]
     assert student.training.init == "general" and plan.size == 96
     assert plan.later_work(first) > plan.later_work(teacher) * 0.2 > 0 and plan.later_work(student) == 0
+    plain = read_config("folder", [f"training.dataset_args.data_dir={noisy}", "test.finish.coarse=null"])
+    without = plan_of(plain, noisy_images(plain))
+    assert without.later_work(without.first) < plan.later_work(first)  # smaller versions take time
+
+
+@pytest.mark.parametrize(("coarse", "half"), [("8", 0.5), ("null", 0.0)])
+def test_students_see_half_the_size_only_if_the_finish_uses_it(noisy, tmp_path, monkeypatch, coarse, half):
+    shares = []
+
+    def recorded(targets, count, size, of_kinds):
+        shares.append((of_kinds.half, of_kinds.coarse))
+        return Adapted(targets, count, size, of_kinds)
+
+    monkeypatch.setattr(stages, "Adapted", recorded)
+    finish = "test.finish.light=16", f"test.finish.coarse={coarse}"
+    run(adapted(noisy, "null"), tmp_path / "output", "mine", False, "adapt.first_length=null", *finish)
+    assert shares == [(half, pytest.approx(half * 16 / 255))]
 
 
 def test_a_network_of_another_kind_begins_with_random_weights(noisy, tmp_path):
