@@ -72,3 +72,16 @@ def test_noise_depends_only_on_the_random_numbers_and_can_be_saved():
         for which, seed in ((noise, 3), (again, 3), (again, 4))
     )
     assert np.array_equal(first, second) and not np.array_equal(first, other)
+
+
+def test_a_correlation_that_no_noise_has_becomes_the_nearest_power_spectrum():
+    """Neighbours with 0.9, tapered to 0.675, and nothing beyond: some powers would be negative."""
+    shared = np.zeros((5, 5, 1, 1), np.float32)
+    shared[2, 1:4, 0, 0] = 0.9, 1, 0.9
+    level = np.full((1, 1), 0.5, np.float32)
+    pattern = MeasuredNoise(1.0, level, level, shared, 0.0).pattern((256, 512), np.random.default_rng(0))
+    waves = np.cos(np.linspace(0, 2 * np.pi, 1000, endpoint=False))
+    powers = (1 + 1.35 * waves).clip(0)
+    neighbours = float((pattern[:, 1:] * pattern[:, :-1]).mean())
+    assert pattern.std() == pytest.approx(1, abs=0.015)
+    assert neighbours == pytest.approx((powers * waves).mean() / powers.mean(), abs=0.015)
