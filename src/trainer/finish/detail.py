@@ -10,8 +10,10 @@ import numpy as np
 
 from src.trainer.finish.flat_places import NoiseCurve
 
-_THRESHOLD = 2.0
-"""A squared difference above this multiple of the noise variance counts as detail."""
+_EVENNESS = 0.7, 0.85
+_THRESHOLDS = 3.0, 2.0
+"""A squared difference above this multiple of the noise variance counts as detail. The first is for uneven
+noise, the second for even noise, see `NoiseCurve`."""
 _MEDIANS = 3.0
 """A pixel's difference is limited to this multiple of the median difference in 5x5 px: texture covers many
 pixels, an impulse only one."""
@@ -32,7 +34,7 @@ def with_detail(noisy: np.ndarray, denoised: np.ndarray, sigma: float, noise: No
     sigma : float
         Standard deviation of the Gaussian that weights neighbourhoods, px.
     noise : NoiseCurve
-        The variance of the noise.
+        The variance of the noise, and how evenly it is spread.
 
     Returns
     -------
@@ -49,6 +51,7 @@ def with_detail(noisy: np.ndarray, denoised: np.ndarray, sigma: float, noise: No
     mean = sum(ratio[..., channel] for channel in range(ratio.shape[2])) / np.float32(ratio.shape[2])
     edge = 2 * math.ceil(4 * sigma) + 1
     mean = cv2.GaussianBlur(np.asarray(mean), (edge, edge), sigma, borderType=cv2.BORDER_REFLECT)
-    weight = 1 - 1 / (1 + np.maximum(mean - np.float32(_THRESHOLD), 0))
+    threshold = np.float32(np.interp(noise.evenness, _EVENNESS, _THRESHOLDS))
+    weight = 1 - 1 / (1 + np.maximum(mean - threshold, 0))
     result: np.ndarray = denoised + weight[..., np.newaxis] * difference
     return result

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from src.trainer.finish import Finish, found_gamma, strips
 from src.util.errors import ConfigError
@@ -118,6 +119,16 @@ def test_lost_texture_is_not_mistaken_for_strong_noise():
     noisy = (clean + stripes + 0.03 * rng.standard_normal(clean.shape)).astype(np.float32)
     result = finished(pair(noisy, clean), detail=3)
     assert ((result - clean - stripes) ** 2).mean() < 0.5 * (stripes**2).mean()
+
+
+def test_detail_does_not_restore_correlated_noise():
+    """Its variance differs from place to place, as if there were detail."""
+    clean = scene(256)
+    white = np.random.default_rng(1).standard_normal(clean.shape[:2])
+    noise = ndimage.gaussian_filter(white, 2)[..., None]
+    noise *= 0.04 / noise.std()
+    result = finished(pair((clean + noise).astype(np.float32), clean), detail=3)
+    assert (result - clean).var() < 0.1 * noise.var()
 
 
 def test_detail_does_not_restore_impulses():
