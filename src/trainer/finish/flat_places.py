@@ -64,16 +64,16 @@ class NoiseCurve:
     least : float
         Lower limit of the variance.
 
+    Attributes
+    ----------
+    evenness : float
+        A low quantile of the variance of all places, relative to the curve. It is above 0.9 for white
+        noise. Correlated noise varies more from place to place, which lowers it; removed texture hardly does.
+
     Notes
     -----
     Where the network removed texture, the difference varies more than the noise. The curve therefore follows
     a low quantile of the places of similar brightness, not their mean.
-
-    Attributes
-    ----------
-    evenness : float
-        A still lower quantile of the variance of all places, relative to the curve. It is above 0.9 for white
-        noise. Correlated noise varies more from place to place, which lowers it; removed texture does not.
     """
 
     def __init__(self, places: FlatPlaces, least: float) -> None:
