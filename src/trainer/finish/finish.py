@@ -103,9 +103,11 @@ class Finish(Block):
 
     def _bands(self, pair: Pair, places: FlatPlaces, sizes: int) -> Iterator[tuple[int, np.ndarray]]:
         light = self._light(pair, sizes)
-        rounding = pair.step**2 / 12  # variance of the rounding error of integers
-        noise = NoiseCurve(places, rounding + 1e-10) if len(places.corners) >= MIN_PLACES else None
-        margin = 0 if self.detail is None else -(-detail_radius(self.detail) // 4) * 4
+        noise, margin = None, 0
+        if self.detail is not None and len(places.corners) >= MIN_PLACES:
+            rounding = pair.step**2 / 12  # variance of the rounding error of integers
+            noise = NoiseCurve(places, rounding + 1e-10)
+            margin = -(-detail_radius(self.detail) // 4) * 4
         for top, bottom, first, last in pair.strips_with(margin):
             noisy, result = pair.strip(first, last)
             if light is not None:
