@@ -78,13 +78,14 @@ class NoiseCurve:
 
     def __init__(self, places: FlatPlaces, least: float) -> None:
         order = np.argsort(places.level, axis=0, kind="stable")
+        variance = np.maximum(places.variance, least)
         levels, variances = (
             np.array_split(np.take_along_axis(values, order, axis=0), _BINS)
-            for values in (places.level, np.maximum(places.variance, least))
+            for values in (places.level, variance)
         )
         self._levels = np.stack([part.mean(axis=0) for part in levels], axis=1)
         self._variances = np.stack([np.quantile(part, _QUANTILE, axis=0) for part in variances], axis=1)
-        ratios = places.variance / self(places.level[np.newaxis])[0]
+        ratios = variance / self(places.level[np.newaxis])[0]
         self.evenness = float(np.quantile(ratios.mean(axis=1), _LOWEST))
 
     def __call__(self, denoised: np.ndarray) -> np.ndarray:

@@ -131,6 +131,19 @@ def test_detail_does_not_restore_correlated_noise():
     assert (result - clean).var() < 0.1 * noise.var()
 
 
+def test_overexposed_places_do_not_pass_for_uneven_noise():
+    """They have no noise at all."""
+    rng, clean = np.random.default_rng(0), np.tile(scene(64), (4, 4, 1))
+    texture = np.zeros_like(clean)
+    texture[:64, :64] = 0.06 * np.sin(np.arange(64) * 1.3)[:, None, None]
+    noisy = clean + texture + 0.03 * rng.standard_normal(clean.shape)
+    for exposed in (noisy, np.where(np.arange(256)[:, None, None] < 192, noisy, 1)):
+        denoised = np.where(exposed == 1, 1, clean)
+        result = finished(pair(stored(exposed), denoised), detail=3)
+        given_back = ((result - clean) * texture)[8:56, 8:56].sum() / (texture**2)[8:56, 8:56].sum()
+        assert given_back > 0.3
+
+
 def test_detail_does_not_restore_impulses():
     rng, clean = np.random.default_rng(0), np.tile(scene(64), (2, 2, 1))
     noisy = clean + 0.02 * rng.standard_normal(clean.shape)
