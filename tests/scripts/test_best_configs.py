@@ -1,4 +1,4 @@
-"""`sidd_best` and `dnd_best` run through on their datasets; only widths, lengths and crops are smaller here."""
+"""`sidd_best` and `dnd_best` run through on their datasets, in small."""
 
 import numpy as np
 import pytest
@@ -35,9 +35,8 @@ def write_pieces(folder, count, edge):
 
 def write_blocks(folder, noisy, clean):
     """Write validation and benchmark blocks of SIDD."""
-    for name, blocks in (
-        ("ValidationNoisyBlocksSrgb", noisy), ("ValidationGtBlocksSrgb", clean), ("BenchmarkNoisyBlocksSrgb", noisy)
-    ):  # fmt: skip
+    names = "ValidationNoisyBlocksSrgb", "ValidationGtBlocksSrgb", "BenchmarkNoisyBlocksSrgb"
+    for name, blocks in zip(names, (noisy, clean, noisy), strict=True):
         io.savemat(folder / f"{name}.mat", {name: blocks[None]})
 
 
