@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from src.data_handlers import build_samples
+from src.data_handlers.samples.checks import check_images
 from src.util.errors import DataError
 from src.util.images.io import write_image
 
@@ -75,7 +76,7 @@ def folder(tmp_path):
 def samples(folder, **options):
     options = {"data_dir": str(folder), "crop_size": 16, **options}
     made = build_samples("Folder", options, channels=3, seed=0, training=True)
-    made.check(2)
+    check_images(made, 2)
     return made
 
 

@@ -28,7 +28,7 @@ def prepare(samples: Samples, jobs: int) -> None:
 class ErrorsAsValues(Dataset[Any]):
     """Samples, or the `UserError` of a sample: raised in a worker, it would arrive as a traceback.
 
-    Image warnings are ignored, because `Samples.check` has reported them.
+    Image warnings are ignored, because `check_images` has reported them.
     """
 
     def __init__(self, samples: Samples) -> None:

@@ -151,7 +151,7 @@ class _Contents:
         writer = PackWriter(file, len(self.source))
         problems = []
         with progress_bar(len(self.numbers), "image") as bar, warnings.catch_warnings():
-            warnings.simplefilter("ignore", ImageWarning)  # `Samples.check` has reported them
+            warnings.simplefilter("ignore", ImageWarning)  # `check_images` has reported them
             for number, image in zip(self.numbers, self._decoded(), strict=True):
                 if isinstance(image, DataError):
                     problems.append(str(image))

@@ -2,19 +2,34 @@
 
 import warnings
 from collections import defaultdict
-from typing import TYPE_CHECKING
 
 from src.data_handlers.samples.levels import check_values
+from src.data_handlers.samples.samples import Samples
 from src.util.errors import DataError
 from src.util.images.folder import raise_together
 from src.util.images.io import ImageInfo, ImageWarning, channels_message, suits
 
-if TYPE_CHECKING:
-    from src.data_handlers.samples.samples import Samples
 
+def check_images(samples: Samples, batch_size: int = 1) -> int:
+    """Check all images before the first step, set the data range, and warn about necessary conversions.
 
-def check_images(samples: "Samples", batch_size: int) -> int:
-    """Check all images, leave out unreadable ones, and set the data range; see `Samples.check`."""
+    Parameters
+    ----------
+    samples : Samples
+        Its `data_range` is set. With `unreadable: skip`, unreadable images are left out.
+    batch_size : int
+        Number of samples in a batch. If it is above 1, all must have the same size.
+
+    Returns
+    -------
+    int
+        Largest number of channels of an image.
+
+    Raises
+    ------
+    DataError
+        When images are damaged, of the wrong kind, or smaller than the crop, one line for each.
+    """
     infos, problems = _inspect(samples)
     problems += [
         line
@@ -36,7 +51,7 @@ def check_images(samples: "Samples", batch_size: int) -> int:
     return max(info.channels for info in infos.values())
 
 
-def _inspect(samples: "Samples") -> tuple[dict[int, ImageInfo], list[str]]:
+def _inspect(samples: Samples) -> tuple[dict[int, ImageInfo], list[str]]:
     """Read the headers. Return them, and the problems of images that may not be left out."""
     infos: dict[int, ImageInfo] = {}
     problems: dict[int, str] = {}
@@ -48,7 +63,7 @@ def _inspect(samples: "Samples") -> tuple[dict[int, ImageInfo], list[str]]:
     return infos, [] if _leave_out(samples, problems) else list(problems.values())
 
 
-def _leave_out(samples: "Samples", problems: dict[int, str]) -> bool:
+def _leave_out(samples: Samples, problems: dict[int, str]) -> bool:
     """Leave out the images with problems, if `unreadable: skip` is set and other images remain."""
     rest = [number for number in samples.used.numbers if number not in problems]
     if not rest or samples.view.unreadable != "skip":
@@ -61,7 +76,7 @@ def _leave_out(samples: "Samples", problems: dict[int, str]) -> bool:
     return True
 
 
-def _wrong_channels(samples: "Samples", infos: dict[int, ImageInfo]) -> list[str]:
+def _wrong_channels(samples: Samples, infos: dict[int, ImageInfo]) -> list[str]:
     wrong = [n for n, info in infos.items() if not suits(info.channels, samples.channels)]
     if not wrong:
         return []
@@ -70,7 +85,7 @@ def _wrong_channels(samples: "Samples", infos: dict[int, ImageInfo]) -> list[str
     return [f"{samples.place(wrong[0])}: {message}; this affects {len(wrong)} of {samples.images} images"]
 
 
-def _mixed_sizes(samples: "Samples", infos: dict[int, ImageInfo]) -> list[str]:
+def _mixed_sizes(samples: Samples, infos: dict[int, ImageInfo]) -> list[str]:
     sizes = {info.size: number for number, info in infos.items()}
     if samples.training and "rotate" in samples.view.augmentations:
         sizes.update({f"{info.width}x{info.height}": number for number, info in infos.items()})
@@ -83,7 +98,7 @@ def _mixed_sizes(samples: "Samples", infos: dict[int, ImageInfo]) -> list[str]:
     ]
 
 
-def _warn_of_conversions(samples: "Samples", infos: dict[int, ImageInfo]) -> None:
+def _warn_of_conversions(samples: Samples, infos: dict[int, ImageInfo]) -> None:
     conversions = defaultdict(list)
     for number, info in infos.items():
         if info.change:

@@ -12,7 +12,6 @@ from torch.utils.data import Dataset
 
 from src.data_handlers.datasets.base import Box, CropSource, DrawnSource, Image, Source, place_of
 from src.data_handlers.datasets.noise import add_noise
-from src.data_handlers.samples.checks import check_images
 from src.data_handlers.samples.levels import scaled
 from src.data_handlers.samples.used import UsedImages
 from src.data_handlers.samples.view import View
@@ -57,7 +56,7 @@ class Samples(Dataset[Sample]):
     Attributes
     ----------
     data_range : float
-        Data range of most images, after `check`.
+        Data range of most images, after `check_images`.
 
     Raises
     ------
@@ -69,8 +68,9 @@ class Samples(Dataset[Sample]):
     Examples
     --------
     >>> from src.data_handlers.datasets.demo import Demo
+    >>> from src.data_handlers.samples.checks import check_images
     >>> samples = Samples(Demo(), View(crop_size=64), channels=3, seed=0, training=True)
-    >>> samples.check()
+    >>> check_images(samples)
     3
     >>> samples[1, 0]["noisy"].shape  # the first sample of epoch 1
     torch.Size([3, 64, 64])
@@ -176,7 +176,7 @@ class Samples(Dataset[Sample]):
         return image.crop(self._box(number, image.shape, epoch, index))
 
     def _box(self, number: int, shape: tuple[int, int], epoch: int, index: int) -> Box:
-        if line := self.too_small(number, shape):  # the file has changed since `check`
+        if line := self.too_small(number, shape):  # the file has changed since `check_images`
             raise DataError(line)
         if self.training:
             return self.view.random_box(shape, self.seed, epoch, index)
@@ -218,26 +218,6 @@ class Samples(Dataset[Sample]):
         filled, holes = without_nan(clean)
         noisy = add_noise(to_float(filled), self.view.noise, generator).permute(1, 2, 0).numpy()
         return replace(image, noisy=noisy if holes is None else holes.put_into(noisy), clean=clean)
-
-    def check(self, batch_size: int = 1) -> int:
-        """Check all images before the first step, set `data_range`, and warn about necessary conversions.
-
-        Parameters
-        ----------
-        batch_size : int
-            Number of samples in a batch. If it is above 1, all must have the same size.
-
-        Returns
-        -------
-        int
-            Largest number of channels of an image.
-
-        Raises
-        ------
-        DataError
-            When images are damaged, of the wrong kind, or smaller than the crop, one line for each.
-        """
-        return check_images(self, batch_size)
 
     def too_small(self, number: int, shape: tuple[int, int]) -> str | None:
         """Return why an image is too small for a training crop, or None."""

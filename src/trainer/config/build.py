@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from src.data_handlers import DATASETS, build_samples
+from src.data_handlers.samples.checks import check_images
 from src.data_handlers.samples.samples import Samples
 from src.data_handlers.samples.view import View
 from src.loss import Loss
@@ -97,7 +98,7 @@ def noisy_images(config: RunConfig) -> Samples:
     own = samples.source.inspect(0).channels
     if own not in (1, 3):
         samples.channels = own
-    samples.check()
+    check_images(samples)
     return samples
 
 
@@ -115,7 +116,7 @@ def build_images(config: RunConfig, part: str) -> Samples:
     """
     objective, training = OBJECTIVES[config.training.objective], part == "training"
     samples = _samples(config, part)
-    samples.check(config.training.batch_size if training else 1)
+    check_images(samples, config.training.batch_size if training else 1)
     if training and "clean" in objective.images and "clean" not in samples[1, 0]:
         raise ConfigError(
             f"training.objective: {config.training.objective} needs clean images,"

@@ -7,6 +7,7 @@ from src.data_handlers import DATASETS, build_samples
 from src.data_handlers.datasets.base import Box
 from src.data_handlers.datasets.dnd_mat import DndImage
 from src.data_handlers.loading.sampling import build_loader
+from src.data_handlers.samples.checks import check_images
 from src.util.errors import DataError
 from src.util.images.io import ImageWarning, write_image
 
@@ -54,7 +55,7 @@ def test_p8_values_of_the_download_reach_the_network_unchanged(download):
     samples = build_samples(
         "DND_val", {"data_dir": str(root), "n_data": 23}, channels=3, seed=0, training=False
     )
-    assert samples.check() == 3 and samples.data_range == 1
+    assert check_images(samples) == 3 and samples.data_range == 1
     noisy = samples[0, 22]["noisy"].permute(1, 2, 0).numpy()
     assert np.array_equal(noisy, images[2][20:532, 1:513])
     (batch,) = [b for b in build_loader(samples, 1, workers=1) if b["index"] == 22]
@@ -74,7 +75,7 @@ def test_boxes_need_info_mat_and_images_that_contain_them(download, write_info, 
     write_dnd_image(root / "images_srgb" / "0007.mat", (600, 561))
     samples = build_samples("DND_test", {"data_dir": str(root)}, channels=3, seed=0, training=False)
     with pytest.raises(DataError, match=r"0007\.mat: its 600x561 px do not contain Box\(top=90"):
-        samples.check()
+        check_images(samples)
     (root / "info.mat").unlink()
     with pytest.raises(DataError, match=r"info\.mat: no such file; download it from"):
         DATASETS["DND_test"](str(root))
@@ -107,7 +108,7 @@ def test_only_the_crop_is_read_from_the_download(download, monkeypatch):
     monkeypatch.setattr(DndImage, "read", lambda self, box: boxes_read.append(box) or read(self, box))
     arguments = {"data_dir": str(root), "crop_size": 64, "repeat_times": 2}
     samples = build_samples("DND_train", arguments, channels=3, seed=0, training=True)
-    assert samples.check(batch_size=4) == 3 and len(samples) == 100
+    assert check_images(samples, batch_size=4) == 3 and len(samples) == 100
     boxes_read.clear()
     sample = samples[1, 1]
     assert sample["name"] == "0002"
@@ -133,7 +134,7 @@ def test_inspect_reports_floats(tmp_path, write_dnd_image):
     write_dnd_image(tmp_path / "0009.mat", (600, 550))
     arguments = {"data_dir": str(tmp_path), "crop_size": 16}
     samples = build_samples("DND_train", arguments, channels=3, seed=0, training=True)
-    assert samples.check() == 3 and samples.data_range == 1
+    assert check_images(samples) == 3 and samples.data_range == 1
     # A cache needs the right size.
     assert samples.source.inspect(0).dtype == samples.source.read(0).noisy.dtype
 
@@ -144,7 +145,7 @@ def test_only_the_centre_of_a_large_image_is_checked(tmp_path, write_dnd_image, 
     read = DndImage.read
     monkeypatch.setattr(DndImage, "read", lambda self, box: boxes_read.append(box) or read(self, box))
     arguments = {"data_dir": str(tmp_path), "crop_size": 16}
-    build_samples("DND_train", arguments, channels=3, seed=0, training=True).check()
+    check_images(build_samples("DND_train", arguments, channels=3, seed=0, training=True))
     assert boxes_read == [Box(88, 0, 1024, 30)]
 
 
@@ -154,7 +155,7 @@ def test_a_damaged_image_is_named_before_the_first_step(download):
     (root / "images_srgb" / "0007.mat").write_bytes(b"\x89HDF\r\n\x1a\n and no more")
     arguments = {"data_dir": str(root), "crop_size": 64}
     with pytest.raises(DataError, match=r"0007\.mat: not a MAT file of version 7\.3, or damaged"):
-        build_samples("DND_train", arguments, channels=3, seed=0, training=True).check()
+        check_images(build_samples("DND_train", arguments, channels=3, seed=0, training=True))
 
 
 def test_pieces_of_ap_bsn_are_found_in_rn(tmp_path):

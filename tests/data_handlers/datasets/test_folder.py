@@ -5,6 +5,7 @@ import pytest
 
 from src.data_handlers import build_samples
 from src.data_handlers.datasets.folder import Folder
+from src.data_handlers.samples.checks import check_images
 from src.util.errors import DataError
 from src.util.images.io import write_image
 
@@ -35,7 +36,7 @@ def test_messages_contain_the_path_of_a_single_image_once(two_days):
         "Folder", {"data_dir": "tuesday/b.png", "crop_size": 64}, channels=3, seed=0, training=True
     )
     with pytest.raises(DataError) as error:
-        samples.check()
+        check_images(samples)
     assert str(error.value).startswith("tuesday/b.png: 20x24 px")
 
 
@@ -78,4 +79,4 @@ def test_a_file_that_is_not_an_image_is_rejected(two_days):
     (two_days / "notes.txt").write_text("no image")
     samples = build_samples("Folder", {"data_dir": "notes.txt"}, channels=3, seed=0, training=True)
     with pytest.raises(DataError, match=r"^notes\.txt: "):
-        samples.check()
+        check_images(samples)

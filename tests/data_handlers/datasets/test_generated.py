@@ -10,6 +10,7 @@ from src.data_handlers import build_samples
 from src.data_handlers.datasets.generated import Generated
 from src.data_handlers.datasets.photographs import SHORT_SIDE, Photographs
 from src.data_handlers.loading.sampling import build_loader
+from src.data_handlers.samples.checks import check_images
 from src.trainer.config.build import build_images
 from src.util.config.schema import arguments
 from src.util.errors import ConfigError, DataError
@@ -82,7 +83,7 @@ def test_crops_are_parts_of_the_image_of_the_epoch():
 
 def test_a_crop_larger_than_the_images_is_rejected():
     with pytest.raises(DataError, match="leaves 0: 32x32 px are less than crop_size 48x48"):
-        samples(crop_size=48).check()
+        check_images(samples(crop_size=48))
 
 
 @pytest.mark.parametrize("where", ["ram", "disk"])

@@ -11,6 +11,7 @@ from src.data_handlers.datasets.bsd68 import Grey
 from src.data_handlers.datasets.demo import Demo
 from src.data_handlers.datasets.folder import Folder
 from src.data_handlers.datasets.noise import NoiseOptions
+from src.data_handlers.samples.checks import check_images
 from src.data_handlers.samples.view import View
 from src.util.config.schema import arguments_model
 from src.util.errors import DataError
@@ -42,7 +43,7 @@ def test_every_registered_dataset_gives_samples(folders):
     for name, arguments in folders.items():
         samples = build_samples(name, {**arguments, "crop_size": 16}, channels=3, seed=0, training=True)
         with warnings.catch_warnings(record=True) as warned:
-            assert samples.check(batch_size=2) == (1 if warned else 3)
+            assert check_images(samples, batch_size=2) == (1 if warned else 3)
         assert bool(warned) == name.startswith("BSD68")
         sample = samples[1, 1]
         assert sample["noisy"].shape == (3, 16, 16)
@@ -124,7 +125,7 @@ def test_clean_images_of_another_shape_are_named_before_the_first_comparison(fil
         "Folder", {"data_dir": noisy, "clean_folder": clean}, channels=3, seed=0, training=False
     )
     with pytest.raises(DataError, match=r"clean.a\.png: .* but .*noisy.a\.png has 8x8 px"):
-        samples.check()
+        check_images(samples)
 
 
 def test_clean_images_are_read_only_if_needed(fill_folder, tmp_path):
@@ -137,7 +138,7 @@ def test_clean_images_are_read_only_if_needed(fill_folder, tmp_path):
             "Folder", {"data_dir": noisy, "clean_folder": clean} | options, channels=3, seed=0, training=True,
             clean=False,
         )  # fmt: skip
-        samples.check()
+        check_images(samples)
         return samples[0, 0]
 
     noise = NoiseOptions(sigma=1)
@@ -167,7 +168,7 @@ def test_d7_a_damaged_image_is_named_before_the_first_step(fill_folder, tmp_path
     folder = fill_folder(tmp_path, {"a.png": (8, 8, 3), "b.png": (8, 8, 3)})
     (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:-20])
     with pytest.raises(DataError, match=r"b\.png: the image is cut short"):
-        build_samples("Folder", {"data_dir": folder}, channels=3, seed=0, training=True).check()
+        check_images(build_samples("Folder", {"data_dir": folder}, channels=3, seed=0, training=True))
 
 
 # BSD68
@@ -185,7 +186,7 @@ def test_other_than_1_or_3_channels_are_rejected(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((16, 16, 4), np.uint8))
     samples = build_samples("BSD68_train", {"data_dir": str(tmp_path)}, channels=1, seed=0, training=True)
     with pytest.raises(DataError, match=r"a\.npy: expected a grey or RGB image, got 4 channels"):
-        samples.check()
+        check_images(samples)
 
 
 def test_d12_bsd68_without_added_noise_has_no_ground_truth(fill_folder, tmp_path):

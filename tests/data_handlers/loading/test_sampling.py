@@ -19,6 +19,7 @@ from src.data_handlers.datasets.base import Image
 from src.data_handlers.datasets.folder import Folder
 from src.data_handlers.datasets.noise import NoiseOptions
 from src.data_handlers.loading.sampling import EpochSampler, build_loader, kill_workers, worker_error
+from src.data_handlers.samples.checks import check_images
 from src.data_handlers.samples.samples import Samples
 from src.data_handlers.samples.view import View
 from src.util.errors import DataError
@@ -135,7 +136,7 @@ def test_training_does_not_repeat_the_warnings_of_the_check(tmp_path):
     cv2.imwrite(str(tmp_path / "transparent.png"), pixels)
     samples = samples_of(Folder(tmp_path), crop_size=16)
     with pytest.warns(UserWarning, match=r"transparency is dropped in 1 of 1 images"):
-        samples.check()
+        check_images(samples)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(batches(build_loader(samples, 1), 1)) == len(samples)

@@ -9,6 +9,7 @@ from src.data_handlers.datasets.base import Image
 from src.data_handlers.datasets.noise import NoiseOptions
 from src.data_handlers.loading.sampling import EpochSampler, build_loader
 from src.data_handlers.samples import samples as samples_module
+from src.data_handlers.samples.checks import check_images
 from src.data_handlers.samples.view import View
 from src.util.images.io import ImageWarning
 from tests.data_handlers.conftest import make_samples
@@ -147,7 +148,7 @@ def test_advice_for_large_images(memory, coordinates, monkeypatch, changes, has_
     samples = make_samples(memory([coordinates(100, 100)]), **options)
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
-        samples.check()
+        check_images(samples)
     assert ["crops_at_a_time: 16" in str(w.message) for w in found] == [True] * has_advice
     assert all(w.category is ImageWarning for w in found)
 
@@ -156,7 +157,7 @@ def test_sources_that_read_parts_need_no_advice(memory, coordinates, monkeypatch
     monkeypatch.setattr(samples_module, "CACHE_BYTES", 1000)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        make_samples(Parts(memory([coordinates(100, 100)])), crop_size=16).check()
+        check_images(make_samples(Parts(memory([coordinates(100, 100)])), crop_size=16))
 
 
 def test_a_crop_is_a_box_of_the_image(coordinates):

@@ -7,6 +7,7 @@ import torch
 from src.data_handlers.datasets.base import Box
 from src.data_handlers.datasets.folder import Folder
 from src.data_handlers.loading.sampling import build_loader, kill_workers
+from src.data_handlers.samples.checks import check_images
 from src.data_handlers.samples.samples import Samples
 from src.data_handlers.samples.view import View
 from src.util.errors import DataError
@@ -30,7 +31,7 @@ def folder(tmp_path, fill_folder):
 def samples_of(source, unreadable="skip", training=True, **options):
     view = View(crop_size=16, augmentations=["flip", "rotate"], unreadable=unreadable, **options)
     samples = Samples(source, view, channels=3, seed=7, training=training)
-    samples.check()
+    check_images(samples)
     return samples
 
 

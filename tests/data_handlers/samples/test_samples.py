@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from src.data_handlers.datasets.noise import NoiseOptions
+from src.data_handlers.samples.checks import check_images
 from src.data_handlers.samples.view import View
 from src.util.errors import DataError
 from tests.data_handlers.conftest import make_samples
@@ -161,7 +162,7 @@ def test_e2_validation_uses_the_centre_of_every_image(memory, coordinates, crop)
 
 def test_e4_validation_uses_all_of_an_image_smaller_than_the_crop(memory, coordinates):
     samples = make_samples(memory([coordinates(30, 80)]), training=False, crop_size=32)
-    samples.check()
+    check_images(samples)
     assert samples[0, 0]["noisy"].shape == (3, 30, 32)
 
 

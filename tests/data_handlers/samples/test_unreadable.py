@@ -8,6 +8,7 @@ import tifffile
 
 from src.data_handlers import build_samples
 from src.data_handlers.loading.sampling import build_loader
+from src.data_handlers.samples.checks import check_images
 from src.trainer.evaluation.evaluate import count_words
 from src.util.errors import DataError
 from src.util.images.io import ImageWarning
@@ -29,7 +30,7 @@ def build(folder, training=True, **options):
 
 def test_d7_by_default_all_are_named_before_the_first_step(folder):
     with pytest.raises(DataError) as caught:
-        build(folder).check()
+        check_images(build(folder))
     assert [line.partition(":")[0] for line in str(caught.value).splitlines()] == [
         str(folder / "b.png"), str(folder / "bad.png")
     ]  # fmt: skip
@@ -39,7 +40,7 @@ def test_d7_by_default_all_are_named_before_the_first_step(folder):
 def test_d7_skipped_images_are_named_and_the_order_is_that_of_the_rest(folder, workers):
     samples = build(folder, unreadable="skip", repeat_times=3)
     with pytest.warns(ImageWarning) as warned:
-        samples.check()
+        check_images(samples)
     text = str(warned[0].message)
     assert "2 of 4 images cannot be read and are left out" in text
     assert str(folder / "b.png") in text and str(folder / "bad.png") in text
@@ -47,7 +48,7 @@ def test_d7_skipped_images_are_named_and_the_order_is_that_of_the_rest(folder, w
     (folder / "b.png").unlink()
     (folder / "bad.png").unlink()
     rest = build(folder, repeat_times=3)
-    rest.check()
+    check_images(rest)
     assert sorted(names) == ["a.png"] * 3 + ["c.png"] * 3
     assert names == [name for batch in build_loader(rest, 2, workers) for name in batch["name"]]
 
@@ -73,7 +74,7 @@ def floats(tmp_path):
 def test_images_with_unusable_values_are_left_out_too(floats):
     samples = build(floats, unreadable="skip")
     with pytest.warns(ImageWarning, match=r"2 of 4 images cannot be read and are left out") as warned:
-        samples.check()
+        check_images(samples)
     assert "b.tif: 3 of 4800 values are NaN" in str(warned[0].message)
     assert "c.tif: the image is damaged" in str(warned[0].message)
     assert [samples[1, index]["name"] for index in range(2)] == ["a.tif", "d.tif"]
@@ -81,21 +82,21 @@ def test_images_with_unusable_values_are_left_out_too(floats):
 
 def test_images_with_unusable_values_are_all_named(floats):
     with pytest.raises(DataError, match=r"b\.tif: 3 of 4800 values are NaN.*\n.*c\.tif: the image is dam"):
-        build(floats).check()
+        check_images(build(floats))
 
 
 def test_an_unknown_data_range_stops_the_training_even_with_skip(tmp_path):
     for name in "ab":
         tifffile.imwrite(tmp_path / f"{name}.tif", np.full((40, 40, 3), 200, np.float32), photometric="rgb")
     with pytest.raises(DataError, match=r"a\.tif: floating-point values.*\n.*b\.tif: floating-point values"):
-        build(tmp_path, unreadable="skip").check()
+        check_images(build(tmp_path, unreadable="skip"))
 
 
 def test_scores_state_the_number_of_images(folder):
     samples = build(folder, training=False, unreadable="skip")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        samples.check()
+        check_images(samples)
     assert count_words(len(samples), len(samples.source)) == "ONLY 2 OF 4 IMAGES"
     assert [samples[0, index]["name"] for index in range(2)] == ["a.png", "c.png"]
 
@@ -104,4 +105,4 @@ def test_skip_fails_if_no_image_can_be_read(folder):
     for name in ("a", "c"):
         (folder / f"{name}.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"a\.png"):
-        build(folder, unreadable="skip").check()
+        check_images(build(folder, unreadable="skip"))

@@ -8,6 +8,7 @@ import tifffile
 from PIL import Image, ImageCms
 
 from src.data_handlers import build_samples
+from src.data_handlers.samples.checks import check_images
 from src.util.errors import DataError
 from src.util.images.formats.stored import open_image
 from src.util.images.io import inspect_image, read_image
@@ -100,12 +101,12 @@ def test_a_network_that_needs_the_transparency_channel_gets_a_hint(tmp_path, cha
     tifffile.imwrite(tmp_path / "a.tif", image, **layout, extrasamples=["unassalpha"])
     message = rf"takes {channels} .*marks channel {channels} as transparency, .*ExtraSamples 0"
     with pytest.raises(DataError, match=message):
-        samples().check()
+        check_images(samples())
     tifffile.imwrite(tmp_path / "a.tif", image, **layout, extrasamples=["unspecified"])
-    assert samples().check() == channels
+    assert check_images(samples()) == channels
     (tmp_path / "a.tif").unlink()
     np.save(tmp_path / "a.npy", image)
-    assert samples().check() == channels
+    assert check_images(samples()) == channels
 
 
 def test_what_cannot_be_kept_is_reported(tmp_path, copy):
