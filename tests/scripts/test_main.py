@@ -228,7 +228,7 @@ def test_without_arguments_the_demo_is_trained(call, monkeypatch, tmp_path):
         "training.dataset_args.scale=0.25",
     ]  # fmt: skip
     monkeypatch.setattr(reading, "read_config", lambda name, settings: original(name, [*settings, *tiny]))
-    shortest = ("adapt.crops=2", "adapt.megapixels=0.01", "adapt.first_length=null", "adapt.teacher=null")
+    shortest = ("adapt.crops=2", "adapt.megapixels=0.01", "adapt.first_students=0", "adapt.teacher=null")
     monkeypatch.setattr(demo, "ADAPTED", (*demo.ADAPTED, *shortest, "training.batch_size=2"))
     ended = call("main", device=(), workers=())
     assert ended.code == 0

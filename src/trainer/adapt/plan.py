@@ -31,8 +31,10 @@ class Plan:
 
     Attributes
     ----------
-    first, teacher : RunConfig or None
-        Configurations of the optional stages before the student.
+    firsts : tuple of RunConfig
+        Configurations of the first students.
+    teacher : RunConfig or None
+        Configuration of the teacher, if there is one.
     student : RunConfig
         Configuration of the last stage.
     size : int
@@ -41,7 +43,7 @@ class Plan:
         Number of the noisy images.
     """
 
-    first: RunConfig | None
+    firsts: tuple[RunConfig, ...]
     teacher: RunConfig | None
     student: RunConfig
     size: int
@@ -50,8 +52,14 @@ class Plan:
     @property
     def stages(self) -> dict[str, RunConfig]:
         """Configurations of the stages by name, in their order."""
-        every = {"first student": self.first, "teacher": self.teacher, "student": self.student}
-        return {name: config for name, config in every.items() if config is not None}
+        several = len(self.firsts) > 1
+        named = {
+            f"first student {number}" if several else "first student": config
+            for number, config in enumerate(self.firsts, start=1)
+        }
+        if self.teacher is not None:
+            named["teacher"] = self.teacher
+        return named | {"student": self.student}
 
     def title(self, config: RunConfig) -> str:
         """Return number and name of a stage, such as `2 of 3, teacher`."""
@@ -106,17 +114,15 @@ def plan_of(config: RunConfig, images: Samples) -> Plan:
     """
     block = config.adapt
     assert block is not None
-    first = None
-    if block.first_length is not None:
-        changes = {"first_length": None, "teacher": None, "real": 0.0, "own": block.real + block.own}
-        first = _shortened(config, block.first_length).model_copy(
-            update={"adapt": block.model_copy(update=changes), "validation": _without_scores(config)}
-        )
+    changes = {"first_students": 0, "teacher": None, "real": 0.0, "own": block.real + block.own}
+    first = {"adapt": block.model_copy(update=changes), "validation": _without_scores(config)}
+    shorter = _shortened(config, block.first_length)
+    firsts = tuple(shorter.model_copy(update=first) for _ in range(block.first_students))
     student = config
     if images.channels not in (1, 3):  # the network sees single channels, so it cannot validate these images
         student = config.model_copy(update={"validation": _without_scores(config)})
     size = min(block.size, _shortest_side(images))
-    return Plan(first, _teacher(config, images.channels), student, size, images.images)
+    return Plan(firsts, _teacher(config, images.channels), student, size, images.images)
 
 
 def masker_of(teacher: RunConfig) -> NonLocalMasker:

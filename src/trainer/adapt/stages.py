@@ -1,4 +1,4 @@
-"""Adapt a network to noisy images in stages: a first student, a teacher, a student.
+"""Adapt a network to noisy images in stages: first students, a teacher, a student.
 
 Each stage is a run and can be resumed. The student's folder is the run's folder; it contains the folders of
 the other stages. Targets are made again if they are incomplete, damaged, or depend on what has changed since.
@@ -76,10 +76,10 @@ def adapt(
     _begin(files, config)
     before, goes_on = load_trained(device, [], None, None, None, init or NAME).network, init is not None
     hidden = None
-    if plan.first is not None:
-        run = FileManager(files.folder, FIRST)
-        _begin(run, plan.first)
-        before, goes_on = stages.student(plan.first, run, before, None, goes_on), True
+    for number, first in enumerate(plan.firsts, start=1):
+        run = FileManager(files.folder, FIRST if number == 1 else f"{FIRST}_{number}")
+        _begin(run, first)
+        before, goes_on = stages.student(first, run, before, None, goes_on), True
     if plan.teacher is not None:
         hidden = stages.teacher(plan.teacher, FileManager(files.folder, TEACHER))
     return stages.student(plan.student, files, before, hidden, goes_on)

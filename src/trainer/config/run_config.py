@@ -188,14 +188,16 @@ class AdaptBlock(Block):
     teacher_half: Annotated[float, Field(gt=0)] = 60.0
     """Noise level at which the teacher's result has half the weight in the target, in grey levels of 255. At
     a standard deviation s of an image's noise its weight is s / (s + teacher_half)."""
-    first_length: Annotated[float, Field(gt=0)] | None = 0.5
-    """Epochs of the first student, as a multiple of `training.max_epochs`. None = use the general network
-    instead."""
+    first_students: Annotated[int, Field(ge=0)] = 1
+    """Number of first students. Each makes the targets, and measures the noise, for the next one and the last
+    for the student; the general network does so for the first."""
+    first_length: Annotated[float, Field(gt=0)] = 0.5
+    """Epochs of each first student, as a multiple of `training.max_epochs`."""
     real: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Share of the student's crops that are cut from the noisy images; for the first student none are."""
+    """Share of the student's crops that are cut from the noisy images; for first students none are."""
     own: Annotated[float, Field(ge=0, le=1)] = 0.3
-    """Share of crops that are targets, half of them at half the size, with measured noise; for the first
-    student `real` is added to it. The rest are generated images with measured noise."""
+    """Share of crops that are targets, half of them at half the size, with measured noise; for first
+    students `real` is added to it. The rest are generated images with measured noise."""
     half: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Largest share of crops at half the size of the images, as `test.finish.coarse` shows it to the network.
     It is this, times s^2 / (s^2 + coarse^2) for noise of standard deviation s at that size."""

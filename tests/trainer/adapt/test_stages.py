@@ -1,5 +1,8 @@
 """A network is adapted to images in stages, and an adaptation stopped in any of them can be resumed."""
 
+from functools import partial
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -57,8 +60,9 @@ def test_a_run_writes_teacher_targets_and_a_network_for_test_py(finished, tmp_pa
     assert not same(trained.network.module.state_dict(), general.network.module.state_dict())
 
 
-def test_a_run_resumed_before_any_stage_ends_with_the_same_weights(finished, noisy, tmp_path, monkeypatch):
-    whole, calls = weights(finished), []
+def test_a_run_resumed_before_any_stage_ends_with_the_same_weights(noisy, tmp_path, monkeypatch):
+    made = partial(run, adapted(noisy), tmp_path / "output")
+    whole, calls = weights(made("whole", False, "adapt.first_students=2")), []
 
     class Killed(BaseException):
         pass
@@ -73,13 +77,13 @@ def test_a_run_resumed_before_any_stage_ends_with_the_same_weights(finished, noi
         return train
 
     original = stages.train
-    for number, name in ((1, "a"), (2, "b"), (3, "c")):
+    for number, name in enumerate("abcd", start=1):
         calls.clear()
         monkeypatch.setattr(stages, "train", stop_before(number))
         with pytest.raises(Killed):
-            run(adapted(noisy), tmp_path / "output", name)
+            made(name, False, "adapt.first_students=2")
         monkeypatch.setattr(stages, "train", original)
-        assert same(weights(run(adapted(noisy), tmp_path / "output", name, True)), whole)
+        assert same(weights(made(name, True, "adapt.first_students=2")), whole)
 
 
 def test_damaged_or_missing_targets_are_made_again_identically(finished, noisy, tmp_path):
@@ -111,10 +115,10 @@ def test_undamaged_targets_are_made_again_only_after_a_change_of_what_they_depen
 def test_the_teachers_weight_in_a_target_grows_with_the_noise(tmp_path):
     """Without a teacher and a first student, the target is the general network's output."""
     noisy = make_noisy(tmp_path / "noisy", 2)
-    alone = targets_of(noisy, tmp_path / "alone", "null", "adapt.first_length=null")
+    alone = targets_of(noisy, tmp_path / "alone", "null", "adapt.first_students=0")
     shares = []
     for half in (12.0, 36.0, 1e9):
-        settings = "adapt.first_length=null", f"adapt.teacher_half={half}"
+        settings = "adapt.first_students=0", f"adapt.teacher_half={half}"
         made = targets_of(noisy, tmp_path / f"{half}", A_TEACHER, *settings)
         shares.append([image.target - other.target for image, other in zip(made, alone, strict=True)])
     for image, half, third, none in zip(alone, *shares, strict=True):
@@ -138,12 +142,15 @@ def test_the_teacher_denoises_no_smaller_versions(noisy, tmp_path, monkeypatch):
     assert sizes[Masked] == {96} and {96, 48, 24} <= sizes[Network]
 
 
-def test_the_first_student_makes_the_second_ones_targets(noisy, tmp_path):
-    general, first = (
-        targets_of(noisy, tmp_path / name, "null", f"adapt.first_length={length}")
-        for name, length in (("a", "null"), ("b", "1"))
-    )
-    assert all(0 < np.abs(a.target - b.target).max() < 0.3 for a, b in zip(general, first, strict=True))
+def test_each_first_student_makes_the_targets_of_the_next(noisy, tmp_path):
+    made = [
+        targets_of(noisy, tmp_path / f"{count}", "null", f"adapt.first_students={count}")
+        for count in range(3)
+    ]
+    for before, after in pairwise(made):
+        assert all(0 < np.abs(a.target - b.target).max() < 0.3 for a, b in zip(before, after, strict=True))
+    second = open_targets(tmp_path / "2" / "mine" / "first_2" / TARGETS).images
+    assert all(np.array_equal(a.target, b.target) for a, b in zip(second, made[1], strict=True))
 
 
 @pytest.mark.parametrize(
@@ -197,7 +204,18 @@ def test_the_shipped_recipe_has_three_stages(noisy):
     assert plan.later_work(first) > plan.later_work(teacher) * 0.2 > 0 and plan.later_work(student) == 0
     plain = read_config("folder", [f"training.dataset_args.data_dir={noisy}", "test.finish.coarse=null"])
     without = plan_of(plain, noisy_images(plain))
-    assert without.later_work(without.first) < plan.later_work(first)  # smaller versions take time
+    assert without.later_work(without.firsts[0]) < plan.later_work(first)  # smaller versions take time
+
+
+def test_several_first_students_are_numbered(noisy):
+    text = adapted(noisy, "null")
+    made = config(text, "adapt.first_students=2", "adapt.first_length=0.5")
+    plan = plan_of(made, noisy_images(made))
+    assert [plan.title(each) for each in plan.stages.values()] == [
+        "1 of 3, first student 1", "2 of 3, first student 2", "3 of 3, student",
+    ]  # fmt: skip
+    assert [each.training.max_epochs for each in plan.stages.values()] == [1, 1, 2]
+    assert plan.later_work(plan.firsts[0]) > plan.later_work(plan.firsts[1]) > 0
 
 
 @pytest.mark.parametrize(("coarse", "half"), [("8", 0.5), ("null", 0.0)])
@@ -210,7 +228,7 @@ def test_students_see_half_the_size_only_if_the_finish_uses_it(noisy, tmp_path, 
 
     monkeypatch.setattr(stages, "Adapted", recorded)
     finish = "test.finish.light=16", f"test.finish.coarse={coarse}"
-    run(adapted(noisy, "null"), tmp_path / "output", "mine", False, "adapt.first_length=null", *finish)
+    run(adapted(noisy, "null"), tmp_path / "output", "mine", False, "adapt.first_students=0", *finish)
     assert shares == [(half, pytest.approx(half * 16 / 255))]
 
 

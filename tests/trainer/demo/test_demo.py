@@ -23,7 +23,7 @@ TINY = [
 
 SHORTEST = [
     "training.max_epochs=1", "training.batch_size=2", "adapt.crops=2", "adapt.size=32",
-    "adapt.megapixels=0.01", "adapt.teacher=null", "adapt.first_length=null", "validation.val=false",
+    "adapt.megapixels=0.01", "adapt.teacher=null", "adapt.first_students=0", "validation.val=false",
 ]  # fmt: skip
 
 
