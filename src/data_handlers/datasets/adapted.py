@@ -41,6 +41,11 @@ class Target(NamedTuple):
     noisy: np.ndarray
     target: np.ndarray
 
+    @property
+    def removed(self) -> float:
+        """Standard deviation of noisy image less target, data range 1."""
+        return float(np.std(_as_float(self.noisy) - self.target))
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -197,11 +202,14 @@ class Adapted(DrawnSource):
     ) -> tuple[np.ndarray, np.ndarray]:
         top, left = (int(rng.integers(length - size + 1)) for length in image.noisy.shape[:2])
         place = slice(top, top + size), slice(left, left + size), channels
-        noisy = np.asarray(image.noisy[place])
-        if noisy.dtype == np.uint8:
-            noisy = noisy.astype(np.float32) / np.float32(255)
-        return noisy, np.asarray(image.target[place])
+        return _as_float(image.noisy[place]), np.asarray(image.target[place])
 
     def _generate(self, channels: int, size: int, rng: np.random.Generator) -> np.ndarray:
         image = Generated(count=1, size=size).draw(0, rng).noisy.astype(np.float32) / 255
         return image if channels == 3 else image.mean(axis=2, keepdims=True)
+
+
+def _as_float(noisy: np.ndarray) -> np.ndarray:
+    """Return values of data range 1; uint8 has 255."""
+    values = np.asarray(noisy)
+    return values.astype(np.float32) / np.float32(255) if values.dtype == np.uint8 else values

@@ -1,7 +1,7 @@
 """Plan the stages of an adaptation: the configuration of each, and its amount of work."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -32,7 +32,7 @@ class Plan:
     Attributes
     ----------
     firsts : tuple of RunConfig
-        Configurations of the first students.
+        Configurations of the first students that are certain; at most one at first.
     teacher : RunConfig or None
         Configuration of the teacher, if there is one.
     student : RunConfig
@@ -48,6 +48,10 @@ class Plan:
     student: RunConfig
     size: int
     images: int
+
+    def with_another_first(self) -> "Plan":
+        """Return a plan with one more first student, like the last one."""
+        return replace(self, firsts=(*self.firsts, self.firsts[-1].model_copy()))
 
     @property
     def stages(self) -> dict[str, RunConfig]:
@@ -117,7 +121,7 @@ def plan_of(config: RunConfig, images: Samples) -> Plan:
     changes = {"first_students": 0, "teacher": None, "real": 0.0, "own": block.real + block.own}
     first = {"adapt": block.model_copy(update=changes), "validation": _without_scores(config)}
     shorter = _shortened(config, block.first_length)
-    firsts = tuple(shorter.model_copy(update=first) for _ in range(block.first_students))
+    firsts = (shorter.model_copy(update=first),) if block.first_students else ()
     student = config
     if images.channels not in (1, 3):  # the network sees single channels, so it cannot validate these images
         student = config.model_copy(update={"validation": _without_scores(config)})

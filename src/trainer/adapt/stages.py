@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from src.data_handlers.datasets.adapted import LIST, Adapted, Shares, Targets, open_targets
@@ -34,6 +35,9 @@ from src.util.logger import LOG
 FIRST = "first"
 TEACHER = "teacher"
 TARGETS = "targets"
+GROWTH = 1.05
+"""A first student that removes at least this multiple of what the network before it removed is followed by
+another one. Under noise that the network knows, the first student already removes no more."""
 
 
 def adapt(
@@ -76,10 +80,8 @@ def adapt(
     _begin(files, config)
     before, goes_on = load_trained(device, [], None, None, None, init or NAME).network, init is not None
     hidden = None
-    for number, first in enumerate(plan.firsts, start=1):
-        run = FileManager(files.folder, FIRST if number == 1 else f"{FIRST}_{number}")
-        _begin(run, first)
-        before, goes_on = stages.student(first, run, before, None, goes_on), True
+    if plan.firsts:
+        before, goes_on = stages.first_students(files, before, goes_on), True
     if plan.teacher is not None:
         hidden = stages.teacher(plan.teacher, FileManager(files.folder, TEACHER))
     return stages.student(plan.student, files, before, hidden, goes_on)
@@ -95,14 +97,36 @@ def _begin(files: FileManager, config: RunConfig) -> None:
             file.write(to_yaml(config).encode())
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Stages:
-    """The stages of one run."""
+    """The stages of one run. The plan grows with first students."""
 
     plan: Plan
     images: Samples
     device: torch.device
     workers: int
+
+    def first_students(self, files: FileManager, before: Network, goes_on: bool) -> Network:
+        """Train first students until one removes hardly more than the network before it; return the last."""
+        block = self.plan.student.adapt
+        assert block is not None
+        earlier = None
+        for number in range(1, block.first_students + 1):
+            run = FileManager(files.folder, FIRST if number == 1 else f"{FIRST}_{number}")
+            config = self.plan.firsts[-1]
+            LOG.info("first student %d: making its targets", number)
+            targets = self._targets(config, made_folder(run.folder / TARGETS), before, None)
+            if earlier is not None:
+                growth = _growth(earlier, targets)
+                LOG.info("first student %d removes %.1f %% more than before", number - 1, 100 * (growth - 1))
+                if growth < GROWTH:
+                    break
+                self.plan = self.plan.with_another_first()
+                config = self.plan.firsts[-1]
+            _begin(run, config)
+            before, goes_on = self._train(config, run, targets, before if goes_on else None), True
+            earlier = targets
+        return before
 
     def teacher(self, config: RunConfig, run: FileManager) -> Masked:
         """Train the teacher; return it with the masker with which it denoises."""
@@ -114,13 +138,17 @@ class _Stages:
         self, config: RunConfig, run: FileManager, before: Network, hidden: Masked | None, goes_on: bool
     ) -> Network:
         """Train a student, from `before` on or anew, by targets that `before` and the teacher make."""
-        name = self.plan.title(config)
-        LOG.info("stage %s: making its targets", name)
+        LOG.info("stage %s: making its targets", self.plan.title(config))
         targets = self._targets(config, made_folder(run.folder / TARGETS), before, hidden)
+        return self._train(config, run, targets, before if goes_on else None)
+
+    def _train(self, config: RunConfig, run: FileManager, targets: Targets, start: Network | None) -> Network:
+        """Train a student by targets, from the weights of `start` on or anew."""
         weights = None
-        if goes_on:  # a copy, because training may change `before`
-            weights = {key: value.clone() for key, value in before.module.state_dict().items()}
-        stage = Stage(name, self.plan.later_work(config), self._crops(config, targets), weights)
+        if start is not None:  # a copy, because training may change them
+            weights = {key: value.clone() for key, value in start.module.state_dict().items()}
+        crops = self._crops(config, targets)
+        stage = Stage(self.plan.title(config), self.plan.later_work(config), crops, weights)
         return train(config, run, self.device, self.workers, resume=True, stage=stage)
 
     def _targets(self, config: RunConfig, folder: Path, before: Network, hidden: Masked | None) -> Targets:
@@ -159,6 +187,12 @@ class _Stages:
         )  # fmt: skip
         crops.data_range = self.images.data_range  # the checkpoint stores that of the original images
         return crops
+
+
+def _growth(before: Targets, after: Targets) -> float:
+    """Return the mean ratio of what later and earlier targets lack of the noisy images."""
+    pairs = zip(before.images, after.images, strict=True)
+    return float(np.mean([new.removed / max(old.removed, 1e-6) for old, new in pairs]))
 
 
 def _digest(network: Network) -> str:

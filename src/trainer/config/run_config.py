@@ -189,8 +189,8 @@ class AdaptBlock(Block):
     """Noise level at which the teacher's result has half the weight in the target, in grey levels of 255. At
     a standard deviation s of an image's noise its weight is s / (s + teacher_half)."""
     first_students: Annotated[int, Field(ge=0)] = 1
-    """Number of first students. Each makes the targets, and measures the noise, for the next one and the last
-    for the student; the general network does so for the first."""
+    """Largest number of first students. Each makes the targets and measures the noise for what follows.
+    Another one follows if the last removes clearly more than the network before it."""
     first_length: Annotated[float, Field(gt=0)] = 0.5
     """Epochs of each first student, as a multiple of `training.max_epochs`."""
     real: Annotated[float, Field(ge=0, le=1)] = 0.5

@@ -61,6 +61,7 @@ def test_a_run_writes_teacher_targets_and_a_network_for_test_py(finished, tmp_pa
 
 
 def test_a_run_resumed_before_any_stage_ends_with_the_same_weights(noisy, tmp_path, monkeypatch):
+    monkeypatch.setattr(stages, "GROWTH", 0.0)
     made = partial(run, adapted(noisy), tmp_path / "output")
     whole, calls = weights(made("whole", False, "adapt.first_students=2")), []
 
@@ -142,7 +143,8 @@ def test_the_teacher_denoises_no_smaller_versions(noisy, tmp_path, monkeypatch):
     assert sizes[Masked] == {96} and {96, 48, 24} <= sizes[Network]
 
 
-def test_each_first_student_makes_the_targets_of_the_next(noisy, tmp_path):
+def test_each_first_student_makes_the_targets_of_the_next(noisy, tmp_path, monkeypatch):
+    monkeypatch.setattr(stages, "GROWTH", 0.0)
     made = [
         targets_of(noisy, tmp_path / f"{count}", "null", f"adapt.first_students={count}")
         for count in range(3)
@@ -151,6 +153,18 @@ def test_each_first_student_makes_the_targets_of_the_next(noisy, tmp_path):
         assert all(0 < np.abs(a.target - b.target).max() < 0.3 for a, b in zip(before, after, strict=True))
     second = open_targets(tmp_path / "2" / "mine" / "first_2" / TARGETS).images
     assert all(np.array_equal(a.target, b.target) for a, b in zip(second, made[1], strict=True))
+
+
+def test_another_first_student_follows_only_if_the_last_removes_more(noisy, tmp_path, monkeypatch, messages):
+    one = weights(run(adapted(noisy, "null"), tmp_path / "one"))
+    monkeypatch.setattr(stages, "GROWTH", float("inf"))
+    files = run(adapted(noisy, "null"), tmp_path / "three", "mine", False, "adapt.first_students=3")
+    assert same(weights(files), one)
+    assert not (files.folder / "first_2" / "checkpoint").exists()
+    general, first = (open_targets(files.folder / name / TARGETS).images for name in ("first", "first_2"))
+    removed = [[(image.noisy / 255 - image.target).std() for image in images] for images in (general, first)]
+    percent = 100 * (np.divide(*removed[::-1]).mean() - 1)
+    assert f"INFO first student 1 removes {percent:.1f} % more than before" in messages
 
 
 @pytest.mark.parametrize(
@@ -210,7 +224,7 @@ def test_the_shipped_recipe_has_three_stages(noisy):
 def test_several_first_students_are_numbered(noisy):
     text = adapted(noisy, "null")
     made = config(text, "adapt.first_students=2", "adapt.first_length=0.5")
-    plan = plan_of(made, noisy_images(made))
+    plan = plan_of(made, noisy_images(made)).with_another_first()
     assert [plan.title(each) for each in plan.stages.values()] == [
         "1 of 3, first student 1", "2 of 3, first student 2", "3 of 3, student",
     ]  # fmt: skip
