@@ -9,7 +9,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from src.data_handlers.datasets.adapted import LIST, Adapted, Shares, Targets, open_targets
@@ -36,8 +35,8 @@ FIRST = "first"
 TEACHER = "teacher"
 TARGETS = "targets"
 GROWTH = 1.05
-"""A first student that removes at least this multiple of what the network before it removed is followed by
-another one. Under noise that the network knows, the first student already removes no more."""
+"""A first student that removes at least this multiple of what the network before it removed (the sum of all
+images' standard deviations) is followed by another one. Under noise that the network knows, none is."""
 
 
 def adapt(
@@ -114,18 +113,20 @@ class _Stages:
         for number in range(1, block.first_students + 1):
             run = FileManager(files.folder, FIRST if number == 1 else f"{FIRST}_{number}")
             config = self.plan.firsts[-1]
-            LOG.info("first student %d: making its targets", number)
+            doing = "making its targets" if earlier is None else "measuring what it removes"
+            LOG.info("stage %s: %s", self.plan.title(config), doing)
             targets = self._targets(config, made_folder(run.folder / TARGETS), before, None)
+            removed = sum(image.removed for image in targets.images)
             if earlier is not None:
-                growth = _growth(earlier, targets)
-                LOG.info("first student %d removes %.1f %% more than before", number - 1, 100 * (growth - 1))
+                growth = removed / max(earlier, 1e-9)
+                LOG.info("it removes %.1f %% more than the network before it", 100 * (growth - 1))
                 if growth < GROWTH:
                     break
                 self.plan = self.plan.with_another_first()
                 config = self.plan.firsts[-1]
             _begin(run, config)
             before, goes_on = self._train(config, run, targets, before if goes_on else None), True
-            earlier = targets
+            earlier = removed
         return before
 
     def teacher(self, config: RunConfig, run: FileManager) -> Masked:
@@ -187,12 +188,6 @@ class _Stages:
         )  # fmt: skip
         crops.data_range = self.images.data_range  # the checkpoint stores that of the original images
         return crops
-
-
-def _growth(before: Targets, after: Targets) -> float:
-    """Return the mean ratio of what later and earlier targets lack of the noisy images."""
-    pairs = zip(before.images, after.images, strict=True)
-    return float(np.mean([new.removed / max(old.removed, 1e-6) for old, new in pairs]))
 
 
 def _digest(network: Network) -> str:
