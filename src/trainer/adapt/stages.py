@@ -35,8 +35,8 @@ FIRST = "first"
 TEACHER = "teacher"
 TARGETS = "targets"
 GROWTH = 1.05
-"""A first student that removes at least this multiple of what the network before it removed (the sum of all
-images' standard deviations) is followed by another one. Under noise that the network knows, none is."""
+"""A first student that removes at least this multiple of what the network before it removed is followed by
+another one. Under noise that the network knows, none is."""
 
 
 def adapt(
@@ -112,21 +112,19 @@ class _Stages:
         earlier = None
         for number in range(1, block.first_students + 1):
             run = FileManager(files.folder, FIRST if number == 1 else f"{FIRST}_{number}")
-            config = self.plan.firsts[-1]
             doing = "making its targets" if earlier is None else "measuring what it removes"
-            LOG.info("stage %s: %s", self.plan.title(config), doing)
-            targets = self._targets(config, made_folder(run.folder / TARGETS), before, None)
-            removed = sum(image.removed for image in targets.images)
+            LOG.info("stage %s: %s", self.plan.title(self.plan.firsts[-1]), doing)
+            targets = self._targets(self.plan.firsts[-1], made_folder(run.folder / TARGETS), before, None)
             if earlier is not None:
-                growth = removed / max(earlier, 1e-9)
+                growth = _removed(targets) / max(_removed(earlier), 1e-9)
                 LOG.info("it removes %.1f %% more than the network before it", 100 * (growth - 1))
                 if growth < GROWTH:
                     break
                 self.plan = self.plan.with_another_first()
-                config = self.plan.firsts[-1]
+            config = self.plan.firsts[-1]
             _begin(run, config)
             before, goes_on = self._train(config, run, targets, before if goes_on else None), True
-            earlier = removed
+            earlier = targets
         return before
 
     def teacher(self, config: RunConfig, run: FileManager) -> Masked:
@@ -188,6 +186,11 @@ class _Stages:
         )  # fmt: skip
         crops.data_range = self.images.data_range  # the checkpoint stores that of the original images
         return crops
+
+
+def _removed(targets: Targets) -> float:
+    """Return what the targets lack of the noisy images: the sum of the standard deviations."""
+    return sum(image.removed for image in targets.images)
 
 
 def _digest(network: Network) -> str:

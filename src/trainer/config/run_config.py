@@ -190,7 +190,8 @@ class AdaptBlock(Block):
     a standard deviation s of an image's noise its weight is s / (s + teacher_half)."""
     first_students: Annotated[int, Field(ge=0)] = 1
     """Largest number of first students. Each makes the targets and measures the noise for what follows.
-    Another one follows if the last removes clearly more than the network before it."""
+    Another one follows if the last removes clearly more than the network before it. 0 = none: the general
+    network makes the student's targets."""
     first_length: Annotated[float, Field(gt=0)] = 0.5
     """Epochs of each first student, as a multiple of `training.max_epochs`."""
     real: Annotated[float, Field(ge=0, le=1)] = 0.5
