@@ -28,7 +28,7 @@ from src.util.logger import LOG
 # As published; the two trainings have everything else in common.
 N2V = {"masker_type": "N2V_Masker", "masker_args": {"strat_name": "uniform_withoutCP", "prox_radius": 3}}
 # The adapted network: the recipe of `folder`, shortened to three minutes on two CPU cores.
-ADAPTED = ("training.max_epochs=1", "adapt.crops=1440", "adapt.megapixels=1", "validation.val=false")
+ADAPTED = ("adapt.crops=1440", "adapt.megapixels=1", "validation.val=false")
 PANEL_EDGE = 256
 
 Finished = tuple[Network, Finish]
