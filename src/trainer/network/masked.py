@@ -5,7 +5,7 @@ Shape letters: B images, N regions, C channels, H rows, W columns.
 
 import math
 from collections.abc import Sequence
-from itertools import product
+from itertools import pairwise, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +23,10 @@ from src.util.logger import LOG, progress_bar
 from src.util.memory import is_out_of_memory
 
 BLOCK = 256
-"""Edge of the blocks of an image, px; their grid begins in the upper left corner."""
+"""Edge of the blocks of an image, px; their grid begins in the upper left corner. The last block of a row or
+column takes what is left if that is less than `_NARROW`: a narrow block is mostly surroundings."""
+
+_NARROW = 64
 
 _AT_ONCE = {"cuda": 2**20}
 _AT_ONCE_ELSEWHERE = 2**18
@@ -132,8 +135,8 @@ class Masked(WholeImage):
 
     def _spans(self, length: int) -> list[_Span]:
         spans = []
-        for begin in range(0, length, BLOCK):
-            end = min(begin + BLOCK, length)
+        begins = range(0, max(1, length - _NARROW + 1), BLOCK)
+        for begin, end in pairwise([*begins, length]):
             before = max(self._margin, self._least - (end - begin))
             start = max(begin - before, -self._ring)
             stop = max(min(end + self._margin, length + self._ring), start + self._least)

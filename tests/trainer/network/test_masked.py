@@ -106,6 +106,7 @@ def test_a_grey_image_is_denoised():
 def small_blocks(monkeypatch):
     """Make small images have several blocks."""
     monkeypatch.setattr(module, "BLOCK", 128)
+    monkeypatch.setattr(module, "_NARROW", 32)
 
 
 QUICK = {"sim_patch_edge": 9, "repl_patch_edge": 7, "core_edge": 5, "pitch": 9, "exclude": 9}
@@ -135,11 +136,11 @@ def test_a_result_does_not_depend_on_tiles():
     assert torch.equal(denoised(noisy, network, **QUICK), expected)
 
 
-@pytest.mark.parametrize("place", [(70, 60), (3, 3), (0, 50), (130, 137), (135, 64)])
+@pytest.mark.parametrize("place", [(70, 60), (3, 3), (0, 50), (130, 137), (159, 64)])
 def test_a_pixels_own_value_does_not_change_its_result(place):
     """As long as no region in the receptive field can be filled from around the pixel."""
     row, column = place
-    noisy, options = image(136, 138), QUICK | {"exclude": 60}
+    noisy, options = image(160, 162), QUICK | {"exclude": 60}
     before = denoised(noisy, unet(), **options)
     noisy[:, row, column] += 1e-3
     after = denoised(noisy, unet(), **options)
@@ -148,7 +149,7 @@ def test_a_pixels_own_value_does_not_change_its_result(place):
 
 
 def test_memory_is_bounded(monkeypatch):
-    noisy, small, asked, bands, blur = image(140, 170), image(60, 50), [], [], Blur()
+    noisy, small, asked, bands, blur = image(160, 170), image(60, 50), [], [], Blur()
     expected = denoised(small, unet())
     monkeypatch.setattr(module, "_AT_ONCE_ELSEWHERE", 40_000)
 
@@ -157,11 +158,11 @@ def test_memory_is_bounded(monkeypatch):
         return noisy[:, rows[:, None], columns]
 
     hidden = Masked(Network(blur, CPU), masker(core_edge=5))
-    hidden.denoise_bands(140, 170, read, lambda *band: bands.append(band), "a")
+    hidden.denoise_bands(160, 170, read, lambda *band: bands.append(band), "a")
     assert max(count * pixels for count, pixels in blur.seen) <= 40_000
     assert {count for count, _ in blur.seen} >= {2, 4}
     assert max(asked) < 150**2
-    assert [(top, band.shape) for top, band in bands] == [(0, (3, 128, 170)), (128, (3, 12, 170))]
+    assert [(top, band.shape) for top, band in bands] == [(0, (3, 128, 170)), (128, (3, 32, 170))]
     monkeypatch.setattr(module, "_AT_ONCE_ELSEWHERE", 1)
     torch.testing.assert_close(denoised(small, unet()), expected, rtol=0, atol=1e-4)
 
@@ -169,26 +170,27 @@ def test_memory_is_bounded(monkeypatch):
 def test_a_large_exclusion_enlarges_the_search_area():
     """Within the image, and for small images within its reflection."""
     assert denoised(image(5, 9), core_edge=5, exclude=30).shape == (3, 5, 9)
-    asked, noisy = [], image(130, 20)
+    asked, noisy = [], image(160, 20)
 
     def read(rows, columns):
         asked.append(rows.tolist())
         return noisy[:, rows[:, None], columns]
 
     hidden = Masked(Network(Blur(), CPU), masker(core_edge=5, exclude=30))
-    hidden.denoise_bands(130, 20, read, lambda *_: None, "a")
+    hidden.denoise_bands(160, 20, read, lambda *_: None, "a")
     assert len(asked) == 2 and all(rows == sorted(set(rows)) and len(rows) > 65 for rows in asked)
 
 
-def test_progress_counts_passes(monkeypatch):
+@pytest.mark.parametrize(("height", "blocks"), [(128, 1), (159, 1), (160, 2), (287, 2), (288, 3)])
+def test_progress_counts_the_passes_over_blocks_none_of_which_is_narrow(monkeypatch, height, blocks):
     counts = []
 
     class Bar:
         update = counts.append
 
     monkeypatch.setattr(module, "progress_bar", lambda total, unit: nullcontext(counts.append(-total) or Bar))
-    denoised(image(140, 40), core_edge=5)
-    assert counts[0] == -8 and sum(counts) == 0
+    denoised(image(height, 12), core_edge=5)
+    assert counts[0] == -4 * blocks and sum(counts) == 0
 
 
 class Tight(Blur):
