@@ -24,7 +24,7 @@ from src.util.memory import is_out_of_memory
 
 BLOCK = 256
 """Edge of the blocks of an image, px; their grid begins in the upper left corner. The last block of a row or
-column takes what is left if that is less than `_NARROW`: a narrow block is mostly surroundings."""
+column takes what is left if that is less than `_NARROW` px: a narrow block is mostly surroundings."""
 
 _NARROW = 64
 
