@@ -117,7 +117,7 @@ class _Stages:
             targets = self._targets(self.plan.firsts[-1], made_folder(run.folder / TARGETS), before, None)
             if earlier is not None:
                 growth = _removed(targets) / max(_removed(earlier), 1e-9)
-                LOG.info("it removes %.1f %% more than the network before it", 100 * (growth - 1))
+                LOG.info("it removes %.1f %% of what the network before it removed", 100 * growth)
                 if growth < GROWTH:
                     break
                 self.plan = self.plan.with_another_first()
