@@ -57,10 +57,14 @@ class Targets:
         At least one.
     noises : list of MeasuredNoise or None
         The noise of each image; None if it could not be measured.
+    noise_ratio : float or None
+        Variance of the noise in flat places over that of what the network removed; None if it could not be
+        measured.
     """
 
     images: list[Target]
     noises: list[MeasuredNoise] | None
+    noise_ratio: float | None = None
 
 
 def target_files(number: int) -> tuple[str, str]:
@@ -96,7 +100,7 @@ def open_targets(folder: Path) -> Targets:
     noises = None
     if listed["measured"]:
         noises = [_load_noise(folder / noise_file(number)) for number in range(len(images))]
-    return Targets(images, noises)
+    return Targets(images, noises, listed["noise_ratio"])
 
 
 def _load_noise(path: Path) -> MeasuredNoise:

@@ -195,12 +195,26 @@ def measure_noise(found: Sequence[NoisePlaces], gamma: float, step: float) -> Po
     noise, left = flattest.residual, 1.0
     if np.median(flattest.structure) < (_FLAT_OF_FEW if len(found) < _FEW_IMAGES else _FLAT):
         noise = flattest.noise
-        left = max(1.0, float(np.median(noise.var(axis=(2, 3)) / flattest.removed)))
+        left = max(1.0, _noise_ratio(flattest))
     rounding = (slope_of_light(places.level, gamma) * step) ** 2 / 12
     variance = np.maximum(places.removed * left - rounding, 1e-12)
     levels, variances, strengths = _fit_curves(places, variance, image, len(found))
     noise_of_all = MeasuredNoise(gamma, levels, np.sqrt(variances), _correlation(noise), step)
     return PooledNoise(noise_of_all, np.sqrt(strengths))
+
+
+def noise_ratio(found: Sequence[NoisePlaces]) -> float | None:
+    """Return the variance of the noise over that of what the network removed, in the flattest places.
+
+    It is 1 if the network removes all noise, and None if there are fewer than `MIN_PLACES` places. Where even
+    the flattest places are not flat, texture counts as noise.
+    """
+    places = _join(found)
+    return _noise_ratio(_flattest(places)) if len(places) >= MIN_PLACES else None
+
+
+def _noise_ratio(flattest: NoisePlaces) -> float:
+    return float(np.median(flattest.noise.var(axis=(2, 3)) / flattest.removed))
 
 
 def is_flat(places: NoisePlaces) -> bool:

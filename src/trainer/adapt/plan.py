@@ -27,14 +27,16 @@ _PASSES = 3  # forward, backward to the inputs, backward to the weights
 
 @dataclass(frozen=True)
 class Plan:
-    """The stages of an adaptation.
+    """The stages of an adaptation that are certain.
 
     Attributes
     ----------
     firsts : tuple of RunConfig
-        Configurations of the first students that are certain; at most one at first.
+        Configurations of the first students; at most one at first.
     teacher : RunConfig or None
-        Configuration of the teacher, if there is one.
+        Configuration of the teacher; None at first.
+    possible_teacher : RunConfig or None
+        Configuration of the teacher if one is needed; None if there can be none.
     student : RunConfig
         Configuration of the last stage.
     size : int
@@ -45,6 +47,7 @@ class Plan:
 
     firsts: tuple[RunConfig, ...]
     teacher: RunConfig | None
+    possible_teacher: RunConfig | None
     student: RunConfig
     size: int
     images: int
@@ -52,6 +55,10 @@ class Plan:
     def with_another_first(self) -> "Plan":
         """Return a plan with one more first student, like the last one."""
         return replace(self, firsts=(*self.firsts, self.firsts[-1].model_copy()))
+
+    def with_teacher(self) -> "Plan":
+        """Return a plan with the teacher."""
+        return replace(self, teacher=self.possible_teacher)
 
     @property
     def stages(self) -> dict[str, RunConfig]:
@@ -126,7 +133,7 @@ def plan_of(config: RunConfig, images: Samples) -> Plan:
     if images.channels not in (1, 3):  # the network sees single channels, so it cannot validate these images
         student = config.model_copy(update={"validation": _without_scores(config)})
     size = min(block.size, _shortest_side(images))
-    return Plan(firsts, _teacher(config, images.channels), student, size, images.images)
+    return Plan(firsts, None, _teacher(config, images.channels), student, size, images.images)
 
 
 def masker_of(teacher: RunConfig) -> NonLocalMasker:

@@ -1,13 +1,14 @@
-"""Adapt a network to noisy images in stages: first students, a teacher, a student.
+"""Adapt a network to noisy images in stages: first students, a teacher if noise is left, a student.
 
 Each stage is a run and can be resumed. The student's folder is the run's folder; it contains the folders of
-the other stages. Targets are made again if they are incomplete, damaged, or depend on what has changed since.
+the other stages, and all targets. Targets are made again if they are incomplete, damaged, or depend on what
+has changed since.
 """
 
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -19,7 +20,7 @@ from src.trainer.adapt.targets import TargetMaker
 from src.trainer.checkpoints.general import NAME
 from src.trainer.config.build import build_model, noisy_images
 from src.trainer.config.reading import to_yaml
-from src.trainer.config.run_config import RunConfig
+from src.trainer.config.run_config import AdaptBlock, RunConfig
 from src.trainer.inference.trained import load_trained
 from src.trainer.network.masked import Masked
 from src.trainer.network.network import Network
@@ -34,6 +35,9 @@ from src.util.logger import LOG
 FIRST = "first"
 TEACHER = "teacher"
 TARGETS = "targets"
+"""Folder of the targets: `1` are made by the initial network, `2` by the first student, and so on."""
+WITH_TEACHER = "with_teacher"
+"""Folder in it, of the targets that the teacher has a part in."""
 GROWTH = 1.05
 """A first student that removes at least this multiple of what the network before it removed is followed by
 another one. Under noise that the network knows, none is."""
@@ -78,12 +82,11 @@ def adapt(
     stages = _Stages(plan, images, device, workers)
     _begin(files, config)
     before, goes_on = load_trained(device, [], None, None, None, init or NAME).network, init is not None
-    hidden = None
-    if plan.firsts:
-        before, goes_on = stages.first_students(files, before, goes_on), True
-    if plan.teacher is not None:
-        hidden = stages.teacher(plan.teacher, FileManager(files.folder, TEACHER))
-    return stages.student(plan.student, files, before, hidden, goes_on)
+    LOG.info("stage %s: making its targets", plan.title(next(iter(plan.stages.values()))))
+    made = stages.first_students(files, _Made(before, goes_on, stages.targets(files, "1", before)))
+    if stages.leaves_noise(made.targets):
+        made = stages.with_teacher(files, made)
+    return stages.train(stages.plan.student, files, made)
 
 
 def _begin(files: FileManager, config: RunConfig) -> None:
@@ -96,67 +99,87 @@ def _begin(files: FileManager, config: RunConfig) -> None:
             file.write(to_yaml(config).encode())
 
 
+class _Made(NamedTuple):
+    """What a stage gets from those before it: a network, whether training goes on with it, and targets."""
+
+    network: Network
+    goes_on: bool
+    targets: Targets
+
+
 @dataclass
 class _Stages:
-    """The stages of one run. The plan grows with first students."""
+    """The stages of one run. The plan grows with first students and the teacher."""
 
     plan: Plan
     images: Samples
     device: torch.device
     workers: int
 
-    def first_students(self, files: FileManager, before: Network, goes_on: bool) -> Network:
-        """Train first students until one removes hardly more than the network before it; return the last."""
-        block = self.plan.student.adapt
-        assert block is not None
-        earlier = None
-        for number in range(1, block.first_students + 1):
-            run = FileManager(files.folder, FIRST if number == 1 else f"{FIRST}_{number}")
-            doing = "making its targets" if earlier is None else "measuring what it removes"
-            LOG.info("stage %s: %s", self.plan.title(self.plan.firsts[-1]), doing)
-            targets = self._targets(self.plan.firsts[-1], made_folder(run.folder / TARGETS), before, None)
-            if earlier is not None:
-                growth = _removed(targets) / max(_removed(earlier), 1e-9)
-                LOG.info("it removes %.1f %% of what the network before it removed", 100 * growth)
-                if growth < GROWTH:
-                    break
-                self.plan = self.plan.with_another_first()
+    def first_students(self, files: FileManager, made: _Made) -> _Made:
+        """Train first students until one removes hardly more than the network before it."""
+        most = self._block.first_students
+        for number in range(1, most + 1):
             config = self.plan.firsts[-1]
+            run = FileManager(files.folder, FIRST if number == 1 else f"{FIRST}_{number}")
             _begin(run, config)
-            before, goes_on = self._train(config, run, targets, before if goes_on else None), True
-            earlier = targets
-        return before
+            network = self.train(config, run, made)
+            LOG.info("stage %s: measuring what it removes", self.plan.title(config))
+            targets = self.targets(files, f"{number + 1}", network)
+            growth = _removed(targets) / max(_removed(made.targets), 1e-9)
+            LOG.info("it removes %.1f %% of what the network before it removed", 100 * growth)
+            made = _Made(network, True, targets)
+            if growth < GROWTH:
+                break
+            if number < most:
+                self.plan = self.plan.with_another_first()
+        return made
 
-    def teacher(self, config: RunConfig, run: FileManager) -> Masked:
-        """Train the teacher; return it with the masker with which it denoises."""
+    def leaves_noise(self, targets: Targets) -> bool:
+        """Return whether the network that made targets leaves so much noise that a teacher is needed."""
+        if self.plan.possible_teacher is None:
+            return False
+        ratio = targets.noise_ratio
+        if ratio is not None:
+            LOG.info("in flat places, the noise has %.2f times the variance of what is removed", ratio)
+        return ratio is None or ratio > self._block.teacher_above
+
+    def with_teacher(self, files: FileManager, made: _Made) -> _Made:
+        """Train the teacher; return the same network with targets in which the teacher has a part."""
+        self.plan = self.plan.with_teacher()
+        config, run = self.plan.teacher, FileManager(files.folder, TEACHER)
+        assert config is not None
         stage = Stage(self.plan.title(config), self.plan.later_work(config))
         network = train(config, run, self.device, self.workers, resume=run.folder.is_dir(), stage=stage)
-        return Masked(network, masker_of(config))
+        LOG.info("stage %s: making its targets", self.plan.title(self.plan.student))
+        hidden = Masked(network, masker_of(config))
+        return made._replace(targets=self.targets(files, WITH_TEACHER, made.network, hidden))
 
-    def student(
-        self, config: RunConfig, run: FileManager, before: Network, hidden: Masked | None, goes_on: bool
-    ) -> Network:
-        """Train a student, from `before` on or anew, by targets that `before` and the teacher make."""
-        LOG.info("stage %s: making its targets", self.plan.title(config))
-        targets = self._targets(config, made_folder(run.folder / TARGETS), before, hidden)
-        return self._train(config, run, targets, before if goes_on else None)
-
-    def _train(self, config: RunConfig, run: FileManager, targets: Targets, start: Network | None) -> Network:
-        """Train a student by targets, from the weights of `start` on or anew."""
+    def train(self, config: RunConfig, run: FileManager, made: _Made) -> Network:
+        """Train a student, from the network before it on or anew."""
         weights = None
-        if start is not None:  # a copy, because training may change them
-            weights = {key: value.clone() for key, value in start.module.state_dict().items()}
-        crops = self._crops(config, targets)
+        if made.goes_on:  # a copy, because training may change them
+            weights = {key: value.clone() for key, value in made.network.module.state_dict().items()}
+        crops = self._crops(config, made.targets)
         stage = Stage(self.plan.title(config), self.plan.later_work(config), crops, weights)
         return train(config, run, self.device, self.workers, resume=True, stage=stage)
 
-    def _targets(self, config: RunConfig, folder: Path, before: Network, hidden: Masked | None) -> Targets:
-        block = config.adapt
+    @property
+    def _block(self) -> AdaptBlock:
+        block = self.plan.student.adapt
         assert block is not None
+        return block
+
+    def targets(
+        self, files: FileManager, name: str, before: Network, hidden: Masked | None = None
+    ) -> Targets:
+        """Return the targets that networks make, from their files if these are intact."""
+        folder, block = made_folder(files.folder / TARGETS / name), self._block
+        finish = self.plan.student.test.finish
         made_by = {
             "before": _digest(before),
             "teacher": None if hidden is None else _digest(hidden.network),
-            "finish": config.test.finish.model_dump(mode="json"),
+            "finish": finish.model_dump(mode="json"),
             "adapt": block.model_dump(mode="json", include={"teacher_half", "megapixels"}),
             "images": [list(self.images.source.origin(number)) for number in self.images.used.numbers],
         }
@@ -167,8 +190,7 @@ class _Stages:
             pass
         except (OSError, ValueError, KeyError, TypeError, DataError) as error:
             LOG.warning("%s: making the targets again (%s)", folder, error)
-        pixels = round(block.megapixels * 1e6)
-        maker = TargetMaker(before, hidden, block.teacher_half, config.test.finish, pixels)
+        maker = TargetMaker(before, hidden, block.teacher_half, finish, round(block.megapixels * 1e6))
         maker.write(self.images, folder, made_by)
         return open_targets(folder)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from src.data_handlers.datasets.adapted import LIST, noise_file, target_files
 from src.data_handlers.samples.samples import Samples
-from src.trainer.adapt.measure import NoisePlaces, noise_places
+from src.trainer.adapt.measure import NoisePlaces, noise_places, noise_ratio
 from src.trainer.adapt.parts import Part, denoise_part, noise_gamma, read_parts, select_parts
 from src.trainer.adapt.relatives import noise_of_each
 from src.trainer.finish import Finish
@@ -83,7 +83,10 @@ class TargetMaker:
             content = io.BytesIO()
             noise.save(content)
             files[noise_file(number)] = _write(folder / noise_file(number), content.getvalue())
-        listed = {"made_by": made_by, "images": names, "measured": bool(noises), "files": files}
+        listed = {
+            "made_by": made_by, "images": names, "measured": bool(noises), "noise_ratio": noise_ratio(places),
+            "files": files,
+        }  # fmt: skip
         _write(folder / LIST, json.dumps(listed, indent=0).encode())
 
     def _target(self, part: Part, pair: Pair, finish: Finish) -> np.ndarray:

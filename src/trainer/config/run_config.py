@@ -188,6 +188,9 @@ class AdaptBlock(Block):
     teacher_half: Annotated[float, Field(gt=0)] = 60.0
     """Noise level at which the teacher's result has half the weight in the target, in grey levels of 255. At
     a standard deviation s of an image's noise its weight is s / (s + teacher_half)."""
+    teacher_above: Annotated[float, Field(ge=0)] = 1.3
+    """The teacher is trained if noise is left before it: if in flat places the variance of the noise is more
+    than this multiple of what the network before it removes. 0 = always."""
     first_students: Annotated[int, Field(ge=0)] = 3
     """Largest number of first students. Each makes the targets and measures the noise for what follows.
     Another one follows if the last removes clearly more than the network before it. 0 = none: the general

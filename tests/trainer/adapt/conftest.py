@@ -13,7 +13,7 @@ training:
    batch_size: 2, max_epochs: 2, init: general, init_lr: 1.0e-3, freeze_norm: 0, ema: 0.5}}
 validation: {{val: false}}
 test: {{finish: {{light: 16, coarse: 8, detail: 3}}, each_channel: true}}
-adapt: {{crops: 4, size: 32, teacher: {teacher}}}
+adapt: {{crops: 4, size: 32, teacher_above: 0, teacher: {teacher}}}
 """
 TEACHER = """
    {model: {kwargs: {bsn: UNet2, in_channels: 3, features: [4, 8], local_mean: 4}},

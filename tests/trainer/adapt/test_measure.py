@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from src.data_handlers.datasets.generated import Generated
-from src.trainer.adapt.measure import MAX_LAG, measure_noise, noise_places
+from src.trainer.adapt.measure import MAX_LAG, measure_noise, noise_places, noise_ratio
 from src.trainer.finish.strips import Pair
 
 STEP = 1 / 255
@@ -71,6 +71,12 @@ def test_strength_and_correlation_do_not_depend_on_noise_that_the_network_leaves
     assert along_rows(found, 1) == pytest.approx(neighbour, abs=0.05)
     assert along_rows(found, 4) == pytest.approx(farther, abs=0.15)
     assert abs(found.noise.shared[MAX_LAG, MAX_LAG, 0, 1]) < 0.1
+
+
+@pytest.mark.parametrize("left", [0.0, 0.3])
+def test_the_noise_is_compared_with_what_the_network_removed(left):
+    places = [noise_places(pair(clean := scene(seed), white(clean, seed), left), 1.0) for seed in range(3)]
+    assert noise_ratio(places) == pytest.approx((1 - left) ** -2, rel=0.05)
 
 
 def test_each_image_has_its_own_strength():

@@ -10,7 +10,7 @@ import torch
 from src.data_handlers.datasets.adapted import LIST, Adapted, open_targets
 from src.trainer.adapt import stages
 from src.trainer.adapt.plan import plan_of
-from src.trainer.adapt.stages import TARGETS, TEACHER, adapt
+from src.trainer.adapt.stages import TARGETS, TEACHER, WITH_TEACHER, adapt
 from src.trainer.checkpoints.checkpoint import load_checkpoint
 from src.trainer.config.build import noisy_images
 from src.trainer.config.reading import read_config
@@ -40,9 +40,13 @@ def same(a, b):
 
 
 def targets_of(noisy, output, teacher, *settings):
-    return open_targets(
-        run(adapted(noisy, teacher), output, "mine", False, *settings).folder / TARGETS
-    ).images
+    """Return the targets of the student."""
+    files = run(adapted(noisy, teacher), output, "mine", False, *settings)
+    return open_targets(last_targets(files)).images
+
+
+def last_targets(files):
+    return max((files.folder / TARGETS).iterdir())
 
 
 @pytest.fixture
@@ -51,9 +55,8 @@ def finished(noisy, tmp_path):
 
 
 def test_a_run_writes_teacher_targets_and_a_network_for_test_py(finished, tmp_path):
-    assert (finished.folder / TEACHER / "checkpoint").is_dir() and (
-        finished.folder / TARGETS / LIST
-    ).is_file()
+    assert (finished.folder / TEACHER / "checkpoint").is_dir()
+    assert (finished.folder / TARGETS / WITH_TEACHER / LIST).is_file()
     trained = load_trained(CPU, [f"output_folder={tmp_path / 'output'}"], None, "mine", None, None)
     general = load_trained(CPU, [], None, None, None, "general")
     assert trained.epoch == 2 and trained.data_range == 255 and trained.config.test.finish.detail == 3
@@ -88,7 +91,7 @@ def test_a_run_resumed_before_any_stage_ends_with_the_same_weights(noisy, tmp_pa
 
 
 def test_damaged_or_missing_targets_are_made_again_identically(finished, noisy, tmp_path):
-    folder, whole = finished.folder / TARGETS, weights(finished)
+    folder, whole = finished.folder / TARGETS / WITH_TEACHER, weights(finished)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     (folder / "00001_target.npy").write_bytes(before["00001_target.npy"][:-8] + b"damaged!")
     (folder / "00002_noisy.npy").unlink()
@@ -151,7 +154,7 @@ def test_each_first_student_makes_the_targets_of_the_next(noisy, tmp_path, monke
     ]
     for before, after in pairwise(made):
         assert all(0 < np.abs(a.target - b.target).max() < 0.3 for a, b in zip(before, after, strict=True))
-    second = open_targets(tmp_path / "2" / "mine" / "first_2" / TARGETS).images
+    second = open_targets(tmp_path / "2" / "mine" / TARGETS / "2").images
     assert all(np.array_equal(a.target, b.target) for a, b in zip(second, made[1], strict=True))
 
 
@@ -160,13 +163,32 @@ def test_another_first_student_follows_only_if_the_last_removes_more(noisy, tmp_
     monkeypatch.setattr(stages, "GROWTH", float("inf"))
     files = run(adapted(noisy, "null"), tmp_path / "three", "mine", False, "adapt.first_students=3")
     assert same(weights(files), one)
-    assert not (files.folder / "first_2" / "checkpoint").exists()
-    general, first = (open_targets(files.folder / name / TARGETS).images for name in ("first", "first_2"))
+    assert not (files.folder / "first_2").exists()
+    general, first = (open_targets(files.folder / TARGETS / name).images for name in "12")
     before, after = (
         sum((image.noisy / 255 - image.target).std() for image in each) for each in (general, first)
     )
     percent = 100 * after / before
     assert f"INFO it removes {percent:.1f} % of what the network before it removed" in messages
+
+
+def test_a_teacher_is_trained_only_if_the_network_before_it_leaves_noise(noisy, tmp_path, messages):
+    general = partial(run, adapted(noisy), tmp_path)
+    files = general("measured", False, "adapt.first_students=0", "adapt.teacher_above=1000")
+    ratio = open_targets(files.folder / TARGETS / "1").noise_ratio
+    assert not (files.folder / TEACHER).exists()
+    assert f"INFO in flat places, the noise has {ratio:.2f} times the variance of what is removed" in messages
+    below = general("below", False, "adapt.first_students=0", f"adapt.teacher_above={0.999 * ratio}")
+    assert (below.folder / TEACHER).is_dir()
+
+
+def test_a_teacher_is_trained_if_the_noise_cannot_be_measured(tmp_path):
+    folder = make_noisy(tmp_path / "noisy", 1, 32)
+    files = run(
+        adapted(folder), tmp_path, "mine", False, "adapt.first_students=0", "adapt.teacher_above=1000"
+    )
+    assert open_targets(files.folder / TARGETS / "1").noise_ratio is None
+    assert (files.folder / TEACHER).is_dir()
 
 
 @pytest.mark.parametrize(
@@ -175,7 +197,7 @@ def test_another_first_student_follows_only_if_the_last_removes_more(noisy, tmp_
 def test_grey_16_bit_float_and_many_channel_images(channels, dtype, tmp_path):
     folder = make_noisy(tmp_path / "noisy", 2, 64, channels, dtype)
     files = run(adapted(folder), tmp_path / "output")
-    targets = open_targets(files.folder / TARGETS)
+    targets = open_targets(last_targets(files))
     assert targets.images[0].noisy.shape == (64, 64, channels)
     assert targets.noises is not None and len(targets.noises) == len(targets.images)
     assert {len(noise.levels) for noise in targets.noises} == {channels}
@@ -186,7 +208,7 @@ def test_grey_16_bit_float_and_many_channel_images(channels, dtype, tmp_path):
 def test_a_single_image_is_enough_and_large_ones_are_cropped(tmp_path):
     folder = make_noisy(tmp_path / "noisy", 1, 96)
     text = adapted(folder / "0.png").replace("crops: 4", "crops: 4, megapixels: 0.0064")
-    targets = open_targets(run(text, tmp_path / "output").folder / TARGETS)
+    targets = open_targets(last_targets(run(text, tmp_path / "output")))
     assert [image.noisy.shape for image in targets.images] == [(80, 80, 3)]
 
 
@@ -206,9 +228,14 @@ def test_unusable_settings_are_refused_before_anything_is_written(noisy, tmp_pat
     assert "at most 1 together with own" in problem("adapt: {real: 0.7, own: 0.4}")
 
 
-def test_the_shipped_recipe_has_three_stages(noisy):
+def test_the_shipped_recipe_has_two_stages_or_three_with_a_teacher(noisy):
     recipe = read_config("folder", [f"training.dataset_args.data_dir={noisy}"])
-    plan = plan_of(recipe, noisy_images(recipe))
+    certain = plan_of(recipe, noisy_images(recipe))
+    assert [certain.title(config) for config in certain.stages.values()] == [
+        "1 of 2, first student", "2 of 2, student",
+    ]  # fmt: skip
+    plan = certain.with_teacher()
+    assert plan.later_work(plan.firsts[0]) > certain.later_work(certain.firsts[0])
     assert [plan.title(config) for config in plan.stages.values()] == [
         "1 of 3, first student", "2 of 3, teacher", "3 of 3, student",
     ]  # fmt: skip
@@ -219,7 +246,7 @@ def test_the_shipped_recipe_has_three_stages(noisy):
     assert student.training.init == "general" and plan.size == 96
     assert plan.later_work(first) > plan.later_work(teacher) * 0.2 > 0 and plan.later_work(student) == 0
     plain = read_config("folder", [f"training.dataset_args.data_dir={noisy}", "test.finish.coarse=null"])
-    without = plan_of(plain, noisy_images(plain))
+    without = plan_of(plain, noisy_images(plain)).with_teacher()
     assert without.later_work(without.firsts[0]) < plan.later_work(first)  # smaller versions take time
 
 
