@@ -3,8 +3,9 @@
 python -m docs.figures --run output/RUN
 python -m docs.figures --photo Kleiber_by_Lukas_Baubkus.jpg
 
-RUN is a run of `-c folder`. The figures of the method show the demo's photographs and its networks.
-The photograph is by Lukas Baubkus, from Debian's package `lomiri-wallpapers-20.04` (CC BY-SA 3.0).
+RUN is a run of `-c folder` with `adapt.teacher_above=0`. The figures of the method show the demo's
+photographs and its networks. The real photograph is by Lukas Baubkus, from Debian's package
+`lomiri-wallpapers-20.04` (CC BY-SA 3.0).
 """
 
 import argparse
