@@ -7,6 +7,7 @@ the index. The footer is written last, so a file without it is incomplete.
 import mmap
 import os
 import struct
+import weakref
 import zlib
 from pathlib import Path
 from typing import BinaryIO
@@ -104,6 +105,7 @@ class Pack:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = open(path, "rb")
+        weakref.finalize(self, self._file.close)
         self.nbytes = os.fstat(self._file.fileno()).st_size
         if (head := self._file.read(len(MAGIC))) != MAGIC:
             if head[:-1] == MAGIC[:-1]:

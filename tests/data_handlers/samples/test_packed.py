@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -103,6 +104,13 @@ def test_an_empty_file_is_not_foreign_and_other_content_is(tmp_path, content):
     (tmp_path / "a").write_bytes(b"a letter to a friend")
     with pytest.raises(ForeignFileError):
         Pack(tmp_path / "a")
+
+
+def test_a_pack_closes_its_file_without_a_warning(path):
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        Pack(path)
+    assert not [warning for warning in warned if str(path) in str(warning.message)]
 
 
 def test_a_pickled_pack_maps_the_same_file_even_if_its_path_was_replaced(path):
