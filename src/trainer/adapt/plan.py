@@ -16,7 +16,6 @@ from src.trainer.finish import SIZES
 from src.trainer.network.masked import passes
 from src.util.config.yaml_document import Document
 from src.util.errors import ConfigError, DataError
-from src.util.logger import LOG
 
 MIN_SIDE = 16
 """Smallest allowed side of an image, px."""
@@ -166,10 +165,7 @@ def _without_scores(config: RunConfig) -> Any:
 def _teacher(config: RunConfig, channels: int) -> RunConfig | None:
     block = config.adapt
     assert block is not None
-    if block.teacher is None:
-        return None
-    if channels not in (1, 3):
-        LOG.info("adapting without a teacher: it needs images of 1 or 3 channels, got %d", channels)
+    if block.teacher is None or channels not in (1, 3):
         return None
     own: dict[str, Any] = config.model_dump(mode="json")
     training: dict[str, Any] = block.teacher.get("training") or {}

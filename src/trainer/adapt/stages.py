@@ -136,13 +136,17 @@ class _Stages:
         return made
 
     def leaves_noise(self, targets: Targets) -> bool:
-        """Return whether the network that made targets leaves so much noise that a teacher is needed."""
-        if self.plan.possible_teacher is None:
+        """Return whether the network that made targets leaves noise that a teacher can remove."""
+        if self._block.teacher is None:
             return False
         ratio = targets.noise_ratio
         if ratio is not None:
             LOG.info("in flat places, the noise has %.2f times the variance of what is removed", ratio)
-        return ratio is None or ratio > self._block.teacher_above
+            if ratio <= self._block.teacher_above:
+                return False
+        if self.plan.possible_teacher is None:
+            LOG.info("no teacher is trained: the images have %d channels, not 1 or 3", self.images.channels)
+        return self.plan.possible_teacher is not None
 
     def with_teacher(self, files: FileManager, made: _Made) -> _Made:
         """Train the teacher; return the same network with targets in which the teacher has a part."""

@@ -182,6 +182,14 @@ def test_a_teacher_is_trained_only_if_the_network_before_it_leaves_noise(noisy, 
     assert (below.folder / TEACHER).is_dir()
 
 
+@pytest.mark.parametrize("above", [0, 1000])
+def test_images_that_a_teacher_cannot_learn_are_told_about_only_if_they_need_one(above, tmp_path, messages):
+    folder = make_noisy(tmp_path / "noisy", 2, 64, channels=5)
+    run(adapted(folder), tmp_path, "mine", False, "adapt.first_students=0", f"adapt.teacher_above={above}")
+    told = "INFO no teacher is trained: the images have 5 channels, not 1 or 3"
+    assert (told in messages) == (above == 0)
+
+
 def test_a_teacher_is_trained_if_the_noise_cannot_be_measured(tmp_path):
     folder = make_noisy(tmp_path / "noisy", 1, 32)
     files = run(
